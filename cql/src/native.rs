@@ -1,0 +1,129 @@
+//! The messages of Starling's own client protocol: MessagePack over QUIC.
+//!
+//! A client opens one bidirectional stream per connection and pipelines frames on it, each a 4-byte
+//! big-endian length, an 8-byte big-endian request id, and one MessagePack value. Answers come in any
+//! order, under the id of their request. The server keeps no state of a client but its prepared
+//! statements, which any client may use: everything a request needs travels with it.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use starling_model::NodeId;
+
+use crate::{
+    error::Error,
+    request::{BatchRequest, QueryParameters, Statement},
+    result::{PreparedMetadata, QueryResult, SchemaChange},
+};
+
+/// The version of this protocol that this build speaks; the first frame each way is a [`Request::Hello`].
+pub const VERSION: u16 = 1;
+
+/// The application protocol's name in the TLS handshake (ALPN).
+pub const ALPN: &[u8] = b"starling-client/1";
+
+/// The largest frame, in bytes: longer ones end the connection.
+pub const MAX_FRAME_BYTES: usize = 32 << 20;
+
+/// From a client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// The first request on a connection.
+    Hello {
+        /// The highest version the client speaks.
+        version: u16,
+        /// For logs: name and version of the client.
+        client: String,
+    },
+    /// Prepares a statement.
+    Prepare {
+        /// CQL text.
+        query: String,
+        /// The keyspace of unqualified names.
+        keyspace: Option<String>,
+    },
+    /// Carries out a statement.
+    Execute {
+        /// Which.
+        statement: Statement,
+        /// How.
+        parameters: QueryParameters,
+        /// Record a trace and return its id.
+        tracing: bool,
+    },
+    /// Carries out a batch.
+    Batch(BatchRequest),
+    /// Asks for the ring.
+    Topology,
+}
+
+/// From a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Response {
+    /// To [`Request::Hello`].
+    Welcome {
+        /// The version that both speak.
+        version: u16,
+        /// The node's release.
+        release: String,
+    },
+    /// To [`Request::Prepare`].
+    Prepared(PreparedMetadata),
+    /// To [`Request::Execute`] and [`Request::Batch`].
+    Result {
+        /// The outcome.
+        result: QueryResult,
+        /// The trace's id (a UUID), if one was asked for.
+        trace: Option<u128>,
+        /// What the user should know.
+        warnings: Vec<String>,
+    },
+    /// To [`Request::Topology`].
+    Topology(Topology),
+    /// The request failed.
+    Error(Error),
+    /// Unasked, under request id 0: the schema or the ring changed.
+    Event(Event),
+}
+
+/// The ring, as a client needs it to route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topology {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The partitioner's full class name, as `system.local` has it.
+    pub partitioner: String,
+    /// All members, up or not.
+    pub nodes: Vec<TopologyNode>,
+    /// Each keyspace's replication options, as in CQL: name, then `class` and the rest.
+    pub keyspaces: Vec<(String, Vec<(String, String)>)>,
+}
+
+/// A member of the ring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopologyNode {
+    /// Its id.
+    pub id: NodeId,
+    /// Where its QUIC listener for clients and peers is.
+    pub address: SocketAddr,
+    /// Where its CQL listener is.
+    pub cql_address: SocketAddr,
+    /// Its datacenter.
+    pub datacenter: String,
+    /// Its rack.
+    pub rack: String,
+    /// Its tokens.
+    pub tokens: Vec<i64>,
+    /// Whether the node that answers believes it alive.
+    pub up: bool,
+}
+
+/// Something that clients want to hear of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The schema changed.
+    Schema(SchemaChange),
+    /// Members came, went, or changed their state: ask for the [`Topology`] again.
+    Topology,
+}
+

@@ -1,0 +1,115 @@
+//! One column's value in one row, or its tombstone.
+
+use std::cmp::Ordering;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::ColumnId,
+    time::{Seconds, Timestamp},
+};
+
+/// The longest value of a cell, in bytes: 16 MiB, so that a mutation fits a frame.
+pub const MAX_VALUE_BYTES: usize = 16 << 20;
+
+/// Which element of a non-frozen collection a cell is: the map key, set element, or list position, in
+/// byte-comparable or plain form as the type wants it. `None` is the column itself.
+pub type CellPath = Option<Bytes>;
+
+/// The end of a value's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Expiry {
+    /// The first second at which the value is no longer read.
+    pub at: Seconds,
+    /// The TTL it was written with, in seconds; what `TTL(column)` counts down from.
+    pub ttl: u32,
+}
+
+/// What a cell holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CellValue {
+    /// A value in its CQL serialization, perhaps with an end.
+    Live {
+        /// The value in its CQL serialization.
+        value: Bytes,
+        /// When it ends; `None` is never.
+        expiry: Option<Expiry>,
+    },
+    /// The column was deleted at this second. For a column with elements and no path, the whole
+    /// collection was: it shadows elements written at or before the cell's timestamp.
+    Tombstone(Seconds),
+}
+
+/// A cell: a column or a collection's element, its timestamp, and its value or tombstone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Cell {
+    /// Which column.
+    pub column: ColumnId,
+    /// Which element of it, for non-frozen collections.
+    pub path: CellPath,
+    /// When it was written.
+    pub timestamp: Timestamp,
+    /// The value or the tombstone.
+    pub value: CellValue,
+}
+
+impl Cell {
+    /// Whether a reader at `now` sees a value here.
+    pub fn is_live(&self, now: Seconds) -> bool {
+        match &self.value {
+            CellValue::Live { expiry, .. } => expiry.is_none_or(|expiry| expiry.at > now),
+            CellValue::Tombstone(_) => false,
+        }
+    }
+
+    /// Whether it is a tombstone of a whole collection or a plain column, rather than of an element.
+    pub fn is_column_tombstone(&self) -> bool {
+        self.path.is_none() && matches!(self.value, CellValue::Tombstone(_))
+    }
+
+    /// Cells of a row are ordered by column, then by path, with the column itself first.
+    pub fn order(&self, other: &Self) -> Ordering {
+        self.column
+            .cmp(&other.column)
+            .then_with(|| self.path.cmp(&other.path))
+    }
+
+    /// The merge law for two cells of the same column and path: the greater one stays.
+    ///
+    /// Newest timestamp; then a tombstone beats a value; then the larger bytes; then the later expiry
+    /// (never is latest), the longer TTL, the later tombstone. A total order, so the merge is
+    /// commutative, associative and idempotent. It does not look at the present time: an expired value
+    /// keeps its rank until it is purged.
+    pub fn precedence(&self, other: &Self) -> Ordering {
+        self.timestamp
+            .cmp(&other.timestamp)
+            .then_with(|| match (&self.value, &other.value) {
+                (CellValue::Tombstone(a), CellValue::Tombstone(b)) => a.cmp(b),
+                (CellValue::Tombstone(_), CellValue::Live { .. }) => Ordering::Greater,
+                (CellValue::Live { .. }, CellValue::Tombstone(_)) => Ordering::Less,
+                (CellValue::Live { value: a, expiry: x }, CellValue::Live { value: b, expiry: y }) => {
+                    a.cmp(b).then_with(|| compare_expiry(*x, *y))
+                }
+            })
+    }
+
+    /// Rough size in memory, in bytes.
+    pub fn weight(&self) -> usize {
+        let value = match &self.value {
+            CellValue::Live { value, .. } => value.len(),
+            CellValue::Tombstone(_) => 0,
+        };
+        size_of::<Self>() + value + self.path.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+/// Orders expiries so that the one that lasts longer is greater.
+pub(crate) fn compare_expiry(a: Option<Expiry>, b: Option<Expiry>) -> Ordering {
+    match (a, b) {
+        (None, None) => Ordering::Equal,
+        (None, Some(_)) => Ordering::Greater,
+        (Some(_), None) => Ordering::Less,
+        (Some(a), Some(b)) => a.cmp(&b),
+    }
+}

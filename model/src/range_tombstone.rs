@@ -1,0 +1,235 @@
+//! Deletions of clustering ranges.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    key::{ClusteringRange, compare_ends},
+    time::{Deletion, Seconds},
+};
+
+/// A deletion of all rows in a clustering range.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RangeTombstone {
+    /// What is deleted; never empty.
+    pub range: ClusteringRange,
+    /// How far back.
+    pub deletion: Deletion,
+}
+
+/// The range tombstones of a partition, in canonical form: ordered, disjoint, and where two of equal
+/// deletion touch they are one. So two replicas with the same deletions hold the same list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RangeTombstones(Vec<RangeTombstone>);
+
+impl RangeTombstones {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// In clustering order.
+    pub fn iter(&self) -> std::slice::Iter<'_, RangeTombstone> {
+        self.0.iter()
+    }
+
+    /// The deletion that covers a row, if any.
+    pub fn covering(&self, clustering: &[u8]) -> Option<Deletion> {
+        let after = self
+            .0
+            .partition_point(|tombstone| tombstone.range.start[..] <= *clustering);
+        let candidate = self.0.get(after.checked_sub(1)?)?;
+        candidate.range.contains(clustering).then_some(candidate.deletion)
+    }
+
+    /// Adds a tombstone; where it overlaps others the stronger deletion stays.
+    ///
+    /// Costs in proportion to the tombstones it overlaps, plus moving the tail of the list.
+    pub fn add(&mut self, tombstone: RangeTombstone) {
+        if tombstone.range.is_empty() {
+            return;
+        }
+        let new = &tombstone.range;
+        // Those that overlap or touch the new one: [first, last).
+        let first = self
+            .0
+            .partition_point(|old| old.range.end.as_ref().is_some_and(|end| *end < new.start));
+        let last = first
+            + self.0[first..]
+                .partition_point(|old| new.end.as_ref().is_none_or(|end| old.range.start <= *end));
+        let old: Vec<RangeTombstone> = self.0.drain(first..last).collect();
+        let mut pieces = Vec::with_capacity(old.len() * 2 + 1);
+        // Where the new one has not been laid down yet.
+        let mut rest = Some(tombstone.range.clone());
+        for piece in old {
+            let Some(open) = rest.take() else {
+                pieces.push(piece);
+                continue;
+            };
+            rest = lay(&mut pieces, piece, open, tombstone.deletion);
+        }
+        if let Some(range) = rest {
+            push(
+                &mut pieces,
+                RangeTombstone {
+                    range,
+                    deletion: tombstone.deletion,
+                },
+            );
+        }
+        let mut joined = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            push(&mut joined, piece);
+        }
+        self.0.splice(first..first, joined);
+    }
+
+    /// Merges another list into this one.
+    pub fn merge(&mut self, other: Self) {
+        if self.0.is_empty() {
+            self.0 = other.0;
+            return;
+        }
+        for tombstone in other.0 {
+            self.add(tombstone);
+        }
+    }
+
+    /// Removes what a deletion of the whole partition makes superfluous.
+    pub fn cover(&mut self, deletion: Deletion) {
+        self.0.retain(|tombstone| tombstone.deletion > deletion);
+    }
+
+    /// Removes tombstones made before `purge_before`.
+    pub fn purge(&mut self, purge_before: Seconds) {
+        self.0.retain(|tombstone| tombstone.deletion.at >= purge_before);
+    }
+
+    /// The parts that lie within `range`.
+    #[must_use]
+    pub fn clipped(&self, range: &ClusteringRange) -> Self {
+        Self(
+            self.0
+                .iter()
+                .map(|tombstone| RangeTombstone {
+                    range: tombstone.range.intersect(range),
+                    deletion: tombstone.deletion,
+                })
+                .filter(|tombstone| !tombstone.range.is_empty())
+                .collect(),
+        )
+    }
+
+    /// Rough size in memory, in bytes.
+    pub fn weight(&self) -> usize {
+        let bounds =
+            |range: &ClusteringRange| range.start.len() + range.end.as_ref().map_or(0, bytes::Bytes::len);
+        self.0
+            .iter()
+            .map(|tombstone| size_of::<RangeTombstone>() + bounds(&tombstone.range))
+            .sum()
+    }
+}
+
+/// Lays the part of `open` up to the end of `old` beside and over `old`; returns what is left of it.
+fn lay(
+    pieces: &mut Vec<RangeTombstone>,
+    old: RangeTombstone,
+    open: ClusteringRange,
+    deletion: Deletion,
+) -> Option<ClusteringRange> {
+    let RangeTombstone {
+        range: old_range,
+        deletion: old_deletion,
+    } = old;
+    let cut = |range: &ClusteringRange, start, end| ClusteringRange {
+        start: std::cmp::Ord::max(range.start.clone(), start),
+        end: match (&range.end, end) {
+            (Some(a), Some(b)) => Some(a.clone().min(b)),
+            (Some(a), None) => Some(a.clone()),
+            (None, b) => b,
+        },
+    };
+    // Before both, one of them alone.
+    let from = open.start.clone();
+    let before_old = cut(&open, from.clone(), Some(old_range.start.clone()));
+    push(
+        pieces,
+        RangeTombstone {
+            range: before_old,
+            deletion,
+        },
+    );
+    let before_new = cut(&old_range, old_range.start.clone(), Some(from));
+    push(
+        pieces,
+        RangeTombstone {
+            range: before_new,
+            deletion: old_deletion,
+        },
+    );
+    // Both.
+    let both = open.intersect(&old_range);
+    push(
+        pieces,
+        RangeTombstone {
+            range: both,
+            deletion: deletion.max(old_deletion),
+        },
+    );
+    // After: at most one of them goes on.
+    match compare_ends(open.end.as_ref(), old_range.end.as_ref()) {
+        std::cmp::Ordering::Greater => {
+            let start = old_range
+                .end
+                .map_or_else(|| open.start.clone(), |end| end.max(open.start.clone()));
+            Some(ClusteringRange { start, end: open.end })
+        }
+        std::cmp::Ordering::Less => {
+            let start = open
+                .end
+                .map_or_else(|| old_range.start.clone(), |end| end.max(old_range.start.clone()));
+            push(
+                pieces,
+                RangeTombstone {
+                    range: ClusteringRange {
+                        start,
+                        end: old_range.end,
+                    },
+                    deletion: old_deletion,
+                },
+            );
+            None
+        }
+        std::cmp::Ordering::Equal => None,
+    }
+}
+
+/// Appends a piece, if it is not empty, joining it to the last where they touch and are equal.
+fn push(pieces: &mut Vec<RangeTombstone>, piece: RangeTombstone) {
+    if piece.range.is_empty() {
+        return;
+    }
+    if let Some(last) = pieces.last_mut()
+        && last.deletion == piece.deletion
+        && last.range.end.as_ref() == Some(&piece.range.start)
+    {
+        last.range.end = piece.range.end;
+        return;
+    }
+    pieces.push(piece);
+}
+
+impl FromIterator<RangeTombstone> for RangeTombstones {
+    fn from_iter<I: IntoIterator<Item = RangeTombstone>>(tombstones: I) -> Self {
+        let mut all = Self::default();
+        for tombstone in tombstones {
+            all.add(tombstone);
+        }
+        all
+    }
+}

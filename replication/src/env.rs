@@ -1,0 +1,104 @@
+//! The outside of a node, injected: clock, randomness, peers, disk, spawning.
+//!
+//! Everything in this crate is straight-line `async` code over [`Env`]. Production implements it with
+//! tokio and quinn (`node`), the simulator with virtual time (`sim`). Nothing here names a runtime.
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use starling_model::{Mutation, Page, ReadCommand, TableId, Timestamp};
+use starling_sstable::fs::Fs;
+
+use crate::message::{PeerRequest, PeerResponse};
+
+/// What a node's procedures need from outside.
+pub trait Env: Clone + Send + Sync + 'static {
+    /// The node's own storage.
+    type Store: Store;
+
+    /// Time since some fixed point before the process started; never goes back. For timeouts.
+    fn monotonic(&self) -> Duration;
+
+    /// The wall clock, in microseconds since the epoch. May jump.
+    fn wall(&self) -> Timestamp;
+
+    /// 64 random bits.
+    fn random(&self) -> u64;
+
+    /// Ends after `duration`.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Runs a task beside the caller, to its end.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+
+    /// Sends a request to a peer's internode address and waits for its answer, at most `timeout`.
+    ///
+    /// Dropping the future abandons the request. After an error the peer may or may not have carried
+    /// it out, but for [`CallError::NotSent`].
+    fn call(
+        &self,
+        to: SocketAddr,
+        request: PeerRequest,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<PeerResponse, CallError>> + Send + 'static;
+
+    /// Sends a request to a peer and does not wait; it may be lost. For gossip.
+    fn cast(&self, to: SocketAddr, request: PeerRequest);
+
+    /// The node's storage.
+    fn store(&self) -> &Self::Store;
+
+    /// The node's disk, for what is not in the store: identity, schema, hints. Paths are relative to
+    /// the node's data directory.
+    fn fs(&self) -> &Arc<dyn Fs>;
+}
+
+/// Why a peer gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The request did not leave: no connection. Nothing changed at the peer.
+    #[error("no connection to {0}")]
+    NotSent(SocketAddr),
+    /// No answer within the timeout. The peer may have carried the request out.
+    #[error("no answer from {0} in time")]
+    Timeout(SocketAddr),
+    /// The connection broke. The peer may have carried the request out.
+    #[error("the connection to {0} broke")]
+    Broken(SocketAddr),
+    /// Too much is in flight to this peer. The request did not leave.
+    #[error("too many requests are in flight to {0}")]
+    Overloaded(SocketAddr),
+}
+
+/// A node's storage: all its shards, seen from the request path.
+///
+/// Production sends to the shard threads by channel; the simulator calls the same engine directly.
+pub trait Store: Send + Sync + 'static {
+    /// Applies a write. Ends when it is durable (by the node's commit-log setting).
+    ///
+    /// After an error the write may or may not survive.
+    fn apply(&self, mutation: Mutation) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
+
+    /// Reads one page. What it returns is durable: it never shows a write that a crash could undo.
+    fn read(&self, command: ReadCommand) -> impl Future<Output = Result<Page, StoreError>> + Send + 'static;
+
+    /// Removes all data of a table that was written until now. Durable when it ends. Also how a dropped
+    /// table's space is freed.
+    fn truncate(&self, table: TableId) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
+}
+
+/// Why the storage could not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Too much is queued at the shard, or its memory budget is spent. Nothing changed; try later.
+    #[error("the storage is overloaded")]
+    Overloaded,
+    /// The disk failed or is full. A write may or may not survive.
+    #[error("the disk failed: {0}")]
+    Disk(String),
+    /// Stored bytes do not match their checksum. The rest of the data can still be read.
+    #[error("corrupt data: {0}")]
+    Corrupt(String),
+    /// The node is stopping. A write may or may not survive.
+    #[error("the node is stopping")]
+    Stopping,
+}

@@ -1,0 +1,3 @@
+//! What a node does with a request.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,62 @@
+//! The one seam through which the engine, and everything else that keeps state, touches a disk.
+//!
+//! Implementations: `real` (the operating system), `memory` (a map), and the simulator's, which loses
+//! what was not synced, tears, corrupts and fills up. All of them pass the same conformance suite.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+
+/// A file system.
+///
+/// Contract:
+/// 1. What was appended to a file is durable once [`WriteFile::sync`] returned, and not before.
+/// 2. A file's *name* (its creation, renaming or removal) is durable once [`Fs::sync_dir`] on its
+///    directory returned, and not before.
+/// 3. [`Fs::rename`] replaces its target atomically.
+/// 4. Errors change nothing that was durable.
+pub trait Fs: Send + Sync + 'static {
+    /// Makes a directory and its missing parents.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+
+    /// Makes an empty file for appending; one that exists is truncated.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>>;
+
+    /// Reads a whole file.
+    fn read(&self, path: &Path) -> io::Result<Bytes>;
+
+    /// Maps a file for reading. It must not be written to any more; it may be removed while mapped.
+    /// Slices of the result share the mapping and keep it alive.
+    fn map(&self, path: &Path) -> io::Result<Bytes>;
+
+    /// Renames a file, replacing what has the new name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// The files and directories in a directory, by name, sorted. A directory that does not exist is
+    /// [`io::ErrorKind::NotFound`].
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Makes the names in a directory durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Whether there is a file or directory of this name.
+    fn exists(&self, path: &Path) -> io::Result<bool>;
+}
+
+/// A file that is being written, at its end.
+pub trait WriteFile: Send {
+    /// Appends all of `bytes`. After an error an unknown part of them may have been written.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes everything appended so far durable.
+    ///
+    /// After an error nothing may be assumed of what was appended since the last success: the caller
+    /// must not sync again and believe it (the "fsyncgate" lesson), but give up the file.
+    fn sync(&mut self) -> io::Result<()>;
+}

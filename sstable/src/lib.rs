@@ -1,0 +1,3 @@
+//! Starling's storage engine.
+
+pub mod fs;
