@@ -1,8 +1,9 @@
 //! The messages of Starling's own client protocol: MessagePack over QUIC.
 //!
 //! A client opens one bidirectional stream per connection and pipelines frames on it, each a 4-byte
-//! big-endian length, an 8-byte big-endian request id, and one MessagePack value. Answers come in any
-//! order, under the id of their request. The server keeps no state of a client but its prepared
+//! big-endian length, an 8-byte big-endian request id, and one MessagePack value. The length counts what
+//! follows it: the id and the value. Structs may come as arrays or as maps (a reader takes both).
+//! Requests have ids from 1; answers come in any order, under the id of their request. The server keeps no state of a client but its prepared
 //! statements, which any client may use: everything a request needs travels with it.
 
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use starling_model::NodeId;
 
 use crate::{
-    error::Error,
+    error::{Error, ErrorKind},
     request::{BatchRequest, QueryParameters, Statement},
     result::{PreparedMetadata, QueryResult, SchemaChange},
 };
@@ -24,6 +25,35 @@ pub const ALPN: &[u8] = b"starling-client/1";
 
 /// The largest frame, in bytes: longer ones end the connection.
 pub const MAX_FRAME_BYTES: usize = 32 << 20;
+
+/// Bytes of a frame before its MessagePack value: the length and the request id.
+pub const FRAME_HEADER_BYTES: usize = 12;
+
+/// The header of a frame whose value has `value_bytes` bytes.
+///
+/// # Panics
+/// If the frame would be longer than [`MAX_FRAME_BYTES`].
+pub fn frame_header(id: u64, value_bytes: usize) -> [u8; FRAME_HEADER_BYTES] {
+    let length = value_bytes + size_of::<u64>();
+    assert!(length <= MAX_FRAME_BYTES, "a frame of {length} bytes");
+    let mut header = [0; FRAME_HEADER_BYTES];
+    header[..4].copy_from_slice(&(length as u32).to_be_bytes());
+    header[4..].copy_from_slice(&id.to_be_bytes());
+    header
+}
+
+/// The number of bytes of the value, and the request id, that a frame's header announces.
+pub fn parse_frame_header(header: [u8; FRAME_HEADER_BYTES]) -> Result<(usize, u64), Error> {
+    let [a, b, c, d, id @ ..] = header;
+    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+    if !(size_of::<u64>()..=MAX_FRAME_BYTES).contains(&length) {
+        return Err(Error::new(
+            ErrorKind::Protocol,
+            format!("a frame of {length} bytes; frames have 8 to {MAX_FRAME_BYTES} bytes after their length"),
+        ));
+    }
+    Ok((length - size_of::<u64>(), u64::from_be_bytes(id)))
+}
 
 /// From a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,4 +156,3 @@ pub enum Event {
     /// Members came, went, or changed their state: ask for the [`Topology`] again.
     Topology,
 }
-
