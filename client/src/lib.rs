@@ -1,1 +1,3 @@
-//! Placeholder
+//! The native client of Starling.
+
+#![forbid(unsafe_code)]
