@@ -55,6 +55,42 @@ pub fn parse_frame_header(header: [u8; FRAME_HEADER_BYTES]) -> Result<(usize, u6
     Ok((length - size_of::<u64>(), u64::from_be_bytes(id)))
 }
 
+/// Bytes of a frame before its value: the length of the value, then the request id.
+pub const HEADER_BYTES: usize = 12;
+
+/// Appends a frame to `out`. On an error (larger than [`MAX_FRAME_BYTES`]) `out` is as it was.
+pub fn encode_frame<T: Serialize>(id: u64, message: &T, out: &mut Vec<u8>) -> Result<(), Error> {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&id.to_be_bytes());
+    let written = rmp_serde::encode::write(out, message);
+    let length = out.len() - start - HEADER_BYTES;
+    if written.is_err() || length > MAX_FRAME_BYTES {
+        out.truncate(start);
+        return Err(Error::invalid(format!(
+            "a message of {length} bytes does not fit into a frame, which holds {MAX_FRAME_BYTES} bytes"
+        )));
+    }
+    out[start..start + 4].copy_from_slice(&(length as u32).to_be_bytes());
+    Ok(())
+}
+
+/// The length of the value and the request id. A length above [`MAX_FRAME_BYTES`] must end the connection.
+pub fn decode_header(header: [u8; HEADER_BYTES]) -> (usize, u64) {
+    let [a, b, c, d, id @ ..] = header;
+    (u32::from_be_bytes([a, b, c, d]) as usize, u64::from_be_bytes(id))
+}
+
+/// Reads the value of a frame.
+pub fn decode<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<T, Error> {
+    rmp_serde::from_slice(value).map_err(|error| {
+        Error::new(
+            crate::error::ErrorKind::Protocol,
+            format!("malformed message: {error}"),
+        )
+    })
+}
+
 /// From a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
@@ -155,4 +191,30 @@ pub enum Event {
     Schema(SchemaChange),
     /// Members came, went, or changed their state: ask for the [`Topology`] again.
     Topology,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_reads_back() {
+        let request = Request::Hello {
+            version: VERSION,
+            client: "test".to_owned(),
+        };
+        let mut out = b"before".to_vec();
+        encode_frame(7, &request, &mut out).unwrap();
+        let header: [u8; HEADER_BYTES] = out[6..18].try_into().unwrap();
+        assert_eq!(decode_header(header), (out.len() - 18, 7));
+        assert_eq!(decode::<Request>(&out[18..]).unwrap(), request);
+        assert!(decode::<Request>(&out[18..out.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_frame_is_refused_and_leaves_no_trace() {
+        let mut out = b"before".to_vec();
+        assert!(encode_frame(7, &"x".repeat(MAX_FRAME_BYTES), &mut out).is_err());
+        assert_eq!(out, b"before");
+    }
 }
