@@ -1,0 +1,133 @@
+//! What a node is told when it starts.
+
+use std::{net::SocketAddr, time::Duration};
+
+use starling_ring::Partitioner;
+
+/// A node's settings. [`Config::new`] has the defaults.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The cluster's name: nodes of another cluster are not talked to.
+    pub cluster: String,
+    /// The datacenter this node stands in.
+    pub datacenter: String,
+    /// The rack this node stands in.
+    pub rack: String,
+    /// Where peers (and native clients) reach this node.
+    pub listen: SocketAddr,
+    /// Where CQL clients reach this node.
+    pub cql: SocketAddr,
+    /// Internode addresses of nodes to ask for the cluster. A node that is its own seed, or has none,
+    /// may found a cluster.
+    pub seeds: Vec<SocketAddr>,
+    /// How many tokens a new node takes, 1 to 256.
+    pub vnodes: u32,
+    /// How keys become tokens; fixed when the cluster is made.
+    pub partitioner: Partitioner,
+    /// This build's version, as in `system.local`.
+    pub release: String,
+    /// How many shards the node's data directory has.
+    pub shards: u32,
+    /// How long operations may take.
+    pub timeouts: Timeouts,
+    /// How often the node gossips.
+    pub gossip_interval: Duration,
+    /// How often it gossips while it has found nobody.
+    pub discovery_interval: Duration,
+    /// How long a node that is not a seed waits for a seed before it gives up.
+    pub join_timeout: Duration,
+    /// What may be in flight, and how much is kept.
+    pub bounds: Bounds,
+}
+
+/// How long the parts of an operation may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A read of one partition.
+    pub read: Duration,
+    /// A read of a range.
+    pub range: Duration,
+    /// A write.
+    pub write: Duration,
+    /// A TRUNCATE.
+    pub truncate: Duration,
+    /// How long a schema change waits for the live nodes to agree.
+    pub schema: Duration,
+    /// After how long a logged batch whose coordinator is silent is carried out by those who keep it.
+    pub batch_replay: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            read: Duration::from_secs(5),
+            range: Duration::from_secs(10),
+            write: Duration::from_secs(2),
+            truncate: Duration::from_secs(60),
+            schema: Duration::from_secs(10),
+            batch_replay: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Upper bounds on what a node holds for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Client requests that are coordinated at a time; more are refused as overloaded.
+    pub coordinated: usize,
+    /// Requests of peers that are served at a time; more are refused as overloaded.
+    pub served: usize,
+    /// Bytes of hints kept for one node that is down; further writes to it are left to repair.
+    pub hint_bytes_per_node: u64,
+    /// Hints older than this are dropped: it must be shorter than the tables' `gc_grace_seconds`.
+    pub hint_age: Duration,
+    /// Bytes of hints that are sent to a node a second.
+    pub hint_rate: u64,
+    /// Prepared statements that are kept.
+    pub prepared: usize,
+    /// Bytes of query text of prepared statements that are kept.
+    pub prepared_bytes: usize,
+    /// Traces that are kept.
+    pub traces: usize,
+    /// Bytes of logged batches that are kept for other coordinators.
+    pub batch_bytes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            coordinated: 4096,
+            served: 8192,
+            hint_bytes_per_node: 256 << 20,
+            hint_age: Duration::from_secs(3 * 3600),
+            hint_rate: 16 << 20,
+            prepared: 10_000,
+            prepared_bytes: 64 << 20,
+            traces: 512,
+            batch_bytes: 128 << 20,
+        }
+    }
+}
+
+impl Config {
+    /// The defaults: one node that may found a cluster.
+    pub fn new(cluster: impl Into<String>, listen: SocketAddr, cql: SocketAddr) -> Self {
+        Self {
+            cluster: cluster.into(),
+            datacenter: "datacenter1".to_owned(),
+            rack: "rack1".to_owned(),
+            listen,
+            cql,
+            seeds: Vec::new(),
+            vnodes: 16,
+            partitioner: Partitioner::Murmur3,
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            shards: 1,
+            timeouts: Timeouts::default(),
+            gossip_interval: Duration::from_secs(1),
+            discovery_interval: Duration::from_millis(100),
+            join_timeout: Duration::from_secs(60),
+            bounds: Bounds::default(),
+        }
+    }
+}

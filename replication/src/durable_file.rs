@@ -1,0 +1,61 @@
+//! Small files that are replaced as a whole: the node's identity, its schema, kept batches.
+//!
+//! ```text
+//! file   magic (8 bytes), XXH3-64 of the content (8 bytes, big-endian), content
+//! ```
+
+use std::{io, path::Path};
+
+use bytes::Bytes;
+use starling_sstable::fs::Fs;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::start_error::StartError;
+
+const HEADER_BYTES: usize = 16;
+
+/// Replaces a file atomically and durably: after a crash the file has its old content or the new one.
+pub(crate) fn replace(fs: &dyn Fs, path: &Path, magic: [u8; 8], content: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new(""));
+    fs.create_dir_all(dir)?;
+    let temporary = path.with_extension("new");
+    let mut file = fs.create(&temporary)?;
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + content.len());
+    bytes.extend_from_slice(&magic);
+    bytes.extend_from_slice(&xxh3_64(content).to_be_bytes());
+    bytes.extend_from_slice(content);
+    file.append(&bytes)?;
+    file.sync()?;
+    drop(file);
+    fs.rename(&temporary, path)?;
+    fs.sync_dir(dir)
+}
+
+/// The content of a file that [`replace`] wrote; `None` if there is no such file.
+pub(crate) fn read(fs: &dyn Fs, path: &Path, magic: [u8; 8]) -> Result<Option<Bytes>, StartError> {
+    let bytes = match fs.read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(disk(path, &error)),
+    };
+    let damaged = |problem: &str| StartError::Damaged {
+        file: path.display().to_string(),
+        problem: problem.to_owned(),
+    };
+    if bytes.len() < HEADER_BYTES {
+        return Err(damaged("it is too short"));
+    }
+    if bytes[..8] != magic {
+        return Err(damaged("it does not begin as such a file does"));
+    }
+    let content = bytes.slice(HEADER_BYTES..);
+    if bytes[8..HEADER_BYTES] != xxh3_64(&content).to_be_bytes() {
+        return Err(damaged("its checksum does not match"));
+    }
+    Ok(Some(content))
+}
+
+/// A disk error as the reason why a node does not start.
+pub(crate) fn disk(path: &Path, error: &io::Error) -> StartError {
+    StartError::Disk(format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,277 @@
+//! What nodes say to each other, and how it is written.
+//!
+//! ```text
+//! message   version (2 bytes, big-endian), then one MessagePack value: the envelope
+//! request   [sender, ring, clock, deadline_ms, tracing, body]
+//! response  [sender, clock, trace, body]
+//! ```
+//!
+//! Mutations, pages and schema entries travel as opaque byte strings in their own layouts, so that a
+//! node that only passes them on never looks inside. A message longer than [`MAX_MESSAGE_BYTES`] is
+//! refused before it is decoded.
+
+mod pages;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use starling_model::{NodeId, ReadCommand, TableId, Timestamp};
+
+pub use pages::{decode_page, encode_page, page_digest};
+
+use crate::tracing::TraceEvent;
+
+/// The version of the peer protocol that this build speaks.
+pub const VERSION: u16 = 1;
+
+/// The largest encoded message, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 32 << 20;
+
+/// How deep a message may nest: what is legitimate stays below ten.
+const MAX_DEPTH: usize = 64;
+
+/// A request to a peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRequest {
+    /// The node that asks.
+    pub sender: NodeId,
+    /// Digest of the sender's view of the ring; 0 if it has none yet. For diagnosis, and for later
+    /// versions that refuse requests made on another ring.
+    pub ring: u64,
+    /// The sender's hybrid logical clock.
+    pub clock: Timestamp,
+    /// For how long the sender will still wait for the answer when it sends this, in milliseconds.
+    /// The receiver drops the work when that time has passed.
+    pub deadline_ms: u32,
+    /// The sender wants to know what the receiver did: see [`PeerResponse::trace`].
+    pub tracing: bool,
+    /// What is asked.
+    pub body: Request,
+}
+
+/// A peer's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerResponse {
+    /// The node that answers.
+    pub sender: NodeId,
+    /// Its hybrid logical clock.
+    pub clock: Timestamp,
+    /// What it did, if the request was traced.
+    pub trace: Vec<TraceEvent>,
+    /// The answer.
+    pub body: Response,
+}
+
+/// What a peer is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// A gossip message. Answered with [`Response::Done`]; gossip's own replies are requests of their own.
+    Gossip {
+        /// Where the sender is reached.
+        reply_to: SocketAddr,
+        /// The message in `gossip`'s encoding.
+        message: Bytes,
+    },
+    /// A node that starts asks a member who it would join.
+    Join(JoinRequest),
+    /// Apply these writes (each as `Mutation::encode` wrote it): from a coordinator, read repair, a hint
+    /// or a batch log.
+    Write {
+        /// The mutations.
+        mutations: Vec<Bytes>,
+        /// Why.
+        reason: WriteReason,
+    },
+    /// Read one page.
+    Read {
+        /// What.
+        command: ReadCommand,
+        /// Answer with the page's digest only.
+        digest: bool,
+    },
+    /// Remove all data of a table.
+    Truncate(TableId),
+    /// Learn these schema entries (MessagePack of `Vec<SchemaEntry>`).
+    SchemaPush(Bytes),
+    /// Send all schema entries.
+    SchemaPull,
+    /// Keep a logged batch until it is removed, and carry it out if its coordinator does not.
+    BatchStore {
+        /// Names the batch.
+        id: u128,
+        /// Its mutations.
+        mutations: Vec<Bytes>,
+    },
+    /// The batch was carried out: forget it.
+    BatchRemove(u128),
+    /// Send what is remembered of a trace.
+    Trace(TraceQuery),
+}
+
+/// Why a replica is asked to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WriteReason {
+    /// A client's write.
+    Client,
+    /// The coordinator of a read found the replica stale.
+    Repair,
+    /// The replica missed the write when it was made.
+    Hint,
+    /// Replay of a logged batch.
+    Batch,
+}
+
+/// Which traces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TraceQuery {
+    /// One session, by its id.
+    Session(u128),
+    /// All that are remembered.
+    All,
+}
+
+/// Who wants to join.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinRequest {
+    /// Its cluster's name.
+    pub cluster: String,
+    /// Its partitioner.
+    pub partitioner: String,
+    /// Its id.
+    pub id: NodeId,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// What a joining node must know of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinReply {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Its partitioner.
+    pub partitioner: String,
+    /// Whether there are tables that users made, so that owning a range means owning data.
+    pub has_tables: bool,
+    /// The tokens that are taken.
+    pub tokens: Vec<i64>,
+    /// Where the members that are alive listen.
+    pub members: Vec<SocketAddr>,
+}
+
+/// What a peer answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Response {
+    /// Done, durably.
+    Done,
+    /// To [`Request::Join`].
+    Join(JoinReply),
+    /// To [`Request::Read`]: the page, as [`encode_page`] writes it.
+    Page(Bytes),
+    /// To [`Request::Read`]: the page's digest.
+    Digest(u128),
+    /// To [`Request::SchemaPull`]: MessagePack of `Vec<SchemaEntry>`.
+    Schema(Bytes),
+    /// To [`Request::Trace`].
+    Traces(Vec<crate::tracing::Trace>),
+    /// It was not done.
+    Failed(Failure),
+}
+
+/// Why a peer did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Failure {
+    /// Too much is in flight there. Nothing changed.
+    #[error("the replica is overloaded")]
+    Overloaded,
+    /// The deadline had passed before the work began. Nothing changed.
+    #[error("the request came too late")]
+    Late,
+    /// The node is starting or stopping. Nothing changed.
+    #[error("the node does not serve requests now")]
+    NotServing,
+    /// The node does not know the table (yet). Nothing changed.
+    #[error("the replica does not know table {0}")]
+    UnknownTable(TableId),
+    /// The request makes no sense. Nothing changed.
+    #[error("{0}")]
+    Invalid(String),
+    /// The storage failed; a write may or may not survive.
+    #[error("{0}")]
+    Storage(String),
+}
+
+/// Bytes that are no message of this protocol. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// The message is longer than [`MAX_MESSAGE_BYTES`].
+    #[error("a message of {0} bytes; at most {MAX_MESSAGE_BYTES} are accepted")]
+    TooLong(usize),
+    /// The peer speaks a version that this build does not know.
+    #[error("version {0} of the peer protocol is unknown here; this node speaks version {VERSION}")]
+    Version(u16),
+    /// The bytes are malformed.
+    #[error("malformed message: {0}")]
+    Malformed(String),
+}
+
+impl PeerRequest {
+    /// The bytes on the wire.
+    pub fn encode(&self) -> Bytes {
+        encode(self)
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote; arbitrary bytes are an error, never a panic.
+    pub fn decode(bytes: Bytes) -> Result<Self, MessageError> {
+        decode(&bytes)
+    }
+}
+
+impl PeerResponse {
+    /// The bytes on the wire.
+    pub fn encode(&self) -> Bytes {
+        encode(self)
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote; arbitrary bytes are an error, never a panic.
+    pub fn decode(bytes: Bytes) -> Result<Self, MessageError> {
+        decode(&bytes)
+    }
+}
+
+fn encode<T: Serialize>(message: &T) -> Bytes {
+    let mut out = Vec::with_capacity(256);
+    out.extend_from_slice(&VERSION.to_be_bytes());
+    // Writing to memory can't fail, and no message has a part of unknown length.
+    rmp_serde::encode::write(&mut out, message).expect("a message can be encoded");
+    out.into()
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, MessageError> {
+    if bytes.len() > MAX_MESSAGE_BYTES {
+        return Err(MessageError::TooLong(bytes.len()));
+    }
+    let Some((version, body)) = bytes.split_first_chunk::<2>() else {
+        return Err(MessageError::Malformed("it is too short".to_owned()));
+    };
+    let version = u16::from_be_bytes(*version);
+    if version != VERSION {
+        return Err(MessageError::Version(version));
+    }
+    decode_value(body).map_err(MessageError::Malformed)
+}
+
+/// One MessagePack value that fills `bytes`, with bounded nesting.
+pub(crate) fn decode_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let mut rest = bytes;
+    let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
+    deserializer.set_max_depth(MAX_DEPTH);
+    let value = T::deserialize(&mut deserializer).map_err(|error| error.to_string())?;
+    let left = rest.len();
+    if left > 0 {
+        return Err(format!("{left} bytes follow the end"));
+    }
+    Ok(value)
+}

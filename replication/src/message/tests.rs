@@ -1,0 +1,161 @@
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use starling_model::{
+    Clustering, DecoratedKey, Deletion, Page, Partition, PartitionPage, Position, Row, Seconds, Timestamp,
+    Token,
+};
+
+use super::*;
+
+fn request(body: Request) -> PeerRequest {
+    PeerRequest {
+        sender: NodeId(7),
+        ring: 3,
+        clock: Timestamp(1_700_000_000_000_000),
+        deadline_ms: 2_000,
+        tracing: true,
+        body,
+    }
+}
+
+fn key(token: i64) -> DecoratedKey {
+    DecoratedKey {
+        token: Token(token),
+        key: Bytes::from(token.to_be_bytes().to_vec()),
+    }
+}
+
+fn page() -> Page {
+    let mut partition = Partition::default();
+    partition.add_row(
+        Clustering(Bytes::from_static(b"@a")),
+        Row {
+            deletion: Some(Deletion {
+                timestamp: Timestamp(5),
+                at: Seconds(6),
+            }),
+            ..Row::default()
+        },
+    );
+    Page {
+        partitions: vec![PartitionPage {
+            key: key(4),
+            partition,
+            cut: Some(Clustering(Bytes::from_static(b"@a"))),
+        }],
+        next: Some(Position {
+            key: key(4),
+            clustering: Some(Clustering(Bytes::from_static(b"@a"))),
+            rows: 1,
+        }),
+    }
+}
+
+#[test]
+fn every_kind_of_request_comes_back_as_it_went() {
+    let address = SocketAddr::from(([127, 0, 0, 2], 7000));
+    let bodies = [
+        Request::Gossip {
+            reply_to: address,
+            message: Bytes::from_static(b"gossip"),
+        },
+        Request::Join(JoinRequest {
+            cluster: "c".into(),
+            partitioner: "p".into(),
+            id: NodeId(9),
+            address,
+        }),
+        Request::Write {
+            mutations: vec![Bytes::from_static(&[0, 1, 255])],
+            reason: WriteReason::Hint,
+        },
+        Request::Truncate(TableId(u128::MAX)),
+        Request::SchemaPush(Bytes::new()),
+        Request::SchemaPull,
+        Request::BatchStore {
+            id: 1 << 100,
+            mutations: Vec::new(),
+        },
+        Request::BatchRemove(2),
+        Request::Trace(TraceQuery::Session(5)),
+    ];
+    for body in bodies {
+        let request = request(body);
+        assert_eq!(PeerRequest::decode(request.encode()), Ok(request));
+    }
+}
+
+#[test]
+fn mutations_travel_as_they_are() {
+    let payload = Bytes::from(vec![0xC3; 10_000]);
+    let encoded = request(Request::Write {
+        mutations: vec![payload.clone()],
+        reason: WriteReason::Client,
+    })
+    .encode();
+    assert!(encoded.len() < payload.len() + 100, "a byte string costs its length");
+}
+
+#[test]
+fn pages_come_back_and_equal_pages_have_equal_digests() {
+    let page = page();
+    assert_eq!(decode_page(encode_page(&page)), Ok(page.clone()));
+    let mut other = page.clone();
+    assert_eq!(page_digest(&page), page_digest(&other));
+    other.next = None;
+    assert_ne!(page_digest(&page), page_digest(&other));
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    let whole = request(Request::Join(JoinRequest {
+        cluster: "cluster".into(),
+        partitioner: "p".into(),
+        id: NodeId(9),
+        address: SocketAddr::from(([127, 0, 0, 2], 7000)),
+    }))
+    .encode();
+    for end in 0..whole.len() {
+        assert!(PeerRequest::decode(whole.slice(..end)).is_err(), "cut at {end}");
+    }
+    let mut longer = whole.to_vec();
+    longer.push(0);
+    assert!(PeerRequest::decode(longer.into()).is_err());
+    let page = encode_page(&page());
+    for end in 0..page.len() {
+        assert!(decode_page(page.slice(..end)).is_err(), "cut at {end}");
+    }
+}
+
+#[test]
+fn other_versions_and_monsters_are_refused() {
+    let mut bytes = request(Request::SchemaPull).encode().to_vec();
+    bytes[1] = 99;
+    assert_eq!(
+        PeerRequest::decode(bytes.into()),
+        Err(MessageError::Version(99))
+    );
+    assert_eq!(
+        PeerRequest::decode(vec![0; MAX_MESSAGE_BYTES + 1].into()),
+        Err(MessageError::TooLong(MAX_MESSAGE_BYTES + 1))
+    );
+    // An array that claims four billion elements must not be believed.
+    let mut liar = VERSION.to_be_bytes().to_vec();
+    liar.extend_from_slice(&[0xDD, 0xFF, 0xFF, 0xFF, 0xFF]);
+    assert!(PeerResponse::decode(liar.into()).is_err());
+    // A thousand nested arrays.
+    let mut deep = VERSION.to_be_bytes().to_vec();
+    deep.extend(std::iter::repeat_n(0x91, 100_000));
+    assert!(PeerRequest::decode(deep.into()).is_err());
+}
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+        let _ = decode_page(bytes.clone().into());
+        bytes.splice(0..0, VERSION.to_be_bytes());
+        let _ = PeerRequest::decode(bytes.clone().into());
+        let _ = PeerResponse::decode(bytes.into());
+    }
+}

@@ -1,0 +1,139 @@
+//! A node's view of itself and its cluster, for operators.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use starling_model::NodeId;
+
+/// What a node knows and has done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// This node's host id.
+    pub id: NodeId,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The partitioner's class name.
+    pub partitioner: String,
+    /// This build's version.
+    pub release: String,
+    /// Whether it serves clients: it is in the ring and agrees with the live nodes on the schema.
+    pub ready: bool,
+    /// The schema's version, a UUID.
+    pub schema_version: String,
+    /// Whether all live members have that schema.
+    pub schema_agreed: bool,
+    /// All members, this node among them, by host id.
+    pub members: Vec<MemberStatus>,
+    /// What it did since it started.
+    pub counters: CounterValues,
+}
+
+/// A member of the cluster, as this node sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Its host id.
+    pub id: NodeId,
+    /// Where peers reach it.
+    pub address: SocketAddr,
+    /// Where CQL clients reach it; absent until gossip tells.
+    pub cql_address: Option<SocketAddr>,
+    /// Its datacenter.
+    pub datacenter: String,
+    /// Its rack.
+    pub rack: String,
+    /// Whether it is believed alive.
+    pub up: bool,
+    /// Whether it is in the ring.
+    pub joined: bool,
+    /// How many tokens it has.
+    pub tokens: usize,
+    /// The share of the token space whose first replica it is, 0 to 1.
+    pub ownership: f64,
+    /// The schema version it last told.
+    pub schema_version: Option<String>,
+    /// Its release.
+    pub release: Option<String>,
+    /// Bytes of hints that this node keeps for it.
+    pub hint_bytes: u64,
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counters since the start, as numbers.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct CounterValues {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        /// Counters since the start, as they count.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: Counter,)*
+        }
+
+        impl Counters {
+            pub(crate) fn values(&self) -> CounterValues {
+                CounterValues { $($name: self.$name.get(),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Reads coordinated: one for each page of one read command.
+    reads,
+    /// Writes coordinated: one for each mutation.
+    writes,
+    /// Requests of peers served.
+    served,
+    /// Requests refused because fewer replicas were alive than the level needs.
+    unavailable,
+    /// Reads that ended in a timeout.
+    read_timeouts,
+    /// Writes that ended in a timeout.
+    write_timeouts,
+    /// Reads that failed on replicas.
+    read_failures,
+    /// Writes that failed on replicas.
+    write_failures,
+    /// Requests refused because too much was in flight.
+    overloaded,
+    /// Work dropped because its deadline had passed.
+    late,
+    /// Reads whose digests differed.
+    digest_mismatches,
+    /// Repair mutations sent to stale replicas.
+    read_repairs,
+    /// Reads that asked one more replica because one was slow or failed.
+    speculative_reads,
+    /// Hints kept for replicas that missed a write.
+    hints_written,
+    /// Hints delivered.
+    hints_delivered,
+    /// Hints given up: too many, or too old.
+    hints_dropped,
+    /// Logged batches of dead coordinators that this node carried out.
+    batches_replayed,
+    /// Statements prepared.
+    prepared,
+    /// Schema changes learnt or made.
+    schema_changes,
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(std::sync::atomic::AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    pub(crate) fn one(&self) {
+        self.add(1);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
