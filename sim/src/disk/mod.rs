@@ -1,0 +1,303 @@
+//! A node's disk: what was not synced may be lost, whole or in part, when the node crashes.
+//!
+//! What a crash does ([`Disk::crash`]):
+//! - **Content.** The synced part of a file stays. What was appended since is kept up to some point,
+//!   which may lie within an append (torn), or piece by piece, with zeros where a piece was lost.
+//! - **Names.** Each creation, rename and removal in a directory that was not synced since is kept or
+//!   undone, independently of the others: a rename may last though the creation before it does not.
+//! - **Handles.** Writers that were open before the crash fail ever after.
+//!
+//! Directories themselves last as soon as they are made. Faults that a test or the nemesis can inject:
+//! a limited capacity, a failing sync, rot in stored bytes, and a crash in the middle of whatever the
+//! node writes ([`Disk::crash_after`]).
+
+mod crash;
+mod file;
+mod names;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use starling_sstable::fs::{Fs, WriteFile};
+
+use self::{file::FileId, names::Names};
+use crate::random::Random;
+
+/// Runs once, when the disk dies of [`Disk::crash_after`].
+pub type OnDeath = Box<dyn FnOnce() + Send>;
+
+/// A simulated disk. Clones share it.
+#[derive(Clone)]
+pub struct Disk {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    random: Random,
+    names: Names,
+    files: file::Files,
+    /// Counts crashes; handles of earlier epochs are dead.
+    epoch: u64,
+    /// Bytes that fit; more is [`io::ErrorKind::StorageFull`].
+    capacity: Option<u64>,
+    /// How many syncs fail from here on.
+    failing_syncs: u32,
+    /// Changes left until the disk dies, and whom to tell.
+    fuse: Option<(u64, OnDeath)>,
+    /// The power is gone: everything fails until [`Disk::crash`].
+    dead: bool,
+    counts: Counts,
+}
+
+/// What was asked of a disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Appends to files.
+    pub appends: u64,
+    /// Syncs of files and directories.
+    pub syncs: u64,
+    /// Unsynced appends that a crash lost, whole or in part.
+    pub lost_appends: u64,
+    /// Unsynced names that a crash undid.
+    pub undone_names: u64,
+}
+
+impl Disk {
+    /// An empty disk without a limit.
+    pub fn new(random: Random) -> Self {
+        let state = State {
+            random,
+            names: Names::default(),
+            files: file::Files::default(),
+            epoch: 0,
+            capacity: None,
+            failing_syncs: 0,
+            fuse: None,
+            dead: false,
+            counts: Counts::default(),
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    /// The disk as its node sees it.
+    pub fn fs(&self) -> Arc<dyn Fs> {
+        Arc::new(self.clone())
+    }
+
+    /// Limits the disk to so many bytes of files, or not at all.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state.lock().capacity = bytes;
+    }
+
+    /// Bytes in files, those that were removed and are still open not counted.
+    pub fn used(&self) -> u64 {
+        let state = self.state.lock();
+        state.names.files().map(|id| state.files.size(id)).sum()
+    }
+
+    /// The next `count` syncs of files fail, and what they should have made durable stays volatile.
+    pub fn fail_syncs(&self, count: u32) {
+        self.state.lock().failing_syncs = count;
+    }
+
+    /// Flips bits of a stored byte, as rot does; also for readers that have mapped the file later.
+    pub fn corrupt(&self, path: &Path, offset: u64, mask: u8) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let id = state.names.file(path)?;
+        state.files.get(id)?.corrupt(offset, mask)
+    }
+
+    /// Every file, in order of path.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.state.lock().names.paths()
+    }
+
+    /// After `changes` more changes (appends, syncs, names), the disk dies in the middle of the work:
+    /// that change and all after it fail, and `on_death` runs. It must not use the disk.
+    pub fn crash_after(&self, changes: u64, on_death: OnDeath) {
+        self.state.lock().fuse = Some((changes, on_death));
+    }
+
+    /// What was asked of the disk until now.
+    pub fn counts(&self) -> Counts {
+        self.state.lock().counts
+    }
+
+    /// The node's power is cut, and is back: what was not synced is lost, kept, or torn.
+    pub fn crash(&self) {
+        let mut state = self.state.lock();
+        let fuse = state.fuse.take();
+        state.crash();
+        drop(state);
+        drop(fuse);
+    }
+}
+
+impl State {
+    /// Called before every change. Fails if the disk is dead, or dies of it.
+    fn change(&mut self) -> io::Result<()> {
+        if self.dead {
+            return Err(power_is_gone());
+        }
+        match &mut self.fuse {
+            Some((0, _)) => {
+                self.dead = true;
+                if let Some((_, on_death)) = self.fuse.take() {
+                    on_death();
+                }
+                Err(power_is_gone())
+            }
+            Some((left, _)) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn alive(&self) -> io::Result<()> {
+        if self.dead { Err(power_is_gone()) } else { Ok(()) }
+    }
+}
+
+fn power_is_gone() -> io::Error {
+    io::Error::other("simulated: the power is gone")
+}
+
+impl Fs for Disk {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.change()?;
+        state.names.create_dir_all(dir)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        let mut state = self.state.lock();
+        state.change()?;
+        let file = state.files.add();
+        state.names.create(path, file)?;
+        Ok(Box::new(Writer {
+            disk: self.clone(),
+            file,
+            epoch: state.epoch,
+            broken: false,
+        }))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Bytes> {
+        self.map(path)
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Bytes> {
+        let mut state = self.state.lock();
+        state.alive()?;
+        let id = state.names.file(path)?;
+        Ok(state.files.get(id)?.bytes())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.change()?;
+        state.names.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.change()?;
+        state.names.remove(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        let state = self.state.lock();
+        state.alive()?;
+        state.names.list(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.change()?;
+        state.counts.syncs += 1;
+        state.names.sync(dir)?;
+        state.forget_unnamed();
+        Ok(())
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        let state = self.state.lock();
+        state.alive()?;
+        Ok(state.names.exists(path))
+    }
+}
+
+/// A file being written.
+struct Writer {
+    disk: Disk,
+    file: FileId,
+    epoch: u64,
+    /// A sync failed: what was appended since the last one that did not is nobody's to promise.
+    broken: bool,
+}
+
+impl Writer {
+    fn check(&self, state: &State) -> io::Result<()> {
+        if self.epoch != state.epoch {
+            return Err(power_is_gone());
+        }
+        if self.broken {
+            return Err(io::Error::other("simulated: an earlier sync of this file failed"));
+        }
+        Ok(())
+    }
+}
+
+impl WriteFile for Writer {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let disk = self.disk.clone();
+        let mut state = disk.state.lock();
+        self.check(&state)?;
+        let alive = state.change();
+        // The append that the disk dies of may have got anywhere.
+        let fits = match (&alive, state.capacity) {
+            (Err(_), _) => state.random.index(bytes.len() + 1),
+            (Ok(()), Some(capacity)) => {
+                let used: u64 = state.names.files().map(|id| state.files.size(id)).sum();
+                bytes.len().min(capacity.saturating_sub(used) as usize)
+            }
+            (Ok(()), None) => bytes.len(),
+        };
+        state.counts.appends += 1;
+        state.files.append(self.file, &bytes[..fits]);
+        alive?;
+        if fits < bytes.len() {
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                "simulated: no space left on the disk",
+            ));
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let disk = self.disk.clone();
+        let mut state = disk.state.lock();
+        self.check(&state)?;
+        state.change()?;
+        state.counts.syncs += 1;
+        if state.failing_syncs > 0 {
+            state.failing_syncs -= 1;
+            self.broken = true;
+            return Err(io::Error::other("simulated: the sync failed"));
+        }
+        state.files.sync(self.file);
+        Ok(())
+    }
+}
