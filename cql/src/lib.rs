@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod native;
+pub mod protocol;
 pub mod request;
 pub mod result;
 pub mod types;
