@@ -1,8 +1,8 @@
 //! The messages of Starling's own client protocol: MessagePack over QUIC.
 //!
 //! A client opens one bidirectional stream per connection and pipelines frames on it, each a 4-byte
-//! big-endian length, an 8-byte big-endian request id, and one MessagePack value. The length counts what
-//! follows it: the id and the value. Structs may come as arrays or as maps (a reader takes both).
+//! big-endian length, an 8-byte big-endian request id, and one MessagePack value. The length counts the
+//! bytes of the value alone. Structs may come as arrays or as maps (a reader takes both).
 //! Requests have ids from 1; answers come in any order, under the id of their request. The server keeps no state of a client but its prepared
 //! statements, which any client may use: everything a request needs travels with it.
 
@@ -23,37 +23,11 @@ pub const VERSION: u16 = 1;
 /// The application protocol's name in the TLS handshake (ALPN).
 pub const ALPN: &[u8] = b"starling-client/1";
 
+/// The port of a node's QUIC listener, unless it is told otherwise.
+pub const DEFAULT_PORT: u16 = 7000;
+
 /// The largest frame, in bytes: longer ones end the connection.
 pub const MAX_FRAME_BYTES: usize = 32 << 20;
-
-/// Bytes of a frame before its MessagePack value: the length and the request id.
-pub const FRAME_HEADER_BYTES: usize = 12;
-
-/// The header of a frame whose value has `value_bytes` bytes.
-///
-/// # Panics
-/// If the frame would be longer than [`MAX_FRAME_BYTES`].
-pub fn frame_header(id: u64, value_bytes: usize) -> [u8; FRAME_HEADER_BYTES] {
-    let length = value_bytes + size_of::<u64>();
-    assert!(length <= MAX_FRAME_BYTES, "a frame of {length} bytes");
-    let mut header = [0; FRAME_HEADER_BYTES];
-    header[..4].copy_from_slice(&(length as u32).to_be_bytes());
-    header[4..].copy_from_slice(&id.to_be_bytes());
-    header
-}
-
-/// The number of bytes of the value, and the request id, that a frame's header announces.
-pub fn parse_frame_header(header: [u8; FRAME_HEADER_BYTES]) -> Result<(usize, u64), Error> {
-    let [a, b, c, d, id @ ..] = header;
-    let length = u32::from_be_bytes([a, b, c, d]) as usize;
-    if !(size_of::<u64>()..=MAX_FRAME_BYTES).contains(&length) {
-        return Err(Error::new(
-            ErrorKind::Protocol,
-            format!("a frame of {length} bytes; frames have 8 to {MAX_FRAME_BYTES} bytes after their length"),
-        ));
-    }
-    Ok((length - size_of::<u64>(), u64::from_be_bytes(id)))
-}
 
 /// Bytes of a frame before its value: the length of the value, then the request id.
 pub const HEADER_BYTES: usize = 12;
@@ -81,14 +55,15 @@ pub fn decode_header(header: [u8; HEADER_BYTES]) -> (usize, u64) {
     (u32::from_be_bytes([a, b, c, d]) as usize, u64::from_be_bytes(id))
 }
 
-/// Reads the value of a frame.
+/// How deep a message may nest. Types within types are the only recursion, and CQL's limit is far below.
+const MAX_DEPTH: usize = 96;
+
+/// Reads the value of a frame. Malformed bytes cost no more memory than their own size, and no stack.
 pub fn decode<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<T, Error> {
-    rmp_serde::from_slice(value).map_err(|error| {
-        Error::new(
-            crate::error::ErrorKind::Protocol,
-            format!("malformed message: {error}"),
-        )
-    })
+    let mut reader = rmp_serde::Deserializer::from_read_ref(value);
+    reader.set_max_depth(MAX_DEPTH);
+    T::deserialize(&mut reader)
+        .map_err(|error| Error::new(ErrorKind::Protocol, format!("malformed message: {error}")))
 }
 
 /// From a client.
