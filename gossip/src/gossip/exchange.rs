@@ -1,0 +1,232 @@
+//! The three messages of an exchange.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    ops::Bound,
+    time::Duration,
+};
+
+use starling_model::NodeId;
+
+use super::{Gossip, Outgoing};
+use crate::{
+    config::Config,
+    event::{Event, Refusal},
+    message::{Body, DIGEST_BYTES, Digest, HEADER_BYTES, MAX_NAME_BYTES, MIN_MESSAGE_BYTES, Message, Span},
+    reconcile::{self, Difference, Lack},
+};
+
+impl Gossip {
+    /// Starts an exchange. Where not all digests fit, each message has the section after the last one's.
+    pub(super) fn syn(&mut self, to: SocketAddr) -> Outgoing {
+        let most = (self.room() / DIGEST_BYTES).saturating_sub(1).max(1);
+        let all = self.members.len() <= most;
+        let from_cursor = self
+            .members
+            .range(self.cursor..)
+            .chain(self.members.range(..self.cursor));
+        let mut digests: Vec<Digest> = from_cursor
+            .take(most)
+            .map(|(_, record)| reconcile::digest(&record.member))
+            .collect();
+        let span = match (digests.first(), digests.last()) {
+            (Some(first), Some(last)) if !all => {
+                // Absence is a statement only up to the next member that was left out.
+                let (first, last) = (first.id, last.id);
+                self.cursor = self.after(last);
+                Span::Between { first, last }
+            }
+            _ => Span::All,
+        };
+        if !digests.iter().any(|digest| digest.id == self.id) {
+            digests.push(reconcile::digest(self.own()));
+        }
+        self.message(to, Body::Syn { digests, span })
+    }
+
+    /// The member after this one, around.
+    fn after(&self, id: NodeId) -> NodeId {
+        self.members
+            .range((Bound::Excluded(id), Bound::Unbounded))
+            .next()
+            .or_else(|| self.members.iter().next())
+            .map_or(id, |(id, _)| *id)
+    }
+
+    /// Handles one message.
+    pub(super) fn exchange(
+        &mut self,
+        now: Duration,
+        from: SocketAddr,
+        message: Message,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Option<Outgoing> {
+        let Message {
+            sender,
+            generation,
+            address,
+            ..
+        } = message;
+        if sender == self.id && address == self.own().address {
+            // A seed of this node is its own address under another name.
+            return None;
+        }
+        if let Body::Refuse(reason) = message.body {
+            self.event(Event::RefusedBy { from, reason });
+            return None;
+        }
+        if let Err(reason) = self.admit(&message) {
+            self.event(Event::Refused {
+                from,
+                reason: reason.clone(),
+            });
+            return Some(self.message(address, Body::Refuse(reason)));
+        }
+        let answer = match message.body {
+            Body::Syn { digests, span } => Some(self.answer_syn(&digests, span, random)),
+            Body::Ack { wanted, deltas } => {
+                self.apply(now, deltas);
+                self.answer_ack(&wanted, random)
+            }
+            Body::Ack2 { deltas } => {
+                self.apply(now, deltas);
+                None
+            }
+            Body::Refuse(_) => None,
+        };
+        if self
+            .member(sender)
+            .is_some_and(|member| member.generation == generation)
+        {
+            self.report_alive(sender, now);
+        }
+        answer.map(|body| self.message(address, body))
+    }
+
+    /// Whether the message is one of this cluster, and well-formed.
+    fn admit(&self, message: &Message) -> Result<(), Refusal> {
+        let Config {
+            cluster,
+            partitioner,
+            max_members,
+            ..
+        } = &self.config;
+        if message.cluster != *cluster {
+            return Err(Refusal::Cluster {
+                expected: shortened(cluster),
+                found: shortened(&message.cluster),
+            });
+        }
+        if message.partitioner != *partitioner {
+            let (expected, found) = (shortened(partitioner), shortened(&message.partitioner));
+            return Err(Refusal::Partitioner { expected, found });
+        }
+        if message.sender == self.id {
+            return Err(Refusal::SameId(self.id));
+        }
+        let (digests, deltas): (&[_], &[_]) = match &message.body {
+            Body::Syn { digests, .. } => (digests, &[]),
+            Body::Ack { wanted, deltas } => (wanted, deltas),
+            Body::Ack2 { deltas } => (&[], deltas),
+            Body::Refuse(_) => (&[], &[]),
+        };
+        // The sender may have room for more members than this node; ten times as many are no accident.
+        if digests.len().max(deltas.len()) > max_members.saturating_mul(10) {
+            return Err(Refusal::Malformed("too many members".to_owned()));
+        }
+        deltas.iter().try_for_each(super::apply::check)
+    }
+
+    /// Compares the other's digests with what is known here.
+    fn answer_syn(&mut self, digests: &[Digest], span: Span, random: &mut dyn FnMut() -> u64) -> Body {
+        let theirs: BTreeMap<NodeId, Digest> = digests.iter().map(|digest| (digest.id, *digest)).collect();
+        if let Some(own) = theirs.get(&self.id) {
+            self.outlive(own.generation, own.version);
+        }
+        let mut wanted = Vec::new();
+        let mut lacks = Vec::new();
+        for (id, digest) in &theirs {
+            let known = self.member(*id);
+            match (reconcile::compare(known, *digest), known) {
+                (Difference::WeLack(news), _) => wanted.push(news),
+                (Difference::TheyLack(after), Some(member)) => lacks.push(Lack { member, after }),
+                _ => {}
+            }
+        }
+        let unknown = self
+            .members()
+            .filter(|member| span.holds(member.id) && !theirs.contains_key(&member.id));
+        lacks.extend(unknown.map(|member| Lack { member, after: 0 }));
+        let room = self.room();
+        let wanted = reconcile::fit_wants(wanted, room / 4, random);
+        let left = room - wanted.len() * DIGEST_BYTES;
+        let deltas = reconcile::fit_deltas(lacks, self.id, left, random);
+        Body::Ack { wanted, deltas }
+    }
+
+    /// Sends what the other wants, if there is anything.
+    fn answer_ack(&mut self, wanted: &[Digest], random: &mut dyn FnMut() -> u64) -> Option<Body> {
+        let mut asked = BTreeSet::new();
+        let lacks: Vec<Lack<'_>> = wanted
+            .iter()
+            .filter(|digest| asked.insert(digest.id))
+            .filter_map(|digest| {
+                let member = self.member(digest.id)?;
+                match reconcile::compare(Some(member), *digest) {
+                    Difference::TheyLack(after) => Some(Lack { member, after }),
+                    Difference::None | Difference::WeLack(_) => None,
+                }
+            })
+            .collect();
+        let deltas = reconcile::fit_deltas(lacks, self.id, self.room(), random);
+        (!deltas.is_empty()).then_some(Body::Ack2 { deltas })
+    }
+
+    /// Tells all live members this node's whole state.
+    pub(super) fn announce(&self) -> Vec<Outgoing> {
+        let lack = Lack {
+            member: self.own(),
+            after: 0,
+        };
+        let deltas = reconcile::fit_deltas(vec![lack], self.id, 2 * self.room(), &mut || 0);
+        self.members()
+            .filter(|member| member.alive && member.id != self.id)
+            .map(|member| {
+                self.message(
+                    member.address,
+                    Body::Ack2 {
+                        deltas: deltas.clone(),
+                    },
+                )
+            })
+            .collect()
+    }
+
+    fn message(&self, to: SocketAddr, body: Body) -> Outgoing {
+        let own = self.own();
+        let message = Message {
+            cluster: self.config.cluster.clone(),
+            partitioner: self.config.partitioner.clone(),
+            sender: self.id,
+            generation: own.generation,
+            address: own.address,
+            body,
+        };
+        Outgoing { to, message }
+    }
+
+    /// Bytes of a message that are free for its lists.
+    fn room(&self) -> usize {
+        let names = self.config.cluster.len() + self.config.partitioner.len();
+        self.config.max_message_bytes.max(MIN_MESSAGE_BYTES + names) - HEADER_BYTES - names
+    }
+}
+
+/// The start of a name, short enough for a message.
+fn shortened(name: &str) -> String {
+    let end = (0..=MAX_NAME_BYTES.min(name.len()))
+        .rev()
+        .find(|at| name.is_char_boundary(*at));
+    name[..end.unwrap_or(0)].to_owned()
+}
