@@ -1,0 +1,78 @@
+//! The settings of the QUIC endpoint.
+
+use std::{net::SocketAddr, net::UdpSocket, sync::Arc, time::Duration};
+
+use quinn::{
+    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+};
+
+use super::BindError;
+use crate::tls::Credentials;
+
+/// Application error codes with which a connection is closed.
+pub(super) const CLOSE_DONE: u32 = 0;
+/// The node stops.
+pub(super) const CLOSE_STOPPING: u32 = 1;
+/// The other side broke the protocol.
+pub(super) const CLOSE_PROTOCOL: u32 = 2;
+/// A peer without a certificate, or an unknown application protocol.
+pub(super) const CLOSE_UNAUTHORIZED: u32 = 3;
+
+/// A peer connection that is idle sends something this often.
+const KEEP_ALIVE: Duration = Duration::from_millis(400);
+/// A peer that is silent this long is taken for dead: its calls fail as broken. A process that was killed
+/// sends nothing more, and UDP does not tell.
+const PEER_IDLE: Duration = Duration::from_secs(2);
+/// A client that is silent this long is let go.
+const CLIENT_IDLE: Duration = Duration::from_secs(30);
+/// A first guess of the round trip, for a data centre rather than the Internet (RFC 9002 has 333 ms): lost
+/// first packets are repeated sooner.
+const INITIAL_RTT: Duration = Duration::from_millis(50);
+
+/// Connections that are being made at a time, and what they may buffer: garbage and floods stop here.
+const MAX_INCOMING: usize = 256;
+const INCOMING_BYTES: u64 = 16 << 10;
+const INCOMING_BYTES_TOTAL: u64 = 2 << 20;
+
+/// Streams that the other side may open: a peer needs three, a client one.
+const MAX_STREAMS: u32 = 4;
+/// Flow-control windows. They are filled only by a sender that is faster than its receiver.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// Opens the endpoint on exactly this address.
+pub(super) fn open(listen: SocketAddr, credentials: &Credentials) -> Result<Endpoint, BindError> {
+    let mut server = ServerConfig::with_crypto(Arc::new(credentials.server()?));
+    server.transport_config(Arc::new(transport(CLIENT_IDLE)));
+    server.max_incoming(MAX_INCOMING);
+    server.incoming_buffer_size(INCOMING_BYTES);
+    server.incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
+    server.migration(false);
+    let socket = UdpSocket::bind(listen)?;
+    let config = EndpointConfig::new(Arc::new(credentials.reset_key()));
+    Ok(Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))?)
+}
+
+/// The settings for connecting to peers.
+pub(super) fn peer_config(credentials: &Credentials) -> Result<ClientConfig, BindError> {
+    let mut config = ClientConfig::new(Arc::new(credentials.peer_client()?));
+    let mut transport = transport(PEER_IDLE);
+    transport.keep_alive_interval(Some(KEEP_ALIVE));
+    config.transport_config(Arc::new(transport));
+    Ok(config)
+}
+
+/// Both sides announce an idle timeout and the shorter one holds: so peers' connections have the peers'.
+fn transport(idle: Duration) -> TransportConfig {
+    let mut config = TransportConfig::default();
+    config
+        .max_idle_timeout(IdleTimeout::try_from(idle).ok())
+        .initial_rtt(INITIAL_RTT)
+        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(MAX_STREAMS))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .send_window(u64::from(CONNECTION_WINDOW))
+        .datagram_receive_buffer_size(None);
+    config
+}

@@ -1,0 +1,161 @@
+//! Frames on a QUIC stream.
+//!
+//! ```text
+//! length   4 bytes, big-endian: of the payload alone
+//! id       8 bytes, big-endian: pairs an answer with its request; 0 on casts
+//! payload
+//! ```
+//!
+//! The same layout serves peers and native clients (`starling_cql::native`).
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use quinn::{ReadError, RecvStream, SendStream, WriteError};
+use starling_cql::native;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// A frame to be written.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// Of the request.
+    pub id: u64,
+    /// At most the stream's maximum.
+    pub payload: Bytes,
+}
+
+/// How many frames go out in one write.
+const BATCH_FRAMES: usize = 64;
+
+/// Payloads up to this size are copied together; larger ones are handed over as they are.
+const COALESCED_BYTES: usize = 8 << 10;
+
+/// Frames up to this size need no share of the budget.
+const SMALL_BYTES: usize = 16 << 10;
+
+/// How much is asked of the stream at a time.
+const READ_BYTES: usize = 64 << 10;
+
+/// Writes frames as they come, all that wait at a time together, until the queue is closed. `leaving` is
+/// told the frames that are about to be written.
+pub async fn write(
+    stream: &mut SendStream,
+    frames: &mut mpsc::Receiver<Frame>,
+    mut leaving: impl FnMut(&[Frame]),
+) -> Result<(), WriteError> {
+    let mut batch = Vec::new();
+    let mut chunks = Vec::new();
+    while frames.recv_many(&mut batch, BATCH_FRAMES).await > 0 {
+        leaving(&batch);
+        lay_out(batch.drain(..), &mut chunks);
+        stream.write_all_chunks(&mut chunks).await?;
+        chunks.clear();
+    }
+    Ok(())
+}
+
+/// Turns frames into as few chunks as copying is worth.
+fn lay_out(frames: impl Iterator<Item = Frame>, chunks: &mut Vec<Bytes>) {
+    let mut small = BytesMut::new();
+    for frame in frames {
+        small.extend_from_slice(&(frame.payload.len() as u32).to_be_bytes());
+        small.extend_from_slice(&frame.id.to_be_bytes());
+        if frame.payload.len() <= COALESCED_BYTES {
+            small.extend_from_slice(&frame.payload);
+        } else {
+            chunks.push(small.split().freeze());
+            chunks.push(frame.payload);
+        }
+    }
+    if !small.is_empty() {
+        chunks.push(small.freeze());
+    }
+}
+
+/// Why no more frames come from a stream.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The stream or its connection ended in the middle of a frame.
+    #[error("the stream ended inside a frame")]
+    Torn,
+    /// A frame is longer than is allowed: the connection is to be closed.
+    #[error("a frame of {length} bytes; at most {limit} are accepted")]
+    TooLong {
+        /// What its header says.
+        length: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// The connection broke.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Reads frames from a stream. What is buffered is at most one frame and one read.
+pub struct FrameReader {
+    stream: RecvStream,
+    buffer: BytesMut,
+    limit: usize,
+    budget: Option<Arc<Semaphore>>,
+}
+
+/// A frame that was read.
+#[derive(Debug)]
+pub struct Received {
+    /// Of the request.
+    pub id: u64,
+    /// What it says.
+    pub payload: Bytes,
+    /// Its share of the budget, to be held until the request is answered.
+    pub share: Option<OwnedSemaphorePermit>,
+}
+
+impl FrameReader {
+    /// Reads frames of at most `limit` bytes.
+    pub fn new(stream: RecvStream, limit: usize) -> Self {
+        Self { stream, buffer: BytesMut::new(), limit, budget: None }
+    }
+
+    /// Large frames wait for their size in KiB from `budget` before they are read: many senders together
+    /// can't make the node buffer more than that.
+    pub fn with_budget(mut self, budget: Arc<Semaphore>) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// The next frame; `None` at the orderly end of the stream.
+    pub async fn next(&mut self) -> Result<Option<Received>, FrameError> {
+        if !self.fill(native::HEADER_BYTES).await? {
+            return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Torn) };
+        }
+        let mut header = [0; native::HEADER_BYTES];
+        self.buffer.copy_to_slice(&mut header);
+        let (length, id) = native::decode_header(header);
+        if length > self.limit {
+            return Err(FrameError::TooLong { length, limit: self.limit });
+        }
+        let share = self.share(length).await;
+        if !self.fill(length).await? {
+            return Err(FrameError::Torn);
+        }
+        let payload = self.buffer.split_to(length).freeze();
+        Ok(Some(Received { id, payload, share }))
+    }
+
+    /// Reads until `length` bytes are buffered; whether they came before the end. Memory grows with what
+    /// has arrived, not with what a header promises.
+    async fn fill(&mut self, length: usize) -> Result<bool, ReadError> {
+        while self.buffer.len() < length {
+            match self.stream.read_chunk(READ_BYTES, true).await? {
+                Some(chunk) => self.buffer.extend_from_slice(&chunk.bytes),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    async fn share(&self, length: usize) -> Option<OwnedSemaphorePermit> {
+        let budget = self.budget.as_ref().filter(|_| length > SMALL_BYTES)?;
+        Arc::clone(budget).acquire_many_owned(length.div_ceil(1024) as u32).await.ok()
+    }
+}

@@ -1,0 +1,231 @@
+//! The outgoing side of one peer: a connection that is made when it is needed and made again when it breaks.
+//!
+//! While the first connection is made, calls wait for it, for a moment. Once an attempt has failed, calls
+//! are refused at once (`NotSent`) and the attempts go on in the background, so that a dead peer costs
+//! nobody any time. A peer that connects to us is tried again at once.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures::future::{select_all, try_join_all};
+use quinn::{ClientConfig, Connection, Endpoint, SendStream};
+use starling_replication::{CallError, message::MAX_MESSAGE_BYTES};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tracing::{debug, info};
+
+use super::{
+    endpoint,
+    frame::{self, Frame, FrameReader},
+    lane::Lane,
+    pending::{Outcome, Pending, Registered},
+};
+use crate::tls::NODE_SERVER_NAME;
+
+/// Frames queued for one stream.
+const QUEUE_FRAMES: usize = 8192;
+/// Casts queued: beyond, they are lost.
+const QUEUE_CASTS: usize = 256;
+/// How long one attempt to connect may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long calls wait for a first connection.
+const FIRST_PATIENCE: Duration = Duration::from_millis(700);
+/// How long calls wait for a connection that was there a moment ago.
+const PATIENCE: Duration = Duration::from_millis(150);
+/// Between attempts.
+const BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
+/// A connection that lasted this long ends the backing off.
+const LASTING: Duration = Duration::from_secs(2);
+
+/// A peer that this node calls.
+pub(super) struct Link {
+    pending: Arc<Pending>,
+    lanes: [mpsc::Sender<Frame>; 2],
+    casts: mpsc::Sender<Frame>,
+    signals: Arc<Signals>,
+}
+
+#[derive(Default)]
+struct Signals {
+    /// Somebody wants to send.
+    demand: Notify,
+    /// The peer has shown that it is alive.
+    alive: Notify,
+}
+
+/// The receiving ends of a link's queues, and what its task needs.
+struct Driver {
+    to: SocketAddr,
+    endpoint: Endpoint,
+    config: ClientConfig,
+    pending: Arc<Pending>,
+    lanes: [mpsc::Receiver<Frame>; 2],
+    casts: mpsc::Receiver<Frame>,
+    signals: Arc<Signals>,
+}
+
+impl Link {
+    pub(super) fn start(to: SocketAddr, endpoint: Endpoint, config: ClientConfig) -> Arc<Self> {
+        let (requests, requests_out) = mpsc::channel(QUEUE_FRAMES);
+        let (bulk, bulk_out) = mpsc::channel(QUEUE_FRAMES);
+        let (casts, casts_out) = mpsc::channel(QUEUE_CASTS);
+        let pending = Pending::new(to);
+        let signals = Arc::<Signals>::default();
+        let driver = Driver {
+            to,
+            endpoint,
+            config,
+            pending: Arc::clone(&pending),
+            lanes: [requests_out, bulk_out],
+            casts: casts_out,
+            signals: Arc::clone(&signals),
+        };
+        tokio::spawn(driver.run());
+        Arc::new(Self { pending, lanes: [requests, bulk], casts, signals })
+    }
+
+    pub(super) fn call(
+        &self,
+        lane: Lane,
+        request: Bytes,
+    ) -> Result<(oneshot::Receiver<Outcome>, Registered), CallError> {
+        let queue = &self.lanes[lane.index()];
+        let outcome = self
+            .pending
+            .register(request.len(), |id| queue.try_send(Frame { id, payload: request }).is_ok());
+        self.signals.demand.notify_one();
+        outcome
+    }
+
+    pub(super) fn cast(&self, message: Bytes) {
+        // A full queue means that the peer is slow or gone: this message is lost, as casts may be.
+        let _ = self.casts.try_send(Frame { id: 0, payload: message });
+        self.signals.demand.notify_one();
+    }
+
+    pub(super) fn wake(&self) {
+        self.signals.alive.notify_one();
+    }
+}
+
+impl Driver {
+    async fn run(mut self) {
+        let mut backoff = *BACKOFF.start();
+        let mut patience = FIRST_PATIENCE;
+        loop {
+            self.signals.demand.notified().await;
+            let Some(connection) = self.connect(patience).await else {
+                self.discard();
+                let _ = tokio::time::timeout(backoff, self.signals.alive.notified()).await;
+                backoff = (backoff * 2).min(*BACKOFF.end());
+                patience = Duration::ZERO;
+                continue;
+            };
+            info!(peer = %self.to, "connected");
+            self.pending.accept();
+            let since = Instant::now();
+            let reason = self.drive(&connection).await;
+            connection.close(quinn::VarInt::from_u32(endpoint::CLOSE_DONE), b"");
+            info!(peer = %self.to, reason, "the connection ended");
+            self.pending.fail_all();
+            self.discard();
+            if since.elapsed() > LASTING {
+                backoff = *BACKOFF.start();
+                patience = PATIENCE;
+                self.pending.accept();
+            } else {
+                // It connects and breaks at once: the other side refuses us.
+                tokio::time::sleep(backoff).await;
+                backoff = (backoff * 2).min(*BACKOFF.end());
+                patience = Duration::ZERO;
+            }
+            // Be there again before somebody asks.
+            self.signals.demand.notify_one();
+        }
+    }
+
+    /// One attempt. Calls wait for it as long as `patience`, then they are failed and refused.
+    async fn connect(&mut self, patience: Duration) -> Option<Connection> {
+        let connecting = self.endpoint.connect_with(self.config.clone(), self.to, NODE_SERVER_NAME);
+        let attempt = async {
+            let connecting = connecting.map_err(|error| error.to_string())?;
+            match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+                Ok(Ok(connection)) => Ok(connection),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("no answer".to_owned()),
+            }
+        };
+        tokio::pin!(attempt);
+        let outcome = match tokio::time::timeout(patience, &mut attempt).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                self.pending.fail_all();
+                let late = attempt.await;
+                // What was queued has been reported as not sent: it must not leave now.
+                self.discard();
+                late
+            }
+        };
+        if let Err(reason) = &outcome {
+            debug!(peer = %self.to, reason, "cannot connect");
+            self.pending.fail_all();
+        }
+        outcome.ok()
+    }
+
+    /// Carries frames until the connection ends; says why it did.
+    async fn drive(&mut self, connection: &Connection) -> String {
+        let streams = try_join_all(Lane::ALL.map(|_| connection.open_bi())).await;
+        let casts = connection.open_uni().await;
+        let (streams, mut casts) = match (streams, casts) {
+            (Ok(streams), Ok(casts)) => (streams, casts),
+            (Err(error), _) | (_, Err(error)) => return error.to_string(),
+        };
+        let pending = &self.pending;
+        let mut work: Vec<futures::future::BoxFuture<'_, String>> = Vec::new();
+        for ((send, receive), queue) in streams.into_iter().zip(&mut self.lanes) {
+            work.push(Box::pin(write_calls(send, queue, pending)));
+            work.push(Box::pin(read_answers(FrameReader::new(receive, MAX_MESSAGE_BYTES), pending)));
+        }
+        let queue = &mut self.casts;
+        work.push(Box::pin(async move {
+            match frame::write(&mut casts, queue, |_| ()).await {
+                Ok(()) => "stopping".to_owned(),
+                Err(error) => error.to_string(),
+            }
+        }));
+        work.push(Box::pin(async { connection.closed().await.to_string() }));
+        select_all(work).await.0
+    }
+
+    /// Forgets what is queued: those who wait for it have been told.
+    fn discard(&mut self) {
+        for lane in &mut self.lanes {
+            while lane.try_recv().is_ok() {}
+        }
+        while self.casts.try_recv().is_ok() {}
+    }
+}
+
+async fn write_calls(mut send: SendStream, queue: &mut mpsc::Receiver<Frame>, pending: &Pending) -> String {
+    let written = frame::write(&mut send, queue, |batch| {
+        pending.mark_sent(batch.iter().map(|frame| frame.id));
+    });
+    match written.await {
+        Ok(()) => "stopping".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+async fn read_answers(mut frames: FrameReader, pending: &Pending) -> String {
+    loop {
+        match frames.next().await {
+            Ok(Some(answer)) => pending.answer(answer.id, answer.payload),
+            Ok(None) => return "the peer ended the stream".to_owned(),
+            Err(error) => return error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! QUIC between nodes, and from native clients: one endpoint on one UDP port.
+//!
+//! Who connects says by ALPN what it is. A peer (`starling-peer/1`) must show a certificate of the
+//! cluster; a client (`starling-client/1`) shows none. Each node connects to the peers that *it* asks
+//! things of, so between two nodes there are up to two connections, one for the requests of each.
+//!
+//! On a peer connection the caller opens a few long-lived streams: bidirectional ones for calls (small
+//! requests and bulk apart, so that a large page does not hold up a write), a unidirectional one for
+//! casts. On all of them travel frames ([`frame`]), written in batches: what has queued up while the last
+//! write was under way goes out together.
+//!
+//! Bounds: requests and bytes in flight to a peer, requests served for a peer, frame length, streams,
+//! connections, and the time a handshake may take. QUIC's flow control does the rest.
+
+mod endpoint;
+pub mod frame;
+mod inbound;
+mod lane;
+mod link;
+mod pending;
+mod served;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use parking_lot::RwLock;
+use starling_replication::CallError;
+use tokio::sync::SetOnce;
+
+pub use inbound::ClientService;
+pub use lane::Lane;
+
+use crate::tls::{Credentials, TlsError};
+use link::Link;
+
+/// How many peers a node keeps connections to at most. Addresses beyond are not called.
+const MAX_PEERS: usize = 4096;
+
+/// The node's side of peers' requests.
+pub trait PeerService: Send + Sync + 'static {
+    /// Answers a request. `None`: it was malformed, and the connection is to be closed.
+    fn handle(&self, from: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Bytes>>;
+}
+
+/// Why the endpoint can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The socket.
+    #[error("{0}")]
+    Socket(#[from] io::Error),
+    /// The certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A node's QUIC endpoint. Cheap to clone.
+#[derive(Clone)]
+pub struct Transport {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    endpoint: quinn::Endpoint,
+    peer_config: quinn::ClientConfig,
+    links: RwLock<HashMap<SocketAddr, Arc<Link>>>,
+    peers: SetOnce<Arc<dyn PeerService>>,
+    clients: SetOnce<Arc<dyn ClientService>>,
+}
+
+impl Transport {
+    /// Binds the exact address `listen` (UDP) and begins to accept connections. Requests wait until
+    /// [`serve`](Self::serve) says who answers them. Must be called on a tokio runtime.
+    pub fn bind(listen: SocketAddr, credentials: &Credentials) -> Result<Self, BindError> {
+        let endpoint = endpoint::open(listen, credentials)?;
+        let peer_config = endpoint::peer_config(credentials)?;
+        let inner = Arc::new(Inner {
+            endpoint,
+            peer_config,
+            links: RwLock::default(),
+            peers: SetOnce::new(),
+            clients: SetOnce::new(),
+        });
+        tokio::spawn(inbound::accept(Arc::clone(&inner)));
+        Ok(Self { inner })
+    }
+
+    /// The address that is bound: with the port that the system chose if `listen` had port 0.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.endpoint.local_addr()
+    }
+
+    /// Says who answers requests. Only the first call counts.
+    pub fn serve(&self, peers: Arc<dyn PeerService>, clients: Arc<dyn ClientService>) {
+        let _ = self.inner.peers.set(peers);
+        let _ = self.inner.clients.set(clients);
+    }
+
+    /// Sends a request and waits for its answer, at most `timeout`.
+    pub fn call(
+        &self,
+        to: SocketAddr,
+        lane: Lane,
+        request: Bytes,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Bytes, CallError>> + Send + 'static {
+        let sent = self.link(to).and_then(|link| link.call(lane, request));
+        async move {
+            let (answer, _registered) = sent?;
+            match tokio::time::timeout(timeout, answer).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(CallError::Broken(to)),
+                Err(_) => Err(CallError::Timeout(to)),
+            }
+        }
+    }
+
+    /// Sends a message that nobody answers. It is lost if there is no connection or too much is queued;
+    /// a missing connection is made for the next one.
+    pub fn cast(&self, to: SocketAddr, message: Bytes) {
+        if let Ok(link) = self.link(to) {
+            link.cast(message);
+        }
+    }
+
+    /// Closes all connections and waits until their peers can have heard of it, at most a moment.
+    pub async fn close(&self) {
+        self.inner.endpoint.close(quinn::VarInt::from_u32(endpoint::CLOSE_STOPPING), b"stopping");
+        let _ = tokio::time::timeout(Duration::from_millis(500), self.inner.endpoint.wait_idle()).await;
+    }
+
+    fn link(&self, to: SocketAddr) -> Result<Arc<Link>, CallError> {
+        if let Some(link) = self.inner.links.read().get(&to) {
+            return Ok(Arc::clone(link));
+        }
+        let mut links = self.inner.links.write();
+        if links.len() >= MAX_PEERS {
+            return Err(CallError::NotSent(to));
+        }
+        let link = links.entry(to).or_insert_with(|| {
+            Link::start(to, self.inner.endpoint.clone(), self.inner.peer_config.clone())
+        });
+        Ok(Arc::clone(link))
+    }
+}
+
+impl Inner {
+    /// A peer has connected: it is alive, whatever was believed before.
+    fn heard_of(&self, peer: SocketAddr) {
+        if let Some(link) = self.links.read().get(&peer) {
+            link.wake();
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Calls to one peer that wait for their answers.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use starling_replication::CallError;
+use tokio::sync::oneshot;
+
+/// How many calls may wait for one peer.
+const MAX_CALLS: usize = 8192;
+
+/// How many bytes of requests may wait for one peer.
+const MAX_BYTES: usize = 64 << 20;
+
+pub(super) type Outcome = Result<Bytes, CallError>;
+
+/// The calls of one link.
+///
+/// Contract:
+/// 1. Every registered call gets exactly one outcome, or was abandoned by its caller.
+/// 2. While [`refuse`](Self::fail_all) is on, nothing is registered.
+/// 3. A call that fails with `NotSent` was never given to the connection.
+pub(super) struct Pending {
+    to: SocketAddr,
+    calls: Mutex<Calls>,
+}
+
+#[derive(Default)]
+struct Calls {
+    next_id: u64,
+    waiting: HashMap<u64, Waiting>,
+    bytes: usize,
+    refusing: bool,
+}
+
+struct Waiting {
+    answer: oneshot::Sender<Outcome>,
+    bytes: usize,
+    sent: bool,
+}
+
+/// A registered call: dropping it abandons the call.
+pub(crate) struct Registered {
+    pending: Arc<Pending>,
+    id: u64,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.pending.calls.lock().remove(self.id);
+    }
+}
+
+impl Calls {
+    fn remove(&mut self, id: u64) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&id)?;
+        self.bytes -= waiting.bytes;
+        Some(waiting)
+    }
+}
+
+impl Pending {
+    pub(super) fn new(to: SocketAddr) -> Arc<Self> {
+        Arc::new(Self { to, calls: Mutex::default() })
+    }
+
+    /// Registers a call and hands it to `queue`, which says whether there was room.
+    pub(super) fn register(
+        self: &Arc<Self>,
+        bytes: usize,
+        queue: impl FnOnce(u64) -> bool,
+    ) -> Result<(oneshot::Receiver<Outcome>, Registered), CallError> {
+        let mut calls = self.calls.lock();
+        if calls.refusing {
+            return Err(CallError::NotSent(self.to));
+        }
+        if calls.waiting.len() >= MAX_CALLS || calls.bytes + bytes > MAX_BYTES {
+            return Err(CallError::Overloaded(self.to));
+        }
+        calls.next_id += 1;
+        let id = calls.next_id;
+        if !queue(id) {
+            return Err(CallError::Overloaded(self.to));
+        }
+        let (answer, outcome) = oneshot::channel();
+        calls.bytes += bytes;
+        calls.waiting.insert(id, Waiting { answer, bytes, sent: false });
+        drop(calls);
+        Ok((outcome, Registered { pending: Arc::clone(self), id }))
+    }
+
+    /// These calls are about to be written.
+    pub(super) fn mark_sent(&self, ids: impl Iterator<Item = u64>) {
+        let mut calls = self.calls.lock();
+        for id in ids {
+            if let Some(waiting) = calls.waiting.get_mut(&id) {
+                waiting.sent = true;
+            }
+        }
+    }
+
+    /// An answer came. One that nobody waits for any more is dropped.
+    pub(super) fn answer(&self, id: u64, answer: Bytes) {
+        let waiting = self.calls.lock().remove(id);
+        if let Some(waiting) = waiting {
+            // The caller may have gone at this very moment.
+            let _ = waiting.answer.send(Ok(answer));
+        }
+    }
+
+    /// Fails every call and refuses new ones until [`accept`](Self::accept).
+    pub(super) fn fail_all(&self) {
+        let mut calls = self.calls.lock();
+        calls.refusing = true;
+        calls.bytes = 0;
+        let all = std::mem::take(&mut calls.waiting);
+        drop(calls);
+        for waiting in all.into_values() {
+            let error = if waiting.sent { CallError::Broken } else { CallError::NotSent };
+            let _ = waiting.answer.send(Err(error(self.to)));
+        }
+    }
+
+    /// Accepts calls again.
+    pub(super) fn accept(&self) {
+        self.calls.lock().refusing = false;
+    }
+}

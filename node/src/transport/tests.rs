@@ -1,0 +1,183 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::tls::{Authority, TlsFiles};
+
+const PATIENT: Duration = Duration::from_secs(20);
+
+/// Answers with what it got; a request that is empty is malformed.
+#[derive(Default)]
+struct Echo {
+    served: AtomicUsize,
+}
+
+impl PeerService for Echo {
+    fn handle(&self, _: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Bytes>> {
+        self.served.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            if &request[..] == b"never" {
+                std::future::pending::<()>().await;
+            }
+            (!request.is_empty()).then_some(request)
+        })
+    }
+}
+
+struct NoClients;
+
+impl ClientService for NoClients {
+    fn serve(&self, connection: quinn::Connection) -> BoxFuture<'static, ()> {
+        connection.close(0u32.into(), b"");
+        Box::pin(async {})
+    }
+}
+
+struct Cluster {
+    dir: tempfile::TempDir,
+    authority: Authority,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::create(&dir.path().join("ca"), "test").unwrap();
+        Self { dir, authority }
+    }
+
+    fn files(&self, name: &str) -> TlsFiles {
+        let issued = self.authority.issue(name, &["127.0.0.1".to_owned()], 1).unwrap();
+        self.authority.write(self.dir.path(), name, &issued).unwrap()
+    }
+
+    fn node(&self, name: &str) -> (Transport, SocketAddr, Arc<Echo>) {
+        let credentials = Credentials::load(&self.files(name)).unwrap();
+        let transport = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials).unwrap();
+        let echo = Arc::<Echo>::default();
+        transport.serve(Arc::clone(&echo) as Arc<dyn PeerService>, Arc::new(NoClients));
+        let address = transport.local_addr().unwrap();
+        (transport, address, echo)
+    }
+}
+
+/// An address where nobody listens: it was free a moment ago.
+fn nowhere() -> SocketAddr {
+    std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_come_back_each_with_its_own_answer() {
+    let cluster = Cluster::new();
+    let (a, _, _) = cluster.node("a");
+    let (_b, to, _) = cluster.node("b");
+    let calls = (0..500u32).map(|n| {
+        let request = Bytes::from(n.to_be_bytes().repeat(1 + n as usize % 50));
+        let lane = if n % 2 == 0 { Lane::Requests } else { Lane::Bulk };
+        let answer = a.call(to, lane, request.clone(), PATIENT);
+        async move { assert_eq!(answer.await, Ok(request)) }
+    });
+    futures::future::join_all(calls).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn megabytes_come_back_whole() {
+    let cluster = Cluster::new();
+    let (a, _, _) = cluster.node("a");
+    let (_b, to, _) = cluster.node("b");
+    let request: Bytes = (0..12u32 << 20).map(|n| (n ^ (n >> 9)) as u8).collect();
+    assert_eq!(a.call(to, Lane::Bulk, request.clone(), PATIENT).await, Ok(request));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_is_not_there_is_reported_and_the_request_did_not_leave() {
+    let cluster = Cluster::new();
+    let (a, _, _) = cluster.node("a");
+    let to = nowhere();
+    let request = Bytes::from_static(b"x");
+    assert_eq!(a.call(to, Lane::Requests, request.clone(), PATIENT).await, Err(CallError::NotSent(to)));
+    // From now on it is known, and nobody waits.
+    assert_eq!(a.call(to, Lane::Requests, request, PATIENT).await, Err(CallError::NotSent(to)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_does_not_come_is_a_timeout_and_others_go_on() {
+    let cluster = Cluster::new();
+    let (a, _, _) = cluster.node("a");
+    let (_b, to, _) = cluster.node("b");
+    let never = a.call(to, Lane::Requests, Bytes::from_static(b"never"), Duration::from_millis(1));
+    assert_eq!(never.await, Err(CallError::Timeout(to)));
+    let request = Bytes::from_static(b"x");
+    assert_eq!(a.call(to, Lane::Requests, request.clone(), PATIENT).await, Ok(request));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_goes_breaks_the_calls_that_it_has() {
+    let cluster = Cluster::new();
+    let (a, _, _) = cluster.node("a");
+    let (b, to, echo) = cluster.node("b");
+    let call = tokio::spawn(a.call(to, Lane::Requests, Bytes::from_static(b"never"), PATIENT));
+    while echo.served.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    b.close().await;
+    assert_eq!(call.await.unwrap(), Err(CallError::Broken(to)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn casts_arrive_once_there_is_a_connection() {
+    let cluster = Cluster::new();
+    let (a, _, _) = cluster.node("a");
+    let (_b, to, echo) = cluster.node("b");
+    a.call(to, Lane::Requests, Bytes::from_static(b"x"), PATIENT).await.unwrap();
+    a.cast(to, Bytes::from_static(b"y"));
+    while echo.served.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_another_cluster_is_not_let_in() {
+    let (ours, theirs) = (Cluster::new(), Cluster::new());
+    let (a, _, _) = theirs.node("a");
+    let (_b, to, echo) = ours.node("b");
+    let refused = a.call(to, Lane::Requests, Bytes::from_static(b"x"), PATIENT).await;
+    assert_eq!(refused, Err(CallError::NotSent(to)));
+    assert_eq!(echo.served.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_malformed_closes_the_connection() {
+    let cluster = Cluster::new();
+    let (a, _, _) = cluster.node("a");
+    let (_b, to, _) = cluster.node("b");
+    let broken = a.call(to, Lane::Requests, Bytes::new(), PATIENT).await;
+    assert_eq!(broken, Err(CallError::Broken(to)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_on_the_port_is_ignored() {
+    let cluster = Cluster::new();
+    let (a, _, _) = cluster.node("a");
+    let (_b, to, _) = cluster.node("b");
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for n in 0..2000u32 {
+        let garbage: Vec<u8> = (0..n % 1400).map(|i| (i.wrapping_mul(n) >> 3) as u8 | 0xC0).collect();
+        socket.send_to(&garbage, to).unwrap();
+    }
+    let request = Bytes::from_static(b"x");
+    assert_eq!(a.call(to, Lane::Requests, request.clone(), PATIENT).await, Ok(request));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_calls_than_may_wait_are_refused() {
+    let cluster = Cluster::new();
+    let (a, _, _) = cluster.node("a");
+    let (_b, to, _) = cluster.node("b");
+    let calls: Vec<_> =
+        (0..10_000).map(|_| a.call(to, Lane::Requests, Bytes::from_static(b"never"), PATIENT)).collect();
+    let refused = calls
+        .into_iter()
+        .filter_map(|call| futures::FutureExt::now_or_never(call))
+        .filter(|outcome| *outcome == Err(CallError::Overloaded(to)))
+        .count();
+    assert!(refused >= 10_000 - 8192, "{refused}");
+}
