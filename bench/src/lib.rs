@@ -1,1 +1,19 @@
-//! Placeholder
+//! Starling's cluster benchmark harness.
+//!
+//! It starts real server processes on this machine, drives them through the CQL native protocol with a
+//! closed loop of prepared statements, and reports throughput, latency and what the servers spent.
+//!
+//! - [`cluster`]: server processes, and what they cost (time to ready, memory, CPU);
+//! - [`connection`]: one pipelined CQL connection;
+//! - [`workload`]: the table, the statements and the keys;
+//! - [`load`]: the closed loop and its measurements;
+//! - [`report`]: tables for people, JSON for programs.
+
+#![forbid(unsafe_code)]
+
+pub mod cluster;
+pub mod connection;
+pub mod error;
+pub mod load;
+pub mod report;
+pub mod workload;

@@ -1,0 +1,143 @@
+//! One pipelined connection of the CQL native protocol, version 4.
+
+use std::net::SocketAddr;
+
+use bytes::{Bytes, BytesMut};
+use starling_cql::{
+    QueryParameters,
+    protocol::{
+        Decoder, Direction, Encoder, Envelope, Opcode, Request, RequestFrame, Response, ResponseFrame,
+        ResultBody, Version,
+    },
+};
+use starling_model::Consistency;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::error::Error;
+
+/// The largest response that is accepted, in bytes.
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
+
+/// A connection that is open and past its handshake. Requests are queued, then flushed in one write;
+/// responses come in any order, under the stream id of their request.
+pub struct Connection {
+    socket: TcpStream,
+    encoder: Encoder,
+    decoder: Decoder,
+    output: Vec<u8>,
+    input: BytesMut,
+}
+
+impl Connection {
+    /// Connects and opens with protocol version 4, without compression.
+    pub async fn open(address: SocketAddr) -> Result<Self, Error> {
+        let socket = TcpStream::connect(address).await?;
+        socket.set_nodelay(true)?;
+        let mut connection = Self {
+            socket,
+            encoder: Encoder::new(Version::V4),
+            decoder: Decoder::new(Direction::Responses, MAX_RESPONSE_BYTES),
+            output: Vec::with_capacity(64 << 10),
+            input: BytesMut::with_capacity(64 << 10),
+        };
+        let startup = Request::Startup(vec![("CQL_VERSION".into(), "3.0.0".into())]);
+        match connection.ask(startup).await? {
+            Response::Ready => Ok(connection),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Sends one request and waits for its response. Nothing else may be in flight.
+    pub async fn ask(&mut self, request: Request) -> Result<Response, Error> {
+        self.queue(0, &request.into())?;
+        self.flush().await?;
+        let envelope = self.next().await?;
+        match decode(envelope)? {
+            Response::Error(error) => Err(Error::Statement(error.to_string())),
+            response => Ok(response),
+        }
+    }
+
+    /// Runs a statement as text.
+    pub async fn run(&mut self, query: &str) -> Result<(), Error> {
+        let parameters = QueryParameters::with_consistency(Consistency::One);
+        self.ask(Request::Query {
+            query: query.to_owned(),
+            parameters,
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Prepares a statement and returns its id.
+    pub async fn prepare(&mut self, query: &str) -> Result<Bytes, Error> {
+        match self
+            .ask(Request::Prepare {
+                query: query.to_owned(),
+                keyspace: None,
+            })
+            .await?
+        {
+            Response::Result(ResultBody::Prepared(prepared)) => Ok(prepared.id),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Adds a request to the output.
+    pub fn queue(&mut self, stream: i16, frame: &RequestFrame) -> Result<(), Error> {
+        self.encoder
+            .request(&mut self.output, stream, frame)
+            .map_err(|error| Error::Protocol(error.to_string()))
+    }
+
+    /// Sends what was queued, in one write.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.socket.write_all(&self.output).await?;
+        self.output.clear();
+        Ok(())
+    }
+
+    /// The next response.
+    pub async fn next(&mut self) -> Result<Envelope, Error> {
+        loop {
+            if let Some(envelope) = self.ready()? {
+                return Ok(envelope);
+            }
+            if self.socket.read_buf(&mut self.input).await? == 0 {
+                return Err(Error::Protocol("it closed the connection".into()));
+            }
+        }
+    }
+
+    /// A response that has arrived already, if any.
+    pub fn ready(&mut self) -> Result<Option<Envelope>, Error> {
+        self.decoder
+            .next(&mut self.input)
+            .map_err(|error| Error::Protocol(error.to_string()))
+    }
+}
+
+/// Checks the response to a statement under load: a failure is an error, and so is a read without its row.
+pub fn check(envelope: Envelope, wants_row: bool) -> Result<(), Error> {
+    if envelope.opcode == Opcode::Result && !wants_row {
+        return Ok(());
+    }
+    match decode(envelope)? {
+        Response::Result(ResultBody::Rows(body)) if body.rows.rows.len() == 1 => Ok(()),
+        Response::Result(_) => Err(Error::Statement("a row that was written was not found".into())),
+        Response::Error(error) => Err(Error::Statement(error.to_string())),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn decode(envelope: Envelope) -> Result<Response, Error> {
+    let frame = ResponseFrame::decode(envelope).map_err(|error| Error::Protocol(error.to_string()))?;
+    Ok(frame.response)
+}
+
+fn unexpected(response: &Response) -> Error {
+    Error::Protocol(format!("it answered with {}", response.opcode().name()))
+}

@@ -1,0 +1,20 @@
+//! Why a measurement could not be made.
+
+use std::io;
+
+/// Why a measurement could not be made. Nothing it would have reported is reported.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server's binary did not start, or did not become ready.
+    #[error("the server did not start: {0}")]
+    Server(String),
+    /// The connection failed.
+    #[error("the connection to the server failed: {0}")]
+    Connection(#[from] io::Error),
+    /// The server's bytes are not the native protocol.
+    #[error("the server broke the protocol: {0}")]
+    Protocol(String),
+    /// A statement failed. A figure with failed statements in it is no figure.
+    #[error("the server refused a statement: {0}")]
+    Statement(String),
+}
