@@ -59,6 +59,20 @@ pub struct Idle {
     pub binary_mib: f64,
 }
 
+impl Idle {
+    fn to_line(&self) -> String {
+        let ready: Vec<String> = self.ready_ms.iter().map(u64::to_string).collect();
+        let resident: Vec<String> = self.resident_mib.iter().map(|mib| format!("{mib:.1}")).collect();
+        format!(
+            "{} node(s): ready after {} ms; {} MiB resident a node; binary {:.1} MiB\n",
+            self.nodes,
+            ready.join(", "),
+            resident.join(", "),
+            self.binary_mib
+        )
+    }
+}
+
 /// Everything that one run measured.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -71,19 +85,9 @@ pub struct Report {
 impl Report {
     /// As Markdown, which reads well in a terminal too.
     pub fn to_markdown(&self) -> String {
-        let mut text = String::new();
-        for idle in &self.idle {
-            let list = |numbers: Vec<String>| numbers.join(", ");
-            text += &format!(
-                "{} node(s): ready after {} ms; {} MiB resident a node; binary {:.1} MiB\n",
-                idle.nodes,
-                list(idle.ready_ms.iter().map(u64::to_string).collect()),
-                list(idle.resident_mib.iter().map(|mib| format!("{mib:.1}")).collect()),
-                idle.binary_mib
-            );
-        }
+        let idle: String = self.idle.iter().map(Idle::to_line).collect();
         let mut table = Table::new();
-        table.load_preset(presets::ASCII_MARKDOWN).set_header([
+        table.load_style(presets::ASCII_MARKDOWN).set_header([
             "nodes",
             "level",
             "op",
@@ -112,6 +116,6 @@ impl Report {
         for column in table.column_iter_mut().skip(3) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        text + "\n" + &table.to_string() + "\n"
+        format!("{idle}\n{table}\n")
     }
 }
