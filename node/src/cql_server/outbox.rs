@@ -1,0 +1,84 @@
+//! Replies on their way to a client.
+
+use starling_cql::{
+    Error, ErrorKind,
+    protocol::{Compression, Encoder, Response, ResponseFrame, Version},
+};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+/// Memory that an outbox keeps when it is empty, in bytes.
+const KEPT_BYTES: usize = 64 << 10;
+
+/// Encoded replies that wait to be written.
+pub(super) struct Outbox {
+    encoder: Encoder,
+    bytes: Vec<u8>,
+    /// How much of `bytes` is written.
+    sent: usize,
+}
+
+impl Outbox {
+    pub(super) fn new() -> Self {
+        Self {
+            encoder: Encoder::new(Version::HIGHEST),
+            bytes: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    /// The version that replies are written in.
+    pub(super) fn set_version(&mut self, version: Version) {
+        self.encoder.set_version(version);
+    }
+
+    /// What the handshake agreed on holds for everything that is pushed from now on.
+    pub(super) fn begin(&mut self, version: Version, compression: Option<Compression>) {
+        self.encoder.set_compression(compression);
+        if version >= Version::V5 {
+            self.encoder.use_segments();
+        }
+    }
+
+    /// Adds a reply. One that the protocol has no room for becomes an error.
+    pub(super) fn push(&mut self, stream: i16, frame: &ResponseFrame) {
+        let Err(too_large) = self.encoder.response(&mut self.bytes, stream, frame) else {
+            return;
+        };
+        let message = format!("The reply can't be sent: {too_large}. Ask for smaller pages.");
+        let error = Response::Error(Error::new(ErrorKind::Server, message));
+        self.encoder
+            .response(&mut self.bytes, stream, &error.into())
+            .expect("a message without a length of its own fits");
+    }
+
+    /// Makes everything that was pushed ready to be written.
+    pub(super) fn seal(&mut self) {
+        self.encoder.finish(&mut self.bytes);
+    }
+
+    /// Bytes that wait, once [sealed](Self::seal).
+    pub(super) fn unsent(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Writes as much as the client takes now, and says how much that was. Safe to cancel.
+    pub(super) async fn write_some(
+        &mut self,
+        socket: &mut (impl AsyncWrite + Unpin),
+    ) -> std::io::Result<usize> {
+        let written = socket.write(&self.bytes[self.sent..]).await?;
+        if written == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        self.sent += written;
+        if self.sent == self.bytes.len() {
+            self.bytes.clear();
+            self.bytes.shrink_to(KEPT_BYTES);
+            self.sent = 0;
+        } else if self.sent > KEPT_BYTES.max(self.bytes.len() / 2) {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+        Ok(written)
+    }
+}
