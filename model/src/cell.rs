@@ -36,12 +36,15 @@ pub enum CellValue {
         /// When it ends; `None` is never.
         expiry: Option<Expiry>,
     },
-    /// The column was deleted at this second. For a column with elements and no path, the whole
-    /// collection was: it shadows elements written at or before the cell's timestamp.
+    /// The column or the element was deleted at this second.
     Tombstone(Seconds),
 }
 
 /// A cell: a column or a collection's element, its timestamp, and its value or tombstone.
+///
+/// A cell without a path is about the whole column: of a collection it shadows the elements that were written
+/// at its timestamp or earlier, be it a tombstone (the usual case) or a value. Were it only the tombstone, a
+/// value that replaced it would let old elements come back, depending on the order of merging.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Cell {
     /// Which column.
@@ -66,6 +69,14 @@ impl Cell {
     /// Whether it is a tombstone of a whole collection or a plain column, rather than of an element.
     pub fn is_column_tombstone(&self) -> bool {
         self.path.is_none() && matches!(self.value, CellValue::Tombstone(_))
+    }
+
+    /// Whether this cell is about the whole column and hides `element`, which must be of the same row.
+    pub fn shadows(&self, element: &Self) -> bool {
+        self.path.is_none()
+            && element.path.is_some()
+            && self.column == element.column
+            && element.timestamp <= self.timestamp
     }
 
     /// Cells of a row are ordered by column, then by path, with the column itself first.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     encoding::{DecodeError, Reader, Writer},
     ids::TableId,
-    key::DecoratedKey,
+    key::{DecoratedKey, MAX_PARTITION_KEY_BYTES},
     partition::Partition,
     token::Token,
 };
@@ -50,6 +50,9 @@ impl Mutation {
         let table = TableId(u128::from_be_bytes(input.fixed()?));
         let token = Token(i64::from_be_bytes(input.fixed()?));
         let key = input.bytes()?;
+        if key.len() > MAX_PARTITION_KEY_BYTES {
+            return Err(DecodeError::KeyTooLong(key.len()));
+        }
         let partition = input.partition()?;
         input.end()?;
         Ok(Self {

@@ -53,7 +53,7 @@ pub fn take_bytes(input: &mut &[u8]) -> Result<Vec<u8>, Malformed> {
                 value.push(0);
                 at += 2;
             }
-            (Some(0), _) | (None, _) => return Err(Malformed),
+            (Some(0) | None, _) => return Err(Malformed),
             (Some(&byte), _) => {
                 value.push(byte);
                 at += 1;

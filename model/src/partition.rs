@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
+    encoding::{Reader, Writer},
     key::{Clustering, ClusteringRange},
     range_tombstone::{RangeTombstone, RangeTombstones},
     row::Row,
@@ -18,7 +20,10 @@ use crate::{
 /// 2. nothing is covered by the partition's deletion, and no row by a range tombstone.
 ///
 /// Two replicas that took the same writes, in any order and any number of times, hold equal values.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+///
+/// As a part of a serde value it is one byte string in the layout of [`crate::encoding`], so that what comes
+/// from outside is checked to be canonical.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Partition {
     /// The partition was deleted.
     pub deletion: Option<Deletion>,
@@ -112,7 +117,7 @@ impl Partition {
         if let Some(deletion) = other.deletion {
             self.delete(deletion);
         }
-        for tombstone in other.ranges.iter() {
+        for tombstone in &other.ranges {
             self.delete_range(tombstone.clone());
         }
         self.add_static(other.static_row);
@@ -145,56 +150,49 @@ impl Partition {
         });
     }
 
-    /// Whether the invariants hold; for assertions and tests.
+    /// Whether the invariants hold. Looks at everything once, without copies.
     pub fn is_canonical(&self) -> bool {
-        let mut again = Self::default();
-        again.merge(self.clone());
-        again == *self && self.static_row.is_canonical() && self.rows.values().all(Row::is_canonical)
+        let under_partition = |row: &Row| self.deletion.is_none_or(|deletion| row.survives(deletion));
+        let under_ranges = |key: &[u8], row: &Row| {
+            self.ranges
+                .covering(key)
+                .is_none_or(|deletion| row.survives(deletion))
+        };
+        self.static_row.is_canonical()
+            && under_partition(&self.static_row)
+            && self
+                .ranges
+                .iter()
+                .all(|tombstone| Some(tombstone.deletion) > self.deletion)
+            && self.rows.iter().all(|(clustering, row)| {
+                !row.is_empty()
+                    && row.is_canonical()
+                    && under_partition(row)
+                    && under_ranges(&clustering.0, row)
+            })
     }
 
     /// What `self` has that `other` lacks: merging the result into `other` gives the merge of both.
-    /// Empty if `other` already knows everything. For read repair and anti-entropy.
+    /// Empty if, and only if, `other` already knows everything. For read repair and anti-entropy.
     #[must_use]
     pub fn missing_from(&self, other: &Self) -> Self {
-        let mut missing = Self::default();
-        if self.deletion > other.deletion {
-            missing.deletion = self.deletion;
+        let nothing = Row::default();
+        let mut ranges = self.ranges.stronger_than(&other.ranges);
+        if let Some(deletion) = other.deletion {
+            ranges.cover(deletion);
         }
-        for tombstone in self.ranges.iter() {
-            if !other.ranges.iter().any(|theirs| theirs == tombstone) {
-                missing.ranges.add(tombstone.clone());
-            }
+        let rows = self.rows.iter().filter_map(|(clustering, row)| {
+            let theirs = other.rows.get(clustering).unwrap_or(&nothing);
+            let gone = Deletion::strongest(other.deletion, other.ranges.covering(&clustering.0));
+            let row = row.missing_from(theirs, gone);
+            (!row.is_empty()).then(|| (clustering.clone(), row))
+        });
+        Self {
+            deletion: self.deletion.filter(|_| self.deletion > other.deletion),
+            static_row: self.static_row.missing_from(&other.static_row, other.deletion),
+            ranges,
+            rows: rows.collect(),
         }
-        let news = |mine: &Row, theirs: Option<&Row>| {
-            let Some(theirs) = theirs else { return mine.clone() };
-            Row {
-                marker: mine
-                    .marker
-                    .filter(|marker| theirs.marker.as_ref() != Some(marker)),
-                deletion: mine
-                    .deletion
-                    .filter(|deletion| theirs.deletion.as_ref() != Some(deletion)),
-                cells: mine
-                    .cells
-                    .iter()
-                    .filter(|cell| {
-                        theirs
-                            .cells
-                            .binary_search_by(|c| c.order(cell))
-                            .map_or(true, |at| theirs.cells[at] != **cell)
-                    })
-                    .cloned()
-                    .collect(),
-            }
-        };
-        missing.static_row = news(&self.static_row, Some(&other.static_row));
-        for (clustering, row) in &self.rows {
-            let row = news(row, other.rows.get(clustering));
-            if !row.is_empty() {
-                missing.rows.insert(clustering.clone(), row);
-            }
-        }
-        missing
     }
 
     /// Rough size in memory, in bytes.
@@ -205,5 +203,22 @@ impl Partition {
             .map(|(clustering, row)| clustering.0.len() + 64 + row.weight())
             .sum();
         size_of::<Self>() + self.static_row.weight() + self.ranges.weight() + rows
+    }
+}
+
+impl Serialize for Partition {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = Writer::with_capacity(self.weight());
+        out.partition(self);
+        serializer.serialize_bytes(out.as_slice())
+    }
+}
+
+impl<'de> Deserialize<'de> for Partition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut input = Reader::new(Bytes::deserialize(deserializer)?);
+        let partition = input.partition().map_err(D::Error::custom)?;
+        input.end().map_err(D::Error::custom)?;
+        Ok(partition)
     }
 }

@@ -18,7 +18,7 @@ pub struct RangeTombstone {
 
 /// The range tombstones of a partition, in canonical form: ordered, disjoint, and where two of equal
 /// deletion touch they are one. So two replicas with the same deletions hold the same list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct RangeTombstones(Vec<RangeTombstone>);
 
 impl RangeTombstones {
@@ -86,6 +86,71 @@ impl RangeTombstones {
             push(&mut joined, piece);
         }
         self.0.splice(first..first, joined);
+    }
+
+    /// Appends a tombstone that is canonical after those that are there. If it isn't, nothing changes and
+    /// the answer is `false`. Costs nothing but the check; for decoding.
+    #[must_use]
+    pub fn append(&mut self, tombstone: RangeTombstone) -> bool {
+        let follows = match self.0.last() {
+            None => true,
+            Some(last) => last.range.end.as_ref().is_some_and(|end| {
+                *end < tombstone.range.start
+                    || (*end == tombstone.range.start && last.deletion != tombstone.deletion)
+            }),
+        };
+        let fits = follows && !tombstone.range.is_empty();
+        if fits {
+            self.0.push(tombstone);
+        }
+        fits
+    }
+
+    /// The parts of these tombstones that are stronger than what `other` has in their place.
+    #[must_use]
+    pub fn stronger_than(&self, other: &Self) -> Self {
+        let mut stronger = Self::default();
+        for tombstone in &self.0 {
+            let RangeTombstone { range, deletion } = tombstone;
+            let first = other
+                .0
+                .partition_point(|it| it.range.end.as_ref().is_some_and(|end| *end <= range.start));
+            let overlapping = other.0[first..]
+                .iter()
+                .take_while(|it| range.end.as_ref().is_none_or(|end| it.range.start < *end))
+                .filter(|it| it.deletion >= *deletion);
+            // Where the part that is not yet known to be weaker starts; `None`: past the end.
+            let mut start = Some(range.start.clone());
+            for theirs in overlapping {
+                let Some(from) = start.take() else { break };
+                let before = ClusteringRange {
+                    start: from,
+                    end: Some(theirs.range.start.clone()),
+                };
+                push(
+                    &mut stronger.0,
+                    RangeTombstone {
+                        range: before,
+                        deletion: *deletion,
+                    },
+                );
+                start.clone_from(&theirs.range.end);
+            }
+            if let Some(start) = start {
+                let rest = ClusteringRange {
+                    start,
+                    end: range.end.clone(),
+                };
+                push(
+                    &mut stronger.0,
+                    RangeTombstone {
+                        range: rest,
+                        deletion: *deletion,
+                    },
+                );
+            }
+        }
+        stronger
     }
 
     /// Merges another list into this one.
@@ -222,6 +287,15 @@ fn push(pieces: &mut Vec<RangeTombstone>, piece: RangeTombstone) {
         return;
     }
     pieces.push(piece);
+}
+
+impl<'a> IntoIterator for &'a RangeTombstones {
+    type Item = &'a RangeTombstone;
+    type IntoIter = std::slice::Iter<'a, RangeTombstone>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
 }
 
 impl FromIterator<RangeTombstone> for RangeTombstones {

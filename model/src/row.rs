@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -36,7 +37,7 @@ impl Marker {
 /// Invariants, kept by every function here and checked by [`Row::is_canonical`]:
 /// 1. `cells` are strictly ordered by [`Cell::order`];
 /// 2. nothing in the row is covered by `deletion`;
-/// 3. no element is covered by its column's tombstone.
+/// 3. no element is [shadowed](Cell::shadows) by the cell of its column.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Row {
     /// The row exists by an INSERT.
@@ -95,24 +96,91 @@ impl Row {
             self.marker = self.marker.filter(|marker| !deletion.covers(marker.timestamp));
             self.cells.retain(|cell| !deletion.covers(cell.timestamp));
         }
-        let mut whole: Option<(ColumnId, Timestamp)> = None;
+        if self.cells.iter().all(|cell| cell.path.is_none()) {
+            return;
+        }
+        let mut column: Option<(ColumnId, Timestamp)> = None;
         self.cells.retain(|cell| {
-            if cell.is_column_tombstone() {
-                whole = Some((cell.column, cell.timestamp));
+            if cell.path.is_none() {
+                column = Some((cell.column, cell.timestamp));
                 return true;
             }
-            !(cell.path.is_some()
-                && whole
-                    .is_some_and(|(column, timestamp)| column == cell.column && cell.timestamp <= timestamp))
+            column.is_none_or(|(column, timestamp)| column != cell.column || cell.timestamp > timestamp)
         });
     }
 
-    /// Whether the invariants hold; for assertions and tests.
+    /// Whether `deletion`, made outside of the row, covers nothing of it.
+    pub fn survives(&self, deletion: Deletion) -> bool {
+        self.deletion.is_none_or(|own| own > deletion) && self.holds_nothing_under(deletion)
+    }
+
+    fn holds_nothing_under(&self, deletion: Deletion) -> bool {
+        !self
+            .marker
+            .is_some_and(|marker| deletion.covers(marker.timestamp))
+            && !self.cells.iter().any(|cell| deletion.covers(cell.timestamp))
+    }
+
+    /// Whether the invariants hold. One pass, without copies.
     pub fn is_canonical(&self) -> bool {
-        let ordered = self.cells.windows(2).all(|pair| pair[0].order(&pair[1]).is_lt());
-        let mut again = self.clone();
-        again.drop_covered();
-        ordered && again == *self
+        let mut column: Option<&Cell> = None;
+        let mut last: Option<&Cell> = None;
+        for cell in &self.cells {
+            if last.is_some_and(|last| last.order(cell).is_ge())
+                || column.is_some_and(|column| column.shadows(cell))
+            {
+                return false;
+            }
+            if cell.path.is_none() {
+                column = Some(cell);
+            }
+            last = Some(cell);
+        }
+        self.deletion
+            .is_none_or(|deletion| self.holds_nothing_under(deletion))
+    }
+
+    /// What `self` has that `other`, of which all up to `gone` is deleted, lacks.
+    #[must_use]
+    pub(crate) fn missing_from(&self, other: &Self, gone: Option<Deletion>) -> Self {
+        let own = self
+            .deletion
+            .filter(|own| Some(*own) > Deletion::strongest(other.deletion, gone));
+        let gone = Deletion::strongest(other.deletion, gone);
+        let news = |timestamp| gone.is_none_or(|deletion| !deletion.covers(timestamp));
+        let marker = self.marker.filter(|marker| {
+            news(marker.timestamp)
+                && other
+                    .marker
+                    .is_none_or(|theirs| theirs.precedence(marker).is_lt())
+        });
+        let cells = self.cells.iter().filter(|cell| {
+            news(cell.timestamp)
+                && other
+                    .find(cell.column, cell.path.as_ref())
+                    .is_none_or(|it| it.precedence(cell).is_lt())
+                && !other
+                    .find(cell.column, None)
+                    .is_some_and(|column| column.shadows(cell))
+        });
+        Self {
+            marker,
+            deletion: own,
+            cells: cells.cloned().collect(),
+        }
+    }
+
+    /// The cell of a column or an element.
+    pub fn find(&self, column: ColumnId, path: Option<&Bytes>) -> Option<&Cell> {
+        let at = self
+            .cells
+            .binary_search_by(|cell| {
+                cell.column
+                    .cmp(&column)
+                    .then_with(|| cell.path.as_ref().cmp(&path))
+            })
+            .ok()?;
+        self.cells.get(at)
     }
 
     /// Removes tombstones made before `purge_before`, and values and markers that expired both before it

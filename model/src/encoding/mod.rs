@@ -1,0 +1,51 @@
+//! The byte layout of partitions: on the wire between nodes, in the log, and in tables.
+//!
+//! ```text
+//! varint     unsigned LEB128, at most 10 bytes
+//! bytes      varint length, then the bytes
+//! timestamp  zigzag varint of microseconds
+//! deletion   timestamp, varint seconds
+//! expiry     varint second, varint TTL
+//!
+//! row        flags (1 byte): 1 marker, 2 marker expires, 4 deletion
+//!            [marker timestamp [expiry]] [deletion] varint number of cells, cells
+//! cell       flags (1 byte): 1 tombstone, 2 expires, 4 has a path
+//!            varint column, [path bytes], timestamp, then
+//!            tombstone: varint second; else [expiry], value bytes
+//! range      flags (1 byte): 1 has an end; start bytes [end bytes] deletion
+//! partition  flags (1 byte): 1 deletion, 2 static row
+//!            [deletion] [row] varint number of ranges, ranges, varint number of rows,
+//!            then for each row: clustering bytes, row
+//! ```
+//!
+//! Decoding checks every length against the input before it allocates, and rejects content that is not
+//! in canonical order, so that malformed bytes cost no memory and can't break an invariant.
+
+mod reader;
+mod writer;
+
+pub use reader::Reader;
+pub use writer::Writer;
+
+/// Bytes that are not what the reader expects. Nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The input ends too early.
+    #[error("the input ends too early")]
+    Truncated,
+    /// A number does not fit its type.
+    #[error("a number is out of range")]
+    Number,
+    /// Flags that this version does not know.
+    #[error("unknown flags {0:#04x}")]
+    Flags(u8),
+    /// Cells, ranges or rows out of order, or covered by a tombstone beside them.
+    #[error("the content is not in canonical order")]
+    NotCanonical,
+    /// A partition key longer than [`crate::key::MAX_PARTITION_KEY_BYTES`].
+    #[error("a partition key has {0} bytes")]
+    KeyTooLong(usize),
+    /// Bytes follow the end.
+    #[error("{0} bytes follow the end")]
+    Trailing(usize),
+}

@@ -1,0 +1,162 @@
+//! Values to bytes.
+
+use bytes::Bytes;
+
+use crate::{
+    cell::{Cell, CellValue, Expiry},
+    partition::Partition,
+    range_tombstone::RangeTombstone,
+    row::Row,
+    time::{Deletion, Timestamp},
+};
+
+/// Appends to a growing buffer.
+#[derive(Debug, Default)]
+pub struct Writer {
+    out: Vec<u8>,
+}
+
+impl Writer {
+    /// A writer whose buffer has room for `bytes`.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            out: Vec::with_capacity(bytes),
+        }
+    }
+
+    /// What was written.
+    pub fn finish(self) -> Bytes {
+        self.out.into()
+    }
+
+    /// What was written so far.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// Forgets what was written and keeps the memory.
+    pub fn clear(&mut self) {
+        self.out.clear();
+    }
+
+    /// Bytes whose number the reader knows.
+    pub fn fixed(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// One byte.
+    pub fn byte(&mut self, byte: u8) {
+        self.out.push(byte);
+    }
+
+    /// An unsigned number.
+    pub fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.out.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.out.push(value as u8);
+    }
+
+    /// A length and the bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.varint(bytes.len() as u64);
+        self.fixed(bytes);
+    }
+
+    /// A timestamp.
+    pub fn timestamp(&mut self, timestamp: Timestamp) {
+        self.varint(((timestamp.0 << 1) ^ (timestamp.0 >> 63)) as u64);
+    }
+
+    /// A deletion.
+    pub fn deletion(&mut self, deletion: Deletion) {
+        self.timestamp(deletion.timestamp);
+        self.varint(deletion.at.0.into());
+    }
+
+    fn expiry(&mut self, expiry: Expiry) {
+        self.varint(expiry.at.0.into());
+        self.varint(expiry.ttl.into());
+    }
+
+    /// One cell.
+    pub fn cell(&mut self, cell: &Cell) {
+        let (tombstone, expiry) = match &cell.value {
+            CellValue::Tombstone(_) => (1, None),
+            CellValue::Live { expiry, .. } => (0, *expiry),
+        };
+        self.byte(tombstone | u8::from(expiry.is_some()) << 1 | u8::from(cell.path.is_some()) << 2);
+        self.varint(cell.column.0.into());
+        if let Some(path) = &cell.path {
+            self.bytes(path);
+        }
+        self.timestamp(cell.timestamp);
+        match &cell.value {
+            CellValue::Tombstone(at) => self.varint(at.0.into()),
+            CellValue::Live { value, expiry } => {
+                if let Some(expiry) = expiry {
+                    self.expiry(*expiry);
+                }
+                self.bytes(value);
+            }
+        }
+    }
+
+    /// One row, without its clustering.
+    pub fn row(&mut self, row: &Row) {
+        let expiry = row.marker.and_then(|marker| marker.expiry);
+        self.byte(
+            u8::from(row.marker.is_some())
+                | u8::from(expiry.is_some()) << 1
+                | u8::from(row.deletion.is_some()) << 2,
+        );
+        if let Some(marker) = row.marker {
+            self.timestamp(marker.timestamp);
+            if let Some(expiry) = marker.expiry {
+                self.expiry(expiry);
+            }
+        }
+        if let Some(deletion) = row.deletion {
+            self.deletion(deletion);
+        }
+        self.varint(row.cells.len() as u64);
+        for cell in &row.cells {
+            self.cell(cell);
+        }
+    }
+
+    /// One range tombstone.
+    pub fn range_tombstone(&mut self, tombstone: &RangeTombstone) {
+        self.byte(u8::from(tombstone.range.end.is_some()));
+        self.bytes(&tombstone.range.start);
+        if let Some(end) = &tombstone.range.end {
+            self.bytes(end);
+        }
+        self.deletion(tombstone.deletion);
+    }
+
+    /// A partition, without its key.
+    ///
+    /// It must be canonical, which all functions of [`Partition`] see to: else it could not be read back.
+    pub fn partition(&mut self, partition: &Partition) {
+        debug_assert!(partition.is_canonical(), "not canonical: {partition:?}");
+        let with_static = !partition.static_row.is_empty();
+        self.byte(u8::from(partition.deletion.is_some()) | u8::from(with_static) << 1);
+        if let Some(deletion) = partition.deletion {
+            self.deletion(deletion);
+        }
+        if with_static {
+            self.row(&partition.static_row);
+        }
+        self.varint(partition.ranges.len() as u64);
+        for tombstone in &partition.ranges {
+            self.range_tombstone(tombstone);
+        }
+        self.varint(partition.rows.len() as u64);
+        for (clustering, row) in &partition.rows {
+            self.bytes(&clustering.0);
+            self.row(row);
+        }
+    }
+}
