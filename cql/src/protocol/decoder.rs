@@ -212,7 +212,7 @@ impl Decoder {
                     self.state = State::Start;
                 }
                 State::Start => {
-                    self.check_version_early(input)?;
+                    check_version_early(input)?;
                     if input.len() < HEADER_BYTES {
                         return Ok(None);
                     }
@@ -319,26 +319,6 @@ impl Decoder {
         Ok(())
     }
 
-    /// Versions 1 and 2 have a header of 8 bytes, so that one of them may never be followed by a ninth.
-    fn check_version_early(&self, input: &BytesMut) -> Result<(), FrameError> {
-        let Some(&[version, _, s0, s1]) = input.first_chunk() else {
-            return Ok(());
-        };
-        let number = version & !RESPONSE_BIT;
-        if Version::from_number(number).is_some() {
-            return Ok(());
-        }
-        let stream = if number < 3 {
-            i16::from(s0 as i8)
-        } else {
-            i16::from_be_bytes([s0, s1])
-        };
-        Err(FrameError {
-            stream,
-            kind: FrameErrorKind::Version(number),
-        })
-    }
-
     /// Begins the envelope of a header that was just taken.
     fn begin(&mut self, raw: RawHeader) -> Result<(), FrameError> {
         match self.check(raw) {
@@ -424,6 +404,26 @@ impl Decoder {
             body,
         })
     }
+}
+
+/// Versions 1 and 2 have a header of 8 bytes, so that one of them may never be followed by a ninth.
+fn check_version_early(input: &BytesMut) -> Result<(), FrameError> {
+    let Some(&[version, _, s0, s1]) = input.first_chunk() else {
+        return Ok(());
+    };
+    let number = version & !RESPONSE_BIT;
+    if Version::from_number(number).is_some() {
+        return Ok(());
+    }
+    let stream = if number < 3 {
+        i16::from(s0 as i8)
+    } else {
+        i16::from_be_bytes([s0, s1])
+    };
+    Err(FrameError {
+        stream,
+        kind: FrameErrorKind::Version(number),
+    })
 }
 
 /// Takes a header from bytes that are known to hold one.

@@ -189,7 +189,7 @@ fn tail_flags(parameters: &QueryParameters) -> u32 {
 fn write_flags(out: &mut Writer<'_>, version: Version, flags: u32) {
     match version {
         Version::V4 if flags & !V4_FLAGS != 0 => {
-            out.fail("a keyspace or a present second (they need v5), so the request")
+            out.fail("a keyspace or a present second (they need v5), so the request");
         }
         Version::V4 => out.byte(flags as u8),
         Version::V5 => out.int(flags as i32),
