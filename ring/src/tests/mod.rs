@@ -1,1 +1,9 @@
-//! Tests of the ring.
+//! Tests of the ring, by chapter.
+
+mod allocation;
+mod clusters;
+mod levels;
+mod partitioner;
+mod placement;
+mod ring;
+mod strategy;
