@@ -1,6 +1,6 @@
 //! One client's connection: a task that reads, carries out and writes.
 
-use std::{future::Future, pin::Pin, sync::Arc, task::Poll};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, task::Poll};
 
 use bytes::BytesMut;
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -62,6 +62,18 @@ pub(super) enum End {
     LostEvents,
     /// The listener stops, and everything is answered.
     Stopped,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gone => "the client closed it",
+            Self::Malformed => "the client broke the protocol",
+            Self::TimedOut(why) => why,
+            Self::LostEvents => "the client lagged too far behind with its events",
+            Self::Stopped => "the listener stops",
+        })
+    }
 }
 
 /// What [`Connection::turn`] waited for.
@@ -179,7 +191,7 @@ impl<B: Backend> Connection<B> {
         match happened {
             Happened::Replies(replies) => {
                 for done in replies {
-                    self.reply(done);
+                    self.reply(&done);
                 }
             }
             Happened::Event(Ok(event)) => {
@@ -308,7 +320,7 @@ impl<B: Backend> Connection<B> {
         }
     }
 
-    fn reply(&mut self, done: Done) {
+    fn reply(&mut self, done: &Done) {
         self.shared.counters.in_flight.subtract(1);
         if let Response::Result(ResultBody::SetKeyspace(keyspace)) = &done.reply.response {
             self.session.set_keyspace(keyspace.clone());

@@ -44,7 +44,7 @@ pub(super) async fn accept<B: Backend>(
                 tokio::spawn(async move {
                     let end = serve_one(&shared, stream).await;
                     shared.counters.connections.subtract(1);
-                    tracing::debug!(%peer, ?end, "a CQL connection ended");
+                    tracing::debug!(%peer, %end, "a CQL connection ended");
                     drop(alive);
                 });
             }
