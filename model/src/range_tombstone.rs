@@ -169,6 +169,19 @@ impl RangeTombstones {
         self.0.retain(|tombstone| tombstone.deletion > deletion);
     }
 
+    /// Takes out, in order, the tombstones that end before `start` without touching it: those that adding
+    /// others which start there or later can't change any more. `None` takes all. For merging long
+    /// lists piece by piece.
+    pub fn take_before(&mut self, start: Option<&[u8]>) -> Vec<RangeTombstone> {
+        let Some(start) = start else {
+            return std::mem::take(&mut self.0);
+        };
+        let settled = self
+            .0
+            .partition_point(|tombstone| tombstone.range.end.as_ref().is_some_and(|end| end[..] < *start));
+        self.0.drain(..settled).collect()
+    }
+
     /// Removes tombstones made before `purge_before`.
     pub fn purge(&mut self, purge_before: Seconds) {
         self.0.retain(|tombstone| tombstone.deletion.at >= purge_before);

@@ -101,6 +101,22 @@ proptest! {
         }
     }
 
+    /// A list that is merged piece by piece, taking out what is settled, is the list merged at once.
+    #[test]
+    fn settled_tombstones_can_go_early(mut all in vec(range_tombstone(), 0..8)) {
+        all.sort_by(|a, b| a.range.start.cmp(&b.range.start));
+        let mut open = RangeTombstones::default();
+        let mut taken = Vec::new();
+        for tombstone in &all {
+            taken.extend(open.take_before(Some(&tombstone.range.start)));
+            open.add(tombstone.clone());
+        }
+        taken.extend(open.take_before(None));
+        let whole: RangeTombstones = all.into_iter().collect();
+        prop_assert!(open.is_empty());
+        prop_assert_eq!(taken, whole.iter().cloned().collect::<Vec<_>>());
+    }
+
     /// Only what is canonical can be appended, and then the result is the same as by adding.
     #[test]
     fn appending_checks(all in vec(range_tombstone(), 0..6)) {
