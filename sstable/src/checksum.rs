@@ -11,5 +11,9 @@ pub fn checksum(bytes: &[u8]) -> u64 {
 
 /// The checksum of `bytes` that belong at `place`: right bytes at a wrong place don't pass either.
 pub fn checksum_at(place: u64, bytes: &[u8]) -> u64 {
-    if cfg!(fuzzing) { 0 } else { xxh3_64_with_seed(bytes, place) }
+    if cfg!(fuzzing) {
+        0
+    } else {
+        xxh3_64_with_seed(bytes, place)
+    }
 }

@@ -3,12 +3,20 @@
 //! Implementations: `real` (the operating system), `memory` (a map), and the simulator's, which loses
 //! what was not synced, tears, corrupts and fills up. All of them pass the same conformance suite.
 
+pub mod conformance;
+mod map;
+pub mod memory;
+pub mod real;
+
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
+
+pub use memory::MemoryFs;
+pub use real::{DirectoryLock, RealFs};
 
 /// A file system.
 ///
@@ -18,8 +26,11 @@ use bytes::Bytes;
 ///    directory returned, and not before.
 /// 3. [`Fs::rename`] replaces its target atomically.
 /// 4. Errors change nothing that was durable.
+/// 5. Directories themselves are durable once [`Fs::create_dir_all`] returned.
+///
+/// [`conformance::check`] tests what can be tested without a crash.
 pub trait Fs: Send + Sync + 'static {
-    /// Makes a directory and its missing parents.
+    /// Makes a directory and its missing parents, durably. One that exists is left alone.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
 
     /// Makes an empty file for appending; one that exists is truncated.
@@ -31,6 +42,10 @@ pub trait Fs: Send + Sync + 'static {
     /// Maps a file for reading. It must not be written to any more; it may be removed while mapped.
     /// Slices of the result share the mapping and keep it alive.
     fn map(&self, path: &Path) -> io::Result<Bytes>;
+
+    /// Makes the content of a file durable that nobody is writing. For files that an earlier run left
+    /// behind: what can be read of them may not be on the disk yet.
+    fn sync_file(&self, path: &Path) -> io::Result<()>;
 
     /// Renames a file, replacing what has the new name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -49,7 +64,8 @@ pub trait Fs: Send + Sync + 'static {
     fn exists(&self, path: &Path) -> io::Result<bool>;
 }
 
-/// A file that is being written, at its end.
+/// A file that is being written, at its end. What was appended need not be seen by readers before
+/// [`sync`](Self::sync) returned, and may be lost if the value is dropped before.
 pub trait WriteFile: Send {
     /// Appends all of `bytes`. After an error an unknown part of them may have been written.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
@@ -60,3 +76,6 @@ pub trait WriteFile: Send {
     /// must not sync again and believe it (the "fsyncgate" lesson), but give up the file.
     fn sync(&mut self) -> io::Result<()>;
 }
+
+#[cfg(test)]
+mod tests;

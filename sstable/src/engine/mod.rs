@@ -1,0 +1,240 @@
+//! The front door: one synchronous, single-writer engine per shard.
+//!
+//! - [`open`]: the manifest, the files, the log;
+//! - [`job`] and [`schedule`]: the work that goes on beside, what is offered when, and how it is installed;
+//! - [`truncate`]: emptying a table.
+
+pub mod job;
+mod open;
+mod schedule;
+mod table_state;
+mod truncate;
+
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use starling_model::{
+    Mutation, Page, ReadCommand, TableId,
+    key::{MAX_CLUSTERING_BYTES, MAX_PARTITION_KEY_BYTES},
+    mutation::MAX_MUTATION_BYTES,
+};
+
+pub use job::{Job, Step};
+pub use open::Recovery;
+
+use crate::{
+    Error, Options, PurgePolicy, Stats,
+    fs::Fs,
+    log::{Log, Lsn},
+    read,
+    table::WriterOptions,
+};
+use table_state::TableState;
+
+/// A page, and when it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadResult {
+    /// The page.
+    pub page: Page,
+    /// The newest write to any partition the read touched that was not synced; [`Lsn::ZERO`] if all were.
+    /// The page may leave once [`Log::synced`] is at least this, or it could show what a crash undoes.
+    pub durable_at: Lsn,
+}
+
+/// A storage engine over one directory, which it has for itself.
+///
+/// Contract (what the tests of the engine check):
+/// 1. A read sees every write that [`apply`](Self::apply) accepted before, merged by the model's law, and
+///    nothing that was truncated.
+/// 2. After a crash everything is there that the log had synced, and nothing that was truncated.
+/// 3. Flushes and compactions change no read's result, but for what the purge policy lets go.
+/// 4. Memory is bounded by the options; beyond it writes are refused and nothing changes.
+/// 5. A corrupt file is an error that names it; it is never silently left out.
+pub struct Engine {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    options: Options,
+    log: Arc<Log>,
+    /// The next number for a file, shared with the log.
+    files: Arc<AtomicU64>,
+    tables: BTreeMap<TableId, TableState>,
+    /// Bytes in all memtables.
+    memory: usize,
+    counters: Counters,
+    reads: Cell<u64>,
+    visited: Cell<u64>,
+}
+
+/// What is counted where the engine is changed.
+#[derive(Debug, Default)]
+struct Counters {
+    writes: u64,
+    refused: u64,
+    flushes: u64,
+    flushed_bytes: u64,
+    compactions: u64,
+    compacted_bytes_in: u64,
+    compacted_bytes_out: u64,
+}
+
+impl Engine {
+    /// Takes a write: into the log's buffer and the memtable, where reads see it at once. It is durable, and
+    /// may be acknowledged, once [`Log::synced`] is at least the number returned.
+    ///
+    /// After an error nothing changed: [`Error::TooLarge`], [`Error::Overloaded`] (run the jobs, sync the
+    /// log, try later), [`Error::LogFailed`].
+    pub fn apply(&mut self, mutation: &Mutation) -> Result<Lsn, Error> {
+        check_sizes(mutation)?;
+        if mutation.partition.is_empty() {
+            return Ok(self.log.appended());
+        }
+        let appended = self
+            .check_memory()
+            .and_then(|()| self.log.append(&mutation.encode()));
+        let lsn = match appended {
+            Ok(lsn) => lsn,
+            Err(error) => {
+                self.counters.refused += u64::from(matches!(error, Error::Overloaded { .. }));
+                return Err(error);
+            }
+        };
+        self.counters.writes += 1;
+        let state = self.tables.entry(mutation.table).or_default();
+        let before = state.active.weight();
+        state.active.apply(lsn, mutation);
+        self.memory += state.active.weight() - before;
+        if state.active.weight() >= self.options.memtable_bytes {
+            state.rotate();
+        }
+        Ok(lsn)
+    }
+
+    fn check_memory(&self) -> Result<(), Error> {
+        let held = self.memory;
+        if held >= self.options.memory_bytes {
+            return Err(Error::Overloaded {
+                what: "memtables that wait for their flush",
+                held,
+                limit: self.options.memory_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    /// Reads one page. Changes nothing.
+    ///
+    /// [`Error::Invalid`] for a command that can't be carried out; [`Error::Corrupt`] names a damaged file.
+    pub fn read(&self, command: &ReadCommand) -> Result<ReadResult, Error> {
+        let sources = self
+            .tables
+            .get(&command.table)
+            .map(TableState::sources)
+            .unwrap_or_default();
+        let answer = read::execute(sources, command)?;
+        self.reads.set(self.reads.get() + 1);
+        self.visited.set(self.visited.get() + answer.visited);
+        let durable_at = if answer.newest > self.log.synced() {
+            answer.newest
+        } else {
+            Lsn::ZERO
+        };
+        Ok(ReadResult {
+            page: answer.page,
+            durable_at,
+        })
+    }
+
+    /// The log, to be synced from any thread.
+    pub fn log(&self) -> Arc<Log> {
+        Arc::clone(&self.log)
+    }
+
+    /// Sets what compactions may purge of a table, from the next job on. Not durable: to be set after every
+    /// open; until then nothing is purged.
+    pub fn set_purge(&mut self, table: TableId, policy: PurgePolicy) {
+        self.tables.entry(table).or_default().purge = policy;
+    }
+
+    /// Figures of the engine.
+    pub fn stats(&self) -> Stats {
+        let (log_segments, log_bytes) = self.log.on_disk();
+        let live = || self.tables.values().flat_map(|state| state.tables.live());
+        Stats {
+            memtable_bytes: self.memory,
+            memtables_waiting: self.tables.values().map(|state| state.waiting.len()).sum(),
+            tables: live().count(),
+            table_bytes: live().map(|table| table.bytes()).sum(),
+            log_segments,
+            log_bytes,
+            appended: self.log.appended(),
+            synced: self.log.synced(),
+            syncs: self.log.syncs(),
+            writes: self.counters.writes,
+            refused: self.counters.refused,
+            reads: self.reads.get(),
+            visited: self.visited.get(),
+            flushes: self.counters.flushes,
+            flushed_bytes: self.counters.flushed_bytes,
+            compactions: self.counters.compactions,
+            compacted_bytes_in: self.counters.compacted_bytes_in,
+            compacted_bytes_out: self.counters.compacted_bytes_out,
+        }
+    }
+
+    fn writer_options(&self) -> WriterOptions {
+        writer_options(&self.options)
+    }
+}
+
+fn writer_options(options: &Options) -> WriterOptions {
+    WriterOptions {
+        block_bytes: options.block_bytes,
+        compression: options.compression,
+        filter_bits: options.filter_bits,
+    }
+}
+
+/// Refuses what tables and log have no place for.
+fn check_sizes(mutation: &Mutation) -> Result<(), Error> {
+    let check = |what, bytes: usize, limit: usize| {
+        if bytes <= limit {
+            Ok(())
+        } else {
+            Err(Error::TooLarge { what, bytes, limit })
+        }
+    };
+    check("a partition key", mutation.key.key.len(), MAX_PARTITION_KEY_BYTES)?;
+    for clustering in mutation.partition.rows.keys() {
+        check("a clustering key", clustering.0.len(), MAX_CLUSTERING_BYTES)?;
+    }
+    for tombstone in mutation.partition.ranges.iter() {
+        let end = tombstone.range.end.as_ref().map_or(0, bytes::Bytes::len);
+        // A bound may be one byte longer than a key: the place right after it.
+        let longest = tombstone.range.start.len().max(end).saturating_sub(1);
+        check("a bound of a deleted range", longest, MAX_CLUSTERING_BYTES)?;
+    }
+    // Never less than the encoding, and cheaper to know.
+    let weight = mutation.partition.weight();
+    if weight > MAX_MUTATION_BYTES {
+        check("a mutation", mutation.encode().len(), MAX_MUTATION_BYTES)?;
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("dir", &self.dir)
+            .field("tables", &self.tables.len())
+            .field("log", &self.log)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

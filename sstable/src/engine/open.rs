@@ -1,0 +1,274 @@
+//! Opening an engine: what a stop or a crash left, made whole.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use starling_model::{Mutation, TableId};
+
+use super::{Counters, Engine, table_state::TableState, writer_options};
+use crate::{
+    Error, Options, PurgePolicy,
+    compaction::worker::{Input, PurgePlan, Worker},
+    fs::Fs,
+    log::{self, Log, Lsn, recovery, segment},
+    memtable::Memtable,
+    table::{Table, reader},
+    version::{
+        Manifest,
+        manifest::{self, Entry},
+    },
+};
+
+/// What opening found and did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Live tables (files).
+    pub tables: usize,
+    /// Log segments that were read.
+    pub segments: usize,
+    /// Writes of the log that were applied again.
+    pub replayed: u64,
+    /// Writes of the log that tables hold already, or that were truncated.
+    pub skipped: u64,
+    /// Bytes of writes that a crash had cut off; nobody was told of them.
+    pub torn_bytes: u64,
+    /// Files that were left over and removed.
+    pub removed_files: usize,
+}
+
+/// The files in an engine's directory.
+#[derive(Default)]
+struct Listing {
+    segments: BTreeMap<u64, PathBuf>,
+    tables: BTreeMap<u64, PathBuf>,
+    manifest_new: Option<PathBuf>,
+}
+
+impl Engine {
+    /// Opens the engine of a directory, which is made if it is missing. Nobody else may have it open.
+    ///
+    /// Log writes that are in no table yet are applied again; if they are more than the memory budget,
+    /// tables are written on the way. After an error the directory is as whole as before; what is corrupt
+    /// is named, and never left out silently.
+    pub fn open(fs: Arc<dyn Fs>, dir: PathBuf, options: Options) -> Result<(Self, Recovery), Error> {
+        fs.create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+        let listing = list(&*fs, &dir)?;
+        let manifest = read_manifest(&*fs, &dir, &listing)?;
+        let mut recovery = Recovery::default();
+        let mut opening = Opening {
+            next_file: AtomicU64::new(next_file(&manifest, &listing)),
+            fs,
+            dir,
+            options,
+            tables: BTreeMap::new(),
+            memory: 0,
+        };
+        recovery.removed_files = opening.remove_obsolete(&listing, &manifest)?;
+        opening.open_tables(&manifest)?;
+        let recovered = opening.replay(&listing, &manifest, &mut recovery)?;
+        let engine = opening.finish(recovered, manifest.last)?;
+        recovery.tables = engine.stats().tables;
+        Ok((engine, recovery))
+    }
+}
+
+fn list(fs: &dyn Fs, dir: &Path) -> Result<Listing, Error> {
+    let mut listing = Listing::default();
+    for path in fs.list(dir).map_err(Error::io("list", dir))? {
+        if let Some(number) = segment::file_number(&path) {
+            listing.segments.insert(number, path);
+        } else if let Some(number) = reader::file_number(&path) {
+            listing.tables.insert(number, path);
+        } else if path
+            .file_name()
+            .is_some_and(|name| name == manifest::NEW_FILE_NAME)
+        {
+            listing.manifest_new = Some(path);
+        }
+    }
+    Ok(listing)
+}
+
+/// Reads the manifest. It is written when a directory is first opened, before any other file.
+fn read_manifest(fs: &dyn Fs, dir: &Path, listing: &Listing) -> Result<Manifest, Error> {
+    match Manifest::read(fs, dir)? {
+        Some(manifest) => Ok(manifest),
+        None if listing.segments.is_empty() && listing.tables.is_empty() => Ok(Manifest {
+            floor: Lsn(1),
+            ..Manifest::default()
+        }),
+        None => Err(Error::corrupt(
+            &dir.join(manifest::FILE_NAME),
+            0,
+            "the manifest is missing, but there is data beside it",
+        )),
+    }
+}
+
+fn next_file(manifest: &Manifest, listing: &Listing) -> u64 {
+    let last = listing
+        .segments
+        .keys()
+        .chain(listing.tables.keys())
+        .max()
+        .map_or(0, |last| last.saturating_add(1));
+    last.max(manifest.next_file)
+}
+
+/// An engine that is being put together.
+struct Opening {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    options: Options,
+    next_file: AtomicU64,
+    tables: BTreeMap<TableId, TableState>,
+    memory: usize,
+}
+
+impl Opening {
+    /// Removes tables that the manifest does not name: unfinished ones, and those that were replaced.
+    fn remove_obsolete(&self, listing: &Listing, manifest: &Manifest) -> Result<usize, Error> {
+        let live: BTreeSet<u64> = manifest
+            .tables
+            .values()
+            .flat_map(|entry| entry.files.iter().copied())
+            .collect();
+        let dead = listing
+            .tables
+            .iter()
+            .filter(|(number, _)| !live.contains(number))
+            .map(|(_, path)| path)
+            .chain(&listing.manifest_new);
+        let mut removed = 0;
+        for path in dead {
+            self.fs.remove(path).map_err(Error::io("remove", path))?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    fn open_tables(&mut self, manifest: &Manifest) -> Result<(), Error> {
+        for (id, Entry { replayed, files }) in &manifest.tables {
+            let state = self.tables.entry(*id).or_default();
+            state.replayed = *replayed;
+            for file in files {
+                state
+                    .tables
+                    .add(Arc::new(Table::open(&*self.fs, &self.dir, *file)?));
+            }
+        }
+        Ok(())
+    }
+
+    fn replay(
+        &mut self,
+        listing: &Listing,
+        manifest: &Manifest,
+        recovery: &mut Recovery,
+    ) -> Result<recovery::Recovered, Error> {
+        let paths: Vec<PathBuf> = listing.segments.values().cloned().collect();
+        let fs = Arc::clone(&self.fs);
+        let recovered = recovery::recover(&*fs, &paths, manifest.floor, &mut |lsn, body, path, offset| {
+            let mutation = Mutation::decode(body)
+                .map_err(|error| Error::corrupt(path, offset, format!("write {lsn}: {error}")))?;
+            if self.apply(lsn, &mutation)? {
+                recovery.replayed += 1;
+            } else {
+                recovery.skipped += 1;
+            }
+            Ok(())
+        })?;
+        recovery.segments = recovered.segments.len();
+        recovery.torn_bytes = recovered.torn_bytes;
+        // What could be read may be in the system's cache only; from now on it counts as durable.
+        if let Some(last) = recovered.segments.last() {
+            fs.sync_file(&last.path).map_err(Error::io("sync", &last.path))?;
+        }
+        Ok(recovered)
+    }
+
+    /// Applies a write of the log again, unless a table has it; whether it did.
+    fn apply(&mut self, lsn: Lsn, mutation: &Mutation) -> Result<bool, Error> {
+        let state = self.tables.entry(mutation.table).or_default();
+        if lsn <= state.replayed {
+            return Ok(false);
+        }
+        let before = state.active.weight();
+        state.active.apply(lsn, mutation);
+        self.memory += state.active.weight() - before;
+        let full = state.active.weight() >= self.options.memtable_bytes;
+        if full || self.memory >= self.options.memory_bytes / 2 {
+            self.flush_largest()?;
+        }
+        Ok(true)
+    }
+
+    /// Writes the largest memtable out as a table, at once.
+    fn flush_largest(&mut self) -> Result<(), Error> {
+        let largest = self.tables.values_mut().max_by_key(|state| state.active.weight());
+        let Some(state) = largest else { return Ok(()) };
+        let memtable: Arc<Memtable> = Arc::new(std::mem::take(&mut state.active));
+        self.memory -= memtable.weight();
+        state.replayed = memtable.last();
+        let plan = PurgePlan {
+            policy: PurgePolicy::Keep,
+            now: starling_model::Seconds(0),
+            memory: None,
+            others: Vec::new(),
+        };
+        let mut worker = Worker::new(
+            Arc::clone(&self.fs),
+            self.dir.clone(),
+            self.next_file.fetch_add(1, Ordering::Relaxed),
+            vec![Input::Memory(memtable)],
+            plan,
+            writer_options(&self.options),
+            self.options.step_bytes,
+        );
+        while !worker.step()? {}
+        if worker.has_output() {
+            let table = Table::open(&*self.fs, &self.dir, worker.number())?;
+            state.tables.add(Arc::new(table));
+        }
+        Ok(())
+    }
+
+    fn finish(self, recovered: recovery::Recovered, last: Lsn) -> Result<Engine, Error> {
+        // Numbers that the last run gave out are not given out again, also if the log lost them.
+        let last = last.max(recovered.end);
+        let files = Arc::new(self.next_file);
+        let limits = log::Limits {
+            segment_bytes: self.options.segment_bytes,
+            pending_bytes: self.options.pending_bytes,
+        };
+        let log = Log::new(
+            Arc::clone(&self.fs),
+            self.dir.clone(),
+            limits,
+            Arc::clone(&files),
+            recovered,
+            last,
+        );
+        let mut engine = Engine {
+            fs: self.fs,
+            dir: self.dir,
+            options: self.options,
+            log: Arc::new(log),
+            files,
+            tables: self.tables,
+            memory: self.memory,
+            counters: Counters::default(),
+            reads: Cell::new(0),
+            visited: Cell::new(0),
+        };
+        engine.begin()?;
+        Ok(engine)
+    }
+}

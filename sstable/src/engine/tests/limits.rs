@@ -1,0 +1,143 @@
+//! Bounds, and what happens beyond them.
+
+use starling_model::{Clustering, Partition, Seconds};
+
+use crate::{
+    Engine, Error, Options, Step,
+    fixtures::{contents, dir, insert, key, open, settle, simple_row, small_options},
+    fs::{MemoryFs, memory::Faults},
+};
+use std::sync::Arc;
+
+fn fill(engine: &mut Engine) -> (u32, Error) {
+    for number in 0_u32.. {
+        let mutation = insert(key(1), &number.to_be_bytes(), 1, &[0; 1000]);
+        if let Err(error) = engine.apply(&mutation) {
+            return (number, error);
+        }
+        engine.log().sync().unwrap();
+    }
+    unreachable!("memory is bounded");
+}
+
+#[test]
+fn writes_are_refused_when_memory_is_spent_and_taken_again_after_flushes() {
+    let mut engine = open(&MemoryFs::new());
+    let (written, error) = fill(&mut engine);
+    assert!(
+        matches!(error, Error::Overloaded { limit, .. } if limit == 1 << 20),
+        "{error}"
+    );
+    assert!(error.to_string().contains("overloaded"));
+    assert_eq!(engine.stats().refused, 1);
+    settle(&mut engine, Seconds(1));
+    assert_eq!(
+        contents(&engine)[&key(1)].rows.len(),
+        written as usize,
+        "what was taken is there"
+    );
+    let (more, _) = fill(&mut engine);
+    assert!(more > 100);
+}
+
+#[test]
+fn writes_are_refused_when_too_much_waits_for_the_sync() {
+    let options = Options {
+        pending_bytes: 5_000,
+        ..small_options()
+    };
+    let (mut engine, _) = Engine::open(Arc::new(MemoryFs::new()), dir(), options).unwrap();
+    let write = insert(key(1), b"a", 1, &[0; 1000]);
+    let taken = (0..100).take_while(|_| engine.apply(&write).is_ok()).count();
+    assert_eq!(taken, 4);
+    assert!(matches!(
+        engine.apply(&write).unwrap_err(),
+        Error::Overloaded { .. }
+    ));
+    engine.log().sync().unwrap();
+    engine.apply(&write).unwrap();
+}
+
+#[test]
+fn oversized_parts_are_refused_and_change_nothing() {
+    let mut engine = open(&MemoryFs::new());
+    let mut long_key = key(1);
+    long_key.key = vec![1; 65_536].into();
+    let mut huge = insert(key(1), b"a", 1, b"");
+    huge.partition = Partition::default();
+    for row in 0..3_u8 {
+        let clustering = Clustering::from(vec![row]);
+        huge.partition
+            .add_row(clustering, simple_row(1, &vec![0; 6 << 20]));
+    }
+    for mutation in [
+        insert(long_key, b"a", 1, b""),
+        insert(key(1), &[1; 65_536], 1, b""),
+        huge,
+    ] {
+        let error = engine.apply(&mutation).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+    }
+    assert!(contents(&engine).is_empty());
+    let longest = insert(key(1), &[1; 65_535], 1, &vec![9; 1 << 20]);
+    engine.apply(&longest).unwrap();
+    engine.flush_all();
+    settle(&mut engine, Seconds(1));
+    assert_eq!(contents(&engine)[&key(1)], longest.partition);
+}
+
+#[test]
+fn a_full_disk_fails_a_flush_which_is_offered_again() {
+    let fs = MemoryFs::new();
+    let mut engine = open(&fs);
+    for number in 0..50_u32 {
+        let write = insert(key(1), &number.to_be_bytes(), 1, &[number as u8; 100]);
+        engine.apply(&write).unwrap();
+    }
+    engine.log().sync().unwrap();
+    let before = contents(&engine);
+    let used = fs.used();
+    fs.set_faults(Faults {
+        capacity: Some(used + 500),
+        fail_syncs: false,
+    });
+    engine.flush_all();
+    for _ in 0..5 {
+        let mut job = engine.next_job(Seconds(1)).expect("the flush is offered again");
+        let failed = loop {
+            match job.step() {
+                Ok(Step::More) => {}
+                Ok(Step::Done) => panic!("the disk is full"),
+                Err(error) => break error,
+            }
+        };
+        assert!(failed.to_string().contains("full"), "{failed}");
+        engine.finish(job).unwrap();
+        assert_eq!(fs.used(), used, "what the failed flush wrote is gone");
+        assert_eq!(contents(&engine), before);
+    }
+    fs.set_faults(Faults::default());
+    settle(&mut engine, Seconds(1));
+    assert_eq!(engine.stats().memtable_bytes, 0);
+    assert_eq!(contents(&engine), before);
+}
+
+#[test]
+fn a_long_log_makes_idle_tables_flush_and_segments_go() {
+    let options = Options {
+        log_bytes: 5_000,
+        ..small_options()
+    };
+    let (mut engine, _) = Engine::open(Arc::new(MemoryFs::new()), dir(), options).unwrap();
+    let mut idle = insert(key(1), b"a", 1, b"");
+    idle.table = starling_model::TableId(99);
+    engine.apply(&idle).unwrap();
+    for number in 0..200_u32 {
+        engine
+            .apply(&insert(key(2), &number.to_be_bytes(), 1, &[0; 50]))
+            .unwrap();
+        engine.log().sync().unwrap();
+        settle(&mut engine, Seconds(1));
+        assert!(engine.stats().log_bytes < 8_000, "{:?}", engine.stats());
+    }
+}

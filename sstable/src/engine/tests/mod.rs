@@ -1,0 +1,4 @@
+mod durability;
+mod limits;
+mod model;
+mod purge;

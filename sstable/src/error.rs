@@ -1,0 +1,94 @@
+//! What can go wrong, and what the caller can do about it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// An error of the storage engine.
+///
+/// Cheap to clone, because a failed log sync is told to everyone who comes after.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The file system failed, or is full. What was acknowledged before is still there. An `apply` or a
+    /// `truncate` may or may not survive; a read or a job changed nothing and can be tried again.
+    #[error("cannot {operation} {path}: {source}", path = path.display())]
+    Io {
+        /// What was tried, as a verb: "write", "sync", ...
+        operation: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// Bytes of a file do not match their checksum or can't be what was written. Nothing changed; data
+    /// elsewhere can still be read. Restore the file, or remove it and repair from the other replicas.
+    #[error("corrupt data in {file} at offset {offset}: {what}", file = file.display())]
+    Corrupt {
+        /// The file.
+        file: PathBuf,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// The file was written by a newer release. Nothing changed; start that release.
+    #[error("{file} has format version {found}, this release reads up to {known}", file = file.display())]
+    Version {
+        /// The file.
+        file: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version known here.
+        known: u32,
+    },
+    /// The memory budget is spent while flushes lag, or too much waits for the log to be synced.
+    /// Nothing changed; try later.
+    #[error("the storage is overloaded: {held} bytes of {what}, the limit is {limit}")]
+    Overloaded {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much of it, in bytes.
+        held: usize,
+        /// How much there may be, in bytes.
+        limit: usize,
+    },
+    /// The mutation is larger than the engine takes. Nothing changed.
+    #[error("{what} of {bytes} bytes is too large, at most {limit} are accepted")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size, in bytes.
+        bytes: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The request can't be carried out by its own fault. Nothing changed.
+    #[error("invalid request: {0}")]
+    Invalid(&'static str),
+    /// A sync of the log failed earlier. The engine takes no more writes until it is opened anew,
+    /// because what is on disk is not known any more; reads go on.
+    #[error("the log failed earlier and takes no more writes until a restart: {0}")]
+    LogFailed(Box<Error>),
+}
+
+impl Error {
+    /// Gives an [`io::Error`] its place.
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            operation,
+            path: path.to_path_buf(),
+            source: Arc::new(source),
+        }
+    }
+
+    /// Corrupt bytes in `file` at `offset`.
+    pub(crate) fn corrupt(file: &Path, offset: u64, what: impl Into<String>) -> Self {
+        Self::Corrupt {
+            file: file.to_path_buf(),
+            offset,
+            what: what.into(),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What every [`Fs`] must do, as a test that any implementation can run.
+
+use std::{io, path::Path};
+
+use super::Fs;
+
+/// Checks an implementation in `dir`, which it makes and leaves behind with a few files in it.
+///
+/// What a crash does can't be tested from here; see the tests of each implementation.
+///
+/// # Panics
+///
+/// On the first thing that is not as the contract of [`Fs`] says.
+pub fn check(fs: &dyn Fs, dir: &Path) {
+    directories(fs, dir);
+    files(fs, dir);
+    names(fs, dir);
+    maps(fs, dir);
+    missing(fs, dir);
+}
+
+fn write(fs: &dyn Fs, path: &Path, pieces: &[&[u8]]) {
+    let mut file = fs.create(path).expect("a file can be created");
+    for piece in pieces {
+        file.append(piece).expect("a file can be appended to");
+    }
+    file.sync().expect("a file can be synced");
+}
+
+fn directories(fs: &dyn Fs, dir: &Path) {
+    let deep = dir.join("one").join("two");
+    fs.create_dir_all(&deep).expect("directories can be made");
+    fs.create_dir_all(&deep)
+        .expect("a directory that exists is no error");
+    assert!(fs.exists(&deep).expect("existence can be asked"));
+    assert_eq!(
+        fs.list(&deep).expect("a directory can be listed"),
+        Vec::<std::path::PathBuf>::new()
+    );
+    fs.sync_dir(&deep).expect("a directory can be synced");
+}
+
+fn files(fs: &dyn Fs, dir: &Path) {
+    let path = dir.join("file");
+    write(fs, &path, &[]);
+    assert_eq!(fs.read(&path).expect("an empty file can be read").len(), 0);
+    assert_eq!(fs.map(&path).expect("an empty file can be mapped").len(), 0);
+    let large = vec![7_u8; 700_000];
+    write(fs, &path, &[b"ab", b"", &large, b"c"]);
+    let read = fs.read(&path).expect("a file can be read");
+    assert_eq!(read.len(), large.len() + 3, "appends follow each other");
+    assert_eq!(&read[..3], b"ab\x07");
+    assert_eq!(read[read.len() - 1], b'c');
+    write(fs, &path, &[b"new"]);
+    assert_eq!(
+        &fs.read(&path).expect("a file can be read")[..],
+        b"new",
+        "create truncates what exists"
+    );
+    let mut file = fs.create(&path).expect("a file can be created");
+    for round in 0..3_u8 {
+        file.append(&[round]).expect("a synced file can be appended to");
+        file.sync().expect("a file can be synced again");
+        assert_eq!(
+            fs.read(&path).expect("a file can be read").len(),
+            usize::from(round) + 1
+        );
+    }
+}
+
+fn names(fs: &dyn Fs, dir: &Path) {
+    let (a, b, c) = (dir.join("a"), dir.join("b"), dir.join("c"));
+    write(fs, &c, &[b"c"]);
+    write(fs, &a, &[b"a"]);
+    write(fs, &b, &[b"b"]);
+    let listed = fs.list(dir).expect("a directory can be listed");
+    assert!(
+        listed.windows(2).all(|pair| pair[0] < pair[1]),
+        "the list is sorted: {listed:?}"
+    );
+    for path in [&a, &b, &c, &dir.join("one")] {
+        assert!(listed.contains(path), "{} is listed", path.display());
+    }
+    fs.rename(&a, &b).expect("a file can be renamed over another");
+    assert_eq!(&fs.read(&b).expect("the new name is there")[..], b"a");
+    assert!(
+        !fs.exists(&a).expect("existence can be asked"),
+        "the old name is gone"
+    );
+    fs.remove(&c).expect("a file can be removed");
+    assert!(
+        !fs.exists(&c).expect("existence can be asked"),
+        "a removed file is gone"
+    );
+    fs.sync_dir(dir).expect("a directory can be synced");
+    fs.sync_file(&b).expect("a closed file can be synced");
+    assert_eq!(&fs.read(&b).expect("a synced file is as it was")[..], b"a");
+}
+
+fn maps(fs: &dyn Fs, dir: &Path) {
+    let path = dir.join("mapped");
+    write(fs, &path, &[b"0123456789"]);
+    let map = fs.map(&path).expect("a file can be mapped");
+    let slice = map.slice(3..5);
+    drop(map);
+    fs.remove(&path).expect("a mapped file can be removed");
+    assert_eq!(&slice[..], b"34", "a slice outlives the map and the name");
+}
+
+fn missing(fs: &dyn Fs, dir: &Path) {
+    let path = dir.join("missing");
+    let kind = |result: io::Result<()>| result.expect_err("it is missing").kind();
+    assert_eq!(kind(fs.read(&path).map(drop)), io::ErrorKind::NotFound);
+    assert_eq!(kind(fs.map(&path).map(drop)), io::ErrorKind::NotFound);
+    assert_eq!(kind(fs.sync_file(&path)), io::ErrorKind::NotFound);
+    assert_eq!(kind(fs.remove(&path)), io::ErrorKind::NotFound);
+    assert_eq!(
+        kind(fs.rename(&path, &dir.join("other"))),
+        io::ErrorKind::NotFound
+    );
+    assert_eq!(kind(fs.list(&path).map(drop)), io::ErrorKind::NotFound);
+    assert_eq!(
+        kind(fs.create(&path.join("file")).map(drop)),
+        io::ErrorKind::NotFound
+    );
+    assert!(!fs.exists(&path).expect("existence can be asked"));
+}

@@ -1,0 +1,99 @@
+//! A segment: a header, then records.
+//!
+//! ```text
+//! 0   8  "STARLLOG"
+//! 8   4  version, 1
+//! 12  4  zero
+//! 16  8  the segment's number, as in its name
+//! 24  8  the number of its first write
+//! 32  8  the newest write that was on disk when it was begun
+//! 40  8  checksum of bytes 0 to 40
+//! 48     records
+//! ```
+//!
+//! All numbers are little-endian. The chain "newest write before" is what shows a missing segment, or
+//! one that lost its end; it needs no repair of a torn tail, because the next segment says where the
+//! recovery had cut it.
+
+use std::path::Path;
+
+use crate::{Error, checksum::checksum, log::Lsn};
+
+/// Bytes of the header.
+pub const HEADER_BYTES: usize = 48;
+
+/// The version that is written, and the newest that is read.
+pub const VERSION: u32 = 1;
+
+const MAGIC: [u8; 8] = *b"STARLLOG";
+
+const SUFFIX: &str = ".log";
+
+/// The start of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The file's number.
+    pub number: u64,
+    /// The number of its first write.
+    pub first: Lsn,
+    /// The newest write that was on disk when the segment was begun.
+    pub previous: Lsn,
+}
+
+impl Header {
+    /// The header's bytes.
+    pub fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut out = [0; HEADER_BYTES];
+        out[..8].copy_from_slice(&MAGIC);
+        out[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        out[16..24].copy_from_slice(&self.number.to_le_bytes());
+        out[24..32].copy_from_slice(&self.first.0.to_le_bytes());
+        out[32..40].copy_from_slice(&self.previous.0.to_le_bytes());
+        let sum = checksum(&out[..40]);
+        out[40..].copy_from_slice(&sum.to_le_bytes());
+        out
+    }
+
+    /// Reads a header. `Ok(None)`: there is no whole one.
+    pub fn decode(path: &Path, input: &[u8]) -> Result<Option<Self>, Error> {
+        let Some(bytes) = input.first_chunk::<HEADER_BYTES>() else {
+            return Ok(None);
+        };
+        let word = |at: usize| {
+            bytes[at..]
+                .first_chunk()
+                .map_or(0, |word| u64::from_le_bytes(*word))
+        };
+        if checksum(&bytes[..40]) != word(40) || bytes[..8] != MAGIC {
+            return Ok(None);
+        }
+        let version = word(8) as u32;
+        if version != VERSION {
+            return Err(Error::Version {
+                file: path.to_path_buf(),
+                found: version,
+                known: VERSION,
+            });
+        }
+        Ok(Some(Self {
+            number: word(16),
+            first: Lsn(word(24)),
+            previous: Lsn(word(32)),
+        }))
+    }
+}
+
+/// The name of a segment's file.
+pub fn file_name(number: u64) -> String {
+    format!("{number:016x}{SUFFIX}")
+}
+
+/// The number in a segment's file name; `None` if the file is something else.
+pub fn file_number(path: &Path) -> Option<u64> {
+    let stem = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
+    if stem.len() == 16 {
+        u64::from_str_radix(stem, 16).ok()
+    } else {
+        None
+    }
+}

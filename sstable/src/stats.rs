@@ -1,0 +1,44 @@
+//! What an engine tells about itself.
+
+use crate::log::Lsn;
+
+/// Figures of one engine. Counters count since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes held in memtables, those being flushed included.
+    pub memtable_bytes: usize,
+    /// Memtables that wait for their flush or are being flushed.
+    pub memtables_waiting: usize,
+    /// Live tables (files).
+    pub tables: usize,
+    /// Bytes of live tables on disk.
+    pub table_bytes: u64,
+    /// Log segments on disk.
+    pub log_segments: usize,
+    /// Bytes of log segments on disk.
+    pub log_bytes: u64,
+    /// The newest write that was accepted.
+    pub appended: Lsn,
+    /// The newest write that is durable in the log.
+    pub synced: Lsn,
+    /// How often the log was synced.
+    pub syncs: u64,
+    /// Mutations accepted.
+    pub writes: u64,
+    /// Mutations refused as overload.
+    pub refused: u64,
+    /// Pages read.
+    pub reads: u64,
+    /// Rows and tombstones visited by reads.
+    pub visited: u64,
+    /// Flushes installed.
+    pub flushes: u64,
+    /// Bytes of tables written by flushes.
+    pub flushed_bytes: u64,
+    /// Compactions installed.
+    pub compactions: u64,
+    /// Bytes of tables that compactions replaced.
+    pub compacted_bytes_in: u64,
+    /// Bytes of tables that compactions wrote.
+    pub compacted_bytes_out: u64,
+}

@@ -1,0 +1,175 @@
+//! The manifest: what a restart begins from.
+//!
+//! ```text
+//! 8   "STARLMAN"
+//! 4   version, 1 (little-endian)
+//! 4   zero
+//! varint   the next number for a file
+//! varint   the newest write known when it was written
+//! varint   the oldest write that may be in the log only ("floor")
+//! varint   number of tables, and for each, in order:
+//!          16 table id (big-endian), varint newest write of the table that the log need not be asked for,
+//!          varint number of files, and their numbers as varints
+//! 8   checksum of all before it (little-endian)
+//! ```
+//!
+//! Varints as in `model::encoding`. The file is small (some bytes for each live file), so it is
+//! written anew for every change, synced, and renamed over the old one.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use starling_model::{
+    DecodeError, TableId,
+    encoding::{Reader, Writer},
+};
+
+use crate::{Error, checksum::checksum, fs::Fs, log::Lsn};
+
+/// The name of the manifest in the engine's directory.
+pub const FILE_NAME: &str = "manifest";
+
+/// The name it has while it is written.
+pub const NEW_FILE_NAME: &str = "manifest.new";
+
+/// The version that is written, and the newest that is read.
+pub const VERSION: u32 = 1;
+
+const MAGIC: [u8; 8] = *b"STARLMAN";
+const HEADER_BYTES: usize = 16;
+
+/// What a restart begins from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Manifest {
+    /// No file with this number or a larger one was made before the manifest was written.
+    pub next_file: u64,
+    /// The newest write known then; later ones get larger numbers, also if the log lost this one.
+    pub last: Lsn,
+    /// Writes older than this are in tables, or not wanted any more.
+    pub floor: Lsn,
+    /// The tables that have files, or writes in the log to be ignored.
+    pub tables: BTreeMap<TableId, Entry>,
+}
+
+/// One table of a manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Writes up to this are in the files, or were truncated: the log's are to be ignored.
+    pub replayed: Lsn,
+    /// The numbers of the live files, ascending.
+    pub files: Vec<u64>,
+}
+
+impl Manifest {
+    /// Reads the manifest of a directory; `None` if there is none.
+    pub fn read(fs: &dyn Fs, dir: &Path) -> Result<Option<Self>, Error> {
+        let path = dir.join(FILE_NAME);
+        if !fs.exists(&path).map_err(Error::io("find", &path))? {
+            return Ok(None);
+        }
+        let bytes = fs.read(&path).map_err(Error::io("read", &path))?;
+        Self::decode(&path, &bytes).map(Some)
+    }
+
+    /// First half of replacing the manifest: writes and syncs the new one beside the old one. After an
+    /// error the old one is in force.
+    pub fn prepare(&self, fs: &dyn Fs, dir: &Path) -> Result<Prepared, Error> {
+        let path = dir.join(NEW_FILE_NAME);
+        let mut file = fs.create(&path).map_err(Error::io("create", &path))?;
+        file.append(&self.encode()).map_err(Error::io("write", &path))?;
+        file.sync().map_err(Error::io("sync", &path))?;
+        Ok(Prepared {
+            from: path,
+            to: dir.join(FILE_NAME),
+            dir: dir.to_path_buf(),
+        })
+    }
+
+    fn encode(&self) -> Bytes {
+        let mut out = Writer::with_capacity(64 + 32 * self.tables.len());
+        out.fixed(&MAGIC);
+        out.fixed(&VERSION.to_le_bytes());
+        out.fixed(&[0; 4]);
+        out.varint(self.next_file);
+        out.varint(self.last.0);
+        out.varint(self.floor.0);
+        out.varint(self.tables.len() as u64);
+        for (id, entry) in &self.tables {
+            out.fixed(&id.0.to_be_bytes());
+            out.varint(entry.replayed.0);
+            out.varint(entry.files.len() as u64);
+            for file in &entry.files {
+                out.varint(*file);
+            }
+        }
+        let sum = checksum(out.as_slice());
+        out.fixed(&sum.to_le_bytes());
+        out.finish()
+    }
+
+    fn decode(path: &Path, bytes: &Bytes) -> Result<Self, Error> {
+        let Some((checked, sum)) = bytes
+            .split_last_chunk::<8>()
+            .filter(|(rest, _)| rest.len() >= HEADER_BYTES)
+        else {
+            return Err(Error::corrupt(path, 0, "the file is too short"));
+        };
+        if checksum(checked) != u64::from_le_bytes(*sum) || checked[..8] != MAGIC {
+            return Err(Error::corrupt(path, 0, "the file does not match its checksum"));
+        }
+        let version = u32::from_le_bytes([checked[8], checked[9], checked[10], checked[11]]);
+        if version != VERSION {
+            return Err(Error::Version {
+                file: path.to_path_buf(),
+                found: version,
+                known: VERSION,
+            });
+        }
+        body(Reader::new(bytes.slice(HEADER_BYTES..checked.len())))
+            .map_err(|error| Error::corrupt(path, HEADER_BYTES as u64, error.to_string()))
+    }
+}
+
+fn body(mut input: Reader) -> Result<Manifest, DecodeError> {
+    let mut manifest = Manifest {
+        next_file: input.varint()?,
+        last: Lsn(input.varint()?),
+        floor: Lsn(input.varint()?),
+        tables: BTreeMap::new(),
+    };
+    for _ in 0..input.count()? {
+        let id = TableId(u128::from_be_bytes(input.fixed()?));
+        let mut entry = Entry {
+            replayed: Lsn(input.varint()?),
+            files: Vec::new(),
+        };
+        for _ in 0..input.count()? {
+            entry.files.push(input.varint()?);
+        }
+        manifest.tables.insert(id, entry);
+    }
+    input.end()?;
+    Ok(manifest)
+}
+
+/// A manifest that is on disk, but not in force yet.
+#[derive(Debug)]
+#[must_use]
+pub struct Prepared {
+    from: PathBuf,
+    to: PathBuf,
+    dir: PathBuf,
+}
+
+impl Prepared {
+    /// Second half: puts it in force. After an error it may or may not be, so files that either manifest
+    /// names must stay.
+    pub fn commit(self, fs: &dyn Fs) -> Result<(), Error> {
+        fs.rename(&self.from, &self.to)
+            .map_err(Error::io("rename", &self.from))?;
+        fs.sync_dir(&self.dir).map_err(Error::io("sync", &self.dir))
+    }
+}
