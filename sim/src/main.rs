@@ -1,2 +1,115 @@
-//! The simulator's command.
-fn main() {}
+//! `starling-sim`: runs seeds and says which of them broke a promise, and how to see it again.
+
+#![forbid(unsafe_code)]
+
+use std::{ops::Range, process::ExitCode};
+
+use clap::Parser;
+use starling_sim::{
+    run::{Plan, Report, run},
+    trace::Sink,
+};
+
+/// Runs whole clusters in one process, with faults that a seed decides, and checks what they promised.
+///
+/// Exit code 0: every seed kept all promises. 1: one did not. 2: wrong usage.
+#[derive(Debug, Parser)]
+#[command(name = "starling-sim", version)]
+struct Arguments {
+    /// Seeds to run, `FROM..TO`, without the last.
+    #[arg(long, value_parser = parse_range, default_value = "0..100", conflicts_with = "seed")]
+    seeds: Range<u64>,
+    /// One seed to run.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many nodes; otherwise the seed decides.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=200))]
+    nodes: Option<u16>,
+    /// How many things the clients do.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    steps: u32,
+    /// Print every event.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+}
+
+fn parse_range(text: &str) -> Result<Range<u64>, String> {
+    let range = text.split_once("..").and_then(|(from, to)| {
+        let range = from.parse::<u64>().ok()?..to.parse::<u64>().ok()?;
+        (!range.is_empty()).then_some(range)
+    });
+    range.ok_or_else(|| format!("'{text}' is not a range of seeds; write it as 0..100"))
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let seeds = arguments
+        .seed
+        .map_or(arguments.seeds.clone(), |seed| seed..seed.saturating_add(1));
+    // A panic in a run is reported as a violation of its seed, with the command that shows it again.
+    if arguments.seed.is_none() {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    let (mut runs, mut failed) = (0_u64, 0_u64);
+    for seed in seeds {
+        let plan = Plan {
+            seed,
+            nodes: arguments.nodes.map(usize::from),
+            steps: arguments.steps as usize,
+            bug: None,
+        };
+        let sink = arguments.trace.then(|| Box::new(|line| println!("{line}")) as Sink);
+        let report = run(&plan, sink);
+        println!("{}", summary(&report));
+        for violation in &report.violations {
+            println!("  {violation}");
+        }
+        runs += 1;
+        if !report.violations.is_empty() {
+            failed += 1;
+            println!("  replay: {}", replay(&arguments, seed));
+        }
+    }
+    println!("{runs} seeds, {failed} failed");
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// One line about one seed.
+fn summary(report: &Report) -> String {
+    let figures = report.figures;
+    format!(
+        "seed {} {} hash {:016x}: {} nodes, {:.0} s, {} events; writes {} acknowledged, {} refused, {} unknown; {} reads; {} messages lost, {} doubled; {} appends and {} names lost; {} flushes, {} compactions",
+        report.seed,
+        if report.violations.is_empty() { "ok" } else { "FAILED" },
+        report.hash,
+        report.nodes,
+        report.time.as_secs_f64(),
+        report.events,
+        figures.acknowledged,
+        figures.refused,
+        figures.unknown,
+        figures.reads,
+        figures.lost,
+        figures.duplicated,
+        figures.lost_appends,
+        figures.undone_names,
+        figures.flushes,
+        figures.compactions,
+    )
+}
+
+/// The command that runs a seed again, with every event.
+fn replay(arguments: &Arguments, seed: u64) -> String {
+    let nodes = arguments
+        .nodes
+        .map_or_else(String::new, |nodes| format!(" --nodes {nodes}"));
+    let steps = match arguments.steps {
+        300 => String::new(),
+        steps => format!(" --steps {steps}"),
+    };
+    format!("starling-sim --seed {seed}{nodes}{steps} --trace")
+}

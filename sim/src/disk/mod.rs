@@ -7,6 +7,8 @@
 //!   undone, independently of the others: a rename may last though the creation before it does not.
 //! - **Handles.** Writers that were open before the crash fail ever after.
 //!
+//! When only the process dies ([`Disk::kill`]), everything is still there, and still volatile.
+//!
 //! Directories themselves last as soon as they are made. Faults that a test or the nemesis can inject:
 //! a limited capacity, a failing sync, rot in stored bytes, and a crash in the middle of whatever the
 //! node writes ([`Disk::crash_after`]).
@@ -127,9 +129,33 @@ impl Disk {
         self.state.lock().fuse = Some((changes, on_death));
     }
 
+    /// Takes back [`crash_after`](Self::crash_after), if it has not happened yet.
+    pub fn stay_alive(&self) {
+        let fuse = self.state.lock().fuse.take();
+        drop(fuse);
+    }
+
+    /// Whether the power is gone: the disk died and [`crash`](Self::crash) was not called yet.
+    pub fn is_dead(&self) -> bool {
+        self.state.lock().dead
+    }
+
     /// What was asked of the disk until now.
     pub fn counts(&self) -> Counts {
         self.state.lock().counts
+    }
+
+    /// The node's process is killed: its handles end, and nothing is lost, nor made durable, until the
+    /// power fails too.
+    pub fn kill(&self) {
+        let mut state = self.state.lock();
+        if state.dead {
+            state.crash();
+        }
+        state.epoch += 1;
+        let fuse = state.fuse.take();
+        drop(state);
+        drop(fuse);
     }
 
     /// The node's power is cut, and is back: what was not synced is lost, kept, or torn.
@@ -162,6 +188,17 @@ impl State {
             }
             None => Ok(()),
         }
+    }
+
+    /// Makes a file's content durable, unless the sync is to fail.
+    fn sync_content(&mut self, file: FileId) -> io::Result<()> {
+        self.counts.syncs += 1;
+        if self.failing_syncs > 0 {
+            self.failing_syncs -= 1;
+            return Err(io::Error::other("simulated: the sync failed"));
+        }
+        self.files.sync(file);
+        Ok(())
     }
 
     fn alive(&self) -> io::Result<()> {
@@ -220,6 +257,13 @@ impl Fs for Disk {
         let state = self.state.lock();
         state.alive()?;
         state.names.list(dir)
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.change()?;
+        let id = state.names.file(path)?;
+        state.sync_content(id)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
@@ -291,13 +335,8 @@ impl WriteFile for Writer {
         let mut state = disk.state.lock();
         self.check(&state)?;
         state.change()?;
-        state.counts.syncs += 1;
-        if state.failing_syncs > 0 {
-            state.failing_syncs -= 1;
-            self.broken = true;
-            return Err(io::Error::other("simulated: the sync failed"));
-        }
-        state.files.sync(self.file);
-        Ok(())
+        let result = state.sync_content(self.file);
+        self.broken = result.is_err();
+        result
     }
 }

@@ -53,6 +53,30 @@ fn synced_bytes_under_synced_names_last() {
 }
 
 #[test]
+fn a_killed_process_loses_nothing_and_makes_nothing_durable() {
+    let mut outcomes = BTreeSet::new();
+    for seed in 0..100 {
+        let disk = disk(seed);
+        let mut file = durable(&disk, "a", b"1");
+        file.append(b"2").expect("appended");
+        drop(disk.create(&path("b")).expect("created"));
+        disk.kill();
+        assert!(file.append(b"3").is_err(), "handles die with the process");
+        assert_eq!(disk.read(&path("a")).expect("there"), b"12"[..]);
+        assert!(disk.exists(&path("b")).expect("asked"));
+        if seed % 2 == 0 {
+            disk.sync_file(&path("a")).expect("synced");
+            disk.crash();
+            assert_eq!(disk.read(&path("a")).expect("there"), b"12"[..]);
+        } else {
+            disk.crash();
+            outcomes.insert(disk.read(&path("a")).expect("there").to_vec());
+        }
+    }
+    assert_eq!(outcomes.len(), 2, "{outcomes:?}");
+}
+
+#[test]
 fn unsynced_appends_end_in_every_way() {
     let mut ends = BTreeSet::new();
     for seed in 0..300 {

@@ -1,0 +1,46 @@
+//! Judges of a run: what must hold whatever the seed did.
+
+pub mod convergence;
+pub mod registers;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+/// Something that must not happen, and did.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Violation {
+    /// Which promise was broken.
+    pub promise: Promise,
+    /// What happened, for a person.
+    pub text: String,
+}
+
+/// What the cluster promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Promise {
+    /// An acknowledged write is seen by every later read whose replicas overlap with its own, or
+    /// something newer is. Deletions are writes: what is deleted stays deleted.
+    NoLostWrite,
+    /// A read never shows an older state than one that ended before it began, if their replicas overlap.
+    MonotonicReads,
+    /// A read shows only what was written there, not before it was written, and never what the client
+    /// was told was refused.
+    NoInvention,
+    /// After healing, hints and repair, all replicas hold the same.
+    Convergence,
+    /// After healing, all nodes have the same schema.
+    SchemaAgreement,
+    /// After healing the cluster serves, and no crash keeps a node from starting.
+    Recovery,
+    /// Valid requests are not refused as invalid, and answers are answers to their questions.
+    Validity,
+    /// Nothing panics.
+    NoPanic,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.promise, self.text)
+    }
+}

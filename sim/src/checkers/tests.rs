@@ -1,0 +1,255 @@
+//! Bad histories that must be caught, and good ones that look bad.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use starling_model::{
+    Cell as ModelCell, CellValue, Clustering, ColumnId, DecoratedKey, NodeId, Partition, PartitionPage, Row,
+    Timestamp, Token,
+};
+
+use super::*;
+use crate::history::{Cell, Column, History, Outcome, Read, Seen, Version, Write};
+
+const CELL: Cell = Cell {
+    partition: 1,
+    row: Some(1),
+    column: Column::A,
+};
+const QUORUM: usize = 2;
+const ALL: usize = 3;
+const ONE: usize = 1;
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn live(value: i32, timestamp: i64) -> Version {
+    Version {
+        timestamp,
+        dead: false,
+        value,
+    }
+}
+
+fn dead(timestamp: i64) -> Version {
+    Version {
+        timestamp,
+        dead: true,
+        value: 0,
+    }
+}
+
+/// Writes and reads of [`CELL`], in the order in which they are told.
+#[derive(Default)]
+struct Story {
+    history: History,
+    next: u32,
+}
+
+impl Story {
+    fn write(mut self, span: (u64, u64), replicas: usize, version: Version, outcome: Outcome) -> Self {
+        self.next += 1;
+        self.history.writes.push(Write {
+            id: self.next,
+            invoked: at(span.0),
+            returned: at(span.1),
+            replicas,
+            outcome,
+            effects: vec![(CELL, version)],
+        });
+        self
+    }
+
+    fn acknowledged(self, span: (u64, u64), replicas: usize, version: Version) -> Self {
+        self.write(span, replicas, version, Outcome::Acknowledged)
+    }
+
+    fn read(mut self, span: (u64, u64), replicas: usize, seen: Seen) -> Self {
+        self.next += 1;
+        self.history.reads.push(Read {
+            id: self.next,
+            invoked: at(span.0),
+            returned: at(span.1),
+            replicas,
+            seen: vec![(CELL, seen)],
+        });
+        self
+    }
+
+    fn broken(mut self) -> Vec<Promise> {
+        self.history.replication = 3;
+        registers::check(&self.history)
+            .into_iter()
+            .map(|violation| violation.promise)
+            .collect()
+    }
+}
+
+fn story() -> Story {
+    Story::default()
+}
+
+#[test]
+fn a_lost_write_is_caught() {
+    let lost = story()
+        .acknowledged((1, 2), QUORUM, live(7, 10))
+        .read((3, 4), QUORUM, Seen::Nothing);
+    assert_eq!(lost.broken(), [Promise::NoLostWrite]);
+    let older = story()
+        .acknowledged((1, 2), QUORUM, live(6, 9))
+        .acknowledged((1, 2), QUORUM, live(7, 10))
+        .read((3, 4), QUORUM, Seen::Value(6));
+    assert_eq!(older.broken(), [Promise::NoLostWrite]);
+}
+
+#[test]
+fn a_deletion_that_comes_undone_is_caught() {
+    let risen = story()
+        .acknowledged((1, 2), QUORUM, live(7, 10))
+        .acknowledged((3, 4), QUORUM, dead(11))
+        .read((5, 6), QUORUM, Seen::Value(7));
+    assert_eq!(risen.broken(), [Promise::NoLostWrite]);
+}
+
+#[test]
+fn levels_that_do_not_overlap_promise_nothing() {
+    let weak = story()
+        .acknowledged((1, 2), ONE, live(7, 10))
+        .read((3, 4), QUORUM, Seen::Nothing)
+        .read((5, 6), ONE, Seen::Nothing);
+    assert_eq!(weak.broken(), []);
+    let strong = story()
+        .acknowledged((1, 2), ONE, live(7, 10))
+        .read((3, 4), ALL, Seen::Nothing);
+    assert_eq!(strong.broken(), [Promise::NoLostWrite]);
+}
+
+#[test]
+fn concurrent_and_unknown_writes_may_show_or_not() {
+    for seen in [Seen::Nothing, Seen::Value(7)] {
+        let concurrent = story()
+            .acknowledged((1, 5), QUORUM, live(7, 10))
+            .read((2, 3), QUORUM, seen);
+        assert_eq!(concurrent.broken(), []);
+        let unknown = story()
+            .write((1, 2), QUORUM, live(7, 10), Outcome::Unknown)
+            .read((3, 4), QUORUM, seen);
+        assert_eq!(unknown.broken(), []);
+    }
+}
+
+#[test]
+fn a_read_that_goes_back_is_caught_also_between_clients() {
+    let back = |second| {
+        story()
+            .write((1, 2), QUORUM, live(7, 10), Outcome::Unknown)
+            .read((3, 4), QUORUM, Seen::Value(7))
+            .read((5, 6), QUORUM, second)
+    };
+    assert_eq!(back(Seen::Nothing).broken(), [Promise::MonotonicReads]);
+    assert_eq!(back(Seen::Value(7)).broken(), []);
+    let overlapping = story()
+        .write((1, 2), QUORUM, live(7, 10), Outcome::Unknown)
+        .read((3, 6), QUORUM, Seen::Value(7))
+        .read((5, 7), QUORUM, Seen::Nothing);
+    assert_eq!(overlapping.broken(), [], "the first had not ended");
+}
+
+#[test]
+fn nothing_means_the_least_deletion_that_is_possible() {
+    // The first read shows that the deletion has won, though its outcome is unknown.
+    let risen = story()
+        .acknowledged((1, 2), QUORUM, live(7, 10))
+        .write((1, 2), QUORUM, dead(11), Outcome::Unknown)
+        .read((3, 4), QUORUM, Seen::Nothing)
+        .read((5, 6), QUORUM, Seen::Value(7));
+    assert_eq!(risen.broken(), [Promise::MonotonicReads]);
+    // A newer value may follow the lesser of two deletions.
+    let newer = story()
+        .write((1, 2), QUORUM, dead(11), Outcome::Unknown)
+        .write((1, 2), QUORUM, dead(20), Outcome::Unknown)
+        .write((1, 2), QUORUM, live(8, 15), Outcome::Unknown)
+        .acknowledged((1, 2), QUORUM, live(7, 10))
+        .read((3, 4), QUORUM, Seen::Nothing)
+        .read((5, 6), QUORUM, Seen::Value(8));
+    assert_eq!(newer.broken(), []);
+}
+
+#[test]
+fn equal_timestamps_go_by_the_law() {
+    let smaller = story()
+        .acknowledged((1, 2), QUORUM, live(7, 10))
+        .acknowledged((1, 2), QUORUM, live(8, 10))
+        .read((3, 4), QUORUM, Seen::Value(7));
+    assert_eq!(smaller.broken(), [Promise::NoLostWrite]);
+    let deleted = story()
+        .acknowledged((1, 2), QUORUM, live(9, 10))
+        .acknowledged((1, 2), QUORUM, dead(10))
+        .read((3, 4), QUORUM, Seen::Nothing);
+    assert_eq!(deleted.broken(), []);
+}
+
+#[test]
+fn inventions_are_caught() {
+    let nobody = story().read((1, 2), ONE, Seen::Value(7));
+    assert_eq!(nobody.broken(), [Promise::NoInvention]);
+    let early = story()
+        .acknowledged((3, 4), QUORUM, live(7, 10))
+        .read((1, 2), ONE, Seen::Value(7));
+    assert_eq!(early.broken(), [Promise::NoInvention]);
+    let refused = story()
+        .write((1, 2), QUORUM, live(7, 10), Outcome::Refused)
+        .read((3, 4), ONE, Seen::Value(7));
+    assert_eq!(refused.broken(), [Promise::NoInvention]);
+    let by_refused = story()
+        .acknowledged((1, 2), QUORUM, live(7, 10))
+        .write((1, 2), QUORUM, dead(11), Outcome::Refused)
+        .read((3, 4), QUORUM, Seen::Nothing);
+    assert_eq!(by_refused.broken(), [Promise::NoLostWrite]);
+}
+
+fn key(byte: u8) -> DecoratedKey {
+    DecoratedKey {
+        token: Token(i64::from(byte)),
+        key: Bytes::copy_from_slice(&[byte]),
+    }
+}
+
+fn partition(value: u8, timestamp: i64) -> Partition {
+    let mut row = Row::default();
+    row.add(ModelCell {
+        column: ColumnId(1),
+        path: None,
+        timestamp: Timestamp(timestamp),
+        value: CellValue::Live {
+            value: Bytes::copy_from_slice(&[value]),
+            expiry: None,
+        },
+    });
+    let mut partition = Partition::default();
+    partition.add_row(Clustering::EMPTY, row);
+    partition
+}
+
+fn page(value: u8, timestamp: i64) -> PartitionPage {
+    PartitionPage {
+        key: key(1),
+        partition: partition(value, timestamp),
+        cut: None,
+    }
+}
+
+#[test]
+fn replicas_that_differ_are_caught() {
+    let (a, b, c) = (NodeId(1), NodeId(2), NodeId(3));
+    let compare = |dumps: convergence::Dumps| convergence::check("t", &dumps, |_| vec![a, b]).len();
+    let equal = BTreeMap::from([(a, vec![page(1, 1)]), (b, vec![page(1, 1)])]);
+    assert_eq!(compare(equal), 0);
+    let stale = BTreeMap::from([(a, vec![page(1, 1)]), (b, vec![page(2, 2)])]);
+    assert_eq!(compare(stale), 1);
+    let missing = BTreeMap::from([(a, vec![]), (b, vec![page(1, 1)])]);
+    assert_eq!(compare(missing), 1);
+    let elsewhere = BTreeMap::from([(a, vec![page(1, 1)]), (b, vec![page(1, 1)]), (c, vec![page(9, 9)])]);
+    assert_eq!(compare(elsewhere), 0, "who is no replica does not count");
+}

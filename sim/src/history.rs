@@ -1,0 +1,124 @@
+//! What clients asked and were told, as the checkers need it.
+//!
+//! The unit is the cell: of a row its marker and its columns, of a partition its static column. The key
+//! space is small, so a deletion of many rows is written down as what it does to each cell.
+
+use std::{fmt, time::Duration};
+
+/// One cell of the checked table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cell {
+    /// The partition key.
+    pub partition: i32,
+    /// The clustering key; `None` for the static column.
+    pub row: Option<i32>,
+    /// Which column.
+    pub column: Column,
+}
+
+/// A column of the checked table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Column {
+    /// That the row was inserted.
+    Marker,
+    /// The first column.
+    A,
+    /// The second column.
+    B,
+    /// The static column.
+    Static,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.row {
+            Some(row) => write!(f, "{}/{row}.{:?}", self.partition, self.column),
+            None => write!(f, "{}.{:?}", self.partition, self.column),
+        }
+    }
+}
+
+/// What a write puts into a cell. The greater version wins: the newer timestamp, then a tombstone, then
+/// the larger value. (The law of `model`, restated, so that it is checked and not assumed.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// The timestamp that the client gave, in microseconds.
+    pub timestamp: i64,
+    /// Whether it is a tombstone.
+    pub dead: bool,
+    /// The value; unique among writes, never negative. 0 for tombstones and markers.
+    pub value: i32,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.dead {
+            write!(f, "deletion@{}", self.timestamp)
+        } else {
+            write!(f, "{}@{}", self.value, self.timestamp)
+        }
+    }
+}
+
+/// How a write ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Acknowledged.
+    Acknowledged,
+    /// Refused: the client was told that nothing changed.
+    Refused,
+    /// It may have been applied, anywhere, or be applied later.
+    Unknown,
+}
+
+/// A write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// Its number, for messages.
+    pub id: u32,
+    /// When the client asked.
+    pub invoked: Duration,
+    /// When it was told.
+    pub returned: Duration,
+    /// How many replicas have it for sure once it is acknowledged.
+    pub replicas: usize,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it does.
+    pub effects: Vec<(Cell, Version)>,
+}
+
+/// What a read showed of a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// A value.
+    Value(i32),
+    /// Nothing: never written, or deleted.
+    Nothing,
+}
+
+/// A read that succeeded. Those that failed say nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// Its number, for messages.
+    pub id: u32,
+    /// When the client asked.
+    pub invoked: Duration,
+    /// When it had the answer.
+    pub returned: Duration,
+    /// How many replicas were asked, and agree with the answer once it is given.
+    pub replicas: usize,
+    /// What it showed.
+    pub seen: Vec<(Cell, Seen)>,
+}
+
+/// All writes and reads of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// In order of invocation at each client.
+    pub writes: Vec<Write>,
+    /// In order of invocation at each client.
+    pub reads: Vec<Read>,
+    /// How many replicas each partition has.
+    pub replication: usize,
+}

@@ -1,0 +1,220 @@
+//! What goes wrong: crashes, cuts, bad weather, wrong clocks.
+
+use std::time::Duration;
+
+use crate::{
+    cluster::Cluster,
+    executor::{First, Handle, first},
+    network::Weather,
+    random::Random,
+    trace::Place,
+};
+
+/// How often a node that does not come up is started again, at most.
+const ATTEMPTS: usize = 20;
+
+/// Which evils a run knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evils {
+    /// Nodes lose their power and get it back.
+    pub crashes: bool,
+    /// Links and nodes are cut off.
+    pub partitions: bool,
+    /// Messages are late, lost, doubled and refused.
+    pub weather: bool,
+    /// Wall clocks are wrong.
+    pub clocks: bool,
+}
+
+impl Evils {
+    /// A random choice; often all.
+    pub fn random(random: &mut Random) -> Self {
+        if random.chance(400) {
+            return Self {
+                crashes: true,
+                partitions: true,
+                weather: true,
+                clocks: true,
+            };
+        }
+        Self {
+            crashes: random.chance(700),
+            partitions: random.chance(500),
+            weather: random.chance(600),
+            clocks: random.chance(300),
+        }
+    }
+}
+
+/// The source of all evil.
+pub struct Nemesis {
+    handle: Handle,
+    cluster: Cluster,
+    random: Random,
+    evils: Evils,
+    /// The longest pause between two evils.
+    pace: Duration,
+}
+
+impl Nemesis {
+    /// A nemesis that knows certain evils.
+    pub fn new(handle: &Handle, cluster: &Cluster, evils: Evils) -> Self {
+        let mut random = handle.fork_random();
+        let pace = Duration::from_millis(300 + random.below(4_000));
+        Self {
+            handle: handle.clone(),
+            cluster: cluster.clone(),
+            random,
+            evils,
+            pace,
+        }
+    }
+
+    /// Never ends; drop it when there was enough of it.
+    pub async fn run(mut self) {
+        loop {
+            let pause = self.random.between(Duration::from_millis(20), self.pace);
+            self.handle.sleep(pause).await;
+            match self.random.below(10) {
+                0..=2 if self.evils.crashes => self.crash().await,
+                3 if self.evils.crashes => self.crash_all().await,
+                4..=5 if self.evils.partitions => self.partition(),
+                6 if self.evils.partitions => self.heal(),
+                7 if self.evils.partitions => self.slow_down(),
+                8 if self.evils.weather => self.weather(),
+                9 if self.evils.clocks => self.skew(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Ends all evil but wrong clocks, and starts every node; who can't be started stays down.
+    pub async fn relent(handle: &Handle, cluster: &Cluster) {
+        note(handle, "relent", String::new);
+        cluster.network().set_weather(Weather::default());
+        cluster.network().heal();
+        for number in 0..cluster.len() {
+            cluster.disk(number).stay_alive();
+        }
+        for number in 0..cluster.len() {
+            for _ in 0..ATTEMPTS {
+                if cluster.is_on(number) || cluster.start(number).await.is_ok() {
+                    break;
+                }
+                handle.sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+
+    /// Kills one node's process or cuts its power, perhaps in the middle of a write to its disk, and restores it in a while.
+    async fn crash(&mut self) {
+        let victim = self.random.index(self.cluster.len());
+        if self.random.chance(600) {
+            let changes = self.random.below(40);
+            let dies = self.cluster.crash_in_the_middle(victim, changes);
+            let limit = self.handle.sleep(Duration::from_secs(2));
+            if let First::Left(_) = first(dies, limit).await {
+                note(&self.handle, "torn", || format!("n{victim} dies while it writes"));
+            }
+        }
+        if self.random.chance(300) {
+            self.cluster.kill(victim);
+        } else {
+            self.cluster.crash(victim);
+        }
+        self.revive_later(vec![victim]);
+    }
+
+    /// Cuts everyone's power at once.
+    async fn crash_all(&mut self) {
+        if !self.random.chance(400) {
+            return;
+        }
+        let mut all: Vec<usize> = (0..self.cluster.len()).collect();
+        self.random.shuffle(&mut all);
+        for number in &all {
+            self.cluster.crash(*number);
+        }
+        self.revive_later(all);
+    }
+
+    fn revive_later(&mut self, numbers: Vec<usize>) {
+        for number in numbers {
+            let delay = match self.random.below(3) {
+                0 => Duration::from_secs(self.random.below(20)),
+                _ => Duration::from_millis(self.random.below(3000)),
+            };
+            let (handle, cluster) = (self.handle.clone(), self.cluster.clone());
+            self.handle.spawn(crate::executor::Group::WORLD, async move {
+                handle.sleep(delay).await;
+                for _ in 0..ATTEMPTS {
+                    if cluster.is_on(number) || cluster.start(number).await.is_ok() {
+                        break;
+                    }
+                    handle.sleep(Duration::from_millis(500)).await;
+                }
+            });
+        }
+    }
+
+    /// Cuts the nodes into two halves, or some links in one direction.
+    fn partition(&mut self) {
+        let count = self.cluster.len();
+        let mut order: Vec<usize> = (0..count).collect();
+        self.random.shuffle(&mut order);
+        let (left, right) = order.split_at(1 + self.random.index(count));
+        let one_way = self.random.chance(300);
+        let partial = self.random.chance(300);
+        note(&self.handle, "cut", || {
+            format!("{left:?} from {right:?}, one way: {one_way}, partial: {partial}")
+        });
+        let network = self.cluster.network().clone();
+        for from in left {
+            for to in right {
+                if partial && self.random.chance(500) {
+                    continue;
+                }
+                let (from, to) = (self.cluster.address(*from), self.cluster.address(*to));
+                network.block(from, to);
+                if !one_way {
+                    network.block(to, from);
+                }
+            }
+        }
+    }
+
+    fn heal(&mut self) {
+        note(&self.handle, "heal", String::new);
+        self.cluster.network().heal();
+    }
+
+    fn slow_down(&mut self) {
+        let slow = self.random.index(self.cluster.len());
+        let by = Duration::from_millis(self.random.below(2500));
+        note(&self.handle, "slow", || format!("n{slow} by {by:?}"));
+        for other in 0..self.cluster.len() {
+            let (from, to) = (self.cluster.address(slow), self.cluster.address(other));
+            self.cluster.network().slow_down(from, to, by);
+        }
+    }
+
+    fn weather(&mut self) {
+        let weather = Weather::random(&mut self.random);
+        note(&self.handle, "weather", || format!("{weather:?}"));
+        self.cluster.network().set_weather(weather);
+    }
+
+    fn skew(&mut self) {
+        let number = self.random.index(self.cluster.len());
+        let widest = *self.random.pick(&[1_000_u64, 500_000, 10_000_000]);
+        let micros = self.random.below(2 * widest) as i64 - widest as i64;
+        note(&self.handle, "skew", || format!("n{number} by {micros} us"));
+        self.cluster.set_skew(number, micros);
+    }
+}
+
+fn note(handle: &Handle, kind: &str, text: impl FnOnce() -> String) {
+    handle
+        .trace()
+        .event(handle.now(), Place::World, kind, &[], text);
+}

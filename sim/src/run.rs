@@ -1,0 +1,305 @@
+//! One seed: a cluster is made, used, tormented, healed, and judged.
+
+mod verdict;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use starling_cql::QueryParameters;
+use starling_model::Consistency;
+
+use crate::{
+    bug::Bug,
+    checkers::{Promise, Violation, registers},
+    cluster::{Cluster, ClusterSettings, Request},
+    executor::{Executor, Group, Handle},
+    history::Outcome,
+    nemesis::{Evils, Nemesis},
+    network::Network,
+    random::Random,
+    store::StoreSettings,
+    trace::{Sink, Trace},
+    workload::{Client, Recorder, Space},
+};
+
+/// Polls of tasks after which a run is given up, for each step of the workload.
+const POLLS_PER_STEP: u64 = 40_000;
+
+/// How long the cluster may take to become whole, without any fault, in virtual time.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What is to be run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Determines everything that the plan leaves open.
+    pub seed: u64,
+    /// How many nodes; by the seed, if absent.
+    pub nodes: Option<usize>,
+    /// How many things the clients do.
+    pub steps: usize,
+    /// A bug to be found.
+    pub bug: Option<Bug>,
+}
+
+impl Plan {
+    /// A seed with everything else as usual.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            nodes: None,
+            steps: 300,
+            bug: None,
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// How many nodes there were.
+    pub nodes: usize,
+    /// The hash over all events.
+    pub hash: u64,
+    /// How many events there were.
+    pub events: u64,
+    /// How much virtual time passed.
+    pub time: Duration,
+    /// What happened, in numbers.
+    pub figures: Figures,
+    /// What must not happen, and did.
+    pub violations: Vec<Violation>,
+}
+
+/// What happened in a run, in numbers: a run in which nothing happens proves nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Writes that were acknowledged.
+    pub acknowledged: usize,
+    /// Writes that were refused.
+    pub refused: usize,
+    /// Writes with an unknown outcome.
+    pub unknown: usize,
+    /// Reads that were answered.
+    pub reads: usize,
+    /// Messages that the network lost.
+    pub lost: u64,
+    /// Messages that the network carried twice.
+    pub duplicated: u64,
+    /// Appends to files that crashes lost, whole or in part.
+    pub lost_appends: u64,
+    /// Changes of names that crashes undid.
+    pub undone_names: u64,
+    /// Flushes that were installed by the nodes' last incarnations.
+    pub flushes: u64,
+    /// Compactions that were installed by the nodes' last incarnations.
+    pub compactions: u64,
+}
+
+/// Runs a plan; a panic anywhere in it is a violation too.
+pub fn run(plan: &Plan, sink: Option<Sink>) -> Report {
+    let trace = Arc::new(Trace::new(sink));
+    let mut random = Random::new(plan.seed);
+    let replication = *random.pick(&[3, 3, 3, 3, 1, 2, 5]);
+    let nodes = plan
+        .nodes
+        .unwrap_or_else(|| replication + random.index(3))
+        .max(1);
+    let scene = Scene {
+        space: Space::random(&mut random, replication.min(nodes)),
+        evils: Evils::random(&mut random),
+        clients: 1 + random.index(6),
+        steps: plan.steps,
+        settings: ClusterSettings {
+            nodes,
+            store: StoreSettings::random(&mut random),
+            vnodes: 1 + random.below(8) as u32,
+            bug: plan.bug,
+        },
+    };
+    let budget = POLLS_PER_STEP * (plan.steps as u64 + 100);
+    let progress = Arc::new(Mutex::new(Progress::default()));
+    let shared = progress.clone();
+    let traced = trace.clone();
+    let outcome = catch_unwind(AssertUnwindSafe(move || {
+        let mut executor = Executor::new(random.fork(), traced, budget);
+        let handle = executor.handle().clone();
+        let time = handle.clone();
+        let result = executor.run(scene.play(handle, random, shared.clone()));
+        shared.lock().time = time.now();
+        result
+    }));
+    let mut violations = match outcome {
+        Ok(Ok(violations)) => violations,
+        Ok(Err(stuck)) => vec![violation(Promise::Recovery, stuck.to_string())],
+        Err(panic) => vec![violation(Promise::NoPanic, panic_text(&*panic))],
+    };
+    violations.sort();
+    let progress = progress.lock();
+    Report {
+        seed: plan.seed,
+        nodes,
+        hash: trace.hash(),
+        events: trace.events(),
+        time: progress.time,
+        figures: progress.figures,
+        violations,
+    }
+}
+
+#[derive(Default)]
+struct Progress {
+    time: Duration,
+    figures: Figures,
+}
+
+/// Everything that the seed decides beforehand.
+struct Scene {
+    space: Space,
+    evils: Evils,
+    clients: usize,
+    steps: usize,
+    settings: ClusterSettings,
+}
+
+impl Scene {
+    async fn play(self, handle: Handle, mut random: Random, progress: Arc<Mutex<Progress>>) -> Vec<Violation> {
+        let network = Network::new(handle.clone());
+        let cluster = Cluster::new(handle.clone(), network.clone(), &mut random, self.settings.clone());
+        let _cleaning = Cleaning(cluster.clone());
+        let recorder = Recorder::default();
+        if let Err(violation) = self.prepare(&handle, &cluster).await {
+            return vec![violation];
+        }
+        self.torment(&handle, &cluster, &recorder).await;
+        Nemesis::relent(&handle, &cluster).await;
+        let mut violations = verdict::heal_and_compare(&handle, &cluster, self.space, &recorder).await;
+        violations.extend(recorder.violations());
+        let failures = cluster.failures().into_iter();
+        violations.extend(failures.map(|text| violation(Promise::Recovery, text)));
+        let history = recorder.history(self.space.replication);
+        violations.extend(registers::check(&history));
+        progress.lock().figures = figures(&cluster, &history);
+        violations
+    }
+
+    /// Starts all nodes in fair weather and makes the schema.
+    async fn prepare(&self, handle: &Handle, cluster: &Cluster) -> Result<(), Violation> {
+        for number in 0..cluster.len() {
+            if let Err(failure) = cluster.start(number).await {
+                let text = format!("node {number} of a new cluster: {failure}");
+                return Err(violation(Promise::Recovery, text));
+            }
+        }
+        if !cluster.await_whole(PATIENCE).await {
+            let text = verdict::describe(cluster);
+            return Err(violation(Promise::Recovery, format!("no cluster was formed: {text}")));
+        }
+        for text in self.space.schema() {
+            let parameters = QueryParameters::with_consistency(Consistency::Quorum);
+            let request = Request::Query(text.clone(), parameters);
+            if let Err(error) = cluster.request(0, request, PATIENCE).await {
+                return Err(violation(Promise::Validity, format!("{text}: {error:?}")));
+            }
+        }
+        if !cluster.await_whole(PATIENCE).await {
+            let text = verdict::describe(cluster);
+            return Err(violation(
+                Promise::SchemaAgreement,
+                format!("no agreement on a new schema: {text}"),
+            ));
+        }
+        handle.sleep(Duration::from_secs(1)).await;
+        Ok(())
+    }
+
+    /// Clients work while things go wrong.
+    async fn torment(&self, handle: &Handle, cluster: &Cluster, recorder: &Recorder) {
+        let evil = handle.group();
+        handle.spawn(evil, Nemesis::new(handle, cluster, self.evils).run());
+        let left = Arc::new(Mutex::new(self.steps));
+        let mut working = Vec::new();
+        for number in 0..self.clients {
+            let mut client = Client::new(handle, cluster, self.space, recorder, number);
+            let left = left.clone();
+            let (sender, receiver) = crate::executor::oneshot::channel();
+            handle.spawn(Group::WORLD, async move {
+                loop {
+                    {
+                        let mut left = left.lock();
+                        if *left == 0 {
+                            break;
+                        }
+                        *left -= 1;
+                    }
+                    client.step().await;
+                }
+                sender.send(());
+            });
+            working.push(receiver);
+        }
+        for client in working {
+            client.await;
+        }
+        handle.kill(evil);
+    }
+}
+
+/// Takes the nodes off the network at the end: they and it hold each other.
+struct Cleaning(Cluster);
+
+impl Drop for Cleaning {
+    fn drop(&mut self) {
+        for number in 0..self.0.len() {
+            self.0.crash(number);
+        }
+    }
+}
+
+fn violation(promise: Promise, text: String) -> Violation {
+    Violation { promise, text }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+fn figures(cluster: &Cluster, history: &crate::history::History) -> Figures {
+    let count = |outcome| {
+        history
+            .writes
+            .iter()
+            .filter(|write| write.outcome == outcome)
+            .count()
+    };
+    let messages = cluster.network().counts();
+    let mut figures = Figures {
+        acknowledged: count(Outcome::Acknowledged),
+        refused: count(Outcome::Refused),
+        unknown: count(Outcome::Unknown),
+        reads: history.reads.len(),
+        lost: messages.lost,
+        duplicated: messages.duplicated,
+        ..Figures::default()
+    };
+    for number in 0..cluster.len() {
+        let disk = cluster.disk(number).counts();
+        figures.lost_appends += disk.lost_appends;
+        figures.undone_names += disk.undone_names;
+        if let Some(store) = cluster.store(number) {
+            let (flushes, compactions) = store.jobs();
+            figures.flushes += flushes;
+            figures.compactions += compactions;
+        }
+    }
+    figures
+}

@@ -1,0 +1,219 @@
+//! After the torment: everything is healed, and must be whole and equal.
+
+use std::time::Duration;
+
+use starling_cql::{QueryParameters, QueryResult};
+use starling_model::{Consistency, DecoratedKey, NodeId, TableId, Token};
+use starling_ring::{Member, Partitioner, Ring, Strategy};
+
+use super::{PATIENCE, violation};
+use crate::{
+    checkers::{Promise, Violation, convergence},
+    cluster::{Cluster, NoAnswer, Request},
+    executor::Handle,
+    workload::{Client, KEYSPACE, Question, Recorder, Space},
+};
+
+/// How often a read that must succeed is tried.
+const ATTEMPTS: usize = 5;
+
+/// Waits until the cluster is whole and the hints are delivered, reads everything at ALL, and compares
+/// the replicas' engines.
+pub(super) async fn heal_and_compare(
+    handle: &Handle,
+    cluster: &Cluster,
+    space: Space,
+    recorder: &Recorder,
+) -> Vec<Violation> {
+    if !cluster.await_whole(PATIENCE).await {
+        let whole = describe(cluster);
+        return vec![violation(
+            Promise::Recovery,
+            format!("the healed cluster does not become whole: {whole}"),
+        )];
+    }
+    let mut violations = Vec::new();
+    if !await_hints(handle, cluster).await {
+        violations.push(violation(
+            Promise::Recovery,
+            format!("hints are not delivered: {}", describe(cluster)),
+        ));
+    }
+    violations.extend(read_all(handle, cluster, space, recorder).await);
+    violations.extend(same_schema(cluster));
+    for table in ["registers", "bags"] {
+        violations.extend(compare(cluster, space, table).await);
+    }
+    violations
+}
+
+/// What each node believes, in one line.
+pub(super) fn describe(cluster: &Cluster) -> String {
+    (0..cluster.len())
+        .map(|number| match cluster.status(number) {
+            None => format!("n{number} is down; "),
+            Some(status) => {
+                let members: Vec<String> = status
+                    .members
+                    .iter()
+                    .map(|member| {
+                        format!(
+                            "{}{}{}",
+                            member.address.ip(),
+                            if member.up { "" } else { " down" },
+                            if member.joined { "" } else { " not joined" }
+                        )
+                    })
+                    .collect();
+                format!(
+                    "n{number} ready={} agreed={} schema={} {members:?}; ",
+                    status.ready, status.schema_agreed, status.schema_version
+                )
+            }
+        })
+        .collect()
+}
+
+async fn await_hints(handle: &Handle, cluster: &Cluster) -> bool {
+    let end = handle.now() + PATIENCE;
+    loop {
+        let waiting: u64 = (0..cluster.len())
+            .filter_map(|number| cluster.status(number))
+            .flat_map(|status| status.members)
+            .map(|member| member.hint_bytes)
+            .sum();
+        if waiting == 0 {
+            // What was sent last may be under way still.
+            handle.sleep(Duration::from_secs(15)).await;
+            return true;
+        }
+        if handle.now() > end {
+            return false;
+        }
+        handle.sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Reads the whole key space at ALL, which repairs what hints did not, and notes what was seen.
+async fn read_all(handle: &Handle, cluster: &Cluster, space: Space, recorder: &Recorder) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut client = Client::new(handle, cluster, space, recorder, usize::MAX);
+    let mut questions = vec![Question::Scan];
+    questions.extend((0..space.partitions).map(|p| Question::Partition(p, false)));
+    for (at, question) in questions.iter().enumerate() {
+        let mut answered = false;
+        for attempt in 0..ATTEMPTS {
+            answered = client
+                .ask((at + attempt) % cluster.len(), question, Consistency::All, None)
+                .await;
+            if answered {
+                break;
+            }
+        }
+        if !answered {
+            let text = format!("{question:?} at ALL fails after healing: {}", describe(cluster));
+            violations.push(violation(Promise::Recovery, text));
+        }
+    }
+    let mut last = None;
+    for attempt in 0..ATTEMPTS {
+        last = query(cluster, attempt % cluster.len(), "SELECT * FROM sim.bags", Consistency::All)
+            .await
+            .err();
+        if last.is_none() {
+            break;
+        }
+    }
+    if let Some(error) = last {
+        let text = format!("bags at ALL fail after healing: {error:?}");
+        violations.push(violation(Promise::Recovery, text));
+    }
+    violations
+}
+
+async fn query(
+    cluster: &Cluster,
+    node: usize,
+    text: &str,
+    level: Consistency,
+) -> Result<QueryResult, NoAnswer> {
+    let parameters = QueryParameters::with_consistency(level);
+    let request = Request::Query(text.to_owned(), parameters);
+    let executed = cluster.request(node, request, Duration::from_secs(60)).await?;
+    Ok(executed.result)
+}
+
+fn same_schema(cluster: &Cluster) -> Option<Violation> {
+    let versions: Vec<Option<String>> = (0..cluster.len())
+        .map(|number| cluster.status(number).map(|status| status.schema_version))
+        .collect();
+    let same = versions.windows(2).all(|pair| pair[0] == pair[1]);
+    (!same).then(|| {
+        violation(
+            Promise::SchemaAgreement,
+            format!("the nodes have the schemas {versions:?}"),
+        )
+    })
+}
+
+/// Compares all replicas of a table, as their engines have them.
+async fn compare(cluster: &Cluster, space: Space, table: &str) -> Vec<Violation> {
+    let wrong = |text: String| vec![violation(Promise::Convergence, text)];
+    let id = match table_id(cluster, table).await {
+        Ok(id) => id,
+        Err(text) => return wrong(text),
+    };
+    let Some(placement) = ring(cluster).map(|ring| {
+        ring.placement(&Strategy::Simple {
+            factor: space.replication as u32,
+        })
+    }) else {
+        return wrong("there is no node to ask for the ring".to_owned());
+    };
+    let mut dumps = convergence::Dumps::new();
+    for number in 0..cluster.len() {
+        let (Some(store), Some(status)) = (cluster.store(number), cluster.status(number)) else {
+            return wrong(format!("n{number} is down"));
+        };
+        match store.dump(id) {
+            Ok(pages) => {
+                dumps.insert(status.id, pages);
+            }
+            Err(error) => return wrong(format!("the engine of n{number} can't be read: {error}")),
+        }
+    }
+    convergence::check(table, &dumps, |key: &DecoratedKey| -> Vec<NodeId> {
+        placement.replicas(key.token).to_vec()
+    })
+}
+
+fn ring(cluster: &Cluster) -> Option<Ring> {
+    let topology = cluster.node(0)?.topology();
+    let members = topology
+        .nodes
+        .into_iter()
+        .map(|node| Member {
+            id: node.id,
+            datacenter: node.datacenter,
+            rack: node.rack,
+            tokens: node.tokens.into_iter().map(Token).collect(),
+        })
+        .collect();
+    Some(Ring::new(Partitioner::Murmur3, members))
+}
+
+/// A table's id, as the schema tables tell it.
+async fn table_id(cluster: &Cluster, table: &str) -> Result<TableId, String> {
+    let text = format!(
+        "SELECT id FROM system_schema.tables WHERE keyspace_name = '{KEYSPACE}' AND table_name = '{table}'"
+    );
+    match query(cluster, 0, &text, Consistency::One).await {
+        Ok(QueryResult::Rows(rows)) => rows
+            .rows
+            .first()
+            .and_then(|row| row.first()?.as_deref()?.try_into().ok())
+            .map(|bytes| TableId(u128::from_be_bytes(bytes)))
+            .ok_or_else(|| format!("{table} has no id in system_schema.tables")),
+        other => Err(format!("system_schema.tables can't be read: {other:?}")),
+    }
+}

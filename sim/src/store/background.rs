@@ -1,0 +1,27 @@
+//! Flushes and compactions, step by step.
+
+use std::sync::Arc;
+
+use starling_sstable::Step;
+
+use super::shard::Shard;
+
+/// Runs what the engine offers, with random pauses between the steps.
+///
+/// A job that fails (a full or dead disk) is given up; the engine offers it again.
+pub(super) async fn run(shard: Arc<Shard>) {
+    loop {
+        shard.pause().await;
+        let Some(mut job) = shard.next_job() else { continue };
+        let done = loop {
+            match job.step() {
+                Ok(Step::More) => shard.pause().await,
+                Ok(Step::Done) => break true,
+                Err(_) => break false,
+            }
+        };
+        if done {
+            shard.finish(job);
+        }
+    }
+}

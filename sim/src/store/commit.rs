@@ -1,0 +1,19 @@
+//! Group commit: one sync of a shard's log for all writes that wait for it.
+
+use std::sync::Arc;
+
+use super::shard::Shard;
+
+/// Syncs whenever someone waits, and wakes who waited. Ends when the log has failed.
+pub(super) async fn run(shard: Arc<Shard>) {
+    loop {
+        shard.wanted().await;
+        // What is appended while the disk works is in the same sync or the next: the engine says which.
+        shard.sync_time().await;
+        let synced = shard.log().sync();
+        shard.report(synced.as_ref().err());
+        if synced.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! A node's storage: the real engine, one for each shard, on the simulated disk.
+//!
+//! As in production, a write is acknowledged when a group sync of its shard's log has made it durable,
+//! a read waits for the sync of what it saw, and flushes and compactions run in bounded steps beside the
+//! requests. Here a sync takes virtual time, and steps interleave with everything as the seed wants.
+
+mod background;
+mod commit;
+mod range;
+mod shard;
+#[cfg(test)]
+mod tests;
+
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+
+use starling_model::{KeyRange, Mutation, Page, ReadCommand, TableId, Token};
+use starling_replication::env::{Store, StoreError};
+use starling_sstable::{Options, ShardMap};
+
+use self::shard::Shard;
+use crate::{
+    bug::{self, Bug},
+    disk::Disk,
+    executor::{Group, Handle},
+    random::Random,
+};
+
+/// How a node stores.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// How many shards it has, at least 1.
+    pub shards: u32,
+    /// The engines' settings.
+    pub engine: Options,
+    /// The least time of a log sync.
+    pub sync_fastest: Duration,
+    /// The most time of a log sync.
+    pub sync_slowest: Duration,
+    /// The longest pause between two looks for background work, and between two steps of it.
+    pub pause: Duration,
+}
+
+impl StoreSettings {
+    /// Small buffers, so that flushes and compactions happen all the time.
+    pub fn random(random: &mut Random) -> Self {
+        let memtable_bytes = 2048 << random.below(5);
+        let engine = Options {
+            memtable_bytes,
+            memory_bytes: memtable_bytes * 64,
+            segment_bytes: 1024 << random.below(6),
+            log_bytes: 16 << 10 << random.below(4),
+            block_bytes: 64 << random.below(6),
+            fan_in: 2 + random.index(3),
+            step_bytes: 256 << random.below(6),
+            ..Options::default()
+        };
+        Self {
+            shards: 1 + random.below(3) as u32,
+            engine,
+            sync_fastest: Duration::from_micros(50 + random.below(200)),
+            sync_slowest: Duration::from_micros(500 + random.below(20_000)),
+            pause: Duration::from_millis(1 + random.below(100)),
+        }
+    }
+}
+
+/// A node's storage. Clones share it.
+#[derive(Clone)]
+pub struct SimStore {
+    map: ShardMap,
+    shards: Arc<Vec<Arc<Shard>>>,
+    bug: Option<Bug>,
+}
+
+impl SimStore {
+    /// Opens, or makes, all shards on a disk and starts their background work in `group`.
+    pub fn open(
+        handle: &Handle,
+        group: Group,
+        disk: &Disk,
+        settings: &StoreSettings,
+        bug: Option<Bug>,
+    ) -> Result<Self, starling_sstable::Error> {
+        let map = ShardMap::new(settings.shards);
+        let mut shards = Vec::new();
+        for number in 0..map.shards() {
+            let dir = PathBuf::from(format!("data/shard-{number}"));
+            shards.push(Shard::open(handle, disk.fs(), dir, settings)?);
+        }
+        for shard in &shards {
+            handle.spawn(group, commit::run(shard.clone()));
+            handle.spawn(group, background::run(shard.clone()));
+        }
+        Ok(Self {
+            map,
+            shards: Arc::new(shards),
+            bug,
+        })
+    }
+
+    fn shard(&self, token: Token) -> Arc<Shard> {
+        self.shards[self.map.shard_of(token) as usize].clone()
+    }
+
+    /// How many flushes and compactions were installed since the start.
+    pub fn jobs(&self) -> (u64, u64) {
+        self.shards.iter().map(|shard| shard.stats()).fold((0, 0), |sum, stats| {
+            (sum.0 + stats.flushes, sum.1 + stats.compactions)
+        })
+    }
+
+    /// Everything that is stored of a table, in token order, one page after the other without a limit of
+    /// their number. For comparing replicas.
+    pub fn dump(&self, table: TableId) -> Result<Vec<starling_model::PartitionPage>, starling_sstable::Error> {
+        let mut all = Vec::new();
+        for (shard, slice) in self.shards.iter().zip(self.map.slices()) {
+            all.extend(shard.dump(table, slice)?);
+        }
+        Ok(all)
+    }
+}
+
+/// What the engine's errors mean to the replica.
+fn store_error(error: starling_sstable::Error) -> StoreError {
+    use starling_sstable::Error;
+    match error {
+        Error::Overloaded { .. } => StoreError::Overloaded,
+        Error::Corrupt { .. } | Error::Version { .. } => StoreError::Corrupt(error.to_string()),
+        Error::Io { .. } | Error::TooLarge { .. } | Error::Invalid(_) | Error::LogFailed(_) => {
+            StoreError::Disk(error.to_string())
+        }
+    }
+}
+
+impl Store for SimStore {
+    fn apply(&self, mutation: Mutation) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        let shard = self.shard(mutation.key.token);
+        let bug = self.bug;
+        async move {
+            let mutation = bug::distort(bug, mutation, |command| shard.read_now(command));
+            let lsn = shard.apply(&mutation).map_err(store_error)?;
+            if bug == Some(Bug::AcknowledgeBeforeSync) {
+                return Ok(());
+            }
+            shard.durable(lsn).await.map_err(store_error)
+        }
+    }
+
+    fn read(&self, command: ReadCommand) -> impl Future<Output = Result<Page, StoreError>> + Send + 'static {
+        let store = self.clone();
+        async move {
+            match command.keys.clone() {
+                KeyRange::Partition(key) => store.shard(key.token).read(command).await.map_err(store_error),
+                KeyRange::Tokens(range) => store.read_range(command, range).await.map_err(store_error),
+            }
+        }
+    }
+
+    fn truncate(&self, table: TableId) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        let store = self.clone();
+        async move {
+            for shard in store.shards.iter() {
+                shard.truncate(table).await.map_err(store_error)?;
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! A read of a token range, which may lie in several shards.
+
+use starling_model::{KeyRange, Page, Position, ReadCommand, TokenRange};
+use starling_sstable::Error;
+
+use super::SimStore;
+
+impl SimStore {
+    /// One page of a range: from the first shard that has anything left to give.
+    ///
+    /// A page never spans shards. So each shard's own limits hold, and a page that ends with its shard
+    /// says to go on after its last partition.
+    pub(super) async fn read_range(&self, command: ReadCommand, range: TokenRange) -> Result<Page, Error> {
+        let parts: Vec<(usize, TokenRange)> = self
+            .map
+            .slices()
+            .enumerate()
+            .map(|(number, slice)| (number, intersect(slice, range)))
+            .filter(|(_, part)| part.start < part.end)
+            .filter(|(_, part)| command.after.as_ref().is_none_or(|after| part.end >= after.key.token))
+            .collect();
+        let last = parts.last().map(|(number, _)| *number);
+        for (number, part) in parts {
+            let mut command = command.clone();
+            command.keys = KeyRange::Tokens(part);
+            // A position in an earlier shard lies before all of this one.
+            command.after = command.after.filter(|after| part.contains(after.key.token));
+            let mut page = self.shards[number].read(command).await?;
+            if page.next.is_some() {
+                return Ok(page);
+            }
+            if let Some(end) = page.partitions.last() {
+                if Some(number) != last {
+                    page.next = Some(Position {
+                        key: end.key.clone(),
+                        clustering: None,
+                        rows: 0,
+                    });
+                }
+                return Ok(page);
+            }
+        }
+        Ok(Page::default())
+    }
+}
+
+/// The tokens in both ranges, neither of which wraps; empty if `start >= end`.
+fn intersect(a: TokenRange, b: TokenRange) -> TokenRange {
+    TokenRange {
+        start: a.start.max(b.start),
+        end: a.end.min(b.end),
+    }
+}

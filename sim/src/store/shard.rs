@@ -1,0 +1,173 @@
+//! One shard: its engine, and who waits for its log.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use starling_model::{
+    ClusteringRange, KeyRange, Limits, Mutation, Page, PartitionPage, ReadCommand, TableId, TokenRange,
+};
+use starling_sstable::{Engine, Error, Job, Log, Lsn, Stats, fs::Fs};
+
+use super::StoreSettings;
+use crate::{
+    executor::{Handle, signal::Signal},
+    random::Random,
+};
+
+pub(super) struct Shard {
+    handle: Handle,
+    engine: Mutex<Engine>,
+    log: Arc<Log>,
+    random: Mutex<Random>,
+    sync_time: (Duration, Duration),
+    pause: Duration,
+    state: Mutex<Commit>,
+    wanted: Signal,
+    reported: Signal,
+}
+
+/// What is known of the log's syncs.
+#[derive(Default)]
+struct Commit {
+    /// The newest write that someone waits for.
+    wanted: Lsn,
+    failed: Option<Error>,
+}
+
+impl Shard {
+    pub(super) fn open(
+        handle: &Handle,
+        fs: Arc<dyn Fs>,
+        dir: PathBuf,
+        settings: &StoreSettings,
+    ) -> Result<Arc<Self>, Error> {
+        let (engine, _) = Engine::open(fs, dir, settings.engine.clone())?;
+        Ok(Arc::new(Self {
+            handle: handle.clone(),
+            log: engine.log(),
+            engine: Mutex::new(engine),
+            random: Mutex::new(handle.fork_random()),
+            sync_time: (settings.sync_fastest, settings.sync_slowest),
+            pause: settings.pause,
+            state: Mutex::default(),
+            wanted: Signal::default(),
+            reported: Signal::default(),
+        }))
+    }
+
+    pub(super) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        self.engine.lock().stats()
+    }
+
+    pub(super) fn apply(&self, mutation: &Mutation) -> Result<Lsn, Error> {
+        self.engine.lock().apply(mutation)
+    }
+
+    /// Ends when a write is durable.
+    pub(super) async fn durable(&self, lsn: Lsn) -> Result<(), Error> {
+        loop {
+            let reported = self.reported.wait();
+            if self.log.synced() >= lsn {
+                return Ok(());
+            }
+            {
+                let mut state = self.state.lock();
+                if let Some(error) = &state.failed {
+                    return Err(error.clone());
+                }
+                state.wanted = state.wanted.max(lsn);
+            }
+            self.wanted.raise();
+            reported.await;
+        }
+    }
+
+    /// One page, when all that it shows is durable.
+    pub(super) async fn read(&self, command: ReadCommand) -> Result<Page, Error> {
+        let result = self.engine.lock().read(&command)?;
+        self.durable(result.durable_at).await?;
+        Ok(result.page)
+    }
+
+    /// One page, durable or not; for what only looks.
+    pub(super) fn read_now(&self, command: &ReadCommand) -> Option<Page> {
+        self.engine.lock().read(command).ok().map(|result| result.page)
+    }
+
+    /// Removes a table's data once all that was written before is durable.
+    pub(super) async fn truncate(&self, table: TableId) -> Result<(), Error> {
+        self.sync_time().await;
+        self.engine.lock().truncate(table)
+    }
+
+    /// All of a table's partitions in a token range, whole.
+    pub(super) fn dump(&self, table: TableId, range: TokenRange) -> Result<Vec<PartitionPage>, Error> {
+        let mut command = ReadCommand {
+            table,
+            keys: KeyRange::Tokens(range),
+            slices: vec![ClusteringRange::ALL],
+            reversed: false,
+            after: None,
+            limits: Limits {
+                bytes: u32::MAX,
+                visited: u32::MAX,
+                ..Limits::NONE
+            },
+            now: starling_model::Seconds(0),
+        };
+        let mut all = Vec::new();
+        loop {
+            let page = self.engine.lock().read(&command)?.page;
+            all.extend(page.partitions);
+            match page.next {
+                Some(position) => command.after = Some(position),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// Ends when somebody waits for a sync.
+    pub(super) async fn wanted(&self) {
+        loop {
+            let wanted = self.wanted.wait();
+            if self.state.lock().wanted > self.log.synced() {
+                return;
+            }
+            wanted.await;
+        }
+    }
+
+    /// The time that a sync takes.
+    pub(super) async fn sync_time(&self) {
+        let time = self.random.lock().between(self.sync_time.0, self.sync_time.1);
+        self.handle.sleep(time).await;
+    }
+
+    /// Tells everyone who waits how a sync went.
+    pub(super) fn report(&self, error: Option<&Error>) {
+        if let Some(error) = error {
+            self.state.lock().failed = Some(error.clone());
+        }
+        self.reported.raise();
+    }
+
+    /// A pause of the background work.
+    pub(super) async fn pause(&self) {
+        let pause = self.random.lock().between(Duration::from_micros(100), self.pause);
+        self.handle.sleep(pause).await;
+    }
+
+    pub(super) fn next_job(&self) -> Option<Job> {
+        let now = crate::env::true_time(self.handle.now()).seconds();
+        self.engine.lock().next_job(now)
+    }
+
+    pub(super) fn finish(&self, job: Job) {
+        // A failed installation leaves the engine as it was; the job is offered again.
+        drop(self.engine.lock().finish(job));
+    }
+}

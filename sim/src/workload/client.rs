@@ -1,0 +1,280 @@
+//! One client: asks a random node for something, waits, notes what it was told.
+
+use std::time::Duration;
+
+use starling_cql::{
+    BatchEntry, BatchKind, BatchRequest, Error, ErrorKind, QueryParameters, QueryResult, Statement, Values,
+    request::Value,
+};
+use starling_model::{Consistency, Timestamp};
+
+use super::{Question, Recorder, Space, bags, change::Change, level, replicas};
+use crate::{
+    checkers::Promise,
+    cluster::{Cluster, NoAnswer, Request},
+    env::true_time,
+    executor::Handle,
+    history::Outcome,
+    random::Random,
+    trace::Place,
+};
+
+/// How long a client waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The most pages that a client reads for one question.
+const MAX_PAGES: usize = 10_000;
+
+/// A client. It has one request under way at a time.
+pub struct Client {
+    handle: Handle,
+    cluster: Cluster,
+    space: Space,
+    recorder: Recorder,
+    random: Random,
+    number: usize,
+    /// How far its clock is ahead, in microseconds.
+    skew: i64,
+}
+
+impl Client {
+    /// A client with a random clock.
+    pub fn new(handle: &Handle, cluster: &Cluster, space: Space, recorder: &Recorder, number: usize) -> Self {
+        let mut random = handle.fork_random();
+        let skew = match random.below(3) {
+            0 => random.below(200_000) as i64 - 100_000,
+            _ => 0,
+        };
+        Self {
+            handle: handle.clone(),
+            cluster: cluster.clone(),
+            space,
+            recorder: recorder.clone(),
+            random,
+            number,
+            skew,
+        }
+    }
+
+    /// Thinks for a while and does one thing.
+    pub async fn step(&mut self) {
+        let think = self.random.between(Duration::ZERO, Duration::from_millis(60));
+        self.handle.sleep(think).await;
+        let node = self.random.index(self.cluster.len());
+        match self.random.below(100) {
+            0..=44 => self.read(node).await,
+            45..=79 => self.write(node).await,
+            80..=90 => self.batch(node).await,
+            91..=98 => self.write_bag(node).await,
+            _ => self.change_schema(node).await,
+        }
+    }
+
+    async fn read(&mut self, node: usize) {
+        let question = Question::random(&self.space, &mut self.random);
+        let level = level(&mut self.random, false);
+        let page = match self.random.below(3) {
+            0 => Some(1 + self.random.below(5) as u32),
+            _ => None,
+        };
+        self.ask(node, &question, level, page).await;
+    }
+
+    /// Asks a question, page by page; false if there was no answer.
+    pub async fn ask(
+        &mut self,
+        node: usize,
+        question: &Question,
+        level: Consistency,
+        page_size: Option<u32>,
+    ) -> bool {
+        let (text, values) = question.cql(&self.space);
+        let invoked = self.handle.now();
+        self.note("read", || format!("{question:?} at {level} of n{node}"));
+        let mut parameters = QueryParameters::with_consistency(level);
+        parameters.values = values;
+        parameters.page_size = page_size;
+        let mut rows: Vec<Vec<Value>> = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let request = Request::Prepared(text.clone(), parameters.clone());
+            let page = match self.request(node, request).await {
+                Ok(QueryResult::Rows(page)) => page,
+                Ok(other) => {
+                    self.recorder
+                        .violation(Promise::Validity, format!("a SELECT gave {other:?}"));
+                    return false;
+                }
+                Err(_) => return false,
+            };
+            rows.extend(page.rows);
+            parameters.paging_state = page.paging_state;
+            if parameters.paging_state.is_none() {
+                break;
+            }
+        }
+        let span = (invoked, self.handle.now());
+        match question.seen(&self.space, &rows) {
+            Ok(seen) => {
+                let text = format!("{seen:?}");
+                let id = self
+                    .recorder
+                    .read(span, replicas(level, self.space.replication), seen);
+                self.note("seen", || format!("read {id} saw {text}"));
+            }
+            Err(nonsense) => self.recorder.violation(Promise::Validity, nonsense.to_string()),
+        }
+        true
+    }
+
+    async fn write(&mut self, node: usize) {
+        let recorder = self.recorder.clone();
+        let change = Change::random(&self.space, &mut self.random, || recorder.value());
+        let level = level(&mut self.random, true);
+        let timestamp = self.timestamp();
+        let (text, values) = change.cql();
+        let mut parameters = QueryParameters::with_consistency(level);
+        parameters.values = Values::Positional(values);
+        parameters.timestamp = Some(Timestamp(timestamp));
+        let request = if self.random.chance(500) {
+            Request::Query(text.to_owned(), parameters)
+        } else {
+            Request::Prepared(text.to_owned(), parameters)
+        };
+        self.carry_out(node, request, level, timestamp, &[change]).await;
+    }
+
+    async fn batch(&mut self, node: usize) {
+        let recorder = self.recorder.clone();
+        let count = 1 + self.random.below(4);
+        let changes: Vec<Change> = (0..count)
+            .map(|_| Change::random(&self.space, &mut self.random, || recorder.value()))
+            .collect();
+        let level = level(&mut self.random, true);
+        let timestamp = self.timestamp();
+        let mut parameters = QueryParameters::with_consistency(level);
+        parameters.timestamp = Some(Timestamp(timestamp));
+        let entries = changes
+            .iter()
+            .map(|change| {
+                let (text, values) = change.cql();
+                BatchEntry {
+                    statement: Statement::Text(text.to_owned()),
+                    values: Values::Positional(values),
+                }
+            })
+            .collect();
+        let kind = if self.random.chance(500) {
+            BatchKind::Logged
+        } else {
+            BatchKind::Unlogged
+        };
+        let request = Request::Batch(BatchRequest {
+            kind,
+            entries,
+            parameters,
+        });
+        self.carry_out(node, request, level, timestamp, &changes).await;
+    }
+
+    /// Sends a write and notes how it ended.
+    async fn carry_out(
+        &mut self,
+        node: usize,
+        request: Request,
+        level: Consistency,
+        timestamp: i64,
+        changes: &[Change],
+    ) {
+        let effects = changes
+            .iter()
+            .flat_map(|change| change.effects(&self.space, timestamp))
+            .collect();
+        let invoked = self.handle.now();
+        self.note("write", || format!("{changes:?} @{timestamp} at {level} of n{node}"));
+        let outcome = match self.request(node, request).await {
+            Ok(_) => Outcome::Acknowledged,
+            Err(NoAnswer::Down) => Outcome::Refused,
+            Err(NoAnswer::Lost) => Outcome::Unknown,
+            Err(NoAnswer::Error(error)) => outcome(&error),
+        };
+        let span = (invoked, self.handle.now());
+        let replicas = replicas(level, self.space.replication);
+        let id = self.recorder.write(span, replicas, outcome, effects);
+        self.note("written", || format!("write {id} is {outcome:?}"));
+    }
+
+    async fn write_bag(&mut self, node: usize) {
+        let text = bags::random(&self.space, &mut self.random);
+        let level = level(&mut self.random, true);
+        self.note("bag", || format!("{text} at {level} of n{node}"));
+        let parameters = QueryParameters::with_consistency(level);
+        // Only convergence is checked here, so any outcome will do.
+        drop(self.request(node, Request::Query(text, parameters)).await);
+    }
+
+    async fn change_schema(&mut self, node: usize) {
+        let number = self.recorder.value();
+        let text = match self.random.below(3) {
+            0 => format!("CREATE TABLE sim.extra_{number} (k text PRIMARY KEY, v blob)"),
+            1 => format!("ALTER TABLE sim.registers ADD c_{number} text"),
+            _ => format!("ALTER TABLE sim.bags ADD c_{number} int"),
+        };
+        self.note("schema", || format!("{text} at n{node}"));
+        let parameters = QueryParameters::with_consistency(Consistency::Quorum);
+        drop(self.request(node, Request::Query(text, parameters)).await);
+    }
+
+    fn timestamp(&mut self) -> i64 {
+        let now = true_time(self.handle.now()).0 + self.skew;
+        self.recorder.timestamp(now, &mut self.random)
+    }
+
+    /// Sends a request; notes errors that no valid request should get.
+    async fn request(&mut self, node: usize, request: Request) -> Result<QueryResult, NoAnswer> {
+        let text = format!("{request:?}");
+        let result = self.cluster.request(node, request, PATIENCE).await;
+        match &result {
+            Ok(executed) => self.note("result", || format!("{:?}", executed.result)),
+            Err(no_answer) => self.note("no answer", || format!("{no_answer:?}")),
+        }
+        if let Err(NoAnswer::Error(error)) = &result
+            && is_wrong(error)
+        {
+            self.recorder
+                .violation(Promise::Validity, format!("n{node} answered {error:?} to {text}"));
+        }
+        result.map(|executed| executed.result)
+    }
+
+    fn note(&self, kind: &str, text: impl FnOnce() -> String) {
+        let text = text();
+        self.handle.trace().event(
+            self.handle.now(),
+            Place::Client(self.number),
+            kind,
+            text.as_bytes(),
+            || text.clone(),
+        );
+    }
+}
+
+/// What the client knows of a write that ended with an error.
+fn outcome(error: &Error) -> Outcome {
+    match error.kind {
+        ErrorKind::Server
+        | ErrorKind::WriteTimeout { .. }
+        | ErrorKind::WriteFailure { .. }
+        | ErrorKind::ReadTimeout { .. }
+        | ErrorKind::ReadFailure { .. }
+        | ErrorKind::Truncate => Outcome::Unknown,
+        _ => Outcome::Refused,
+    }
+}
+
+/// Whether a valid request must never be answered so.
+fn is_wrong(error: &Error) -> bool {
+    matches!(
+        error.kind,
+        ErrorKind::Protocol | ErrorKind::Syntax | ErrorKind::Invalid | ErrorKind::Unprepared { .. }
+    )
+}

@@ -1,0 +1,115 @@
+//! What clients do to the cluster, in CQL, and how its answers become a [`History`](crate::history).
+
+mod bags;
+mod change;
+mod client;
+mod question;
+mod recorder;
+
+use starling_cql::{Values, request::Bound};
+use starling_model::Consistency;
+
+pub use self::{
+    client::Client,
+    question::Question,
+    recorder::Recorder,
+};
+use crate::random::Random;
+
+/// The keyspace of all tables.
+pub const KEYSPACE: &str = "sim";
+
+/// The small space of keys that all clients fight for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Partition keys are `0..partitions`.
+    pub partitions: i32,
+    /// Clustering keys are `0..rows`.
+    pub rows: i32,
+    /// Whether rows lie in descending order.
+    pub descending: bool,
+    /// How many replicas each partition has.
+    pub replication: usize,
+}
+
+impl Space {
+    /// A space of random size.
+    pub fn random(random: &mut Random, replication: usize) -> Self {
+        Self {
+            partitions: 1 + random.below(6) as i32,
+            rows: 1 + random.below(8) as i32,
+            descending: random.chance(300),
+            replication,
+        }
+    }
+
+    fn partition(&self, random: &mut Random) -> i32 {
+        random.below(self.partitions as u64) as i32
+    }
+
+    fn row(&self, random: &mut Random) -> i32 {
+        random.below(self.rows as u64) as i32
+    }
+
+    /// Two rows, the first not after the second.
+    fn span(&self, random: &mut Random) -> (i32, i32) {
+        let (a, b) = (self.row(random), self.row(random));
+        (a.min(b), a.max(b))
+    }
+
+    /// The statements that make the keyspace and the tables.
+    pub fn schema(&self) -> Vec<String> {
+        let order = if self.descending { "DESC" } else { "ASC" };
+        vec![
+            format!(
+                "CREATE KEYSPACE {KEYSPACE} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': {}}}",
+                self.replication
+            ),
+            format!(
+                "CREATE TABLE {KEYSPACE}.registers (p int, r int, a int, b int, s int STATIC, PRIMARY KEY (p, r)) WITH CLUSTERING ORDER BY (r {order})"
+            ),
+            format!(
+                "CREATE TABLE {KEYSPACE}.bags (p int PRIMARY KEY, m map<int, int>, t set<int>, l list<int>, c int)"
+            ),
+        ]
+    }
+}
+
+/// How many replicas a level waits for, of so many in one datacenter.
+pub fn replicas(level: Consistency, replication: usize) -> usize {
+    match level {
+        Consistency::Any => 0,
+        Consistency::One | Consistency::LocalOne => 1,
+        Consistency::Two => 2,
+        Consistency::Three => 3,
+        Consistency::Quorum
+        | Consistency::LocalQuorum
+        | Consistency::EachQuorum
+        | Consistency::Serial
+        | Consistency::LocalSerial => replication / 2 + 1,
+        Consistency::All => replication,
+    }
+}
+
+/// A level for a read or a write; most often QUORUM.
+fn level(random: &mut Random, write: bool) -> Consistency {
+    match random.below(12) {
+        0 => Consistency::One,
+        1 => Consistency::LocalOne,
+        2 => Consistency::Two,
+        3 => Consistency::All,
+        4 => Consistency::LocalQuorum,
+        5 if write => Consistency::EachQuorum,
+        6 if write => Consistency::Any,
+        _ => Consistency::Quorum,
+    }
+}
+
+/// CQL `int`s as bound values.
+fn ints(values: &[i32]) -> Values {
+    Values::Positional(values.iter().map(|value| int(*value)).collect())
+}
+
+fn int(value: i32) -> Bound {
+    Bound::Value(Some(value.to_be_bytes().to_vec().into()))
+}

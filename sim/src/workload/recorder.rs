@@ -1,0 +1,107 @@
+//! The clients' shared notebook.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+
+use crate::{
+    checkers::{Promise, Violation},
+    history::{Cell, History, Outcome, Read, Seen, Version, Write},
+    random::Random,
+};
+
+/// Collects the history of all clients. Clones share it.
+#[derive(Clone, Default)]
+pub struct Recorder {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    history: History,
+    next_id: u32,
+    next_value: i32,
+    last_timestamp: i64,
+    violations: Vec<Violation>,
+}
+
+impl Recorder {
+    /// A value that no other write has.
+    pub(super) fn value(&self) -> i32 {
+        let mut inner = self.inner.lock();
+        inner.next_value += 1;
+        inner.next_value
+    }
+
+    /// A timestamp around `now`: sometimes the last one again, so that ties happen, sometimes an old one.
+    pub(super) fn timestamp(&self, now: i64, random: &mut Random) -> i64 {
+        let mut inner = self.inner.lock();
+        let timestamp = match random.below(16) {
+            0 | 1 if inner.last_timestamp != 0 => inner.last_timestamp,
+            2 => now - random.below(5_000_000) as i64,
+            3 => now + random.below(1_000_000) as i64,
+            _ => now,
+        };
+        inner.last_timestamp = timestamp;
+        timestamp
+    }
+
+    /// Notes a write.
+    pub fn write(
+        &self,
+        (invoked, returned): (Duration, Duration),
+        replicas: usize,
+        outcome: Outcome,
+        effects: Vec<(Cell, Version)>,
+    ) -> u32 {
+        let mut inner = self.inner.lock();
+        inner.next_id += 1;
+        let id = inner.next_id;
+        inner.history.writes.push(Write {
+            id,
+            invoked,
+            returned,
+            replicas,
+            outcome,
+            effects,
+        });
+        id
+    }
+
+    /// Notes a read.
+    pub fn read(
+        &self,
+        (invoked, returned): (Duration, Duration),
+        replicas: usize,
+        seen: Vec<(Cell, Seen)>,
+    ) -> u32 {
+        let mut inner = self.inner.lock();
+        inner.next_id += 1;
+        let id = inner.next_id;
+        inner.history.reads.push(Read {
+            id,
+            invoked,
+            returned,
+            replicas,
+            seen,
+        });
+        id
+    }
+
+    /// Notes something that is wrong by itself.
+    pub(super) fn violation(&self, promise: Promise, text: String) {
+        self.inner.lock().violations.push(Violation { promise, text });
+    }
+
+    /// The history until now.
+    pub fn history(&self, replication: usize) -> History {
+        let mut history = self.inner.lock().history.clone();
+        history.replication = replication;
+        history
+    }
+
+    /// What was wrong by itself.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.inner.lock().violations.clone()
+    }
+}
