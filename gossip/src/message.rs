@@ -90,12 +90,12 @@ pub struct Digest {
 pub enum Span {
     /// All of them.
     All,
-    /// From the first to the last, both included; around the end of the ids if `first > last`.
+    /// From `first` (included) to `until` (excluded); around the end of the ids if `first >= until`.
     Between {
         /// The first.
         first: NodeId,
-        /// The last.
-        last: NodeId,
+        /// The first that is not in the section.
+        until: NodeId,
     },
 }
 
@@ -104,8 +104,8 @@ impl Span {
     pub fn holds(self, id: NodeId) -> bool {
         match self {
             Self::All => true,
-            Self::Between { first, last } if first <= last => first <= id && id <= last,
-            Self::Between { first, last } => first <= id || id <= last,
+            Self::Between { first, until } if first < until => first <= id && id < until,
+            Self::Between { first, until } => first <= id || id < until,
         }
     }
 }

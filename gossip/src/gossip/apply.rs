@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use starling_model::NodeId;
+
 use super::{Gossip, Record};
 use crate::{
     detector::Detector,
@@ -44,15 +46,22 @@ pub(super) fn check(delta: &Delta) -> Result<(), Refusal> {
 }
 
 impl Gossip {
-    /// Takes over what is new in deltas that were [checked](check).
-    pub(super) fn apply(&mut self, now: Duration, deltas: Vec<Delta>) {
+    /// Takes over what is new in deltas that were [checked](check). Returns the members that were unknown.
+    pub(super) fn apply(&mut self, now: Duration, deltas: Vec<Delta>) -> Vec<NodeId> {
+        let mut unknown = Vec::new();
         for delta in deltas {
-            if delta.id == self.id {
+            let id = delta.id;
+            if id == self.id {
                 self.outlive(delta.generation, delta.upto);
-            } else {
-                self.apply_delta(now, delta);
+                continue;
+            }
+            let before = self.members.len();
+            self.apply_delta(now, delta);
+            if self.members.len() > before {
+                unknown.push(id);
             }
         }
+        unknown
     }
 
     fn apply_delta(&mut self, now: Duration, delta: Delta) {

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    ops::Bound,
     time::Duration,
 };
 
@@ -14,28 +13,29 @@ use crate::{
     config::Config,
     event::{Event, Refusal},
     message::{Body, DIGEST_BYTES, Digest, HEADER_BYTES, MAX_NAME_BYTES, MIN_MESSAGE_BYTES, Message, Span},
+    peers::below,
     reconcile::{self, Difference, Lack},
 };
 
 impl Gossip {
-    /// Starts an exchange. Where not all digests fit, each message has the section after the last one's.
+    /// Starts an exchange. Where not all digests fit, each message has the section after the last one's;
+    /// the sections leave no gap, so that a member that is unknown here lies in one of them.
     pub(super) fn syn(&mut self, to: SocketAddr) -> Outgoing {
         let most = (self.room() / DIGEST_BYTES).saturating_sub(1).max(1);
-        let all = self.members.len() <= most;
         let from_cursor = self
             .members
             .range(self.cursor..)
             .chain(self.members.range(..self.cursor));
-        let mut digests: Vec<Digest> = from_cursor
-            .take(most)
-            .map(|(_, record)| reconcile::digest(&record.member))
-            .collect();
-        let span = match (digests.first(), digests.last()) {
-            (Some(first), Some(last)) if !all => {
-                // Absence is a statement only up to the next member that was left out.
-                let (first, last) = (first.id, last.id);
-                self.cursor = self.after(last);
-                Span::Between { first, last }
+        let mut rest = from_cursor.map(|(_, record)| reconcile::digest(&record.member));
+        let mut digests: Vec<Digest> = rest.by_ref().take(most).collect();
+        let left_out = rest.next();
+        let span = match (digests.first(), left_out) {
+            (Some(first), Some(left_out)) => {
+                self.cursor = left_out.id;
+                Span::Between {
+                    first: first.id,
+                    until: left_out.id,
+                }
             }
             _ => Span::All,
         };
@@ -45,23 +45,14 @@ impl Gossip {
         self.message(to, Body::Syn { digests, span })
     }
 
-    /// The member after this one, around.
-    fn after(&self, id: NodeId) -> NodeId {
-        self.members
-            .range((Bound::Excluded(id), Bound::Unbounded))
-            .next()
-            .or_else(|| self.members.iter().next())
-            .map_or(id, |(id, _)| *id)
-    }
-
-    /// Handles one message.
+    /// Handles one message: the answer to it, and first words to members that it told of.
     pub(super) fn exchange(
         &mut self,
         now: Duration,
         from: SocketAddr,
         message: Message,
         random: &mut dyn FnMut() -> u64,
-    ) -> Option<Outgoing> {
+    ) -> Vec<Outgoing> {
         let Message {
             sender,
             generation,
@@ -70,30 +61,27 @@ impl Gossip {
         } = message;
         if sender == self.id && address == self.own().address {
             // A seed of this node is its own address under another name.
-            return None;
+            return Vec::new();
         }
         if let Body::Refuse(reason) = message.body {
             self.event(Event::RefusedBy { from, reason });
-            return None;
+            return Vec::new();
         }
         if let Err(reason) = self.admit(&message) {
             self.event(Event::Refused {
                 from,
                 reason: reason.clone(),
             });
-            return Some(self.message(address, Body::Refuse(reason)));
+            return vec![self.message(address, Body::Refuse(reason))];
         }
-        let answer = match message.body {
-            Body::Syn { digests, span } => Some(self.answer_syn(&digests, span, random)),
+        let (answer, unknown) = match message.body {
+            Body::Syn { digests, span } => (Some(self.answer_syn(&digests, span, random)), Vec::new()),
             Body::Ack { wanted, deltas } => {
-                self.apply(now, deltas);
-                self.answer_ack(&wanted, random)
+                let unknown = self.apply(now, deltas);
+                (self.answer_ack(&wanted, random), unknown)
             }
-            Body::Ack2 { deltas } => {
-                self.apply(now, deltas);
-                None
-            }
-            Body::Refuse(_) => None,
+            Body::Ack2 { deltas } => (None, self.apply(now, deltas)),
+            Body::Refuse(_) => (None, Vec::new()),
         };
         if self
             .member(sender)
@@ -101,7 +89,26 @@ impl Gossip {
         {
             self.report_alive(sender, now);
         }
-        answer.map(|body| self.message(address, body))
+        let mut outgoing: Vec<Outgoing> = answer
+            .map(|body| self.message(address, body))
+            .into_iter()
+            .collect();
+        self.greet(&unknown, random, &mut outgoing);
+        outgoing
+    }
+
+    /// Asks members that were just heard of, so that small clusters know at once who is alive. The chance
+    /// is such that a node greets about as many as it talks to in a round, and a newcomer is greeted by as many,
+    /// however large the cluster.
+    fn greet(&mut self, unknown: &[NodeId], random: &mut dyn FnMut() -> u64, outgoing: &mut Vec<Outgoing>) {
+        let (members, fanout) = (self.members.len() as u64, self.config.fanout as u64);
+        for id in unknown {
+            let Some(member) = self.member(*id) else { continue };
+            if !member.alive && !member.is_shut_down() && below(members, random) < fanout {
+                let to = member.address;
+                outgoing.push(self.syn(to));
+            }
+        }
     }
 
     /// Whether the message is one of this cluster, and well-formed.

@@ -133,7 +133,8 @@ impl Gossip {
         to.into_iter().map(|to| self.syn(to)).collect()
     }
 
-    /// Takes a message that arrived, and returns the answer to it, if it needs one.
+    /// Takes a message that arrived, and returns the answer to it, if it needs one, and first words to
+    /// members that it told of.
     ///
     /// `from` is where it came from, for events; answers go to the address that the message gives. A message of
     /// another cluster, or a malformed one, changes nothing and is reported as [`Event::Refused`].
@@ -147,7 +148,7 @@ impl Gossip {
         if self.stopped {
             return Vec::new();
         }
-        self.exchange(now, from, message, random).into_iter().collect()
+        self.exchange(now, from, message, random)
     }
 
     /// Announces that this process ends, to all live members. After it, the node is silent.
