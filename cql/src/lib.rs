@@ -2,12 +2,22 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ast;
+pub mod describe;
 pub mod error;
+pub mod lexer;
 pub mod native;
+pub mod ordered_key;
+pub mod parser;
+pub mod partition_key;
+pub mod plan;
 pub mod protocol;
 pub mod request;
 pub mod result;
+pub mod schema;
 pub mod types;
+pub mod value;
+pub mod virtual_table;
 
 pub use error::{Error, ErrorKind, WriteType};
 pub use request::{BatchEntry, BatchKind, BatchRequest, QueryParameters, Statement, Values};

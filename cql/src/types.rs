@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// How deep collections can nest in a type.
+pub const MAX_TYPE_DEPTH: usize = 16;
+
 /// A type of CQL (CQL 3.4, "Data types").
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum CqlType {
@@ -77,8 +80,65 @@ impl CqlType {
     pub fn is_multi_cell(&self) -> bool {
         matches!(
             self,
-            Self::List { frozen: false, .. } | Self::Set { frozen: false, .. } | Self::Map { frozen: false, .. }
+            Self::List { frozen: false, .. }
+                | Self::Set { frozen: false, .. }
+                | Self::Map { frozen: false, .. }
         )
+    }
+
+    /// How deep collections nest in it: 0 for a scalar.
+    pub fn depth(&self) -> usize {
+        match self {
+            Self::List { element, .. } | Self::Set { element, .. } => 1 + element.depth(),
+            Self::Map { key, value, .. } => 1 + key.depth().max(value.depth()),
+            _ => 0,
+        }
+    }
+
+    /// Whether it, or a type in it, is a certain one.
+    pub fn contains(&self, is: &dyn Fn(&Self) -> bool) -> bool {
+        is(self)
+            || match self {
+                Self::List { element, .. } | Self::Set { element, .. } => element.contains(is),
+                Self::Map { key, value, .. } => key.contains(is) || value.contains(is),
+                _ => false,
+            }
+    }
+
+    /// Whether a column of the primary key can have it: it has an order and one value.
+    pub fn can_be_key(&self) -> bool {
+        !self.is_multi_cell() && self.has_order()
+    }
+
+    /// Whether its values have an order: neither it nor what it is made of is a duration or a counter.
+    pub fn has_order(&self) -> bool {
+        match self {
+            Self::Duration | Self::Counter => false,
+            Self::List { element, .. } | Self::Set { element, .. } => element.has_order(),
+            Self::Map { key, value, .. } => key.has_order() && value.has_order(),
+            _ => true,
+        }
+    }
+
+    /// The type with itself and all that is in it frozen.
+    #[must_use]
+    pub fn freeze(self) -> Self {
+        match self {
+            Self::List { element, .. } => Self::List {
+                element: Box::new(element.freeze()),
+                frozen: true,
+            },
+            Self::Set { element, .. } => Self::Set {
+                element: Box::new(element.freeze()),
+                frozen: true,
+            },
+            Self::Map { key, value, .. } => Self::Map {
+                key: Box::new(key.freeze()),
+                value: Box::new(value.freeze()),
+                frozen: true,
+            },
+            scalar => scalar,
+        }
     }
 
     /// Whether it is a collection, frozen or not.
@@ -124,5 +184,9 @@ impl fmt::Display for CqlType {
 }
 
 fn wrap(f: &mut fmt::Formatter<'_>, frozen: bool, inner: fmt::Arguments<'_>) -> fmt::Result {
-    if frozen { write!(f, "frozen<{inner}>") } else { f.write_fmt(inner) }
+    if frozen {
+        write!(f, "frozen<{inner}>")
+    } else {
+        f.write_fmt(inner)
+    }
 }

@@ -1,0 +1,133 @@
+//! From restrictions and values to partitions.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use starling_model::{Token, TokenRange};
+
+use super::{Choice, Combination, MAX_COMBINATIONS, PartitionPart, Partitions};
+use crate::{
+    ast::Operator,
+    error::Error,
+    partition_key,
+    plan::{Context, bind::BoundValues, expression::Expression, function::Function},
+    value,
+};
+
+impl Choice {
+    /// The values, each once, in the order of the statement.
+    pub(super) fn values(
+        &self,
+        name: &str,
+        values: &BoundValues,
+        context: &mut Context<'_>,
+    ) -> Result<Vec<Bytes>, Error> {
+        let all = match self {
+            Self::These(expressions) => expressions
+                .iter()
+                .map(|expression| expression.required(name, values, context))
+                .collect::<Result<Vec<_>, _>>()?,
+            Self::ListMarker(marker, _) => {
+                let list = marker.required(name, values, context)?;
+                value::elements(&list)
+                    .ok_or_else(|| Error::invalid(format!("the list for column {name} is malformed")))?
+            }
+        };
+        let mut seen = BTreeSet::new();
+        Ok(all
+            .into_iter()
+            .filter(|value| seen.insert(value.clone()))
+            .collect())
+    }
+}
+
+/// Every way to go on from `combinations` with one of `next`.
+pub(super) fn product(
+    combinations: Vec<Combination>,
+    next: &[Vec<Bytes>],
+) -> Result<Vec<Combination>, Error> {
+    if combinations.len().saturating_mul(next.len()) > MAX_COMBINATIONS {
+        return Err(Error::invalid(format!(
+            "the IN conditions come to more than {MAX_COMBINATIONS} combinations; ask for fewer at a time"
+        )));
+    }
+    let mut all = Vec::with_capacity(combinations.len() * next.len());
+    for combination in &combinations {
+        for values in next {
+            all.push(combination.iter().chain(values).cloned().collect());
+        }
+    }
+    Ok(all)
+}
+
+impl PartitionPart {
+    /// The partitions to read or write, in the order of the statement.
+    pub(in crate::plan) fn partitions(
+        &self,
+        values: &BoundValues,
+        context: &mut Context<'_>,
+    ) -> Result<Partitions, Error> {
+        match self {
+            Self::All => Ok(Partitions::Tokens(Some(TokenRange::ALL))),
+            Self::Tokens(bounds) => token_range(bounds, values, context).map(Partitions::Tokens),
+            Self::Keys(columns) => {
+                let mut keys = vec![Vec::new()];
+                for (column, choice) in columns {
+                    let choices = choice.values(&column.name, values, context)?;
+                    let choices: Vec<Vec<Bytes>> = choices.into_iter().map(|value| vec![value]).collect();
+                    keys = product(keys, &choices)?;
+                }
+                let keys = keys
+                    .iter()
+                    .map(|key| Ok(context.decorate(partition_key::compose(key)?)));
+                keys.collect::<Result<_, Error>>().map(Partitions::Keys)
+            }
+        }
+    }
+}
+
+fn token_range(
+    bounds: &[(Operator, Expression)],
+    values: &BoundValues,
+    context: &mut Context<'_>,
+) -> Result<Option<TokenRange>, Error> {
+    // Exclusive and inclusive. No key has the smallest token, so an end there means the end of the ring,
+    // as Cassandra has it.
+    let (mut after, mut until) = (i64::MIN, i64::MAX);
+    let mut empty = false;
+    for (operator, expression) in bounds {
+        let token = token_of(expression, values, context)?;
+        let before = token.checked_sub(1);
+        match operator {
+            Operator::Greater => after = after.max(token),
+            Operator::GreaterOrEqual => after = after.max(before.unwrap_or(i64::MIN)),
+            Operator::Less | Operator::LessOrEqual if token == i64::MIN => {}
+            Operator::LessOrEqual => until = until.min(token),
+            Operator::Less => until = until.min(before.unwrap_or(i64::MIN)),
+            Operator::Equal => {
+                empty |= before.is_none();
+                after = after.max(before.unwrap_or(i64::MIN));
+                until = until.min(token);
+            }
+            Operator::Contains | Operator::ContainsKey => {
+                return Err(Error::invalid("a token has no elements"));
+            }
+        }
+    }
+    Ok((!empty && after < until).then_some(TokenRange {
+        start: Token(after),
+        end: Token(until),
+    }))
+}
+
+fn token_of(expression: &Expression, values: &BoundValues, context: &mut Context<'_>) -> Result<i64, Error> {
+    if let Expression::Call(Function::Token, arguments) = expression {
+        let parts = arguments
+            .iter()
+            .map(|argument| argument.required("the partition key", values, context))
+            .collect::<Result<Vec<_>, _>>()?;
+        return Ok((context.token)(&partition_key::compose(&parts)?).0);
+    }
+    let bytes = expression.required("partition key token", values, context)?;
+    value::long(&bytes).ok_or_else(|| Error::invalid("a token has 8 bytes"))
+}
