@@ -9,7 +9,7 @@ use starling_model::{HybridClock, Timestamp};
 /// Cassandra takes any; but a row stamped in the far future can't be changed or deleted until then, and
 /// nearly always is a mistake in the unit (nanoseconds instead of microseconds). Small and negative
 /// timestamps are fine.
-pub const MAX_CLIENT_DRIFT_MICROS: i64 = 3_600_000_000;
+pub(crate) const MAX_CLIENT_DRIFT_MICROS: i64 = 3_600_000_000;
 
 /// A hybrid logical clock behind a lock that is held for a few instructions.
 #[derive(Debug, Default)]

@@ -63,7 +63,7 @@ impl Default for Timeouts {
             read: Duration::from_secs(5),
             range: Duration::from_secs(10),
             write: Duration::from_secs(2),
-            truncate: Duration::from_secs(60),
+            truncate: Duration::from_mins(1),
             schema: Duration::from_secs(10),
             batch_replay: Duration::from_secs(5),
         }
@@ -99,7 +99,7 @@ impl Default for Bounds {
             coordinated: 4096,
             served: 8192,
             hint_bytes_per_node: 256 << 20,
-            hint_age: Duration::from_secs(3 * 3600),
+            hint_age: Duration::from_hours(3),
             hint_rate: 16 << 20,
             prepared: 10_000,
             prepared_bytes: 64 << 20,
@@ -126,7 +126,7 @@ impl Config {
             timeouts: Timeouts::default(),
             gossip_interval: Duration::from_secs(1),
             discovery_interval: Duration::from_millis(100),
-            join_timeout: Duration::from_secs(60),
+            join_timeout: Duration::from_mins(1),
             bounds: Bounds::default(),
         }
     }

@@ -17,7 +17,7 @@ const HEADER_BYTES: usize = 16;
 /// Replaces a file atomically and durably: after a crash the file has its old content or the new one.
 pub(crate) fn replace(fs: &dyn Fs, path: &Path, magic: [u8; 8], content: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new(""));
-    fs.create_dir_all(dir)?;
+    make_dir(fs, dir)?;
     let temporary = path.with_extension("new");
     let mut file = fs.create(&temporary)?;
     let mut bytes = Vec::with_capacity(HEADER_BYTES + content.len());
@@ -29,6 +29,20 @@ pub(crate) fn replace(fs: &dyn Fs, path: &Path, magic: [u8; 8], content: &[u8]) 
     drop(file);
     fs.rename(&temporary, path)?;
     fs.sync_dir(dir)
+}
+
+/// Makes a directory, durably with its name.
+pub(crate) fn make_dir(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    if fs.exists(dir)? {
+        return Ok(());
+    }
+    fs.create_dir_all(dir)?;
+    for made in dir.ancestors() {
+        if let Some(parent) = made.parent() {
+            fs.sync_dir(parent)?;
+        }
+    }
+    Ok(())
 }
 
 /// The content of a file that [`replace`] wrote; `None` if there is no such file.

@@ -98,7 +98,11 @@ impl Identity {
         };
         same("cluster name", &self.cluster, &config.cluster)?;
         same("partitioner", &self.partitioner, config.partitioner.name())?;
-        same("shard count", &self.shards.to_string(), &config.shards.to_string())?;
+        same(
+            "shard count",
+            &self.shards.to_string(),
+            &config.shards.to_string(),
+        )?;
         if self.joined.is_some() {
             same("datacenter", &self.datacenter, &config.datacenter)?;
             same("rack", &self.rack, &config.rack)?;

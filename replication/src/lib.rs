@@ -2,16 +2,31 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod clock;
 pub mod config;
+mod coordinator;
+mod deadline;
 mod durable_file;
 pub mod env;
 pub mod events;
+mod gate;
+mod hints;
 mod identity;
+mod latency;
+mod membership;
 pub mod message;
 pub mod node;
+mod peers;
+mod query;
+mod replica;
+mod schema_agreement;
+mod service;
+mod snapshot;
 pub mod start_error;
 pub mod status;
+#[cfg(test)]
+mod testing;
 pub mod tracing;
 
 pub use config::{Bounds, Config, Timeouts};

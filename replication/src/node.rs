@@ -1,25 +1,77 @@
 //! A node: everything wired together, and the doors by which the outside comes in.
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
-
-use starling_cql::{
-    BatchRequest, Error, ErrorKind, PreparedMetadata, QueryParameters, QueryResult, Statement,
-    native::Topology,
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
+
+use futures::channel::mpsc;
+use starling_cql::{
+    BatchRequest, Error, PreparedMetadata, QueryParameters, QueryResult, Statement, native::Topology,
+};
+use starling_model::NodeId;
 
 use crate::{
+    batch::{BatchLog, KeptBatches},
+    clock::Clock,
     config::Config,
+    coordinator::Coordinator,
+    deadline::Deadline,
     env::Env,
-    events::Listener,
-    message::{Failure, PeerRequest, PeerResponse, Response},
+    events::{Listener, Listeners},
+    gate::Gate,
+    hints::Hints,
+    identity::Identity,
+    membership::{
+        Membership,
+        join::{Doorkeeper, join},
+        known::{self, Known},
+    },
+    message::{PeerRequest, PeerResponse},
+    peers::Peers,
+    query::prepared::PreparedStatements,
+    replica::Replica,
+    schema_agreement::{self, Parts, SchemaAgreement},
+    snapshot::{Cluster, Peer, Views},
     start_error::StartError,
-    status::NodeStatus,
+    status::{Counters, NodeStatus},
+    tracing::TraceRing,
 };
+
+/// How often hints and kept batches are looked after.
+const MAINTENANCE: Duration = Duration::from_secs(1);
+
+/// How long a node that stops waits for what is under way.
+const DRAIN: Duration = Duration::from_secs(3);
 
 /// A node's logic. Cheap to share; every method may be called from any task.
 pub struct Node<E: Env> {
-    env: E,
-    config: Config,
+    pub(crate) env: E,
+    pub(crate) config: Config,
+    pub(crate) id: NodeId,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) views: Arc<Views>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) listeners: Arc<Listeners>,
+    pub(crate) membership: Arc<Membership<E>>,
+    pub(crate) doorkeeper: Doorkeeper<E>,
+    pub(crate) peers: Arc<Peers<E>>,
+    pub(crate) agreement: Arc<SchemaAgreement<E>>,
+    pub(crate) replica: Arc<Replica<E>>,
+    pub(crate) hints: Arc<Hints<E>>,
+    pub(crate) coordinator: Arc<Coordinator<E>>,
+    pub(crate) kept: Arc<KeptBatches<E>>,
+    pub(crate) batch_log: Arc<BatchLog<E>>,
+    pub(crate) prepared: PreparedStatements,
+    pub(crate) traces: TraceRing,
+    pub(crate) coordinated: Gate,
+    pub(crate) served: Gate,
+    stopping: AtomicBool,
 }
 
 /// What a statement gave.
@@ -34,11 +86,159 @@ pub struct Executed {
 }
 
 impl<E: Env> Node<E> {
-    /// Starts the node: reads its identity and schema from disk, asks the seeds whether it may join, and
-    /// spawns its background work. Ends when peers and clients may be let in; [`Node::is_ready`] says
-    /// when it serves.
+    /// Starts the node: reads its identity and schema from disk, asks the seeds whether it may join if it
+    /// is new, and spawns its background work. Ends when peers and clients may be let in;
+    /// [`Node::is_ready`] says when it serves.
+    ///
+    /// After an error the data directory holds the node's identity and nothing else that is new.
     pub async fn start(env: E, config: Config) -> Result<Arc<Self>, StartError> {
-        Ok(Arc::new(Self { env, config }))
+        if !(1..=256).contains(&config.vnodes) {
+            return Err(StartError::Config(format!(
+                "{} virtual nodes; a node has 1 to 256 of them",
+                config.vnodes
+            )));
+        }
+        let fs = &**env.fs();
+        let mut identity = Identity::load(fs, &config, env.wall(), || env.random())?;
+        let schema = schema_agreement::load(fs)?;
+        let known = known::load(fs)?;
+        let clock = Arc::new(Clock::default());
+        for entry in schema.entries() {
+            clock.observe(entry.version, env.wall());
+        }
+        let cluster = first_cluster(&config, &identity, &known);
+        let views = Arc::new(Views::new(cluster, schema));
+        let listeners = Arc::new(Listeners::default());
+        let shared = (Arc::clone(&clock), Arc::clone(&views), Arc::clone(&listeners));
+        let (membership, woken) = Membership::new(env.clone(), config.clone(), &identity, shared, known);
+        let membership = Arc::new(membership);
+        let suspects = Arc::clone(&membership);
+        let peers = Arc::new(Peers::new(
+            env.clone(),
+            identity.id,
+            Arc::clone(&clock),
+            Arc::clone(&views),
+            Box::new(move |id| suspects.report_unreachable(id)),
+        ));
+        if identity.joined.is_none() {
+            identity.joined = Some(join(&env, &config, &identity, &peers, &clock).await?);
+            identity.save(&**env.fs())?;
+        }
+        if let Some(joined) = &identity.joined {
+            membership.enter_ring(joined);
+        }
+        let node = Self::assemble(
+            env,
+            config,
+            identity.id,
+            clock,
+            views,
+            listeners,
+            membership,
+            peers,
+        )
+        .await?;
+        node.begin(woken);
+        Ok(node)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a node, once, where it is put together"
+    )]
+    async fn assemble(
+        env: E,
+        config: Config,
+        id: NodeId,
+        clock: Arc<Clock>,
+        views: Arc<Views>,
+        listeners: Arc<Listeners>,
+        membership: Arc<Membership<E>>,
+        peers: Arc<Peers<E>>,
+    ) -> Result<Arc<Self>, StartError> {
+        let bounds = config.bounds;
+        let counters = Arc::new(Counters::default());
+        let hints = Arc::new(Hints::open(env.clone(), bounds, Arc::clone(&counters))?);
+        let kept = KeptBatches::open(env.clone(), config.partitioner, bounds.batch_bytes).await?;
+        let kept = Arc::new(kept);
+        let replica = Arc::new(Replica::new(
+            env.clone(),
+            Arc::clone(&views),
+            Arc::clone(&counters),
+        ));
+        let coordinator = Arc::new(Coordinator {
+            env: env.clone(),
+            views: Arc::clone(&views),
+            peers: Arc::clone(&peers),
+            replica: Arc::clone(&replica),
+            hints: Arc::clone(&hints),
+            counters: Arc::clone(&counters),
+            datacenter: config.datacenter.clone(),
+            timeouts: config.timeouts,
+        });
+        let told = Arc::clone(&membership);
+        let agreement = SchemaAgreement::new(
+            Parts {
+                env: env.clone(),
+                views: Arc::clone(&views),
+                peers: Arc::clone(&peers),
+                clock: Arc::clone(&clock),
+                counters: Arc::clone(&counters),
+                listeners: Arc::clone(&listeners),
+            },
+            Box::new(move || {
+                told.say_schema();
+                told.observe();
+            }),
+        );
+        Ok(Arc::new(Self {
+            id,
+            batch_log: Arc::new(BatchLog::new(
+                env.clone(),
+                Arc::clone(&coordinator),
+                Arc::clone(&kept),
+            )),
+            doorkeeper: Doorkeeper::new(env.clone(), config.clone(), Arc::clone(&views)),
+            prepared: PreparedStatements::new(bounds.prepared, bounds.prepared_bytes),
+            traces: TraceRing::new(bounds.traces),
+            coordinated: Gate::new(bounds.coordinated),
+            served: Gate::new(bounds.served),
+            stopping: AtomicBool::new(false),
+            agreement: Arc::new(agreement),
+            clock,
+            views,
+            counters,
+            listeners,
+            membership,
+            peers,
+            replica,
+            hints,
+            coordinator,
+            kept,
+            env,
+            config,
+        }))
+    }
+
+    /// Spawns the background work.
+    fn begin(self: &Arc<Self>, woken: mpsc::Receiver<()>) {
+        let node = Arc::clone(self);
+        let membership = Arc::clone(&self.membership);
+        self.env.spawn(membership.run(woken, move || node.pull_schemas()));
+        let node = Arc::clone(self);
+        self.env.spawn(async move {
+            while !node.is_stopping() {
+                node.env.sleep(MAINTENANCE).await;
+                node.coordinator.deliver_hints();
+                node.batch_log.replay().await;
+            }
+        });
+    }
+
+    fn pull_schemas(&self) {
+        for peer in self.membership.disagreeing() {
+            self.agreement.pull_from(&peer, self.config.timeouts.schema);
+        }
     }
 
     /// Answers a peer. `from` is where the request came from, for logs only.
@@ -48,21 +248,12 @@ impl<E: Env> Node<E> {
         request: PeerRequest,
     ) -> impl Future<Output = PeerResponse> + Send + 'static + use<E> {
         let node = Arc::clone(self);
-        async move {
-            let _ = (from, &request);
-            PeerResponse {
-                sender: request.sender,
-                clock: node.env.wall(),
-                trace: Vec::new(),
-                body: Response::Failed(Failure::NotServing),
-            }
-        }
+        async move { node.serve(from, request).await }
     }
 
     /// Prepares a statement. `keyspace` is that of unqualified names.
     pub fn prepare(&self, query: &str, keyspace: Option<&str>) -> Result<PreparedMetadata, Error> {
-        let _ = (query, keyspace);
-        Err(Error::new(ErrorKind::Bootstrapping, "the node is starting"))
+        self.prepare_statement(query, keyspace)
     }
 
     /// Carries out a statement.
@@ -72,52 +263,84 @@ impl<E: Env> Node<E> {
         parameters: QueryParameters,
         tracing: bool,
     ) -> Result<Executed, Error> {
-        let _ = (statement, parameters, tracing);
-        Err(Error::new(ErrorKind::Bootstrapping, "the node is starting"))
+        self.execute_statement(statement, parameters, tracing).await
     }
 
     /// Carries out a batch.
     pub async fn batch(self: &Arc<Self>, request: BatchRequest, tracing: bool) -> Result<Executed, Error> {
-        let _ = (request, tracing);
-        Err(Error::new(ErrorKind::Bootstrapping, "the node is starting"))
+        self.execute_batch(request, tracing).await
     }
 
     /// The ring, for native clients.
     pub fn topology(&self) -> Topology {
-        Topology {
-            cluster: self.config.cluster.clone(),
-            partitioner: self.config.partitioner.name().to_owned(),
-            nodes: Vec::new(),
-            keyspaces: Vec::new(),
-        }
+        self.native_topology()
     }
 
-    /// Calls `listener` for every event from now on. It must not block.
+    /// Calls `listener` for every event from now on. It must not block, nor call the node.
     pub fn subscribe(&self, listener: Listener) {
-        drop(listener);
+        self.listeners.add(listener);
     }
 
     /// What the node knows and has done.
     pub fn status(&self) -> NodeStatus {
-        NodeStatus {
-            id: starling_model::NodeId(0),
-            cluster: self.config.cluster.clone(),
-            partitioner: self.config.partitioner.name().to_owned(),
-            release: self.config.release.clone(),
-            ready: self.is_ready(),
-            schema_version: String::new(),
-            schema_agreed: false,
-            members: Vec::new(),
-            counters: crate::status::CounterValues::default(),
-        }
+        self.node_status()
     }
 
     /// Whether the node serves clients: it is in the ring and agrees with the live nodes on the schema.
     pub fn is_ready(&self) -> bool {
-        false
+        !self.is_stopping()
+            && self.failure().is_none()
+            && self.membership.is_settled()
+            && self.membership.agrees_on_schema()
     }
 
-    /// Stops the background work and makes what it holds durable. Clients and peers must be kept out from
-    /// now on.
-    pub async fn shutdown(&self) {}
+    /// Why the node can't be part of the cluster, if it found out after its start. It should be stopped then.
+    pub fn failure(&self) -> Option<StartError> {
+        self.membership.failure()
+    }
+
+    /// Says farewell to the peers, stops the background work and makes what it holds durable. Clients and
+    /// peers must be kept out from now on.
+    pub async fn shutdown(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.membership.stop();
+        let deadline = Deadline::after(&self.env, DRAIN);
+        while self.coordinated.inside() + self.served.inside() > 0 && !deadline.is_over(&self.env) {
+            self.env.sleep(Duration::from_millis(5)).await;
+        }
+        self.hints.sync();
+    }
+
+    /// The process dies: background work ends without a farewell.
+    #[cfg(test)]
+    pub(crate) fn halt(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.membership.halt();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// What is known before gossip begins: this node, not in the ring yet, and those that were.
+fn first_cluster(config: &Config, identity: &Identity, known: &[Known]) -> Cluster {
+    let (latency, calls) = Peer::fresh_state();
+    let own = Peer {
+        id: identity.id,
+        address: config.listen,
+        cql: Some(config.cql),
+        datacenter: config.datacenter.clone(),
+        rack: config.rack.clone(),
+        tokens: Vec::new(),
+        alive: true,
+        joined: false,
+        schema_version: None,
+        release: Some(config.release.clone()),
+        latency,
+        calls,
+    };
+    let mut peers: Vec<Peer> = known.iter().map(Known::as_peer).collect();
+    peers.push(own);
+    Cluster::new(config.partitioner, identity.id, peers)
 }

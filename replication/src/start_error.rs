@@ -21,7 +21,9 @@ pub enum StartError {
         configured: String,
     },
     /// The cluster that answered is another one.
-    #[error("the node at {peer} belongs to a cluster whose {what} is '{theirs}', this node's is '{ours}'; correct the settings or the seeds")]
+    #[error(
+        "the node at {peer} belongs to a cluster whose {what} is '{theirs}', this node's is '{ours}'; correct the settings or the seeds"
+    )]
     OtherCluster {
         /// Who answered.
         peer: SocketAddr,

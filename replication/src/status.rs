@@ -24,6 +24,8 @@ pub struct NodeStatus {
     pub schema_agreed: bool,
     /// All members, this node among them, by host id.
     pub members: Vec<MemberStatus>,
+    /// Client requests that it coordinates now.
+    pub in_flight: usize,
     /// What it did since it started.
     pub counters: CounterValues,
 }

@@ -18,7 +18,8 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use starling_model::{NodeId, ReadCommand, TableId, Timestamp};
+use starling_model::{NodeId, ReadCommand, TableId, Timestamp, Token};
+use starling_ring::Member;
 
 pub use pages::{decode_page, encode_page, page_digest};
 
@@ -140,10 +141,10 @@ pub struct JoinRequest {
     pub cluster: String,
     /// Its partitioner.
     pub partitioner: String,
-    /// Its id.
-    pub id: NodeId,
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// Who it is, where it stands; it has no tokens yet.
+    pub member: Member,
+    /// How many tokens it wants.
+    pub vnodes: u32,
 }
 
 /// What a joining node must know of the cluster.
@@ -155,8 +156,9 @@ pub struct JoinReply {
     pub partitioner: String,
     /// Whether there are tables that users made, so that owning a range means owning data.
     pub has_tables: bool,
-    /// The tokens that are taken.
-    pub tokens: Vec<i64>,
+    /// The tokens that the node should take: chosen here, so that two nodes that join at the same time
+    /// don't choose the same.
+    pub tokens: Vec<Token>,
     /// Where the members that are alive listen.
     pub members: Vec<SocketAddr>,
 }

@@ -19,6 +19,15 @@ fn request(body: Request) -> PeerRequest {
     }
 }
 
+fn member() -> Member {
+    Member {
+        id: NodeId(9),
+        datacenter: "dc".into(),
+        rack: "r".into(),
+        tokens: vec![Token(-5)],
+    }
+}
+
 fn key(token: i64) -> DecoratedKey {
     DecoratedKey {
         token: Token(token),
@@ -63,8 +72,8 @@ fn every_kind_of_request_comes_back_as_it_went() {
         Request::Join(JoinRequest {
             cluster: "c".into(),
             partitioner: "p".into(),
-            id: NodeId(9),
-            address,
+            member: member(),
+            vnodes: 16,
         }),
         Request::Write {
             mutations: vec![Bytes::from_static(&[0, 1, 255])],
@@ -94,7 +103,10 @@ fn mutations_travel_as_they_are() {
         reason: WriteReason::Client,
     })
     .encode();
-    assert!(encoded.len() < payload.len() + 100, "a byte string costs its length");
+    assert!(
+        encoded.len() < payload.len() + 100,
+        "a byte string costs its length"
+    );
 }
 
 #[test]
@@ -112,8 +124,8 @@ fn every_truncation_is_an_error() {
     let whole = request(Request::Join(JoinRequest {
         cluster: "cluster".into(),
         partitioner: "p".into(),
-        id: NodeId(9),
-        address: SocketAddr::from(([127, 0, 0, 2], 7000)),
+        member: member(),
+        vnodes: 16,
     }))
     .encode();
     for end in 0..whole.len() {
@@ -132,10 +144,7 @@ fn every_truncation_is_an_error() {
 fn other_versions_and_monsters_are_refused() {
     let mut bytes = request(Request::SchemaPull).encode().to_vec();
     bytes[1] = 99;
-    assert_eq!(
-        PeerRequest::decode(bytes.into()),
-        Err(MessageError::Version(99))
-    );
+    assert_eq!(PeerRequest::decode(bytes.into()), Err(MessageError::Version(99)));
     assert_eq!(
         PeerRequest::decode(vec![0; MAX_MESSAGE_BYTES + 1].into()),
         Err(MessageError::TooLong(MAX_MESSAGE_BYTES + 1))

@@ -109,9 +109,9 @@ impl Tracer {
 
     /// What was noted so far; forgets it.
     pub fn take(&self) -> Vec<TraceEvent> {
-        self.0
-            .as_ref()
-            .map_or_else(Vec::new, |recording| std::mem::take(&mut *recording.events.lock()))
+        self.0.as_ref().map_or_else(Vec::new, |recording| {
+            std::mem::take(&mut *recording.events.lock())
+        })
     }
 }
 

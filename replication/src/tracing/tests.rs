@@ -36,7 +36,10 @@ fn the_oldest_trace_goes_when_the_ring_is_full() {
 
 #[test]
 fn a_tracer_that_is_off_does_not_even_format() {
-    Tracer::OFF.note(|| unreachable!("no clock is read"), || unreachable!("nothing is formatted"));
+    Tracer::OFF.note(
+        || unreachable!("no clock is read"),
+        || unreachable!("nothing is formatted"),
+    );
     assert!(Tracer::OFF.take().is_empty());
 }
 

@@ -1,0 +1,162 @@
+use std::{sync::Arc, time::Duration};
+
+use starling_cql::{Error, ErrorKind, WriteType};
+use starling_model::{Consistency, Mutation, TableId};
+
+use crate::{
+    env::StoreError,
+    testing::{Link, TestCluster, address, insert, key},
+    tracing::Tracer,
+};
+
+const LATER: Duration = Duration::from_secs(30);
+
+fn mutations(table: TableId) -> Vec<Mutation> {
+    (0..5)
+        .map(|n| insert(table, &format!("k{n}"), 1, "x", 10))
+        .collect()
+}
+
+fn write(cluster: &TestCluster, table: TableId, level: Consistency) -> Result<(), Error> {
+    let log = Arc::clone(&cluster.node(1).batch_log);
+    cluster
+        .world
+        .executor
+        .run(async move { log.write(mutations(table), level, &Tracer::OFF).await })
+}
+
+fn complete(cluster: &TestCluster, table: TableId, number: usize) -> bool {
+    (0..5).all(|n| !cluster.stored(number, table, &key(&format!("k{n}"))).is_empty())
+}
+
+#[test]
+fn a_batch_is_kept_by_two_others_and_forgotten_when_it_is_done() {
+    let cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    cluster.world.start_log();
+    write(&cluster, table, Consistency::Quorum).expect("all are alive");
+    cluster.run_for(LATER);
+    let log = cluster.world.take_log();
+    let about = |what: &str| log.iter().filter(|line| line.contains(what)).count();
+    assert_eq!(about("keep batch of 5"), 2, "{log:?}");
+    assert_eq!(about("forget batch"), 2, "{log:?}");
+    let first_write = log
+        .iter()
+        .position(|line| line.contains("write 1"))
+        .expect("it wrote");
+    let last_kept = log
+        .iter()
+        .rposition(|line| line.ends_with("done"))
+        .expect("answers");
+    assert!(first_write < last_kept);
+    assert!(
+        log[..first_write]
+            .iter()
+            .filter(|line| line.ends_with("done"))
+            .count()
+            == 2,
+        "both keep it before anything is written: {log:?}"
+    );
+    for number in 1..=3 {
+        assert!(complete(&cluster, table, number), "n{number}");
+        assert_eq!(cluster.node(number).status().counters.batches_replayed, 0);
+    }
+}
+
+#[test]
+fn the_keepers_finish_what_a_dead_coordinator_began() {
+    let mut cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    // The batch is kept, then the coordinator's writes go nowhere, and it dies.
+    let executor = cluster.world.executor.clone();
+    let log = Arc::clone(&cluster.node(1).batch_log);
+    executor.spawn(async move {
+        // The coordinator does not live to see the outcome.
+        let _ = log
+            .write(mutations(table), Consistency::Quorum, &Tracer::OFF)
+            .await;
+    });
+    cluster.run_for(Duration::from_micros(300));
+    for number in [2, 3] {
+        cluster.world.set_link(address(1), address(number), Link::Silent);
+    }
+    cluster.run_for(Duration::from_millis(10));
+    cluster.kill(1);
+    assert!(!complete(&cluster, table, 2));
+    cluster.run_for(LATER);
+    for number in [2, 3] {
+        assert!(complete(&cluster, table, number), "n{number}");
+    }
+    cluster.restart(1);
+    cluster.run_for(LATER);
+    assert!(complete(&cluster, table, 1), "by hints");
+}
+
+#[test]
+fn kept_batches_survive_a_restart() {
+    let mut cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    let keeper = Arc::clone(&cluster.node(2).kept);
+    let encoded = mutations(table).iter().map(Mutation::encode).collect();
+    cluster
+        .world
+        .executor
+        .run(async move { keeper.store(42, encoded).await })
+        .expect("it is kept");
+    cluster.kill(2);
+    cluster.restart(2);
+    cluster.run_for(LATER);
+    for number in 1..=3 {
+        assert!(complete(&cluster, table, number), "n{number}");
+    }
+    assert_eq!(cluster.node(2).status().counters.batches_replayed, 1);
+}
+
+#[test]
+fn nothing_is_written_when_nobody_can_keep_the_batch() {
+    let cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    for number in [2, 3] {
+        let broken = StoreError::Disk("it burns".to_owned());
+        cluster.envs[number - 1].store.set_fault(Some(broken));
+    }
+    let error = write(&cluster, table, Consistency::One).expect_err("nobody keeps it");
+    assert!(matches!(
+        error.kind,
+        ErrorKind::WriteTimeout {
+            write_type: WriteType::BatchLog,
+            received: 0,
+            ..
+        }
+    ));
+    assert!(!complete(&cluster, table, 1));
+}
+
+#[test]
+fn alone_a_node_keeps_its_own_batches() {
+    let cluster = TestCluster::new(1);
+    let table = cluster.make_table(1);
+    write(&cluster, table, Consistency::One).expect("it is alone");
+    assert!(complete(&cluster, table, 1));
+}
+
+#[test]
+fn an_unavailable_batch_is_not_kept() {
+    let mut cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    cluster.kill(2);
+    cluster.kill(3);
+    cluster.run_for(LATER);
+    cluster.world.start_log();
+    let error = write(&cluster, table, Consistency::Quorum).expect_err("two are dead");
+    assert_eq!(
+        error.kind,
+        ErrorKind::Unavailable {
+            consistency: Consistency::Quorum,
+            required: 2,
+            alive: 1
+        }
+    );
+    cluster.run_for(LATER);
+    assert!(!complete(&cluster, table, 1), "it is not carried out later");
+}

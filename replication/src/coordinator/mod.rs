@@ -1,0 +1,84 @@
+//! Coordinating requests: which replicas are asked, how many answers are enough, what is done about
+//! those that failed.
+//!
+//! The chapters:
+//! - [`write`]: a mutation to all its replicas;
+//! - [`read`]: a page from one set of replicas: data, digests, speculation;
+//! - [`reconcile`]: pages of several replicas become one, by what all of them cover;
+//! - [`repair`]: stale replicas are brought up to date before the answer;
+//! - [`scan`]: a token range over many sets of replicas;
+//! - [`truncate`]: all data of a table, on all nodes.
+
+pub(crate) mod read;
+pub(crate) mod reconcile;
+mod repair;
+mod scan;
+mod truncate;
+pub(crate) mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use starling_cql::{Error, ErrorKind};
+use starling_model::Consistency;
+use starling_ring::{Requirement, Shortfall};
+
+use crate::{
+    config::Timeouts, deadline::Deadline, env::Env, hints::Hints, peers::Peers, replica::Replica,
+    snapshot::Views, status::Counters, tracing::Tracer,
+};
+
+/// A node as coordinator.
+pub(crate) struct Coordinator<E: Env> {
+    pub(crate) env: E,
+    pub(crate) views: Arc<Views>,
+    pub(crate) peers: Arc<Peers<E>>,
+    pub(crate) replica: Arc<Replica<E>>,
+    pub(crate) hints: Arc<Hints<E>>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) datacenter: String,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// What the parts of one request share.
+#[derive(Debug, Clone)]
+pub(crate) struct Task {
+    pub(crate) consistency: Consistency,
+    pub(crate) deadline: Deadline,
+    /// The whole time it was given: what fractions of it are taken from.
+    pub(crate) timeout: Duration,
+    pub(crate) tracer: Tracer,
+}
+
+impl<E: Env> Coordinator<E> {
+    /// A request that begins now.
+    pub(crate) fn task(&self, consistency: Consistency, timeout: Duration, tracer: &Tracer) -> Task {
+        Task {
+            consistency,
+            deadline: Deadline::after(&self.env, timeout),
+            timeout,
+            tracer: tracer.clone(),
+        }
+    }
+
+    fn requirement(&self, level: Consistency, replication: &starling_ring::Replication) -> Requirement {
+        Requirement::new(level, replication, &self.datacenter)
+    }
+
+    fn unavailable(&self, consistency: Consistency, short: &Shortfall) -> Error {
+        self.counters.unavailable.one();
+        Error::new(
+            ErrorKind::Unavailable {
+                consistency,
+                required: short.required,
+                alive: short.alive,
+            },
+            format!(
+                "Cannot achieve consistency level {consistency}: it needs {} replicas and {} are alive; nothing was changed",
+                short.required, short.alive
+            ),
+        )
+    }
+}

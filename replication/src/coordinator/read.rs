@@ -1,0 +1,402 @@
+//! Coordinating a read of one page from one set of replicas.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Either, select},
+    stream::FuturesUnordered,
+};
+use starling_cql::{Error, ErrorKind};
+use starling_model::{Consistency, KeyRange, NodeId, Page, ReadCommand};
+use starling_ring::{Requirement, Tally};
+
+use super::{Coordinator, Task};
+use crate::{
+    env::Env,
+    message::{Failure, Request, Response, decode_page, page_digest},
+    peers::AskError,
+    snapshot::Peer,
+    tracing::Tracer,
+};
+
+/// The replicas that a read may ask.
+#[derive(Debug, Clone)]
+pub(super) struct ReadPlan {
+    pub(super) requirement: Requirement,
+    /// Those that are asked at once, the preferred one first: as many as the level needs.
+    pub(super) contacts: Vec<Arc<Peer>>,
+    /// Those that are asked if one of the others fails or is slow.
+    pub(super) spares: VecDeque<Arc<Peer>>,
+}
+
+/// What one replica answered.
+enum Answer {
+    Page(Page),
+    Digest(u128),
+}
+
+type Flight = BoxFuture<'static, (Arc<Peer>, Result<Answer, AskError>)>;
+
+/// The answers of a read so far.
+#[derive(Default)]
+pub(super) struct Answers {
+    pub(super) pages: Vec<(Arc<Peer>, Page)>,
+    pub(super) digests: Vec<(Arc<Peer>, u128)>,
+    pub(super) failures: u32,
+    pub(super) unreachable: BTreeSet<NodeId>,
+}
+
+impl<E: Env> Coordinator<E> {
+    /// Reads one page at a level. What it returns is durable on as many replicas as the level names.
+    ///
+    /// The page may hold fewer rows than the limits allow, or none, and still have a `next`.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        command: ReadCommand,
+        consistency: Consistency,
+        tracer: &Tracer,
+    ) -> Result<Page, Error> {
+        self.counters.reads.one();
+        if consistency == Consistency::Any {
+            return Err(Error::invalid(
+                "ANY ConsistencyLevel is only supported for writes",
+            ));
+        }
+        if consistency.is_serial() {
+            return Err(Error::unsupported(format!("reading at {consistency}")));
+        }
+        let snapshot = self.views.load();
+        let table = snapshot
+            .schema
+            .table_by_id(command.table)
+            .ok_or_else(|| Error::invalid("the table was dropped meanwhile"))?;
+        let placement = Arc::clone(snapshot.placement(&table.keyspace)?);
+        let requirement = self.requirement(consistency, placement.replication());
+        let after = command.after.clone();
+        let page = match &command.keys {
+            KeyRange::Partition(key) => {
+                let task = self.task(consistency, self.timeouts.read, tracer);
+                let replicas = snapshot.peers_of(placement.replicas(key.token));
+                let plan = self.plan_read(snapshot.cluster.me, replicas, requirement, consistency)?;
+                self.read_page(command, plan, &task).await?
+            }
+            KeyRange::Tokens(range) => {
+                let task = self.task(consistency, self.timeouts.range, tracer);
+                let range = *range;
+                self.scan(&snapshot, &placement, command, range, &requirement, &task)
+                    .await?
+            }
+        };
+        if page.next.is_some() && page.next == after {
+            return Err(Error::server("a replica's page made no progress; this is a bug"));
+        }
+        Ok(page)
+    }
+
+    /// Chooses whom to ask; `Unavailable` if too few are alive.
+    pub(super) fn plan_read(
+        &self,
+        me: NodeId,
+        replicas: Vec<Arc<Peer>>,
+        requirement: Requirement,
+        consistency: Consistency,
+    ) -> Result<ReadPlan, Error> {
+        let mut usable: Vec<Arc<Peer>> = replicas
+            .into_iter()
+            .filter(|peer| peer.alive && requirement.counts(&peer.datacenter))
+            .collect();
+        requirement
+            .check(usable.iter().map(|peer| peer.datacenter.as_str()))
+            .map_err(|short| self.unavailable(consistency, &short))?;
+        // Latencies by their order of magnitude, so that the choice doesn't flutter and caches stay warm.
+        usable.sort_by_key(|peer| {
+            let magnitude = peer.latency.usual().as_micros().max(1).ilog2();
+            (peer.id != me, peer.datacenter != self.datacenter, magnitude)
+        });
+        let mut tally = requirement.tally();
+        let mut contacts = Vec::new();
+        let mut spares = VecDeque::new();
+        for peer in usable {
+            let before = tally.received();
+            if !tally.is_met() {
+                tally.add(&peer.datacenter);
+            }
+            if tally.received() > before {
+                contacts.push(peer);
+            } else {
+                spares.push_back(peer);
+            }
+        }
+        Ok(ReadPlan {
+            requirement,
+            contacts,
+            spares,
+        })
+    }
+
+    /// Data from the preferred replica, digests from the others; where they differ, everything from all of
+    /// them, merged, and the stale ones repaired before this ends.
+    pub(super) async fn read_page(
+        self: &Arc<Self>,
+        command: ReadCommand,
+        mut plan: ReadPlan,
+        task: &Task,
+    ) -> Result<Page, Error> {
+        let command = Arc::new(command);
+        let wanted: Vec<(Arc<Peer>, bool)> = std::mem::take(&mut plan.contacts)
+            .into_iter()
+            .enumerate()
+            .map(|(at, peer)| (peer, at > 0))
+            .collect();
+        let mut answers = self
+            .gather(&command, wanted, &mut plan, Answers::default(), task)
+            .await?;
+        if answers.agree() {
+            return Ok(answers.pages.swap_remove(0).1);
+        }
+        self.counters.digest_mismatches.one();
+        task.tracer.note(
+            || self.env.wall(),
+            || "Digests differ: reading the data from all replicas".to_owned(),
+        );
+        let wanted = std::mem::take(&mut answers.digests)
+            .into_iter()
+            .map(|(peer, _)| (peer, false))
+            .collect();
+        let answers = self.gather(&command, wanted, &mut plan, answers, task).await?;
+        self.repair(&command, answers.pages, &plan.requirement, task)
+            .await
+    }
+
+    /// Asks the `wanted` (with `true`: for a digest) until the level is met and a page is there. A failed
+    /// or slow replica is replaced by a spare one, which is asked for data.
+    async fn gather(
+        self: &Arc<Self>,
+        command: &Arc<ReadCommand>,
+        wanted: Vec<(Arc<Peer>, bool)>,
+        plan: &mut ReadPlan,
+        mut answers: Answers,
+        task: &Task,
+    ) -> Result<Answers, Error> {
+        let patience = wanted
+            .iter()
+            .map(|(peer, _)| peer.latency.suspicious_after(task.timeout))
+            .max()
+            .unwrap_or(task.timeout);
+        let mut flights: FuturesUnordered<Flight> = wanted
+            .into_iter()
+            .map(|(peer, digest)| self.fly(command, peer, digest, task))
+            .collect();
+        let mut slow = Some(self.env.sleep(patience).boxed());
+        while !answers.meet(&plan.requirement) {
+            match next_event(&mut flights, &mut slow, !plan.spares.is_empty()).await {
+                Event::Slow => {
+                    if let Some(spare) = plan.spares.pop_front() {
+                        self.counters.speculative_reads.one();
+                        task.tracer
+                            .note(|| self.env.wall(), || format!("Also asking {}", spare.address));
+                        flights.push(self.fly(command, spare, false, task));
+                    }
+                }
+                Event::Answer(peer, Ok(Answer::Page(page))) => answers.pages.push((peer, page)),
+                Event::Answer(peer, Ok(Answer::Digest(digest))) => answers.digests.push((peer, digest)),
+                Event::Answer(peer, Err(error)) => {
+                    task.tracer.note(
+                        || self.env.wall(),
+                        || format!("{} did not answer: {error}", peer.address),
+                    );
+                    answers.failed(&peer, &error);
+                    if task.deadline.is_over(&self.env) {
+                        continue;
+                    }
+                    if let Some(other) = plan.spares.pop_front().or_else(|| {
+                        // Nobody else is left to give the data but those who gave a digest.
+                        (answers.pages.is_empty() && flights.is_empty())
+                            .then(|| answers.digests.pop().map(|(peer, _)| peer))
+                            .flatten()
+                    }) {
+                        flights.push(self.fly(command, other, false, task));
+                    }
+                }
+                Event::Over => return Err(self.read_error(task, plan, &answers)),
+            }
+        }
+        Ok(answers)
+    }
+
+    /// One request to one replica, this node included.
+    fn fly(
+        self: &Arc<Self>,
+        command: &Arc<ReadCommand>,
+        peer: Arc<Peer>,
+        digest: bool,
+        task: &Task,
+    ) -> Flight {
+        let coordinator = Arc::clone(self);
+        let (command, task) = (ReadCommand::clone(command), task.clone());
+        async move {
+            let began = coordinator.env.monotonic();
+            let answer = coordinator.ask_for_page(&peer, command, digest, &task).await;
+            if answer.is_ok() {
+                peer.latency
+                    .record(coordinator.env.monotonic().saturating_sub(began));
+            }
+            (peer, answer)
+        }
+        .boxed()
+    }
+
+    async fn ask_for_page(
+        &self,
+        peer: &Peer,
+        command: ReadCommand,
+        digest: bool,
+        task: &Task,
+    ) -> Result<Answer, AskError> {
+        if peer.id == self.views.load().cluster.me {
+            let page = self.replica.read(command, task.deadline, &task.tracer).await?;
+            return Ok(if digest {
+                Answer::Digest(page_digest(&page))
+            } else {
+                Answer::Page(page)
+            });
+        }
+        task.tracer.note(
+            || self.env.wall(),
+            || {
+                let what = if digest { "a digest" } else { "data" };
+                format!("Asking {} for {what}", peer.address)
+            },
+        );
+        let timeout: Duration = task.deadline.remaining(&self.env);
+        let body = Request::Read { command, digest };
+        match self.peers.ask(peer, body, timeout, &task.tracer).await? {
+            Response::Page(bytes) if !digest => decode_page(bytes)
+                .map(Answer::Page)
+                .map_err(|_| AskError::Confused),
+            Response::Digest(value) if digest => Ok(Answer::Digest(value)),
+            _ => Err(AskError::Confused),
+        }
+    }
+
+    pub(super) fn read_error(&self, task: &Task, plan: &ReadPlan, answers: &Answers) -> Error {
+        let consistency = task.consistency;
+        let tally = answers.tally(&plan.requirement);
+        let (received, required) = (tally.received(), plan.requirement.block_for());
+        let data_present = !answers.pages.is_empty();
+        if !answers.unreachable.is_empty() && answers.failures == 0 && !task.deadline.is_over(&self.env) {
+            // Nobody is there to ask any more: what the failure detector would have said a moment later.
+            let short = tally.shortfall().unwrap_or(starling_ring::Shortfall {
+                required,
+                alive: received,
+            });
+            return self.unavailable(consistency, &short);
+        }
+        if answers.failures > 0 {
+            self.counters.read_failures.one();
+            let failures = answers.failures;
+            let kind = ErrorKind::ReadFailure {
+                consistency,
+                received,
+                required,
+                failures,
+                data_present,
+            };
+            return Error::new(
+                kind,
+                format!(
+                    "Operation failed: {received} of {required} replicas answered the read at {consistency} and {failures} failed"
+                ),
+            );
+        }
+        self.counters.read_timeouts.one();
+        let kind = ErrorKind::ReadTimeout {
+            consistency,
+            received,
+            required,
+            data_present,
+        };
+        Error::new(
+            kind,
+            format!(
+                "Operation timed out: {received} of {required} replicas answered the read at {consistency}"
+            ),
+        )
+    }
+}
+
+impl Answers {
+    /// Counts those who answered, each once.
+    fn tally(&self, requirement: &Requirement) -> Tally {
+        let mut tally = requirement.tally();
+        let answered = self.pages.iter().map(|(peer, _)| peer);
+        for peer in answered.chain(self.digests.iter().map(|(peer, _)| peer)) {
+            tally.add(&peer.datacenter);
+        }
+        tally
+    }
+
+    fn meet(&self, requirement: &Requirement) -> bool {
+        !self.pages.is_empty() && self.tally(requirement).is_met()
+    }
+
+    /// Whether all answers are about the same data.
+    fn agree(&self) -> bool {
+        if self.pages.len() + self.digests.len() == 1 {
+            return true;
+        }
+        let digest = page_digest(&self.pages[0].1);
+        self.digests.iter().all(|(_, other)| *other == digest)
+            && self.pages[1..].iter().all(|(_, page)| *page == self.pages[0].1)
+    }
+
+    fn failed(&mut self, peer: &Peer, error: &AskError) {
+        if error.is_unreachable() {
+            self.unreachable.insert(peer.id);
+        } else if !error.is_timeout() {
+            self.failures += 1;
+        }
+        if let AskError::Failed(Failure::UnknownTable(table)) = error {
+            ::tracing::debug!(%table, peer = %peer.address, "a replica does not know the table yet");
+        }
+    }
+}
+
+enum Event {
+    /// Somebody takes longer than usual.
+    Slow,
+    Answer(Arc<Peer>, Result<Answer, AskError>),
+    /// Nobody is being asked any more.
+    Over,
+}
+
+/// What happens next; with `may_be_slow` also the end of patience, once.
+async fn next_event(
+    flights: &mut FuturesUnordered<Flight>,
+    slow: &mut Option<BoxFuture<'static, ()>>,
+    may_be_slow: bool,
+) -> Event {
+    let answer = |flight: Option<(Arc<Peer>, Result<Answer, AskError>)>| match flight {
+        Some((peer, result)) => Event::Answer(peer, result),
+        None => Event::Over,
+    };
+    if flights.is_empty() {
+        return Event::Over;
+    }
+    let Some(timer) = slow.as_mut().filter(|_| may_be_slow) else {
+        return answer(flights.next().await);
+    };
+    match select(pin!(flights.next()), timer).await {
+        Either::Left((flight, _)) => answer(flight),
+        Either::Right(((), _)) => {
+            *slow = None;
+            Event::Slow
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Blocking read repair.
+//!
+//! Invariant: when a read at a level that overlaps with itself (QUORUM and the like) returns a value,
+//! as many replicas as the level names hold it durably. So a later read at that level can't return an
+//! older one: quorum reads are monotonic.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use starling_cql::Error;
+use starling_model::{Mutation, Page, ReadCommand};
+use starling_ring::Requirement;
+
+use super::{
+    Coordinator, Task,
+    read::{Answers, ReadPlan},
+    reconcile::reconcile,
+};
+use crate::{env::Env, message::WriteReason, snapshot::Peer};
+
+impl<E: Env> Coordinator<E> {
+    /// Merges the pages of several replicas, and brings those that lack something up to date. Ends when
+    /// enough replicas for the level hold what is returned.
+    pub(super) async fn repair(
+        self: &Arc<Self>,
+        command: &ReadCommand,
+        pages: Vec<(Arc<Peer>, Page)>,
+        requirement: &Requirement,
+        task: &Task,
+    ) -> Result<Page, Error> {
+        let (peers, pages): (Vec<Arc<Peer>>, Vec<Page>) = pages.into_iter().unzip();
+        let reconciled = reconcile(command, pages);
+        let repairs = peers
+            .iter()
+            .zip(reconciled.missing)
+            .map(|(peer, missing)| self.repair_one(peer, missing, task));
+        let repaired = join_all(repairs).await;
+        let mut tally = requirement.tally();
+        for (peer, repaired) in peers.iter().zip(repaired) {
+            if repaired {
+                tally.add(&peer.datacenter);
+            }
+        }
+        if tally.is_met() {
+            return Ok(reconciled.page);
+        }
+        let plan = ReadPlan {
+            requirement: requirement.clone(),
+            contacts: Vec::new(),
+            spares: std::collections::VecDeque::new(),
+        };
+        let held = peers.into_iter().map(|peer| (peer, Page::default()));
+        let answers = Answers {
+            // Fewer hold the value than answered: the error counts those that are not known to.
+            pages: held.take(tally.received() as usize).collect(),
+            ..Answers::default()
+        };
+        Err(self.read_error(task, &plan, &answers))
+    }
+
+    /// Whether the replica holds everything now.
+    async fn repair_one(&self, peer: &Peer, missing: Vec<Mutation>, task: &Task) -> bool {
+        if missing.is_empty() {
+            return true;
+        }
+        self.counters.read_repairs.add(missing.len() as u64);
+        task.tracer.note(
+            || self.env.wall(),
+            || format!("Repairing {} partitions on {}", missing.len(), peer.address),
+        );
+        let sent = self
+            .write_to(peer, missing, WriteReason::Repair, task.deadline, &task.tracer)
+            .await;
+        if let Err(error) = &sent {
+            ::tracing::debug!(%error, peer = %peer.address, "a read repair was not acknowledged");
+        }
+        sent.is_ok()
+    }
+}

@@ -1,0 +1,194 @@
+//! Reading a token range, which may lie on many sets of replicas.
+//!
+//! The range is cut where the replicas change; neighbouring arcs are read as one as long as enough live
+//! replicas hold all of them. The pieces are read in token order, so that a page's end is a position on
+//! the ring. While pieces turn out to be nearly empty, several of them are read at a time.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use starling_cql::Error;
+use starling_model::{KeyRange, Page, Position, ReadCommand, TokenRange};
+use starling_ring::{Placement, Requirement};
+
+use super::{Coordinator, Task, read::ReadPlan};
+use crate::{
+    env::Env,
+    snapshot::{Peer, Snapshot},
+};
+
+/// How many pieces are read at a time at most.
+const MAX_WIDTH: usize = 8;
+
+/// A part of the range, and who holds it.
+struct Piece {
+    range: TokenRange,
+    replicas: Vec<Arc<Peer>>,
+}
+
+impl<E: Env> Coordinator<E> {
+    /// Reads one page of a token range.
+    pub(super) async fn scan(
+        self: &Arc<Self>,
+        snapshot: &Snapshot,
+        placement: &Placement,
+        command: ReadCommand,
+        range: TokenRange,
+        requirement: &Requirement,
+        task: &Task,
+    ) -> Result<Page, Error> {
+        let pieces = pieces(snapshot, placement, &command, range, requirement);
+        let mut whole = Gathered::new(&command);
+        let mut pieces = pieces.into_iter().peekable();
+        let mut width = 1;
+        while pieces.peek().is_some() {
+            let now: Vec<Piece> = pieces.by_ref().take(width).collect();
+            let mut reads = Vec::with_capacity(now.len());
+            for piece in now {
+                let plan = self.plan_read(
+                    snapshot.cluster.me,
+                    piece.replicas,
+                    requirement.clone(),
+                    task.consistency,
+                )?;
+                reads.push(self.read_piece(&command, &whole, piece.range, plan, task));
+            }
+            for page in join_all(reads).await {
+                if whole.take(page?, pieces.peek().is_some()) {
+                    return Ok(whole.page);
+                }
+            }
+            // Much room is left after what these pieces gave: the next ones will likely fit together.
+            if whole.is_mostly_empty() {
+                width = (width * 2).min(MAX_WIDTH);
+            } else {
+                width = 1;
+            }
+        }
+        Ok(whole.page)
+    }
+
+    async fn read_piece(
+        self: &Arc<Self>,
+        command: &ReadCommand,
+        whole: &Gathered,
+        range: TokenRange,
+        plan: ReadPlan,
+        task: &Task,
+    ) -> Result<Page, Error> {
+        let mut command = command.clone();
+        command.limits.rows = whole.rows_left();
+        command.after = command.after.filter(|after| range.contains(after.key.token));
+        command.keys = KeyRange::Tokens(range);
+        self.read_page(command, plan, task).await
+    }
+}
+
+/// The part of `range` that is still to be read, in pieces.
+fn pieces(
+    snapshot: &Snapshot,
+    placement: &Placement,
+    command: &ReadCommand,
+    range: TokenRange,
+    requirement: &Requirement,
+) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    for (arc, replicas) in placement.ranges() {
+        let start = arc.start.max(range.start);
+        let end = arc.end.min(range.end);
+        let done = command.after.as_ref().is_some_and(|after| after.key.token > end);
+        if start >= end || done {
+            continue;
+        }
+        let replicas = snapshot.peers_of(replicas);
+        if let Some(last) = pieces.last_mut() {
+            let both: Vec<Arc<Peer>> = last
+                .replicas
+                .iter()
+                .filter(|peer| replicas.iter().any(|other| other.id == peer.id))
+                .cloned()
+                .collect();
+            let alive = both.iter().filter(|peer| peer.alive);
+            if requirement
+                .check(alive.map(|peer| peer.datacenter.as_str()))
+                .is_ok()
+            {
+                last.range.end = end;
+                last.replicas = both;
+                continue;
+            }
+        }
+        pieces.push(Piece {
+            range: TokenRange { start, end },
+            replicas,
+        });
+    }
+    pieces
+}
+
+/// A page that is put together from the pieces' pages.
+struct Gathered {
+    page: Page,
+    row_limit: u32,
+    byte_limit: usize,
+    rows: u32,
+    bytes: usize,
+    now: starling_model::Seconds,
+}
+
+impl Gathered {
+    fn new(command: &ReadCommand) -> Self {
+        Self {
+            page: Page::default(),
+            row_limit: command.limits.rows,
+            byte_limit: command.limits.bytes as usize,
+            rows: 0,
+            bytes: 0,
+            now: command.now,
+        }
+    }
+
+    fn rows_left(&self) -> u32 {
+        (self.row_limit - self.rows).max(1)
+    }
+
+    fn is_mostly_empty(&self) -> bool {
+        self.rows < self.row_limit / 4 && self.bytes < self.byte_limit / 4
+    }
+
+    /// Appends the next piece's page. Returns true if the whole page ends with it.
+    fn take(&mut self, page: Page, more_pieces: bool) -> bool {
+        let Page { partitions, next } = page;
+        for part in partitions {
+            // Pieces that were read together may come to more than the limit between them.
+            if self.is_full() {
+                return self.end(None, true);
+            }
+            self.bytes += part.partition.weight();
+            let live = u32::try_from(part.partition.live_rows(self.now)).unwrap_or(u32::MAX);
+            let only_static = live == 0 && part.partition.static_row.is_live(self.now);
+            self.rows = self.rows.saturating_add(live.max(u32::from(only_static)));
+            self.page.partitions.push(part);
+        }
+        if next.is_some() {
+            return self.end(next, true);
+        }
+        self.is_full() && self.end(None, more_pieces)
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows >= self.row_limit || self.bytes >= self.byte_limit
+    }
+
+    fn end(&mut self, next: Option<Position>, more: bool) -> bool {
+        self.page.next = next.or_else(|| {
+            let last = self.page.partitions.last().filter(|_| more)?;
+            Some(Position {
+                key: last.key.clone(),
+                clustering: None,
+                rows: 0,
+            })
+        });
+        true
+    }
+}

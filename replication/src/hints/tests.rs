@@ -1,0 +1,122 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use starling_model::{Consistency, Seconds};
+
+use super::segment;
+use crate::testing::{TestCluster, insert, key};
+
+const LATER: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_torn_or_damaged_tail_ends_a_segment() {
+    let mut bytes = Vec::new();
+    for (at, mutation) in [b"first".as_slice(), b"second", b"third"].iter().enumerate() {
+        segment::put(&mut bytes, Seconds(at as u32), mutation);
+    }
+    let whole = segment::records(bytes.clone().into());
+    assert_eq!(whole.len(), 3);
+    assert_eq!(whole[1], (Seconds(1), Bytes::from_static(b"second")));
+    let ends: Vec<usize> = whole
+        .iter()
+        .scan(0, |end, (_, mutation)| {
+            *end += segment::record_bytes(mutation.len()) as usize;
+            Some(*end)
+        })
+        .collect();
+    for cut in 0..bytes.len() {
+        let records = segment::records(Bytes::copy_from_slice(&bytes[..cut]));
+        let complete = ends.iter().filter(|end| **end <= cut).count();
+        assert_eq!(records.len(), complete, "cut at {cut}");
+    }
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x10;
+        let records = segment::records(damaged.into());
+        let before = ends.iter().filter(|end| **end <= at).count();
+        assert_eq!(records.len(), before, "damaged at {at}");
+    }
+}
+
+#[test]
+fn hints_are_bounded_and_what_is_dropped_is_counted() {
+    let mut cluster = TestCluster::prepared(2);
+    let mut config = TestCluster::config(1);
+    config.bounds.hint_bytes_per_node = 400;
+    cluster.start_with(1, config).expect("a node starts");
+    cluster.start(2).expect("a node starts");
+    cluster.run_for(LATER);
+    let table = cluster.make_table(2);
+    cluster.kill(2);
+    cluster.run_for(LATER);
+    for row in 0..10 {
+        cluster
+            .write(1, insert(table, "a", row, "x", 10), Consistency::One)
+            .expect("one is enough");
+    }
+    cluster.run_for(Duration::from_millis(100));
+    let counters = cluster.node(1).status().counters;
+    assert!(counters.hints_written > 0 && counters.hints_dropped > 0);
+    assert_eq!(counters.hints_written + counters.hints_dropped, 10);
+    cluster.restart(2);
+    cluster.run_for(LATER);
+    let rows = cluster.stored(2, table, &key("a")).rows.len();
+    assert_eq!(rows as u64, counters.hints_written, "what was kept was delivered");
+}
+
+#[test]
+fn old_hints_expire() {
+    let mut cluster = TestCluster::prepared(2);
+    let mut config = TestCluster::config(1);
+    config.bounds.hint_age = Duration::from_mins(10);
+    cluster.start_with(1, config).expect("a node starts");
+    cluster.start(2).expect("a node starts");
+    cluster.run_for(LATER);
+    let table = cluster.make_table(2);
+    cluster.kill(2);
+    cluster.run_for(LATER);
+    cluster
+        .write(1, insert(table, "a", 1, "x", 10), Consistency::One)
+        .expect("one is enough");
+    cluster.run_for(Duration::from_secs(800));
+    let status = cluster.node(1).status();
+    assert!(status.members.iter().all(|member| member.hint_bytes == 0));
+    assert_eq!(status.counters.hints_dropped, 1);
+}
+
+#[test]
+fn a_truncated_table_gets_no_old_rows_back() {
+    let mut cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    cluster.kill(3);
+    cluster.run_for(LATER);
+    cluster
+        .write(1, insert(table, "a", 1, "x", 10), Consistency::Quorum)
+        .expect("two are enough");
+    cluster.run_for(Duration::from_millis(100));
+    // n3 is back and its hint is not delivered yet when the table is truncated.
+    cluster.restart(3);
+    cluster.run_for(Duration::from_millis(300));
+    cluster.cql(1, "TRUNCATE ks.t").expect("all are alive");
+    cluster.run_for(LATER);
+    for number in 1..=3 {
+        assert!(cluster.stored(number, table, &key("a")).is_empty(), "n{number}");
+    }
+}
+
+#[test]
+fn a_hint_that_was_not_synced_was_not_promised() {
+    let mut cluster = TestCluster::new(2);
+    let table = cluster.make_table(2);
+    cluster.kill(2);
+    cluster.run_for(LATER);
+    cluster.disk(1).set_faults(starling_sstable::fs::memory::Faults {
+        fail_syncs: true,
+        ..Default::default()
+    });
+    // With its own storage broken too, the hint is all that ANY could count on.
+    let broken = crate::env::StoreError::Disk("it burns".to_owned());
+    cluster.envs[0].store.set_fault(Some(broken));
+    let error = cluster.write(1, insert(table, "a", 1, "x", 10), Consistency::Any);
+    assert!(error.is_err(), "nothing is durable anywhere");
+}

@@ -1,0 +1,318 @@
+//! Who is in the cluster, as this node knows it: gossip, its loop, and the ring that follows from it.
+//!
+//! The chapters:
+//! - [`join`]: how a new node comes in, and when it may not;
+//! - [`known`]: members that were seen in the ring, remembered across restarts;
+//! - [`observe`]: from gossip's states to the ring, and the events on the way.
+//!
+//! The ring follows from gossip and schema by rules that every node applies to the same data, so that all
+//! nodes come to the same ring:
+//! 1. A member is in the ring if it tells tokens and has not left.
+//! 2. A member that joined after the first table of users was made is not: it would own ranges without
+//!    their data. (It refuses to start for this reason; the rule covers races and wiped seeds.)
+//! 3. A member that was in the ring stays there while it is down, also across a restart of this node.
+
+pub(crate) mod join;
+pub(crate) mod known;
+mod observe;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{
+    StreamExt,
+    channel::mpsc,
+    future::{Either, select},
+};
+use parking_lot::Mutex;
+use starling_gossip::{Gossip, Outgoing, StateKey, status};
+use starling_model::{NodeId, Timestamp, Token};
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    env::Env,
+    events::Listeners,
+    identity::{Identity, Joined},
+    message::{PeerRequest, Request, decode_value},
+    snapshot::Views,
+    start_error::StartError,
+};
+use known::Known;
+
+/// When a node joined, in microseconds, as gossip carries it. Nodes that don't know it pass it on.
+const JOINED_AT: StateKey = StateKey::Unknown(32);
+
+/// After a change, rounds are as fast as during discovery for this long: others hear of it soon.
+const LIVELY: Duration = Duration::from_secs(1);
+
+/// For how long a node that knows of others waits to hear from them before it calls itself ready.
+const DISCOVERY: Duration = Duration::from_secs(3);
+
+/// A node's part in gossip.
+pub(crate) struct Membership<E: Env> {
+    env: E,
+    config: Config,
+    me: NodeId,
+    clock: Arc<Clock>,
+    views: Arc<Views>,
+    listeners: Arc<Listeners>,
+    gossip: Mutex<Gossip>,
+    /// Held while a new snapshot is made from gossip's states.
+    observing: Mutex<BTreeMap<NodeId, Known>>,
+    /// Until when rounds are fast.
+    lively_until: Mutex<Duration>,
+    wake: Mutex<mpsc::Sender<()>>,
+    started: Duration,
+    stopped: AtomicBool,
+    failure: Mutex<Option<StartError>>,
+}
+
+impl<E: Env> Membership<E> {
+    /// A membership that begins with what was known before the restart. Returns also the end on which
+    /// [`run`](Self::run) listens.
+    pub(crate) fn new(
+        env: E,
+        config: Config,
+        identity: &Identity,
+        shared: (Arc<Clock>, Arc<Views>, Arc<Listeners>),
+        known: Vec<Known>,
+    ) -> (Self, mpsc::Receiver<()>) {
+        let mut seeds = config.seeds.clone();
+        for member in &known {
+            if !seeds.contains(&member.address) && member.address != config.listen {
+                seeds.push(member.address);
+            }
+        }
+        let gossip = Gossip::new(
+            starling_gossip::Config {
+                cluster: config.cluster.clone(),
+                partitioner: config.partitioner.name().to_owned(),
+                interval: config.gossip_interval,
+                first_interval: config.gossip_interval * 2,
+                ..starling_gossip::Config::default()
+            },
+            starling_gossip::Identity {
+                id: identity.id,
+                address: config.listen,
+                generation: identity.generation,
+            },
+            seeds,
+        );
+        let (wake, woken) = mpsc::channel(1);
+        let (clock, views, listeners) = shared;
+        let started = env.monotonic();
+        let membership = Self {
+            me: identity.id,
+            clock,
+            views,
+            listeners,
+            gossip: Mutex::new(gossip),
+            observing: Mutex::new(known.into_iter().map(|member| (member.id, member)).collect()),
+            lively_until: Mutex::new(started + LIVELY),
+            wake: Mutex::new(wake),
+            started,
+            stopped: AtomicBool::new(false),
+            failure: Mutex::new(None),
+            env,
+            config,
+        };
+        membership.introduce();
+        (membership, woken)
+    }
+
+    /// What the node says about itself besides its place on the ring.
+    fn introduce(&self) {
+        let config = &self.config;
+        self.say(StateKey::Status, status::JOINING.to_owned());
+        self.say(StateKey::Datacenter, config.datacenter.clone());
+        self.say(StateKey::Rack, config.rack.clone());
+        self.say(StateKey::CqlAddress, config.cql.to_string());
+        self.say(StateKey::NativeAddress, config.listen.to_string());
+        self.say(StateKey::Release, config.release.clone());
+        self.say(StateKey::Shards, config.shards.to_string());
+        self.say_schema();
+    }
+
+    /// Takes the node's place on the ring and tells everybody.
+    pub(crate) fn enter_ring(&self, joined: &Joined) {
+        let tokens: Vec<String> = joined.tokens.iter().map(Token::to_string).collect();
+        self.say(StateKey::Tokens, tokens.join(","));
+        self.say(JOINED_AT, joined.at.0.to_string());
+        self.say(StateKey::Status, status::NORMAL.to_owned());
+        self.observe();
+    }
+
+    /// Tells the schema's version, and everybody soon.
+    pub(crate) fn say_schema(&self) {
+        let version = self.views.load().schema.version();
+        self.say(StateKey::SchemaVersion, uuid_text(version));
+        self.hurry();
+    }
+
+    fn say(&self, key: StateKey, value: String) {
+        if let Err(error) = self.gossip.lock().set(key, value) {
+            ::tracing::error!(%error, "a state is too long for gossip");
+        }
+    }
+
+    /// Makes the next rounds fast, beginning now.
+    fn hurry(&self) {
+        *self.lively_until.lock() = self.env.monotonic() + LIVELY;
+        // A full channel means that the loop is about to wake anyway.
+        let _ = self.wake.lock().try_send(());
+    }
+
+    /// The gossip loop; ends after [`stop`](Self::stop).
+    pub(crate) async fn run(self: Arc<Self>, mut woken: mpsc::Receiver<()>, every_round: impl Fn() + Send) {
+        while !self.stopped.load(Ordering::Acquire) {
+            let outgoing = {
+                let env = &self.env;
+                self.gossip.lock().tick(env.monotonic(), &mut || env.random())
+            };
+            self.send(outgoing);
+            self.observe();
+            every_round();
+            let sleep = self.env.sleep(self.pause());
+            if let Either::Right((Some(()), _)) = select(pin!(sleep), woken.next()).await {
+                // Changes often come several at a time: they may share the round.
+                self.env
+                    .sleep(self.config.discovery_interval.min(Duration::from_millis(5)))
+                    .await;
+            }
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let alone = self.views.load().cluster.live_others().next().is_none() && self.expects_others();
+        let searching = alone && self.env.monotonic() < self.started + self.config.join_timeout;
+        if searching || self.env.monotonic() < *self.lively_until.lock() {
+            self.config.discovery_interval.min(self.config.gossip_interval)
+        } else {
+            self.config.gossip_interval
+        }
+    }
+
+    /// Whether other nodes are known or named as seeds.
+    fn expects_others(&self) -> bool {
+        let seeds = self.config.seeds.iter().any(|seed| *seed != self.config.listen);
+        seeds || self.views.load().cluster.peers.len() > 1
+    }
+
+    fn send(&self, outgoing: Vec<Outgoing>) {
+        let digest = self.views.load().cluster.digest;
+        for Outgoing { to, message } in outgoing {
+            let Ok(message) = rmp_serde::to_vec(&message) else {
+                continue;
+            };
+            let request = PeerRequest {
+                sender: self.me,
+                ring: digest,
+                clock: self.clock.latest(self.env.wall()),
+                deadline_ms: u32::try_from(self.config.gossip_interval.as_millis()).unwrap_or(u32::MAX),
+                tracing: false,
+                body: Request::Gossip {
+                    reply_to: self.config.listen,
+                    message: message.into(),
+                },
+            };
+            self.env.cast(to, request);
+        }
+    }
+
+    /// Takes a gossip message that arrived. Fails if the bytes are none.
+    pub(crate) fn receive(&self, from: SocketAddr, message: &Bytes) -> Result<(), String> {
+        let message = decode_value(message)?;
+        let outgoing = {
+            let env = &self.env;
+            self.gossip
+                .lock()
+                .receive(env.monotonic(), from, message, &mut || env.random())
+        };
+        self.send(outgoing);
+        self.observe();
+        Ok(())
+    }
+
+    /// A peer could not be reached: it is taken for dead until it proves the contrary.
+    pub(crate) fn report_unreachable(&self, id: NodeId) {
+        self.gossip.lock().report_failure(id, self.env.monotonic());
+        self.observe();
+    }
+
+    /// Which start of this node's process it is.
+    pub(crate) fn generation(&self) -> i32 {
+        i32::try_from(self.gossip.lock().own().generation).unwrap_or(i32::MAX)
+    }
+
+    /// Why the node can't be part of the cluster, if it found out after its start.
+    pub(crate) fn failure(&self) -> Option<StartError> {
+        self.failure.lock().clone()
+    }
+
+    /// Whether the node is in the ring, and has had its chance to hear from the others.
+    pub(crate) fn is_settled(&self) -> bool {
+        let snapshot = self.views.load();
+        let in_ring = snapshot.cluster.own().is_some_and(|own| own.joined);
+        let heard = snapshot.cluster.live_others().next().is_some();
+        in_ring && (heard || !self.expects_others() || self.env.monotonic() >= self.started + DISCOVERY)
+    }
+
+    /// Whether all live members have this node's schema.
+    pub(crate) fn agrees_on_schema(&self) -> bool {
+        let snapshot = self.views.load();
+        let version = snapshot.schema.version();
+        snapshot
+            .cluster
+            .live_others()
+            .all(|peer| peer.schema_version == Some(version))
+    }
+
+    /// Ends the loop without a word.
+    #[cfg(test)]
+    pub(crate) fn halt(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Says farewell and ends the loop.
+    pub(crate) fn stop(&self) {
+        if !self.stopped.swap(true, Ordering::AcqRel) {
+            let farewell = self.gossip.lock().shutdown();
+            self.send(farewell);
+            let _ = self.wake.lock().try_send(());
+        }
+    }
+}
+
+/// 128 bits as a UUID is written.
+pub(crate) fn uuid_text(bits: u128) -> String {
+    NodeId(bits).to_string()
+}
+
+/// The inverse of [`uuid_text`].
+fn parse_uuid(text: &str) -> Option<u128> {
+    let hex: String = text.chars().filter(|c| *c != '-').collect();
+    (hex.len() == 32).then(|| u128::from_str_radix(&hex, 16).ok())?
+}
+
+fn parse_tokens(text: &str) -> Vec<Token> {
+    text.split(',')
+        .filter_map(|t| t.parse().ok().map(Token))
+        .collect()
+}
+
+fn parse_timestamp(text: &str) -> Option<Timestamp> {
+    text.parse().ok().map(Timestamp)
+}

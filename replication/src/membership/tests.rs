@@ -1,0 +1,382 @@
+//! How clusters form, and who is let in.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use starling_cql::{Error, ErrorKind};
+use starling_model::Timestamp;
+
+use crate::{
+    config::Config,
+    env::Env,
+    events::ClusterEvent,
+    start_error::StartError,
+    testing::{Link, TestCluster, address},
+};
+
+const LATER: Duration = Duration::from_secs(30);
+
+fn members_seen_by(cluster: &TestCluster, number: usize) -> Vec<(usize, bool)> {
+    let members = cluster.node(number).status().members;
+    let mut seen: Vec<(usize, bool)> = members
+        .iter()
+        .filter(|member| member.joined)
+        .map(|member| {
+            let number = (1..=cluster.envs.len()).find(|n| address(*n) == member.address);
+            (number.expect("one of the test's nodes"), member.up)
+        })
+        .collect();
+    seen.sort_unstable();
+    seen
+}
+
+#[test]
+fn three_nodes_are_ready_within_a_second() {
+    let mut cluster = TestCluster::prepared(3);
+    for number in 1..=3 {
+        cluster.start(number).expect("a node starts");
+    }
+    cluster.run_for(Duration::from_secs(1));
+    for number in 1..=3 {
+        assert!(cluster.node(number).is_ready(), "n{number}");
+        assert_eq!(
+            members_seen_by(&cluster, number),
+            [(1, true), (2, true), (3, true)],
+            "seen by n{number}"
+        );
+    }
+    let status = cluster.node(1).status();
+    let owned: f64 = status.members.iter().map(|member| member.ownership).sum();
+    assert!((owned - 1.0).abs() < 1e-9, "all of the ring is owned: {owned}");
+    assert!(status.members.iter().all(|member| member.tokens == 16));
+}
+
+#[test]
+fn a_node_waits_for_its_seed() {
+    let mut cluster = TestCluster::prepared(2);
+    let executor = cluster.world.executor.clone();
+    let started = Arc::new(Mutex::new(false));
+    let flag = Arc::clone(&started);
+    let env = cluster.envs[1].clone();
+    executor.spawn(async move {
+        let node = crate::node::Node::start(env, TestCluster::config(2)).await;
+        *flag.lock() = node.is_ok();
+    });
+    cluster.run_for(Duration::from_secs(5));
+    assert!(!*started.lock(), "the seed is not up");
+    cluster.start(1).expect("the seed founds the cluster");
+    cluster.run_for(Duration::from_secs(2));
+    assert!(*started.lock());
+}
+
+#[test]
+fn a_node_without_an_answering_seed_gives_up_with_a_reason() {
+    let mut cluster = TestCluster::prepared(2);
+    assert_eq!(
+        cluster.start(2).expect_err("nobody is there"),
+        StartError::NoSeed("10.0.0.1:7000".to_owned())
+    );
+}
+
+#[test]
+fn another_cluster_is_not_joined() {
+    let mut cluster = TestCluster::prepared(2);
+    cluster.start(1).expect("the seed starts");
+    let config = Config {
+        cluster: "other".to_owned(),
+        ..TestCluster::config(2)
+    };
+    let error = cluster.start_with(2, config).expect_err("another cluster");
+    assert!(
+        matches!(error, StartError::OtherCluster { what: "name", .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_data_directory_keeps_its_settings() {
+    let mut cluster = TestCluster::prepared(1);
+    cluster.start(1).expect("it founds a cluster");
+    let id = cluster.node(1).status().id;
+    cluster.kill(1);
+    for (config, what) in [
+        (
+            Config {
+                cluster: "renamed".to_owned(),
+                ..TestCluster::config(1)
+            },
+            "cluster name",
+        ),
+        (
+            Config {
+                shards: 7,
+                ..TestCluster::config(1)
+            },
+            "shard count",
+        ),
+        (
+            Config {
+                partitioner: starling_ring::Partitioner::Xxh3,
+                ..TestCluster::config(1)
+            },
+            "partitioner",
+        ),
+        (
+            Config {
+                rack: "elsewhere".to_owned(),
+                ..TestCluster::config(1)
+            },
+            "rack",
+        ),
+    ] {
+        let error = cluster.start_with(1, config).expect_err("another setting");
+        assert!(
+            matches!(&error, StartError::Mismatch { what: w, .. } if *w == what),
+            "{error}"
+        );
+    }
+    cluster.restart(1);
+    assert_eq!(cluster.node(1).status().id, id, "the host id stays");
+}
+
+#[test]
+fn a_new_node_is_refused_once_there_are_tables() {
+    let mut cluster = TestCluster::prepared(3);
+    cluster.start(1).expect("the seed starts");
+    cluster.start(2).expect("it joins an empty cluster");
+    cluster.run_for(LATER);
+    cluster.make_table(2);
+    assert_eq!(
+        cluster.start(3).expect_err("there is data"),
+        StartError::HasTables
+    );
+    // One that was in before comes back all the same.
+    cluster.kill(2);
+    cluster.run_for(LATER);
+    cluster.restart(2);
+    cluster.run_for(LATER);
+    assert_eq!(members_seen_by(&cluster, 1), [(1, true), (2, true)]);
+}
+
+#[test]
+fn a_wiped_seed_does_not_take_ranges_whose_data_it_has_not() {
+    let mut cluster = TestCluster::new(3);
+    cluster.make_table(3);
+    cluster.run_for(LATER);
+    cluster.kill(1);
+    cluster.run_for(LATER);
+    // The seed's disk is lost; it names only itself as seed, so it believes to found a cluster.
+    cluster.envs[0] = crate::testing::TestEnv::new(&cluster.world, address(1));
+    cluster.restart(1);
+    cluster.run_for(LATER);
+    assert_eq!(cluster.node(1).failure(), Some(StartError::HasTables));
+    assert!(!cluster.node(1).is_ready());
+    let new = cluster.node(1).status().id;
+    let status = cluster.node(2).status();
+    assert!(
+        status
+            .members
+            .iter()
+            .all(|member| member.id != new || !member.joined)
+    );
+    assert_eq!(status.members.iter().filter(|member| member.joined).count(), 3);
+    let refused = cluster.cql(1, "USE ks").expect_err("it serves nobody");
+    assert_eq!(refused.kind, ErrorKind::Bootstrapping);
+}
+
+#[test]
+fn a_restarted_node_remembers_members_that_are_down() {
+    let mut cluster = TestCluster::new(3);
+    cluster.make_table(3);
+    for number in 1..=3 {
+        cluster.kill(number);
+    }
+    cluster.restart(2);
+    cluster.run_for(LATER);
+    assert_eq!(members_seen_by(&cluster, 2), [(1, false), (2, true), (3, false)]);
+    assert!(cluster.node(2).is_ready(), "it serves what it can serve alone");
+    // It finds the others though its seed stays away.
+    cluster.restart(3);
+    cluster.run_for(LATER);
+    assert_eq!(members_seen_by(&cluster, 2), [(1, false), (2, true), (3, true)]);
+}
+
+#[test]
+fn listeners_hear_of_nodes_and_schema() {
+    let mut cluster = TestCluster::prepared(3);
+    cluster.start(1).expect("a node starts");
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let events = Arc::clone(&heard);
+    cluster.node(1).subscribe(Box::new(move |event| {
+        events.lock().push(match event {
+            ClusterEvent::Schema(change) => format!("schema {}", change.keyspace),
+            ClusterEvent::NodeUp(node) => format!("up {}", node.ip()),
+            ClusterEvent::NodeDown(node) => format!("down {}", node.ip()),
+            ClusterEvent::NewNode(node) => format!("new {}", node.ip()),
+            ClusterEvent::RemovedNode(node) => format!("removed {}", node.ip()),
+        });
+    }));
+    cluster.start(2).expect("a node starts");
+    cluster.run_for(LATER);
+    cluster
+        .cql(
+            2,
+            "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+        )
+        .expect("the keyspace is made");
+    cluster.kill(2);
+    cluster.run_for(LATER);
+    cluster.restart(2);
+    cluster.run_for(LATER);
+    assert_eq!(
+        *heard.lock(),
+        [
+            "new 10.0.0.2",
+            "up 10.0.0.2",
+            "schema ks",
+            "down 10.0.0.2",
+            "up 10.0.0.2"
+        ]
+    );
+}
+
+#[test]
+fn a_goodbye_is_heard_at_once() {
+    let cluster = TestCluster::new(3);
+    let node = Arc::clone(cluster.node(3));
+    cluster.world.executor.run(async move { node.shutdown().await });
+    cluster.world.hang_up(address(3));
+    cluster.run_for(Duration::from_millis(50));
+    assert_eq!(members_seen_by(&cluster, 1), [(1, true), (2, true), (3, false)]);
+}
+
+mod schema {
+    use super::*;
+
+    fn version(cluster: &TestCluster, number: usize) -> String {
+        cluster.node(number).status().schema_version
+    }
+
+    fn tables(cluster: &TestCluster, number: usize) -> Vec<String> {
+        let snapshot = cluster.node(number).views.load();
+        snapshot
+            .schema
+            .tables("ks")
+            .map(|table| table.name.clone())
+            .collect()
+    }
+
+    fn create(cluster: &TestCluster, number: usize, table: &str) -> Result<(), Error> {
+        cluster
+            .cql(number, &format!("CREATE TABLE ks.{table} (k int PRIMARY KEY)"))
+            .map(drop)
+    }
+
+    #[test]
+    fn a_change_is_everywhere_when_its_statement_ends() {
+        let cluster = TestCluster::new(3);
+        cluster.make_table(3);
+        for number in 1..=3 {
+            assert_eq!(tables(&cluster, number), ["t"], "n{number}");
+            assert!(cluster.node(number).is_ready(), "n{number} sees agreement");
+        }
+    }
+
+    #[test]
+    fn concurrent_changes_converge_after_a_partition() {
+        let cluster = TestCluster::new(3);
+        cluster.make_table(3);
+        cluster.partition(&[1], &[2, 3], Link::Silent);
+        cluster.run_for(LATER);
+        create(&cluster, 1, "left").expect("alone, a node can change its schema");
+        create(&cluster, 2, "right").expect("so can the others");
+        create(&cluster, 1, "both").expect("made here");
+        create(&cluster, 3, "both").expect("and made there");
+        assert_ne!(version(&cluster, 1), version(&cluster, 2));
+        cluster.partition(&[1], &[2, 3], Link::Good);
+        cluster.run_for(LATER);
+        let ids: Vec<_> = (1..=3)
+            .map(|number| {
+                assert_eq!(
+                    tables(&cluster, number),
+                    ["both", "left", "right", "t"],
+                    "n{number}"
+                );
+                assert_eq!(version(&cluster, number), version(&cluster, 1));
+                let snapshot = cluster.node(number).views.load();
+                snapshot.schema.table("ks", "both").expect("it exists").id
+            })
+            .collect();
+        assert!(
+            ids.iter().all(|id| *id == ids[0]),
+            "one of the two tables won everywhere"
+        );
+    }
+
+    #[test]
+    fn a_schema_survives_a_restart_and_is_pulled_by_who_missed_it() {
+        let mut cluster = TestCluster::new(3);
+        cluster.make_table(3);
+        cluster.kill(3);
+        cluster.run_for(LATER);
+        create(&cluster, 1, "late").expect("the others are enough");
+        for number in [1, 2] {
+            cluster.kill(number);
+        }
+        for number in 1..=3 {
+            cluster.restart(number);
+        }
+        cluster.run_for(LATER);
+        for number in 1..=3 {
+            assert_eq!(tables(&cluster, number), ["late", "t"], "n{number}");
+        }
+    }
+
+    #[test]
+    fn a_dropped_table_leaves_no_data() {
+        let cluster = TestCluster::new(3);
+        let table = cluster.make_table(3);
+        let row = crate::testing::insert(table, "a", 1, "x", 10);
+        cluster
+            .write(1, row, starling_model::Consistency::All)
+            .expect("the write succeeds");
+        cluster.cql(2, "DROP TABLE ks.t").expect("the table is dropped");
+        cluster.run_for(LATER);
+        for number in 1..=3 {
+            let left = cluster.stored(number, table, &crate::testing::key("a"));
+            assert!(left.is_empty(), "n{number}");
+        }
+    }
+
+    #[test]
+    fn a_change_that_the_disk_refuses_is_not_made() {
+        let cluster = TestCluster::new(1);
+        cluster.make_table(1);
+        let before = version(&cluster, 1);
+        cluster.disk(1).set_faults(starling_sstable::fs::memory::Faults {
+            capacity: Some(0),
+            ..Default::default()
+        });
+        let error = create(&cluster, 1, "more").expect_err("the disk is full");
+        assert_eq!(error.kind, ErrorKind::Server);
+        assert_eq!(version(&cluster, 1), before);
+        assert_eq!(tables(&cluster, 1), ["t"]);
+    }
+
+    #[test]
+    fn clocks_that_disagree_do_not_lose_a_change() {
+        let mut cluster = TestCluster::prepared(2);
+        cluster.envs[1].skew = -30_000_000;
+        cluster.start(1).expect("a node starts");
+        cluster.start(2).expect("a node starts");
+        cluster.run_for(LATER);
+        cluster.make_table(1);
+        // n2's clock is half a minute behind, and yet its later change wins.
+        cluster.cql(2, "DROP TABLE ks.t").expect("the table is dropped");
+        for number in 1..=2 {
+            assert!(tables(&cluster, number).is_empty(), "n{number}");
+        }
+        let wall = |n: usize| -> Timestamp { cluster.envs[n].wall() };
+        assert!(wall(1) < wall(0));
+    }
+}

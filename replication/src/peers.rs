@@ -1,0 +1,122 @@
+//! Asking peers: the envelope, the clock it carries, and what is learnt from how the call went.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use starling_model::NodeId;
+
+use crate::{
+    clock::Clock,
+    env::{CallError, Env},
+    message::{Failure, PeerRequest, PeerResponse, Request, Response},
+    snapshot::{Peer, Views},
+    tracing::Tracer,
+};
+
+/// Why a peer did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AskError {
+    /// No answer came.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// It answered that it did not.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// Its answer does not fit the question: a bug, or another version.
+    #[error("a peer's answer does not fit the request")]
+    Confused,
+}
+
+impl AskError {
+    /// Whether there was no answer in time, rather than a refusal.
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(
+            self,
+            Self::Call(CallError::Timeout(_)) | Self::Failed(Failure::Late)
+        )
+    }
+
+    /// Whether the peer can't be reached, so that asking it changed nothing.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Call(CallError::NotSent(_)))
+    }
+}
+
+/// Called with a peer that could not be reached.
+pub(crate) type OnUnreachable = Box<dyn Fn(NodeId) + Send + Sync>;
+
+/// This node's way to its peers.
+pub(crate) struct Peers<E: Env> {
+    env: E,
+    me: NodeId,
+    clock: Arc<Clock>,
+    views: Arc<Views>,
+    on_unreachable: OnUnreachable,
+}
+
+impl<E: Env> Peers<E> {
+    pub(crate) fn new(
+        env: E,
+        me: NodeId,
+        clock: Arc<Clock>,
+        views: Arc<Views>,
+        on_unreachable: OnUnreachable,
+    ) -> Self {
+        Self {
+            env,
+            me,
+            clock,
+            views,
+            on_unreachable,
+        }
+    }
+
+    /// The request in its envelope.
+    pub(crate) fn envelope(&self, body: Request, timeout: Duration, tracing: bool) -> PeerRequest {
+        PeerRequest {
+            sender: self.me,
+            ring: self.views.load().cluster.digest,
+            clock: self.clock.latest(self.env.wall()),
+            deadline_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
+            tracing,
+            body,
+        }
+    }
+
+    /// Asks an address that need not be a known member's.
+    pub(crate) async fn ask_address(
+        &self,
+        to: SocketAddr,
+        body: Request,
+        timeout: Duration,
+        tracer: &Tracer,
+    ) -> Result<Response, AskError> {
+        let request = self.envelope(body, timeout, tracer.is_on());
+        let PeerResponse {
+            clock, trace, body, ..
+        } = self.env.call(to, request, timeout).await?;
+        self.clock.observe(clock, self.env.wall());
+        tracer.extend(trace);
+        match body {
+            Response::Failed(failure) => Err(failure.into()),
+            body => Ok(body),
+        }
+    }
+
+    /// Asks a member. That it could not be reached is told to the failure detector.
+    pub(crate) async fn ask(
+        &self,
+        to: &Peer,
+        body: Request,
+        timeout: Duration,
+        tracer: &Tracer,
+    ) -> Result<Response, AskError> {
+        let Some(_permit) = to.calls.enter() else {
+            return Err(CallError::Overloaded(to.address).into());
+        };
+        let answer = self.ask_address(to.address, body, timeout, tracer).await;
+        if let Err(AskError::Call(CallError::NotSent(_) | CallError::Broken(_))) = &answer {
+            (self.on_unreachable)(to.id);
+        }
+        answer
+    }
+}

@@ -1,0 +1,70 @@
+//! CREATE, ALTER, DROP.
+
+use std::{sync::Arc, time::Duration};
+
+use starling_cql::{
+    Error, QueryResult,
+    plan::SchemaPlan,
+    schema::{Definition, SchemaEntry},
+};
+use starling_ring::{Replication, Strategy};
+
+use crate::{deadline::Deadline, env::Env, node::Node, tracing::Tracer};
+
+/// How often the others' versions are looked at while waiting for agreement.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long a change waits, after all live nodes have it, until they say so by gossip. Only for the
+/// comfort of drivers, which would poll for it.
+const COMFORT: Duration = Duration::from_secs(1);
+
+impl<E: Env> Node<E> {
+    /// Changes the schema: durable here, then on all live nodes, then answered.
+    pub(super) async fn change_schema(
+        self: &Arc<Self>,
+        plan: &SchemaPlan,
+        tracer: &Tracer,
+        warnings: &mut Vec<String>,
+    ) -> Result<QueryResult, Error> {
+        let ring = Arc::clone(&self.views.load().cluster.ring);
+        let datacenters: Vec<String> = ring.datacenters().into_iter().collect();
+        let plan = plan.clone().with_datacenters(&datacenters);
+        let (entries, change) = self
+            .agreement
+            .change(|schema, version| plan.entries(schema, version, &mut || self.env.random()))?;
+        for entry in &entries {
+            warnings.extend(self.replication_warning(entry));
+        }
+        if !entries.is_empty() {
+            tracer.note(
+                || self.env.wall(),
+                || "The schema changed here; telling the others".to_owned(),
+            );
+            self.agreement
+                .spread(&entries, self.config.timeouts.schema, tracer)
+                .await;
+            let deadline = Deadline::after(&self.env, COMFORT.min(self.config.timeouts.schema));
+            while !self.membership.agrees_on_schema() && !deadline.is_over(&self.env) {
+                self.env.sleep(LOOK).await;
+            }
+        }
+        Ok(change.map_or(QueryResult::Void, QueryResult::SchemaChange))
+    }
+
+    fn replication_warning(&self, entry: &SchemaEntry) -> Option<String> {
+        let Some(Definition::Keyspace(keyspace)) = &entry.definition else {
+            return None;
+        };
+        let strategy = Strategy::parse(&keyspace.replication.class, &keyspace.replication.options).ok()?;
+        let ring = Arc::clone(&self.views.load().cluster.ring);
+        let datacenters = ring.datacenters();
+        let names = datacenters.iter().map(String::as_str).collect();
+        let factor = Replication::new(&strategy, &names).total();
+        let nodes = u32::try_from(ring.members().len()).unwrap_or(u32::MAX);
+        (factor > nodes).then(|| {
+            format!(
+                "Your replication factor {factor} for keyspace {} is higher than the number of nodes {nodes}",
+                keyspace.name
+            )
+        })
+    }
+}

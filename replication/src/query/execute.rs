@@ -1,0 +1,150 @@
+//! Carrying out a statement, by its kind.
+
+use std::sync::Arc;
+
+use starling_cql::{
+    Error, ErrorKind, QueryParameters, QueryResult, Statement,
+    plan::{Context, Plan},
+};
+use starling_model::{Seconds, Token};
+
+use super::prepared::Prepared;
+use crate::{
+    clock::check_client_timestamp,
+    env::Env,
+    gate::Permit,
+    node::{Executed, Node},
+    tracing::Tracer,
+};
+
+/// How much of a query's text a trace shows.
+const SHOWN_BYTES: usize = 1000;
+
+/// The most warnings that come with a result.
+const MAX_WARNINGS: usize = 20;
+
+impl<E: Env> Node<E> {
+    pub(crate) async fn execute_statement(
+        self: &Arc<Self>,
+        statement: Statement,
+        parameters: QueryParameters,
+        tracing: bool,
+    ) -> Result<Executed, Error> {
+        let _permit = self.admit()?;
+        let (begun, tracer) = self.begin_trace(tracing);
+        let (request, found) = match &statement {
+            Statement::Text(query) => (
+                "Execute CQL3 query",
+                self.text_statement(query, parameters.keyspace.as_deref()),
+            ),
+            Statement::Prepared(id) => ("Execute CQL3 prepared query", self.prepared_statement(id)),
+        };
+        let mut warnings = Vec::new();
+        let (result, query) = match found {
+            Ok(prepared) => {
+                let result = self.run(&prepared, &parameters, &tracer, &mut warnings).await;
+                (result, shown(&prepared.query))
+            }
+            Err(error) => (Err(error), String::new()),
+        };
+        let shown_parameters = vec![
+            ("consistency_level".to_owned(), parameters.consistency.to_string()),
+            ("query".to_owned(), query),
+        ];
+        let outcome = result.as_ref().map(drop);
+        self.end_trace(begun, &tracer, request, shown_parameters, outcome);
+        warnings.truncate(MAX_WARNINGS);
+        Ok(Executed {
+            result: result?,
+            trace: begun.map(|(session, _)| session),
+            warnings,
+        })
+    }
+
+    /// A place among the requests that are coordinated; refused when there are too many, or when this node
+    /// is not part of the ring.
+    pub(super) fn admit(&self) -> Result<Permit, Error> {
+        if self.is_stopping() {
+            return Err(Error::new(
+                ErrorKind::Bootstrapping,
+                "the node is stopping; nothing was changed; use another node",
+            ));
+        }
+        if let Some(failure) = self.failure() {
+            return Err(Error::new(ErrorKind::Bootstrapping, failure.to_string()));
+        }
+        self.coordinated.enter().ok_or_else(|| {
+            self.counters.overloaded.one();
+            Error::new(
+                ErrorKind::Overloaded,
+                format!(
+                    "{} requests are under way on this node already; nothing was changed; try again later or on another node",
+                    self.config.bounds.coordinated
+                ),
+            )
+        })
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        prepared: &Prepared,
+        parameters: &QueryParameters,
+        tracer: &Tracer,
+        warnings: &mut Vec<String>,
+    ) -> Result<QueryResult, Error> {
+        match &prepared.plan {
+            Plan::Select(plan) => self.select(plan, parameters, tracer, warnings).await,
+            Plan::Write(plan) => self.modify(plan, parameters, tracer).await,
+            Plan::Batch(plan) => self.batch_statement(plan, parameters, tracer, warnings).await,
+            Plan::Schema(plan) => self.change_schema(plan, tracer, warnings).await,
+            Plan::Use(keyspace) => Ok(QueryResult::SetKeyspace(keyspace.clone())),
+            Plan::Truncate(table) => {
+                self.coordinator.truncate(table.id, tracer).await?;
+                Ok(QueryResult::Void)
+            }
+            Plan::Describe(plan) => {
+                let snapshot = self.views.load();
+                let info = self.cluster_info(prepared.keyspace.as_deref());
+                plan.rows(&snapshot.schema, info).map(QueryResult::Rows)
+            }
+        }
+    }
+
+    /// Gives `work` what a plan needs from outside: time, randomness, the partitioner.
+    pub(super) fn with_context<T>(
+        &self,
+        parameters: &QueryParameters,
+        work: impl FnOnce(&mut Context<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let wall = self.env.wall();
+        let own = self.clock.tick(wall);
+        let timestamp = parameters.timestamp.unwrap_or(own);
+        check_client_timestamp(timestamp, wall)?;
+        let now = match parameters.now_in_seconds {
+            None => wall.seconds(),
+            Some(seconds) => Seconds(
+                u32::try_from(seconds).map_err(|_| Error::invalid("now_in_seconds must not be negative"))?,
+            ),
+        };
+        let ring = Arc::clone(&self.views.load().cluster.ring);
+        let token = |key: &[u8]| -> Token { ring.token(key) };
+        let mut random = || self.env.random();
+        let mut context = Context {
+            timestamp,
+            now,
+            now_micros: own.0,
+            random: &mut random,
+            token: &token,
+            node: self.id.0 as u64,
+        };
+        work(&mut context)
+    }
+}
+
+fn shown(query: &str) -> String {
+    let mut end = query.len().min(SHOWN_BYTES);
+    while !query.is_char_boundary(end) {
+        end -= 1;
+    }
+    query[..end].to_owned()
+}

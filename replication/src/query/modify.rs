@@ -1,0 +1,202 @@
+//! INSERT, UPDATE, DELETE and batches of them.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use starling_cql::{
+    BatchKind, BatchRequest, Error, QueryParameters, QueryResult, Statement, Values, WriteType,
+    plan::{BatchPlan, Context, Plan, WritePlan, combine},
+};
+use starling_model::{Cell, Mutation, Partition, Row, Timestamp};
+
+use super::prepared::Prepared;
+use crate::{
+    batch::MAX_BATCH_BYTES,
+    clock::check_client_timestamp,
+    env::Env,
+    node::{Executed, Node},
+    tracing::Tracer,
+};
+
+/// A batch that is longer than this, in bytes, is worth a warning.
+const LARGE_BATCH_BYTES: usize = 64 << 10;
+
+/// An unlogged batch over more partitions than this is worth a warning.
+const SCATTERED_BATCH: usize = 10;
+
+/// The most statements in a batch (the protocol counts them in 16 bits).
+const MAX_BATCH_STATEMENTS: usize = 65_535;
+
+impl<E: Env> Node<E> {
+    pub(super) async fn modify(
+        self: &Arc<Self>,
+        plan: &WritePlan,
+        parameters: &QueryParameters,
+        tracer: &Tracer,
+    ) -> Result<QueryResult, Error> {
+        let mutations =
+            self.with_context(parameters, |context| plan.mutations(&parameters.values, context))?;
+        self.check_timestamps(&mutations)?;
+        self.coordinator
+            .write(mutations, parameters.consistency, WriteType::Simple, tracer)
+            .await?;
+        Ok(QueryResult::Void)
+    }
+
+    /// BEGIN BATCH ... APPLY BATCH.
+    pub(super) async fn batch_statement(
+        self: &Arc<Self>,
+        plan: &BatchPlan,
+        parameters: &QueryParameters,
+        tracer: &Tracer,
+        warnings: &mut Vec<String>,
+    ) -> Result<QueryResult, Error> {
+        let mutations =
+            self.with_context(parameters, |context| plan.mutations(&parameters.values, context))?;
+        self.write_batch(plan.kind(), mutations, parameters, tracer, warnings)
+            .await
+    }
+
+    /// A BATCH message.
+    pub(crate) async fn execute_batch(
+        self: &Arc<Self>,
+        request: BatchRequest,
+        tracing: bool,
+    ) -> Result<Executed, Error> {
+        let _permit = self.admit()?;
+        let (begun, tracer) = self.begin_trace(tracing);
+        let mut warnings = Vec::new();
+        let result = self.run_batch(&request, &tracer, &mut warnings).await;
+        let shown = vec![
+            (
+                "consistency_level".to_owned(),
+                request.parameters.consistency.to_string(),
+            ),
+            ("statements".to_owned(), request.entries.len().to_string()),
+        ];
+        let outcome = result.as_ref().map(drop);
+        self.end_trace(begun, &tracer, "Execute batch of CQL3 queries", shown, outcome);
+        Ok(Executed {
+            result: result?,
+            trace: begun.map(|(session, _)| session),
+            warnings,
+        })
+    }
+
+    async fn run_batch(
+        self: &Arc<Self>,
+        request: &BatchRequest,
+        tracer: &Tracer,
+        warnings: &mut Vec<String>,
+    ) -> Result<QueryResult, Error> {
+        if request.entries.len() > MAX_BATCH_STATEMENTS {
+            return Err(Error::invalid(format!(
+                "the batch has {} statements, and at most {MAX_BATCH_STATEMENTS} are accepted; nothing was changed",
+                request.entries.len()
+            )));
+        }
+        let parameters = &request.parameters;
+        let mut statements = Vec::with_capacity(request.entries.len());
+        for entry in &request.entries {
+            let statement = match &entry.statement {
+                Statement::Text(query) => self.text_statement(query, parameters.keyspace.as_deref())?,
+                Statement::Prepared(id) => self.prepared_statement(id)?,
+            };
+            statements.push((statement, &entry.values));
+        }
+        let mutations = self.with_context(parameters, |context| {
+            let mut all = Vec::new();
+            for (statement, values) in &statements {
+                all.extend(entry_mutations(statement, values, context)?);
+            }
+            Ok(combine(all))
+        })?;
+        self.write_batch(request.kind, mutations, parameters, tracer, warnings)
+            .await
+    }
+
+    async fn write_batch(
+        self: &Arc<Self>,
+        kind: BatchKind,
+        mutations: Vec<Mutation>,
+        parameters: &QueryParameters,
+        tracer: &Tracer,
+        warnings: &mut Vec<String>,
+    ) -> Result<QueryResult, Error> {
+        let consistency = parameters.consistency;
+        if kind == BatchKind::Counter {
+            return Err(Error::unsupported("a counter batch"));
+        }
+        self.check_timestamps(&mutations)?;
+        let bytes: usize = mutations.iter().map(|mutation| mutation.partition.weight()).sum();
+        if bytes > MAX_BATCH_BYTES {
+            return Err(Error::invalid(format!(
+                "Batch too large: {bytes} bytes, and at most {MAX_BATCH_BYTES} are accepted; nothing was changed"
+            )));
+        }
+        if bytes > LARGE_BATCH_BYTES {
+            warnings.push(format!(
+                "The batch is {bytes} bytes long, more than {LARGE_BATCH_BYTES}: large batches load their coordinator"
+            ));
+        }
+        let partitions: BTreeSet<_> = mutations.iter().map(|m| (m.table, &m.key)).collect();
+        if kind == BatchKind::Unlogged && partitions.len() > SCATTERED_BATCH {
+            warnings.push(format!(
+                "The unlogged batch touches {} partitions: single statements would be faster",
+                partitions.len()
+            ));
+        }
+        // A single mutation is atomic by itself.
+        if kind == BatchKind::Logged && mutations.len() > 1 {
+            self.batch_log.write(mutations, consistency, tracer).await?;
+        } else {
+            let write_type = match kind {
+                BatchKind::Logged => WriteType::Batch,
+                BatchKind::Unlogged | BatchKind::Counter => WriteType::UnloggedBatch,
+            };
+            self.coordinator
+                .write(mutations, consistency, write_type, tracer)
+                .await?;
+        }
+        Ok(QueryResult::Void)
+    }
+
+    /// Refuses timestamps that lie too far in the future, wherever the statement had them.
+    fn check_timestamps(&self, mutations: &[Mutation]) -> Result<(), Error> {
+        let newest = mutations
+            .iter()
+            .filter_map(|mutation| newest_timestamp(&mutation.partition))
+            .max();
+        newest.map_or(Ok(()), |newest| check_client_timestamp(newest, self.env.wall()))
+    }
+}
+
+fn entry_mutations(
+    statement: &Prepared,
+    values: &Values,
+    context: &mut Context<'_>,
+) -> Result<Vec<Mutation>, Error> {
+    match &statement.plan {
+        Plan::Write(plan) => plan.mutations(values, context),
+        _ => Err(Error::invalid(
+            "Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed; nothing was changed",
+        )),
+    }
+}
+
+fn newest_timestamp(partition: &Partition) -> Option<Timestamp> {
+    let of_row = |row: &Row| {
+        let marker = row.marker.map(|marker| marker.timestamp);
+        let deletion = row.deletion.map(|deletion| deletion.timestamp);
+        let cells = row.cells.iter().map(|cell: &Cell| cell.timestamp).max();
+        marker.max(deletion).max(cells)
+    };
+    let rows = partition.rows.values().filter_map(of_row).max();
+    let ranges = partition
+        .ranges
+        .iter()
+        .map(|tombstone| tombstone.deletion.timestamp);
+    let deletion = partition.deletion.map(|deletion| deletion.timestamp);
+    rows.max(of_row(&partition.static_row))
+        .max(ranges.max())
+        .max(deletion)
+}

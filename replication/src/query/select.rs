@@ -1,0 +1,75 @@
+//! SELECT: the plan says what to read next, the coordinator (or a computed table) reads it.
+
+use std::sync::Arc;
+
+use starling_cql::{Error, QueryParameters, QueryResult, plan::SelectPlan};
+use starling_model::{Page, ReadCommand, Seconds};
+
+use crate::{env::Env, node::Node, tracing::Tracer};
+
+/// So many dead rows in one request are worth a warning, as in Cassandra.
+const TOMBSTONE_WARNING: usize = 1000;
+
+impl<E: Env> Node<E> {
+    pub(super) async fn select(
+        self: &Arc<Self>,
+        plan: &SelectPlan,
+        parameters: &QueryParameters,
+        tracer: &Tracer,
+        warnings: &mut Vec<String>,
+    ) -> Result<QueryResult, Error> {
+        let mut run = self.with_context(parameters, |context| {
+            plan.run(
+                &parameters.values,
+                parameters.page_size,
+                parameters.paging_state.clone(),
+                context,
+            )
+        })?;
+        let mut dead = 0;
+        let mut live = 0;
+        while let Some(command) = run.next() {
+            let now = command.now;
+            let page = self.read_command(command, parameters, tracer).await?;
+            let (alive, gone) = count(&page, now);
+            live += alive;
+            dead += gone;
+            run.accept(page)?;
+        }
+        if dead > TOMBSTONE_WARNING {
+            warnings.push(format!(
+                "Read {live} live rows and {dead} deleted or expired ones (tombstones); a table from which much is deleted reads slower"
+            ));
+        }
+        Ok(QueryResult::Rows(run.finish()?))
+    }
+
+    async fn read_command(
+        self: &Arc<Self>,
+        command: ReadCommand,
+        parameters: &QueryParameters,
+        tracer: &Tracer,
+    ) -> Result<Page, Error> {
+        let snapshot = self.views.load();
+        if let Some(table) = snapshot.schema.table_by_id(command.table)
+            && table.is_system()
+        {
+            return self.system_page(table, &command).await;
+        }
+        self.coordinator
+            .read(command, parameters.consistency, tracer)
+            .await
+    }
+}
+
+/// Live rows of a page, and dead ones.
+fn count(page: &Page, now: Seconds) -> (usize, usize) {
+    page.partitions
+        .iter()
+        .map(|part| {
+            let live = part.partition.live_rows(now);
+            let dead = part.partition.rows.len() - live + part.partition.ranges.len();
+            (live, dead)
+        })
+        .fold((0, 0), |(live, dead), (l, d)| (live + l, dead + d))
+}

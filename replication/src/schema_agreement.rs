@@ -1,0 +1,248 @@
+//! How the nodes come to one schema.
+//!
+//! The schema is a set of entries that merge by last writer wins (`cql::schema`): commutative, associative
+//! and idempotent, so nodes that have heard of the same changes hold the same schema, in whatever order.
+//!
+//! Contract:
+//! 1. A change is durable on this node before it is visible or acknowledged.
+//! 2. A change is pushed to all live members, and its statement ends when all of them have it durably, or
+//!    after a bounded wait.
+//! 3. Members tell the version of their schema by gossip; who sees another version than its own pulls the
+//!    other's entries. So partitions and lost pushes heal.
+//! 4. When a table goes out of the schema its data is removed from this node's storage.
+
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::future::join_all;
+use parking_lot::Mutex;
+use starling_cql::{
+    Error,
+    schema::{Definition, Schema, SchemaEntry},
+};
+use starling_model::{TableId, Timestamp};
+use starling_ring::Strategy;
+use starling_sstable::fs::Fs;
+
+use crate::{
+    clock::Clock,
+    durable_file,
+    env::{Env, Store},
+    events::{ClusterEvent, Listeners},
+    message::{Request, Response, decode_value},
+    peers::Peers,
+    snapshot::{Peer, Views},
+    start_error::StartError,
+    status::Counters,
+    tracing::Tracer,
+};
+
+const PATH: &str = "node/schema";
+const MAGIC: [u8; 8] = *b"STRLSCHM";
+
+/// Called after the schema became another one.
+pub(crate) type OnChange = Box<dyn Fn() + Send + Sync>;
+
+/// A node's schema, and its way to agree with the others.
+pub(crate) struct SchemaAgreement<E: Env> {
+    env: E,
+    views: Arc<Views>,
+    peers: Arc<Peers<E>>,
+    clock: Arc<Clock>,
+    counters: Arc<Counters>,
+    listeners: Arc<Listeners>,
+    on_change: OnChange,
+    /// Held while a change is made: changes come one after the other.
+    changing: Mutex<()>,
+    /// Whom the schema is being pulled from.
+    pulling: Mutex<BTreeSet<starling_model::NodeId>>,
+}
+
+/// The parts that a node's schema agreement works with.
+pub(crate) struct Parts<E: Env> {
+    pub(crate) env: E,
+    pub(crate) views: Arc<Views>,
+    pub(crate) peers: Arc<Peers<E>>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) listeners: Arc<Listeners>,
+}
+
+/// Reads the schema that an earlier run stored.
+pub(crate) fn load(fs: &dyn Fs) -> Result<Schema, StartError> {
+    let mut schema = Schema::default();
+    if let Some(content) = durable_file::read(fs, Path::new(PATH), MAGIC)? {
+        let entries: Vec<SchemaEntry> = decode_value(&content).map_err(|problem| StartError::Damaged {
+            file: PATH.to_owned(),
+            problem,
+        })?;
+        schema.merge(entries);
+    }
+    Ok(schema)
+}
+
+/// Entries as they travel and are stored.
+pub(crate) fn encode_entries<'a>(entries: impl Iterator<Item = &'a SchemaEntry>) -> Bytes {
+    let entries: Vec<&SchemaEntry> = entries.collect();
+    // Writing to memory can't fail, and no entry has a part of unknown length.
+    rmp_serde::to_vec(&entries)
+        .expect("schema entries can be encoded")
+        .into()
+}
+
+impl<E: Env> SchemaAgreement<E> {
+    pub(crate) fn new(parts: Parts<E>, on_change: OnChange) -> Self {
+        Self {
+            env: parts.env,
+            views: parts.views,
+            peers: parts.peers,
+            clock: parts.clock,
+            counters: parts.counters,
+            listeners: parts.listeners,
+            on_change,
+            changing: Mutex::new(()),
+            pulling: Mutex::new(BTreeSet::new()),
+        }
+    }
+
+    /// Makes a change: `plan` computes the entries from the present schema and a new version. They are
+    /// durable here when this ends; [`spread`](Self::spread) takes them to the others.
+    pub(crate) fn change<T>(
+        &self,
+        plan: impl FnOnce(&Schema, Timestamp) -> Result<(Vec<SchemaEntry>, T), Error>,
+    ) -> Result<(Vec<SchemaEntry>, T), Error> {
+        let _changing = self.changing.lock();
+        let schema = Arc::clone(&self.views.load().schema);
+        let version = self.clock.tick(self.env.wall());
+        let (entries, outcome) = plan(&schema, version)?;
+        for entry in &entries {
+            check_replication(entry)?;
+        }
+        self.merge(entries.clone())?;
+        Ok((entries, outcome))
+    }
+
+    /// Learns what a peer says.
+    pub(crate) fn learn(&self, entries: Vec<SchemaEntry>) -> Result<(), Error> {
+        let _changing = self.changing.lock();
+        for entry in &entries {
+            // Later changes made here must win over what was seen here.
+            self.clock.observe(entry.version, self.env.wall());
+        }
+        self.merge(entries)
+    }
+
+    /// Merges, makes durable, then visible. Nothing changes if the disk fails.
+    fn merge(&self, entries: Vec<SchemaEntry>) -> Result<(), Error> {
+        let old = Arc::clone(&self.views.load().schema);
+        let mut new = Schema::clone(&old);
+        let changes = new.merge(entries);
+        if new == *old {
+            return Ok(());
+        }
+        let content = encode_entries(new.entries());
+        durable_file::replace(&**self.env.fs(), Path::new(PATH), MAGIC, &content).map_err(|error| {
+            Error::server(format!(
+                "the schema can't be stored ({error}); it was not changed"
+            ))
+        })?;
+        let gone: Vec<TableId> = old
+            .all_tables()
+            .map(|table| table.id)
+            .filter(|id| new.table_by_id(*id).is_none())
+            .collect();
+        self.views.set_schema(new);
+        self.counters.schema_changes.one();
+        self.free(gone);
+        for change in changes {
+            self.listeners.tell(&ClusterEvent::Schema(change));
+        }
+        (self.on_change)();
+        Ok(())
+    }
+
+    /// Removes dropped tables' data.
+    fn free(&self, tables: Vec<TableId>) {
+        for table in tables {
+            let removed = self.env.store().truncate(table);
+            self.env.spawn(async move {
+                if let Err(error) = removed.await {
+                    ::tracing::warn!(%table, %error, "a dropped table's data could not be removed");
+                }
+            });
+        }
+    }
+
+    /// Pushes entries to all live members and waits, at most `timeout`, until all of them have them. Those
+    /// that don't answer will pull them later.
+    pub(crate) async fn spread(&self, entries: &[SchemaEntry], timeout: Duration, tracer: &Tracer) {
+        let snapshot = self.views.load();
+        let encoded = encode_entries(entries.iter());
+        let pushes = snapshot.cluster.live_others().map(|peer| {
+            let body = Request::SchemaPush(encoded.clone());
+            async move { (peer, self.peers.ask(peer, body, timeout, tracer).await) }
+        });
+        for (peer, pushed) in join_all(pushes).await {
+            if let Err(error) = pushed {
+                ::tracing::warn!(peer = %peer.address, %error, "a schema change did not reach a live member; it will pull it");
+            }
+        }
+    }
+
+    /// Asks a member for its schema, if nobody is asking it already.
+    pub(crate) fn pull_from(self: &Arc<Self>, peer: &Arc<Peer>, timeout: Duration) {
+        if !self.pulling.lock().insert(peer.id) {
+            return;
+        }
+        let (agreement, peer) = (Arc::clone(self), Arc::clone(peer));
+        self.env.spawn(async move {
+            let pulled = agreement
+                .peers
+                .ask(&peer, Request::SchemaPull, timeout, &Tracer::OFF)
+                .await;
+            agreement.pulling.lock().remove(&peer.id);
+            let learnt = match pulled {
+                Ok(Response::Schema(entries)) => agreement.learn_encoded(&entries).map_err(|e| e.to_string()),
+                Ok(_) => Err("the answer does not fit the request".to_owned()),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(problem) = learnt {
+                ::tracing::debug!(peer = %peer.address, problem, "the schema could not be pulled");
+            }
+        });
+    }
+
+    /// Learns entries in the encoding that they travel in.
+    pub(crate) fn learn_encoded(&self, entries: &[u8]) -> Result<(), Error> {
+        let entries: Vec<SchemaEntry> = decode_value(entries)
+            .map_err(|problem| Error::server(format!("malformed schema entries: {problem}")))?;
+        self.learn(entries)
+    }
+}
+
+/// Whether there is a table that users made.
+pub(crate) fn has_user_tables(schema: &Schema) -> bool {
+    schema.all_tables().any(|table| !table.is_system())
+}
+
+/// When the oldest of the tables that users made got its present definition.
+pub(crate) fn oldest_user_table(schema: &Schema) -> Option<Timestamp> {
+    schema
+        .entries()
+        .filter(|entry| match &entry.definition {
+            Some(Definition::Table(table)) => schema.table_by_id(table.id).is_some(),
+            _ => false,
+        })
+        .map(|entry| entry.version)
+        .min()
+}
+
+/// Refuses replication options that the ring can't place data by.
+fn check_replication(entry: &SchemaEntry) -> Result<(), Error> {
+    if let Some(Definition::Keyspace(keyspace)) = &entry.definition {
+        let replication = &keyspace.replication;
+        Strategy::parse(&replication.class, &replication.options)
+            .map_err(|error| Error::new(starling_cql::ErrorKind::Config, error.to_string()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Serving peers: each kind of request to the part of the node that answers it.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use starling_model::{Mutation, NodeId, TableId};
+
+use crate::{
+    deadline::Deadline,
+    env::Env,
+    message::{Failure, PeerRequest, PeerResponse, Request, Response, TraceQuery, encode_page, page_digest},
+    node::Node,
+    schema_agreement::encode_entries,
+    tracing::Tracer,
+};
+
+impl<E: Env> Node<E> {
+    pub(crate) async fn serve(&self, from: SocketAddr, request: PeerRequest) -> PeerResponse {
+        let wall = self.env.wall();
+        self.clock.observe(request.clock, wall);
+        let timeout = std::time::Duration::from_millis(u64::from(request.deadline_ms));
+        let deadline = Deadline::after(&self.env, timeout);
+        let tracer = if request.tracing {
+            Tracer::recording(self.config.cql, wall)
+        } else {
+            Tracer::OFF
+        };
+        let sender = request.sender;
+        let body = match self.answer(from, sender, request.body, deadline, &tracer).await {
+            Ok(body) => body,
+            Err(failure) => {
+                if let Failure::UnknownTable(table) = failure {
+                    self.learn_of_table(table, sender);
+                }
+                Response::Failed(failure)
+            }
+        };
+        PeerResponse {
+            sender: self.id,
+            clock: self.clock.latest(self.env.wall()),
+            trace: tracer.take(),
+            body,
+        }
+    }
+
+    async fn answer(
+        &self,
+        from: SocketAddr,
+        sender: NodeId,
+        request: Request,
+        deadline: Deadline,
+        tracer: &Tracer,
+    ) -> Result<Response, Failure> {
+        // Gossip is let through: a node that is busy is not dead.
+        if let Request::Gossip { reply_to, message } = &request {
+            let taken = self.membership.receive(*reply_to, message);
+            return taken.map(|()| Response::Done).map_err(Failure::Invalid);
+        }
+        if self.is_stopping() {
+            return Err(Failure::NotServing);
+        }
+        let Some(_permit) = self.served.enter() else {
+            self.counters.overloaded.one();
+            return Err(Failure::Overloaded);
+        };
+        self.counters.served.one();
+        tracer.note(
+            || self.env.wall(),
+            || format!("A request came from node {sender} at {from}"),
+        );
+        match request {
+            Request::Gossip { .. } => Ok(Response::Done),
+            Request::Join(join) => Ok(Response::Join(self.doorkeeper.answer(&join))),
+            Request::Write { mutations, reason: _ } => self.apply(mutations, deadline, tracer).await,
+            Request::Read { command, digest } => {
+                let page = self.replica.read(command, deadline, tracer).await?;
+                Ok(if digest {
+                    Response::Digest(page_digest(&page))
+                } else {
+                    Response::Page(encode_page(&page))
+                })
+            }
+            Request::Truncate(table) => self.truncate_here(table, deadline).await,
+            Request::SchemaPush(entries) => self
+                .agreement
+                .learn_encoded(&entries)
+                .map(|()| Response::Done)
+                .map_err(|error| Failure::Storage(error.message)),
+            Request::SchemaPull => {
+                let schema = &self.views.load().schema;
+                Ok(Response::Schema(encode_entries(schema.entries())))
+            }
+            Request::BatchStore { id, mutations } => {
+                self.kept.store(id, mutations).await.map(|()| Response::Done)
+            }
+            Request::BatchRemove(id) => {
+                self.kept.remove(id).await;
+                Ok(Response::Done)
+            }
+            Request::Trace(TraceQuery::Session(session)) => {
+                Ok(Response::Traces(self.traces.get(session).into_iter().collect()))
+            }
+            Request::Trace(TraceQuery::All) => Ok(Response::Traces(self.traces.all())),
+        }
+    }
+
+    /// Applies all writes; the first failure is the answer, though the others may have been applied.
+    async fn apply(
+        &self,
+        mutations: Vec<Bytes>,
+        deadline: Deadline,
+        tracer: &Tracer,
+    ) -> Result<Response, Failure> {
+        let decoded = mutations
+            .into_iter()
+            .map(|bytes| Mutation::decode(bytes).map_err(|error| Failure::Invalid(error.to_string())))
+            .collect::<Result<Vec<_>, _>>()?;
+        let writes = decoded
+            .into_iter()
+            .map(|mutation| self.replica.write(mutation, deadline, tracer));
+        let mut results = join_all(writes).await.into_iter();
+        results.try_for_each(|result| result)?;
+        Ok(Response::Done)
+    }
+
+    async fn truncate_here(&self, table: TableId, deadline: Deadline) -> Result<Response, Failure> {
+        self.hints.forget_table(table);
+        self.replica.truncate(table, deadline).await?;
+        Ok(Response::Done)
+    }
+
+    /// A peer knows a table that this node doesn't: its schema is newer, or the table was dropped.
+    fn learn_of_table(&self, table: TableId, sender: NodeId) {
+        ::tracing::debug!(%table, "a request for an unknown table: asking its sender for the schema");
+        if let Some(peer) = self.views.load().cluster.peers.get(&sender) {
+            self.agreement.pull_from(peer, self.config.timeouts.schema);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What requests see of the cluster: an immutable snapshot of members, schema and placements.
+//!
+//! Whoever learns something new makes the next snapshot; requests load the present one without a lock.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use starling_cql::{Error, schema::Schema};
+use starling_model::{NodeId, Token};
+use starling_ring::{Member, Placement, Ring, Strategy};
+
+use crate::{gate::Gate, latency::Latency};
+
+/// How many calls may be under way to one peer; a write beyond that becomes a hint at once.
+const CALLS_PER_PEER: usize = 8192;
+
+/// A node of the cluster, this one included.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) id: NodeId,
+    /// Where peers reach it.
+    pub(crate) address: SocketAddr,
+    /// Where CQL clients reach it.
+    pub(crate) cql: Option<SocketAddr>,
+    pub(crate) datacenter: String,
+    pub(crate) rack: String,
+    pub(crate) tokens: Vec<Token>,
+    /// Whether it is believed alive.
+    pub(crate) alive: bool,
+    /// Whether it is in the ring.
+    pub(crate) joined: bool,
+    /// The schema version that it last told.
+    pub(crate) schema_version: Option<u128>,
+    pub(crate) release: Option<String>,
+    /// Lives on from snapshot to snapshot.
+    pub(crate) latency: Arc<Latency>,
+    /// Lives on from snapshot to snapshot.
+    pub(crate) calls: Gate,
+}
+
+impl Peer {
+    /// What lives on from snapshot to snapshot, for a peer that is new.
+    pub(crate) fn fresh_state() -> (Arc<Latency>, Gate) {
+        (Arc::default(), Gate::new(CALLS_PER_PEER))
+    }
+}
+
+/// The members.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    /// This node.
+    pub(crate) me: NodeId,
+    /// Those who joined.
+    pub(crate) ring: Arc<Ring>,
+    /// All that are known, by id.
+    pub(crate) peers: BTreeMap<NodeId, Arc<Peer>>,
+    /// Digest of the ring, for messages.
+    pub(crate) digest: u64,
+}
+
+impl Cluster {
+    /// A cluster of these peers.
+    pub(crate) fn new(partitioner: starling_ring::Partitioner, me: NodeId, peers: Vec<Peer>) -> Self {
+        let members: Vec<Member> = peers
+            .iter()
+            .filter(|peer| peer.joined)
+            .map(|peer| Member {
+                id: peer.id,
+                datacenter: peer.datacenter.clone(),
+                rack: peer.rack.clone(),
+                tokens: peer.tokens.clone(),
+            })
+            .collect();
+        let ring = Ring::new(partitioner, members);
+        let mut bytes = Vec::new();
+        for (token, owner) in ring.tokens() {
+            bytes.extend_from_slice(&token.0.to_be_bytes());
+            bytes.extend_from_slice(&owner.0.to_be_bytes());
+        }
+        Self {
+            me,
+            ring: Arc::new(ring),
+            peers: peers.into_iter().map(|peer| (peer.id, Arc::new(peer))).collect(),
+            digest: xxhash_rust::xxh3::xxh3_64(&bytes),
+        }
+    }
+
+    /// This node's own entry.
+    pub(crate) fn own(&self) -> Option<&Arc<Peer>> {
+        self.peers.get(&self.me)
+    }
+
+    /// The members of the ring, this node included.
+    pub(crate) fn joined(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.peers.values().filter(|peer| peer.joined)
+    }
+
+    /// The members that are alive, without this node.
+    pub(crate) fn live_others(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.peers
+            .values()
+            .filter(|peer| peer.joined && peer.alive && peer.id != self.me)
+    }
+}
+
+/// A strategy's class and its options.
+type Options = (String, Vec<(String, String)>);
+
+/// All that a request needs to know.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) schema: Arc<Schema>,
+    /// By keyspace.
+    placements: BTreeMap<String, Arc<Placement>>,
+}
+
+impl Snapshot {
+    /// Where a keyspace's data is.
+    pub(crate) fn placement(&self, keyspace: &str) -> Result<&Arc<Placement>, Error> {
+        self.placements
+            .get(keyspace)
+            .ok_or_else(|| Error::invalid(format!("keyspace '{keyspace}' does not exist")))
+    }
+
+    /// The peers with these ids, in the same order.
+    pub(crate) fn peers_of(&self, ids: &[NodeId]) -> Vec<Arc<Peer>> {
+        ids.iter()
+            .filter_map(|id| self.cluster.peers.get(id).cloned())
+            .collect()
+    }
+
+    /// Placements for every keyspace; those of the last snapshot are kept where ring and strategy are the same.
+    fn build(cluster: Arc<Cluster>, schema: Arc<Schema>, last: Option<&Self>) -> Self {
+        let mut by_strategy: BTreeMap<Options, Arc<Placement>> = BTreeMap::new();
+        let mut placements = BTreeMap::new();
+        let same_ring = last.is_some_and(|last| last.cluster.ring == cluster.ring);
+        for keyspace in schema.keyspaces() {
+            let class = keyspace.replication.class.clone();
+            let options: Vec<(String, String)> = keyspace
+                .replication
+                .options
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect();
+            let kept = last
+                .filter(|last| {
+                    same_ring
+                        && last
+                            .schema
+                            .keyspace(&keyspace.name)
+                            .is_some_and(|old| old.replication == keyspace.replication)
+                })
+                .and_then(|last| last.placements.get(&keyspace.name));
+            let placement = match (kept, by_strategy.get(&(class.clone(), options.clone()))) {
+                (Some(placement), _) | (None, Some(placement)) => Arc::clone(placement),
+                (None, None) => {
+                    // A keyspace whose options make no sense can't be made; should one come from a
+                    // newer node all the same, it has no replicas here and answers Unavailable.
+                    let strategy = Strategy::parse(&class, options.clone()).unwrap_or_else(|error| {
+                        ::tracing::error!(keyspace = keyspace.name, %error, "unusable replication options");
+                        Strategy::Local
+                    });
+                    Arc::new(cluster.ring.placement(&strategy))
+                }
+            };
+            by_strategy.insert((class, options), Arc::clone(&placement));
+            placements.insert(keyspace.name.clone(), placement);
+        }
+        Self {
+            cluster,
+            schema,
+            placements,
+        }
+    }
+}
+
+/// The present snapshot.
+pub(crate) struct Views {
+    current: ArcSwap<Snapshot>,
+    /// Held while the next one is made.
+    making: Mutex<()>,
+}
+
+impl Views {
+    pub(crate) fn new(cluster: Cluster, schema: Schema) -> Self {
+        Self {
+            current: ArcSwap::from_pointee(Snapshot::build(Arc::new(cluster), Arc::new(schema), None)),
+            making: Mutex::new(()),
+        }
+    }
+
+    /// The present snapshot.
+    pub(crate) fn load(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Replaces the members.
+    pub(crate) fn set_cluster(&self, cluster: Cluster) {
+        let _making = self.making.lock();
+        let last = self.load();
+        let next = Snapshot::build(Arc::new(cluster), Arc::clone(&last.schema), Some(&last));
+        self.current.store(Arc::new(next));
+    }
+
+    /// Replaces the schema.
+    pub(crate) fn set_schema(&self, schema: Schema) {
+        let _making = self.making.lock();
+        let last = self.load();
+        let next = Snapshot::build(Arc::clone(&last.cluster), Arc::new(schema), Some(&last));
+        self.current.store(Arc::new(next));
+    }
+}

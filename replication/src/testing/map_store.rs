@@ -1,0 +1,188 @@
+//! Storage that is a map from partitions to their content.
+
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+
+use parking_lot::Mutex;
+use starling_model::{
+    Clustering, ClusteringRange, DecoratedKey, KeyRange, Mutation, Page, Partition, PartitionPage, Position,
+    ReadCommand, Row, TableId,
+};
+
+use crate::env::{Store, StoreError};
+
+type Data = BTreeMap<(TableId, DecoratedKey), Partition>;
+
+/// The content survives a restart: it is what is durable.
+#[derive(Clone, Default)]
+pub(crate) struct MapStore {
+    data: Arc<Mutex<Data>>,
+    fault: Arc<Mutex<Option<StoreError>>>,
+}
+
+impl MapStore {
+    /// From now on everything fails like this; `None` heals.
+    pub(crate) fn set_fault(&self, fault: Option<StoreError>) {
+        *self.fault.lock() = fault;
+    }
+
+    pub(crate) fn partition(&self, table: TableId, key: &DecoratedKey) -> Partition {
+        let data = self.data.lock();
+        data.get(&(table, key.clone())).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn apply_now(&self, mutation: Mutation) {
+        let mut data = self.data.lock();
+        let partition = data.entry((mutation.table, mutation.key)).or_default();
+        partition.merge(mutation.partition);
+    }
+
+    fn checked<T>(&self, work: impl FnOnce(&Self) -> T) -> Result<T, StoreError> {
+        match &*self.fault.lock() {
+            Some(fault) => Err(fault.clone()),
+            None => Ok(work(self)),
+        }
+    }
+
+    pub(crate) fn read_now(&self, command: &ReadCommand) -> Page {
+        let data = self.data.lock();
+        let mut reading = Reading {
+            command,
+            page: Page::default(),
+            rows: 0,
+            visited: 0,
+        };
+        for ((table, key), partition) in data.iter() {
+            let wanted = match &command.keys {
+                KeyRange::Partition(wanted) => wanted == key,
+                KeyRange::Tokens(range) => range.contains(key.token),
+            };
+            if *table == command.table && wanted && !reading.partition(key, partition) {
+                break;
+            }
+        }
+        reading.page
+    }
+}
+
+struct Reading<'a> {
+    command: &'a ReadCommand,
+    page: Page,
+    rows: u32,
+    visited: u32,
+}
+
+impl Reading<'_> {
+    /// Reads one partition; false if the page ends with it.
+    fn partition(&mut self, key: &DecoratedKey, partition: &Partition) -> bool {
+        let command = self.command;
+        let (skip, mut returned) = match &command.after {
+            Some(after) if after.key > *key => return true,
+            Some(after) if after.key == *key => match &after.clustering {
+                None => return true,
+                Some(last) => (Some(last.clone()), after.rows),
+            },
+            _ => (None, 0),
+        };
+        if self.rows >= command.limits.rows || self.visited >= command.limits.visited {
+            // The limit was reached with the last partition, and there is another one.
+            self.page.next = self.page.partitions.last().map(|last| Position {
+                key: last.key.clone(),
+                clustering: None,
+                rows: 0,
+            });
+            return false;
+        }
+        let mut rows: Vec<(&Clustering, &Row)> = command
+            .slices
+            .iter()
+            .flat_map(|slice| partition.range(slice))
+            .collect();
+        if command.reversed {
+            rows.reverse();
+        }
+        if let Some(last) = &skip {
+            rows.retain(|(clustering, _)| {
+                if command.reversed {
+                    *clustering < last
+                } else {
+                    *clustering > last
+                }
+            });
+        }
+        let mut content = Partition {
+            deletion: partition.deletion,
+            static_row: partition.static_row.clone(),
+            ..Partition::default()
+        };
+        let mut cut = None;
+        let mut ended = false;
+        let count = rows.len();
+        for (at, (clustering, row)) in rows.into_iter().enumerate() {
+            content.rows.insert(clustering.clone(), row.clone());
+            self.visited += 1;
+            if row.is_live(command.now) {
+                returned += 1;
+                self.rows += 1;
+            }
+            let more = at + 1 < count;
+            let full = self.rows >= command.limits.rows || self.visited >= command.limits.visited;
+            if more && (full || returned >= command.limits.rows_per_partition) {
+                cut = Some(clustering.clone());
+                ended = full && returned < command.limits.rows_per_partition;
+                break;
+            }
+        }
+        if count == 0 && skip.is_none() && partition.static_row.is_live(command.now) {
+            self.rows += 1;
+        }
+        content.ranges = self.tombstones(partition, cut.as_ref());
+        if ended {
+            self.page.next = Some(Position {
+                key: key.clone(),
+                clustering: cut.clone(),
+                rows: returned,
+            });
+        }
+        if !content.is_empty() {
+            self.page.partitions.push(PartitionPage {
+                key: key.clone(),
+                partition: content,
+                cut,
+            });
+        }
+        !ended
+    }
+
+    fn tombstones(&self, partition: &Partition, cut: Option<&Clustering>) -> starling_model::RangeTombstones {
+        let covered = match cut {
+            None => ClusteringRange::ALL,
+            Some(last) if self.command.reversed => ClusteringRange {
+                start: last.0.clone(),
+                end: None,
+            },
+            Some(last) => ClusteringRange {
+                start: bytes::Bytes::new(),
+                end: ClusteringRange::row(last).end,
+            },
+        };
+        let mut clipped = starling_model::RangeTombstones::default();
+        for slice in &self.command.slices {
+            clipped.merge(partition.ranges.clipped(&slice.intersect(&covered)));
+        }
+        clipped
+    }
+}
+
+impl Store for MapStore {
+    fn apply(&self, mutation: Mutation) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        std::future::ready(self.checked(|store| store.apply_now(mutation)))
+    }
+
+    fn read(&self, command: ReadCommand) -> impl Future<Output = Result<Page, StoreError>> + Send + 'static {
+        std::future::ready(self.checked(|store| store.read_now(&command)))
+    }
+
+    fn truncate(&self, table: TableId) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        std::future::ready(self.checked(|store| store.data.lock().retain(|(t, _), _| *t != table)))
+    }
+}

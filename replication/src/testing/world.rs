@@ -1,0 +1,267 @@
+//! The outside that a test's nodes share: time, randomness, the network.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::{BoxFuture, Either, FutureExt, select};
+use parking_lot::Mutex;
+use starling_model::Timestamp;
+use starling_sstable::fs::{Fs, MemoryFs};
+
+use super::{Executor, MapStore};
+use crate::{
+    env::{CallError, Env},
+    message::{PeerRequest, PeerResponse, Request, Response},
+};
+
+/// One-way delay on a healthy link.
+const DELAY: Duration = Duration::from_micros(200);
+
+/// The wall clock at virtual time zero, in microseconds.
+const EPOCH: i64 = 1_700_000_000_000_000;
+
+/// The state of the network between two nodes, or of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Link {
+    #[default]
+    Good,
+    /// Connections are refused.
+    Refused,
+    /// What is sent is lost.
+    Silent,
+    /// Requests arrive, answers are lost.
+    Deaf,
+    /// Takes so long each way.
+    Slow(Duration),
+}
+
+type Handler = Arc<dyn Fn(SocketAddr, PeerRequest) -> BoxFuture<'static, PeerResponse> + Send + Sync>;
+
+#[derive(Default)]
+struct Network {
+    handlers: BTreeMap<SocketAddr, Handler>,
+    links: BTreeMap<(SocketAddr, SocketAddr), Link>,
+    /// Requests and answers other than gossip, for transcripts.
+    log: Option<Vec<String>>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct World {
+    pub(crate) executor: Executor,
+    network: Arc<Mutex<Network>>,
+    random: Arc<AtomicU64>,
+}
+
+impl World {
+    pub(crate) fn listen(&self, address: SocketAddr, handler: Handler) {
+        self.network.lock().handlers.insert(address, handler);
+    }
+
+    /// Nobody listens there any more.
+    pub(crate) fn hang_up(&self, address: SocketAddr) {
+        self.network.lock().handlers.remove(&address);
+    }
+
+    pub(crate) fn set_link(&self, from: SocketAddr, to: SocketAddr, link: Link) {
+        self.network.lock().links.insert((from, to), link);
+    }
+
+    /// Begins to note what is sent.
+    pub(crate) fn start_log(&self) {
+        self.network.lock().log = Some(Vec::new());
+    }
+
+    /// What was sent since [`start_log`](Self::start_log).
+    pub(crate) fn take_log(&self) -> Vec<String> {
+        self.network.lock().log.take().unwrap_or_default()
+    }
+
+    fn note(&self, line: impl FnOnce() -> String) {
+        if let Some(log) = &mut self.network.lock().log {
+            log.push(line());
+        }
+    }
+
+    async fn carry(
+        &self,
+        from: SocketAddr,
+        to: SocketAddr,
+        request: PeerRequest,
+    ) -> Result<PeerResponse, CallError> {
+        let is_gossip = matches!(request.body, Request::Gossip { .. });
+        if !is_gossip {
+            self.note(|| format!("{} -> {}: {}", name(from), name(to), describe(&request.body)));
+        }
+        let (handler, link) = {
+            let network = self.network.lock();
+            let link = network.links.get(&(from, to)).copied().unwrap_or_default();
+            (network.handlers.get(&to).cloned(), link)
+        };
+        let delay = match link {
+            Link::Refused => return Err(CallError::NotSent(to)),
+            Link::Silent => return std::future::pending().await,
+            Link::Slow(delay) => delay,
+            Link::Good | Link::Deaf => DELAY,
+        };
+        let Some(handler) = handler else {
+            return Err(CallError::NotSent(to));
+        };
+        self.executor.sleep(delay).await;
+        // The wire carries bytes.
+        let request = PeerRequest::decode(request.encode()).expect("what was encoded can be decoded");
+        let response = handler(from, request).await;
+        self.executor.sleep(delay).await;
+        if link == Link::Deaf {
+            return std::future::pending().await;
+        }
+        let response = PeerResponse::decode(response.encode()).expect("what was encoded can be decoded");
+        if !is_gossip {
+            self.note(|| {
+                format!(
+                    "{} -> {}: {}",
+                    name(to),
+                    name(from),
+                    describe_answer(&response.body)
+                )
+            });
+        }
+        Ok(response)
+    }
+}
+
+/// Nodes are told apart by the last byte of their address.
+fn name(address: SocketAddr) -> String {
+    match address.ip() {
+        std::net::IpAddr::V4(v4) => format!("n{}", v4.octets()[3]),
+        std::net::IpAddr::V6(v6) => v6.to_string(),
+    }
+}
+
+fn describe(request: &Request) -> String {
+    match request {
+        Request::Write { mutations, reason } => format!("write {} ({reason:?})", mutations.len()),
+        Request::Read { digest: true, .. } => "read digest".to_owned(),
+        Request::Read { digest: false, .. } => "read data".to_owned(),
+        Request::Join(_) => "join".to_owned(),
+        Request::Truncate(_) => "truncate".to_owned(),
+        Request::SchemaPush(_) => "push schema".to_owned(),
+        Request::SchemaPull => "pull schema".to_owned(),
+        Request::BatchStore { mutations, .. } => format!("keep batch of {}", mutations.len()),
+        Request::BatchRemove(_) => "forget batch".to_owned(),
+        Request::Trace(_) => "trace".to_owned(),
+        Request::Gossip { .. } => "gossip".to_owned(),
+    }
+}
+
+fn describe_answer(response: &Response) -> String {
+    match response {
+        Response::Done => "done".to_owned(),
+        Response::Page(_) => "page".to_owned(),
+        Response::Digest(_) => "digest".to_owned(),
+        Response::Join(reply) => format!("join: {} tokens", reply.tokens.len()),
+        Response::Schema(_) => "schema".to_owned(),
+        Response::Traces(traces) => format!("{} traces", traces.len()),
+        Response::Failed(failure) => format!("failed: {failure}"),
+    }
+}
+
+/// One node's outside.
+#[derive(Clone)]
+pub(crate) struct TestEnv {
+    pub(crate) world: World,
+    pub(crate) address: SocketAddr,
+    pub(crate) store: MapStore,
+    pub(crate) memory: MemoryFs,
+    disk: Arc<dyn Fs>,
+    /// Of the wall clock, in microseconds.
+    pub(crate) skew: i64,
+}
+
+impl TestEnv {
+    pub(crate) fn new(world: &World, address: SocketAddr) -> Self {
+        let memory = MemoryFs::new();
+        Self {
+            world: world.clone(),
+            address,
+            store: MapStore::default(),
+            disk: Arc::new(memory.clone()),
+            memory,
+            skew: 0,
+        }
+    }
+
+    /// What is left of the disk after a crash: what was synced.
+    pub(crate) fn crash(&mut self) {
+        self.memory = self.memory.after_crash(&mut |_, _| 0);
+        self.disk = Arc::new(self.memory.clone());
+    }
+}
+
+impl Env for TestEnv {
+    type Store = MapStore;
+
+    fn monotonic(&self) -> Duration {
+        self.world.executor.now()
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp(EPOCH + self.skew + self.world.executor.now().as_micros() as i64)
+    }
+
+    fn random(&self) -> u64 {
+        // SplitMix64 (Steele et al., 2014).
+        let state = self
+            .world
+            .random
+            .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {
+        self.world.executor.sleep(duration)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.world.executor.spawn(task);
+    }
+
+    fn call(
+        &self,
+        to: SocketAddr,
+        request: PeerRequest,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<PeerResponse, CallError>> + Send + 'static {
+        let (world, from) = (self.world.clone(), self.address);
+        async move {
+            let sleep = world.executor.sleep(timeout);
+            match select(pin!(world.carry(from, to, request)), pin!(sleep)).await {
+                Either::Left((answer, _)) => answer,
+                Either::Right(((), _)) => Err(CallError::Timeout(to)),
+            }
+        }
+    }
+
+    fn cast(&self, to: SocketAddr, request: PeerRequest) {
+        let call = self.call(to, request, Duration::from_secs(1));
+        self.spawn(call.map(drop));
+    }
+
+    fn store(&self) -> &MapStore {
+        &self.store
+    }
+
+    fn fs(&self) -> &Arc<dyn Fs> {
+        &self.disk
+    }
+}
