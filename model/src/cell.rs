@@ -107,11 +107,20 @@ impl Cell {
 
     /// Rough size in memory, in bytes.
     pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.content_len()
+    }
+
+    /// About as many bytes as the encoding takes: flags, numbers and lengths, and the content.
+    pub(crate) fn encoded_hint(&self) -> usize {
+        24 + self.content_len()
+    }
+
+    fn content_len(&self) -> usize {
         let value = match &self.value {
             CellValue::Live { value, .. } => value.len(),
             CellValue::Tombstone(_) => 0,
         };
-        size_of::<Self>() + value + self.path.as_ref().map_or(0, Bytes::len)
+        value + self.path.as_ref().map_or(0, Bytes::len)
     }
 }
 

@@ -36,7 +36,7 @@ impl Mutation {
     /// rest    the partition, see `encoding`
     /// ```
     pub fn encode(&self) -> Bytes {
-        let mut out = Writer::with_capacity(64 + self.key.key.len());
+        let mut out = Writer::with_capacity(32 + self.key.key.len() + self.partition.encoded_hint());
         out.fixed(&self.table.0.to_be_bytes());
         out.fixed(&self.key.token.0.to_be_bytes());
         out.bytes(&self.key.key);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
+    cell::Cell,
     encoding::{Reader, Writer},
     key::{Clustering, ClusteringRange},
     range_tombstone::{RangeTombstone, RangeTombstones},
@@ -152,23 +153,24 @@ impl Partition {
 
     /// Whether the invariants hold. Looks at everything once, without copies.
     pub fn is_canonical(&self) -> bool {
+        self.static_row.is_canonical() && self.rows.values().all(Row::is_canonical) && self.covers_nothing()
+    }
+
+    /// Invariant 2, and that every row says something: what is left to check if each row is canonical.
+    pub(crate) fn covers_nothing(&self) -> bool {
         let under_partition = |row: &Row| self.deletion.is_none_or(|deletion| row.survives(deletion));
         let under_ranges = |key: &[u8], row: &Row| {
             self.ranges
                 .covering(key)
                 .is_none_or(|deletion| row.survives(deletion))
         };
-        self.static_row.is_canonical()
-            && under_partition(&self.static_row)
+        under_partition(&self.static_row)
             && self
                 .ranges
                 .iter()
                 .all(|tombstone| Some(tombstone.deletion) > self.deletion)
             && self.rows.iter().all(|(clustering, row)| {
-                !row.is_empty()
-                    && row.is_canonical()
-                    && under_partition(row)
-                    && under_ranges(&clustering.0, row)
+                !row.is_empty() && under_partition(row) && under_ranges(&clustering.0, row)
             })
     }
 
@@ -195,6 +197,17 @@ impl Partition {
         }
     }
 
+    /// About as many bytes as the encoding takes, rather more than fewer.
+    pub(crate) fn encoded_hint(&self) -> usize {
+        let row = |row: &Row| 24 + row.cells.iter().map(Cell::encoded_hint).sum::<usize>();
+        let rows: usize = self
+            .rows
+            .iter()
+            .map(|(clustering, it)| clustering.0.len() + row(it))
+            .sum();
+        24 + row(&self.static_row) + self.ranges.weight() + rows
+    }
+
     /// Rough size in memory, in bytes.
     pub fn weight(&self) -> usize {
         let rows: usize = self
@@ -208,7 +221,7 @@ impl Partition {
 
 impl Serialize for Partition {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = Writer::with_capacity(self.weight());
+        let mut out = Writer::with_capacity(self.encoded_hint());
         out.partition(self);
         serializer.serialize_bytes(out.as_slice())
     }

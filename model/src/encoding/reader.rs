@@ -56,7 +56,9 @@ impl Reader {
 
     /// One byte.
     pub fn byte(&mut self) -> Result<u8, DecodeError> {
-        Ok(self.fixed::<1>()?[0])
+        let byte = *self.input.first().ok_or(DecodeError::Truncated)?;
+        self.skip(1);
+        Ok(byte)
     }
 
     /// A byte of flags, of which only `known` may be set.
@@ -71,6 +73,11 @@ impl Reader {
 
     /// An unsigned number.
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
+        // Most numbers are lengths, counts and columns: one byte.
+        if let Some(&byte @ ..0x80) = self.input.first() {
+            self.skip(1);
+            return Ok(byte.into());
+        }
         let mut value = 0_u64;
         for (at, &byte) in self.input.iter().take(10).enumerate() {
             let part = u64::from(byte & 0x7f);
@@ -238,16 +245,19 @@ impl Reader {
             }
         }
         let count = self.count()?;
-        let mut rows = Vec::with_capacity(count.min(1024));
         for _ in 0..count {
-            rows.push((Clustering(self.bytes()?), self.row()?));
+            let (clustering, row) = (Clustering(self.bytes()?), self.row()?);
+            if partition
+                .rows
+                .last_key_value()
+                .is_some_and(|(last, _)| *last >= clustering)
+            {
+                return Err(DecodeError::NotCanonical);
+            }
+            partition.rows.insert(clustering, row);
         }
-        if !rows.is_sorted_by(|(a, _), (b, _)| a < b) {
-            return Err(DecodeError::NotCanonical);
-        }
-        // In order already: the map is built in one pass.
-        partition.rows = rows.into_iter().collect();
-        if partition.is_canonical() {
+        // Each row by itself was checked as it was read.
+        if partition.covers_nothing() {
             Ok(partition)
         } else {
             Err(DecodeError::NotCanonical)
