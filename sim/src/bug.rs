@@ -41,7 +41,8 @@ pub(crate) fn distort(
 ) -> Mutation {
     match bug {
         Some(Bug::FirstOfEqualsWins) => {
-            if let Some(stored) = read(&whole_partition(&mutation)).and_then(|mut page| page.partitions.pop()) {
+            if let Some(stored) = read(&whole_partition(&mutation)).and_then(|mut page| page.partitions.pop())
+            {
                 keep_first(&mut mutation.partition, &stored.partition);
             }
         }

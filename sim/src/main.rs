@@ -58,7 +58,9 @@ fn main() -> ExitCode {
             steps: arguments.steps as usize,
             bug: None,
         };
-        let sink = arguments.trace.then(|| Box::new(|line| println!("{line}")) as Sink);
+        let sink = arguments
+            .trace
+            .then(|| Box::new(|line| println!("{line}")) as Sink);
         let report = run(&plan, sink);
         println!("{}", summary(&report));
         for violation in &report.violations {
@@ -84,7 +86,11 @@ fn summary(report: &Report) -> String {
     format!(
         "seed {} {} hash {:016x}: {} nodes, {:.0} s, {} events; writes {} acknowledged, {} refused, {} unknown; {} reads; {} messages lost, {} doubled; {} appends and {} names lost; {} flushes, {} compactions",
         report.seed,
-        if report.violations.is_empty() { "ok" } else { "FAILED" },
+        if report.violations.is_empty() {
+            "ok"
+        } else {
+            "FAILED"
+        },
         report.hash,
         report.nodes,
         report.time.as_secs_f64(),

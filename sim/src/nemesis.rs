@@ -77,7 +77,7 @@ impl Nemesis {
             self.handle.sleep(pause).await;
             match self.random.below(10) {
                 0..=2 if self.evils.crashes => self.crash().await,
-                3 if self.evils.crashes => self.crash_all().await,
+                3 if self.evils.crashes => self.crash_all(),
                 4..=5 if self.evils.partitions => self.partition(),
                 6 if self.evils.partitions => self.heal(),
                 7 if self.evils.partitions => self.slow_down(),
@@ -126,7 +126,7 @@ impl Nemesis {
     }
 
     /// Cuts everyone's power at once.
-    async fn crash_all(&mut self) {
+    fn crash_all(&mut self) {
         if !self.random.chance(400) {
             return;
         }
@@ -214,7 +214,5 @@ impl Nemesis {
 }
 
 fn note(handle: &Handle, kind: &str, text: impl FnOnce() -> String) {
-    handle
-        .trace()
-        .event(handle.now(), Place::World, kind, &[], text);
+    handle.trace().event(handle.now(), Place::World, kind, &[], text);
 }

@@ -30,7 +30,7 @@ use crate::{
 const POLLS_PER_STEP: u64 = 40_000;
 
 /// How long the cluster may take to become whole, without any fault, in virtual time.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(250);
 
 /// What is to be run.
 #[derive(Debug, Clone)]
@@ -106,10 +106,7 @@ pub fn run(plan: &Plan, sink: Option<Sink>) -> Report {
     let trace = Arc::new(Trace::new(sink));
     let mut random = Random::new(plan.seed);
     let replication = *random.pick(&[3, 3, 3, 3, 1, 2, 5]);
-    let nodes = plan
-        .nodes
-        .unwrap_or_else(|| replication + random.index(3))
-        .max(1);
+    let nodes = plan.nodes.unwrap_or_else(|| replication + random.index(3)).max(1);
     let scene = Scene {
         space: Space::random(&mut random, replication.min(nodes)),
         evils: Evils::random(&mut random),
@@ -168,9 +165,19 @@ struct Scene {
 }
 
 impl Scene {
-    async fn play(self, handle: Handle, mut random: Random, progress: Arc<Mutex<Progress>>) -> Vec<Violation> {
+    async fn play(
+        self,
+        handle: Handle,
+        mut random: Random,
+        progress: Arc<Mutex<Progress>>,
+    ) -> Vec<Violation> {
         let network = Network::new(handle.clone());
-        let cluster = Cluster::new(handle.clone(), network.clone(), &mut random, self.settings.clone());
+        let cluster = Cluster::new(
+            handle.clone(),
+            network.clone(),
+            &mut random,
+            self.settings.clone(),
+        );
         let _cleaning = Cleaning(cluster.clone());
         let recorder = Recorder::default();
         if let Err(violation) = self.prepare(&handle, &cluster).await {
@@ -198,7 +205,10 @@ impl Scene {
         }
         if !cluster.await_whole(PATIENCE).await {
             let text = verdict::describe(cluster);
-            return Err(violation(Promise::Recovery, format!("no cluster was formed: {text}")));
+            return Err(violation(
+                Promise::Recovery,
+                format!("no cluster was formed: {text}"),
+            ));
         }
         for text in self.space.schema() {
             let parameters = QueryParameters::with_consistency(Consistency::Quorum);

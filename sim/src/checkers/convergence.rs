@@ -16,7 +16,10 @@ pub fn check(table: &str, dumps: &Dumps, replicas: impl Fn(&DecoratedKey) -> Vec
         let partitions = stored.entry(*node).or_default();
         for page in pages {
             // A partition that was cut into pages has its tombstones and static row in each.
-            partitions.entry(&page.key).or_default().merge(page.partition.clone());
+            partitions
+                .entry(&page.key)
+                .or_default()
+                .merge(page.partition.clone());
         }
     }
     let keys: BTreeSet<&DecoratedKey> = stored.values().flat_map(BTreeMap::keys).copied().collect();
@@ -30,7 +33,12 @@ pub fn check(table: &str, dumps: &Dumps, replicas: impl Fn(&DecoratedKey) -> Vec
         let content = |node: &NodeId| stored.get(node).and_then(|all| all.get(key)).unwrap_or(&nothing);
         for other in others {
             if content(first) != content(other) {
-                violations.push(different(table, key, (*first, content(first)), (*other, content(other))));
+                violations.push(different(
+                    table,
+                    key,
+                    (*first, content(first)),
+                    (*other, content(other)),
+                ));
             }
         }
     }

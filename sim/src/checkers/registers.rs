@@ -149,8 +149,14 @@ fn invention(read: &Read, cell: Cell, value: i32, why: &str) -> Violation {
 
 fn stale(read: &Read, cell: Cell, shown: &str, least: Bound) -> Violation {
     let (promise, before) = match least.set_by {
-        SetBy::Write(id) => (Promise::NoLostWrite, format!("write {id} of {}, acknowledged", least.version)),
-        SetBy::Read(id) => (Promise::MonotonicReads, format!("read {id} of {}, ended", least.version)),
+        SetBy::Write(id) => (
+            Promise::NoLostWrite,
+            format!("write {id} of {}, acknowledged", least.version),
+        ),
+        SetBy::Read(id) => (
+            Promise::MonotonicReads,
+            format!("read {id} of {}, ended", least.version),
+        ),
     };
     Violation {
         promise,

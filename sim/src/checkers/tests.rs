@@ -198,9 +198,10 @@ fn inventions_are_caught() {
         .acknowledged((3, 4), QUORUM, live(7, 10))
         .read((1, 2), ONE, Seen::Value(7));
     assert_eq!(early.broken(), [Promise::NoInvention]);
-    let refused = story()
-        .write((1, 2), QUORUM, live(7, 10), Outcome::Refused)
-        .read((3, 4), ONE, Seen::Value(7));
+    let refused =
+        story()
+            .write((1, 2), QUORUM, live(7, 10), Outcome::Refused)
+            .read((3, 4), ONE, Seen::Value(7));
     assert_eq!(refused.broken(), [Promise::NoInvention]);
     let by_refused = story()
         .acknowledged((1, 2), QUORUM, live(7, 10))
@@ -250,6 +251,10 @@ fn replicas_that_differ_are_caught() {
     assert_eq!(compare(stale), 1);
     let missing = BTreeMap::from([(a, vec![]), (b, vec![page(1, 1)])]);
     assert_eq!(compare(missing), 1);
-    let elsewhere = BTreeMap::from([(a, vec![page(1, 1)]), (b, vec![page(1, 1)]), (c, vec![page(9, 9)])]);
+    let elsewhere = BTreeMap::from([
+        (a, vec![page(1, 1)]),
+        (b, vec![page(1, 1)]),
+        (c, vec![page(9, 9)]),
+    ]);
     assert_eq!(compare(elsewhere), 0, "who is no replica does not count");
 }

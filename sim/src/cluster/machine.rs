@@ -19,7 +19,6 @@ use crate::{
 
 /// A machine, with or without power.
 pub(super) struct Machine {
-    pub(super) number: usize,
     pub(super) address: SocketAddr,
     pub(super) cql: SocketAddr,
     pub(super) disk: Disk,
@@ -55,7 +54,6 @@ impl Machine {
         let host = number as u16 + 1;
         let ip = [10, 0, (host >> 8) as u8, host as u8];
         Self {
-            number,
             address: SocketAddr::from((ip, 7000)),
             cql: SocketAddr::from((ip, 9042)),
             disk,
@@ -141,19 +139,15 @@ impl Cluster {
             store.clone(),
             machine.disk.fs(),
         );
-        let node = Node::start(env, self.config(number))
-            .await
-            .map_err(|error| {
-                if machine.disk.is_dead() {
-                    StartFailure::Died
-                } else {
-                    StartFailure::Node(error)
-                }
-            })?;
+        let node = Node::start(env, self.config(number)).await.map_err(|error| {
+            if machine.disk.is_dead() {
+                StartFailure::Died
+            } else {
+                StartFailure::Node(error)
+            }
+        })?;
         let handler = handler(node.clone(), bug);
-        self.inner
-            .network
-            .attach(machine.address, number, group, handler);
+        self.inner.network.attach(machine.address, number, group, handler);
         *machine.power.lock() = Power::On(group, node, store);
         self.note(number, "up", String::new);
         Ok(())
@@ -214,10 +208,16 @@ impl Cluster {
 /// Decodes requests, lets the node answer, encodes the answers.
 fn handler(node: Arc<Node<SimEnv>>, bug: Option<Bug>) -> Handler {
     Arc::new(move |from, bytes: Bytes| {
-        let request =
-            PeerRequest::decode(bytes).unwrap_or_else(|error| panic!("a peer's request can't be decoded: {error}"));
+        let request = PeerRequest::decode(bytes)
+            .unwrap_or_else(|error| panic!("a peer's request can't be decoded: {error}"));
         if drops(bug, &request) {
-            let answer = node.handle(from, PeerRequest { body: message::Request::SchemaPull, ..request });
+            let answer = node.handle(
+                from,
+                PeerRequest {
+                    body: message::Request::SchemaPull,
+                    ..request
+                },
+            );
             return Box::pin(async move {
                 let mut answer = answer.await;
                 answer.body = message::Response::Done;

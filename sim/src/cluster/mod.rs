@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use starling_cql::Error;
 use starling_replication::{Config, Executed, Node, NodeStatus};
 
-pub use self::{machine::StartFailure, node_door::Request};
 use self::machine::Machine;
+pub use self::{machine::StartFailure, node_door::Request};
 use crate::{
     bug::Bug,
     disk::Disk,

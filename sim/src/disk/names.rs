@@ -127,13 +127,12 @@ impl Names {
         let dir = clean(dir);
         self.check_dir(&dir)?;
         let concerns = |path: &Path| path.parent() == Some(&dir);
-        let (settled, open): (Vec<Change>, Vec<Change>) =
-            std::mem::take(&mut self.changes)
-                .into_iter()
-                .partition(|change| match change {
-                    Change::Created(path, _) | Change::Removed(path, _) => concerns(path),
-                    Change::Renamed(from, to, _) => concerns(from) || concerns(to),
-                });
+        let (settled, open): (Vec<Change>, Vec<Change>) = std::mem::take(&mut self.changes)
+            .into_iter()
+            .partition(|change| match change {
+                Change::Created(path, _) | Change::Removed(path, _) => concerns(path),
+                Change::Renamed(from, to, _) => concerns(from) || concerns(to),
+            });
         self.changes = open;
         for change in &settled {
             apply(&mut self.durable, change);
@@ -163,7 +162,11 @@ impl Names {
     }
 
     fn check_dir(&self, dir: &Path) -> io::Result<()> {
-        if self.is_dir(dir) { Ok(()) } else { Err(not_found(dir)) }
+        if self.is_dir(dir) {
+            Ok(())
+        } else {
+            Err(not_found(dir))
+        }
     }
 
     fn check_no_dir(&self, path: &Path) -> io::Result<()> {

@@ -196,7 +196,8 @@ fn removed_files_are_forgotten() {
     for _ in 0..100 {
         let mut file = durable(&disk, "a", b"x");
         disk.remove(&path("a")).expect("removed");
-        file.append(b"nobody reads this").expect("an open file can be written");
+        file.append(b"nobody reads this")
+            .expect("an open file can be written");
         disk.sync_dir(&path("")).expect("synced");
     }
     assert_eq!(disk.state.lock().files.len(), 0);

@@ -188,10 +188,7 @@ impl Executor {
             return false;
         };
         self.polls += 1;
-        let done = future
-            .as_mut()
-            .poll(&mut Context::from_waker(&waker))
-            .is_ready();
+        let done = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
         // A killed task's future is dropped here, outside of the lock, as its drop may use the handle.
         let dropped = shared.put_back(id, future, done);
         drop(dropped);

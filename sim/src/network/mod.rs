@@ -256,7 +256,9 @@ impl Network {
             format!("{} bytes to {}, {} copies", bytes.len(), link.1, copies.len())
         });
         // The caller takes the first copy; more of them tell it nothing new.
-        let Some(delay) = copies.into_iter().min() else { return };
+        let Some(delay) = copies.into_iter().min() else {
+            return;
+        };
         let network = self.clone();
         self.handle.spawn(Group::WORLD, async move {
             network.handle.sleep(delay).await;

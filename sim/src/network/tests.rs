@@ -91,7 +91,12 @@ fn the_death_of_a_node_breaks_or_loses_its_calls() {
         let handle = executor.handle().clone();
         let group = handle.group();
         // A node that never answers.
-        network.attach(address(2), 2, group, Arc::new(|_, _| Box::pin(std::future::pending())));
+        network.attach(
+            address(2),
+            2,
+            group,
+            Arc::new(|_, _| Box::pin(std::future::pending())),
+        );
         let (asking, killer) = (network.clone(), handle.clone());
         handle.spawn(Group::WORLD, async move {
             killer.sleep(SECOND / 2).await;

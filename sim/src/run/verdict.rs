@@ -117,9 +117,14 @@ async fn read_all(handle: &Handle, cluster: &Cluster, space: Space, recorder: &R
     }
     let mut last = None;
     for attempt in 0..ATTEMPTS {
-        last = query(cluster, attempt % cluster.len(), "SELECT * FROM sim.bags", Consistency::All)
-            .await
-            .err();
+        last = query(
+            cluster,
+            attempt % cluster.len(),
+            "SELECT * FROM sim.bags",
+            Consistency::All,
+        )
+        .await
+        .err();
         if last.is_none() {
             break;
         }
@@ -139,7 +144,7 @@ async fn query(
 ) -> Result<QueryResult, NoAnswer> {
     let parameters = QueryParameters::with_consistency(level);
     let request = Request::Query(text.to_owned(), parameters);
-    let executed = cluster.request(node, request, Duration::from_secs(60)).await?;
+    let executed = cluster.request(node, request, Duration::from_secs(90)).await?;
     Ok(executed.result)
 }
 

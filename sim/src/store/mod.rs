@@ -104,14 +104,20 @@ impl SimStore {
 
     /// How many flushes and compactions were installed since the start.
     pub fn jobs(&self) -> (u64, u64) {
-        self.shards.iter().map(|shard| shard.stats()).fold((0, 0), |sum, stats| {
-            (sum.0 + stats.flushes, sum.1 + stats.compactions)
-        })
+        self.shards
+            .iter()
+            .map(|shard| shard.stats())
+            .fold((0, 0), |sum, stats| {
+                (sum.0 + stats.flushes, sum.1 + stats.compactions)
+            })
     }
 
     /// Everything that is stored of a table, in token order, one page after the other without a limit of
     /// their number. For comparing replicas.
-    pub fn dump(&self, table: TableId) -> Result<Vec<starling_model::PartitionPage>, starling_sstable::Error> {
+    pub fn dump(
+        &self,
+        table: TableId,
+    ) -> Result<Vec<starling_model::PartitionPage>, starling_sstable::Error> {
         let mut all = Vec::new();
         for (shard, slice) in self.shards.iter().zip(self.map.slices()) {
             all.extend(shard.dump(table, slice)?);

@@ -17,7 +17,12 @@ impl SimStore {
             .enumerate()
             .map(|(number, slice)| (number, intersect(slice, range)))
             .filter(|(_, part)| part.start < part.end)
-            .filter(|(_, part)| command.after.as_ref().is_none_or(|after| part.end >= after.key.token))
+            .filter(|(_, part)| {
+                command
+                    .after
+                    .as_ref()
+                    .is_none_or(|after| part.end >= after.key.token)
+            })
             .collect();
         let last = parts.last().map(|(number, _)| *number);
         for (number, part) in parts {

@@ -36,7 +36,10 @@ fn clustering(number: u64) -> Bytes {
 fn row(random: &mut Random, timestamp: Timestamp) -> Row {
     let mut row = Row::default();
     if random.chance(300) {
-        let expiry = random.chance(200).then_some(Expiry { at: Seconds(9), ttl: 3 });
+        let expiry = random.chance(200).then_some(Expiry {
+            at: Seconds(9),
+            ttl: 3,
+        });
         row.marker = Some(Marker { timestamp, expiry });
     }
     if random.chance(100) {
@@ -57,7 +60,9 @@ fn row(random: &mut Random, timestamp: Timestamp) -> Row {
         };
         row.add(Cell {
             column: ColumnId(column),
-            path: random.chance(300).then(|| Bytes::from(vec![random.below(3) as u8])),
+            path: random
+                .chance(300)
+                .then(|| Bytes::from(vec![random.below(3) as u8])),
             timestamp,
             value,
         });
@@ -126,7 +131,10 @@ impl Expected {
             let mut stored = BTreeMap::new();
             for PartitionPage { key, partition, .. } in store.dump(id).expect("the engine reads") {
                 assert!(partition.is_canonical(), "{partition:?}");
-                assert!(stored.insert((id, key), partition).is_none(), "a partition comes once");
+                assert!(
+                    stored.insert((id, key), partition).is_none(),
+                    "a partition comes once"
+                );
             }
             for number in 0..KEYS {
                 let place = (id, key(number));
@@ -138,7 +146,11 @@ impl Expected {
                 let least = merged(self.surely.get(&place), have.clone());
                 assert_eq!(have, least, "{place:?} lacks what was acknowledged");
                 let most = self.perhaps.get(&place).cloned().unwrap_or_default();
-                assert_eq!(merged(Some(&have), most.clone()), most, "{place:?} has what nobody wrote");
+                assert_eq!(
+                    merged(Some(&have), most.clone()),
+                    most,
+                    "{place:?} has what nobody wrote"
+                );
                 self.surely.insert(place.clone(), have.clone());
                 self.perhaps.insert(place, have);
             }
@@ -158,11 +170,11 @@ async fn live(
     handle: Handle,
     group: Group,
     disk: Disk,
-    settings: StoreSettings,
+    (settings, bug): (StoreSettings, Option<Bug>),
     mut random: Random,
     expected: Arc<parking_lot::Mutex<Expected>>,
 ) {
-    let store = SimStore::open(&handle, group, &disk, &settings, None);
+    let store = SimStore::open(&handle, group, &disk, &settings, bug);
     let store = match store {
         Ok(store) => store,
         Err(error) => {
@@ -191,7 +203,7 @@ async fn live(
     }
 }
 
-fn crashes(seed: u64) {
+fn crashes(seed: u64, bug: Option<Bug>) {
     let mut random = Random::new(seed);
     let settings = tiny(&mut random);
     let disk = Disk::new(random.fork());
@@ -209,7 +221,7 @@ fn crashes(seed: u64) {
             handle.clone(),
             group,
             disk.clone(),
-            settings.clone(),
+            (settings.clone(), bug),
             random.fork(),
             expected.clone(),
         );
@@ -230,12 +242,33 @@ fn crashes(seed: u64) {
 #[test]
 fn acknowledged_writes_survive_every_crash() {
     for seed in 0..60 {
-        crashes(seed);
+        crashes(seed, None);
+    }
+}
+
+#[test]
+fn an_acknowledgement_before_the_sync_is_caught() {
+    let caught = (0..10).find(|seed| {
+        let run = || crashes(*seed, Some(Bug::AcknowledgeBeforeSync));
+        std::panic::catch_unwind(run).is_err()
+    });
+    assert!(caught.is_some());
+}
+
+/// Applies a write, however long flushes take to make room for it.
+async fn apply(handle: &Handle, store: &SimStore, mutation: &Mutation) {
+    while let Err(error) = store.apply(mutation.clone()).await {
+        assert_eq!(error, StoreError::Overloaded);
+        handle.sleep(Duration::from_millis(50)).await;
     }
 }
 
 /// Reads a range in random pages and puts them together again.
-async fn read_paged(store: &SimStore, mut command: ReadCommand, random: &mut Random) -> BTreeMap<DecoratedKey, Partition> {
+async fn read_paged(
+    store: &SimStore,
+    mut command: ReadCommand,
+    random: &mut Random,
+) -> BTreeMap<DecoratedKey, Partition> {
     let mut all: BTreeMap<DecoratedKey, Partition> = BTreeMap::new();
     for _ in 0..10_000 {
         command.limits = Limits {
@@ -248,7 +281,10 @@ async fn read_paged(store: &SimStore, mut command: ReadCommand, random: &mut Ran
             all.entry(part.key).or_default().merge(part.partition);
         }
         let Some(next) = page.next else { return all };
-        assert!(Some(&next) != command.after.as_ref(), "no progress after {next:?}");
+        assert!(
+            Some(&next) != command.after.as_ref(),
+            "no progress after {next:?}"
+        );
         command.after = Some::<Position>(next);
     }
     panic!("the read has no end");
@@ -265,7 +301,7 @@ fn pages_of_ranges_cover_everything_once() {
         let done = executor.run(async move {
             let store = SimStore::open(&handle, Group::WORLD, &disk, &settings, None).expect("opens");
             for _ in 0..200 {
-                store.apply(mutation(&mut random)).await.expect("applies");
+                apply(&handle, &store, &mutation(&mut random)).await;
             }
             for reversed in [false, true] {
                 let command = ReadCommand {
@@ -283,7 +319,11 @@ fn pages_of_ranges_cover_everything_once() {
                     .into_iter()
                     .map(|page| (page.key, page.partition))
                     .collect();
-                assert_eq!(read_paged(&store, command, &mut random).await, whole, "seed {seed}");
+                assert_eq!(
+                    read_paged(&store, command, &mut random).await,
+                    whole,
+                    "seed {seed}"
+                );
             }
         });
         done.expect("ends");
@@ -336,7 +376,7 @@ fn rot_is_an_error_and_never_a_wrong_answer() {
             for _ in 0..300 {
                 let mutation = mutation(&mut random);
                 expected.tried(&mutation);
-                store.apply(mutation.clone()).await.expect("applies");
+                apply(&handle, &store, &mutation).await;
                 expected.acknowledged(&mutation);
             }
             handle.sleep(Duration::from_secs(5)).await;
@@ -350,7 +390,8 @@ fn rot_is_an_error_and_never_a_wrong_answer() {
             assert!(!tables.is_empty(), "nothing was flushed: {:?}", disk.paths());
             let victim = random.pick(&tables).clone();
             let length = disk.fs().read(&victim).expect("there").len() as u64;
-            disk.corrupt(&victim, random.below(length), 1 << random.below(8)).expect("there");
+            disk.corrupt(&victim, random.below(length), 1 << random.below(8))
+                .expect("there");
             let Ok(store) = SimStore::open(&handle, handle.group(), &disk, &settings, None) else {
                 return;
             };

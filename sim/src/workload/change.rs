@@ -11,19 +11,59 @@ use crate::{
 /// One INSERT, UPDATE or DELETE on `registers`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    Insert { p: i32, r: i32, a: i32, b: i32 },
-    InsertKey { p: i32, r: i32 },
-    SetA { p: i32, r: i32, a: i32 },
-    SetBoth { p: i32, r: i32, a: i32, b: i32 },
-    NullA { p: i32, r: i32 },
-    ClearB { p: i32, r: i32 },
-    SetStatic { p: i32, s: i32 },
-    ClearStatic { p: i32 },
-    DeleteRow { p: i32, r: i32 },
+    Insert {
+        p: i32,
+        r: i32,
+        a: i32,
+        b: i32,
+    },
+    InsertKey {
+        p: i32,
+        r: i32,
+    },
+    SetA {
+        p: i32,
+        r: i32,
+        a: i32,
+    },
+    SetBoth {
+        p: i32,
+        r: i32,
+        a: i32,
+        b: i32,
+    },
+    NullA {
+        p: i32,
+        r: i32,
+    },
+    ClearB {
+        p: i32,
+        r: i32,
+    },
+    SetStatic {
+        p: i32,
+        s: i32,
+    },
+    ClearStatic {
+        p: i32,
+    },
+    DeleteRow {
+        p: i32,
+        r: i32,
+    },
     /// Both ends are deleted.
-    DeleteRows { p: i32, from: i32, to: i32 },
-    DeleteFrom { p: i32, from: i32 },
-    DeletePartition { p: i32 },
+    DeleteRows {
+        p: i32,
+        from: i32,
+        to: i32,
+    },
+    DeleteFrom {
+        p: i32,
+        from: i32,
+    },
+    DeletePartition {
+        p: i32,
+    },
 }
 
 impl Change {
@@ -33,10 +73,20 @@ impl Change {
         let r = space.row(random);
         let (from, to) = space.span(random);
         match random.below(24) {
-            0..=5 => Self::Insert { p, r, a: value(), b: value() },
+            0..=5 => Self::Insert {
+                p,
+                r,
+                a: value(),
+                b: value(),
+            },
             6 => Self::InsertKey { p, r },
             7..=10 => Self::SetA { p, r, a: value() },
-            11..=12 => Self::SetBoth { p, r, a: value(), b: value() },
+            11..=12 => Self::SetBoth {
+                p,
+                r,
+                a: value(),
+                b: value(),
+            },
             13 => Self::NullA { p, r },
             14 => Self::ClearB { p, r },
             15..=16 => Self::SetStatic { p, s: value() },
@@ -77,19 +127,36 @@ impl Change {
                 "DELETE FROM sim.registers WHERE p = ? AND r >= ? AND r <= ?",
                 some(&[p, from, to]),
             ),
-            Self::DeleteFrom { p, from } => {
-                ("DELETE FROM sim.registers WHERE p = ? AND r > ?", some(&[p, from]))
-            }
+            Self::DeleteFrom { p, from } => (
+                "DELETE FROM sim.registers WHERE p = ? AND r > ?",
+                some(&[p, from]),
+            ),
             Self::DeletePartition { p } => ("DELETE FROM sim.registers WHERE p = ?", some(&[p])),
         }
     }
 
     /// What it does to every cell that it touches, when written at `timestamp`.
     pub(super) fn effects(&self, space: &Space, timestamp: i64) -> Vec<(Cell, Version)> {
-        let live = |value| Version { timestamp, dead: false, value };
-        let dead = Version { timestamp, dead: true, value: 0 };
-        let cell = |partition, row, column| Cell { partition, row: Some(row), column };
-        let fixed = |partition| Cell { partition, row: None, column: Column::Static };
+        let live = |value| Version {
+            timestamp,
+            dead: false,
+            value,
+        };
+        let dead = Version {
+            timestamp,
+            dead: true,
+            value: 0,
+        };
+        let cell = |partition, row, column| Cell {
+            partition,
+            row: Some(row),
+            column,
+        };
+        let fixed = |partition| Cell {
+            partition,
+            row: None,
+            column: Column::Static,
+        };
         let whole_rows = |p, rows: std::ops::Range<i32>| {
             rows.flat_map(|r| [Column::Marker, Column::A, Column::B].map(|column| (cell(p, r, column), dead)))
                 .collect::<Vec<_>>()

@@ -190,7 +190,9 @@ impl Client {
             .flat_map(|change| change.effects(&self.space, timestamp))
             .collect();
         let invoked = self.handle.now();
-        self.note("write", || format!("{changes:?} @{timestamp} at {level} of n{node}"));
+        self.note("write", || {
+            format!("{changes:?} @{timestamp} at {level} of n{node}")
+        });
         let outcome = match self.request(node, request).await {
             Ok(_) => Outcome::Acknowledged,
             Err(NoAnswer::Down) => Outcome::Refused,

@@ -9,11 +9,7 @@ mod recorder;
 use starling_cql::{Values, request::Bound};
 use starling_model::Consistency;
 
-pub use self::{
-    client::Client,
-    question::Question,
-    recorder::Recorder,
-};
+pub use self::{client::Client, question::Question, recorder::Recorder};
 use crate::random::Random;
 
 /// The keyspace of all tables.

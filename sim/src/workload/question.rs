@@ -41,7 +41,7 @@ struct Row {
 /// An answer that is no answer to the question: a bug of its own kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the answer to {question} is nonsense: {problem}")]
-pub struct Nonsense {
+pub(super) struct Nonsense {
     question: String,
     problem: String,
 }
@@ -65,12 +65,10 @@ impl Question {
     /// The statement and the values of its markers.
     pub(super) fn cql(&self, space: &Space) -> (String, Values) {
         const SELECT: &str = "SELECT p, r, a, b, s FROM sim.registers";
-        let order = |backwards: bool| {
-            match (backwards, space.descending) {
-                (false, _) => "",
-                (true, false) => " ORDER BY r DESC",
-                (true, true) => " ORDER BY r ASC",
-            }
+        let order = |backwards: bool| match (backwards, space.descending) {
+            (false, _) => "",
+            (true, false) => " ORDER BY r DESC",
+            (true, true) => " ORDER BY r ASC",
         };
         match *self {
             Self::Row(p, r) => (format!("{SELECT} WHERE p = ? AND r = ?"), ints(&[p, r])),
@@ -103,10 +101,17 @@ impl Question {
                 }
             }
             // A partition without rows that has a static value is a row of its own, if all is asked for.
-            let whole = matches!(self, Self::Partition(..) | Self::Partitions(_) | Self::Scan | Self::Top(..));
+            let whole = matches!(
+                self,
+                Self::Partition(..) | Self::Partitions(_) | Self::Scan | Self::Top(..)
+            );
             if whole || !found.is_empty() {
                 let value = found.first().and_then(|row| row.s);
-                let cell = Cell { partition: p, row: None, column: Column::Static };
+                let cell = Cell {
+                    partition: p,
+                    row: None,
+                    column: Column::Static,
+                };
                 seen.push((cell, value.map_or(Seen::Nothing, Seen::Value)));
             }
         }
@@ -133,16 +138,16 @@ impl Question {
         let mut answer: BTreeMap<i32, Vec<Row>> = BTreeMap::new();
         for values in rows {
             let numbers: Vec<Option<i32>> = values.iter().map(number).collect();
-            let &[Some(p), r, a, b, s] = &numbers[..] else {
+            let (&[Some(partition), r], &[a, b, s]) = numbers.split_at(numbers.len().min(2)) else {
                 return Err(self.nonsense(format!("a row has the values {numbers:?}")));
             };
             let wanted = asked
-                .get(&p)
+                .get(&partition)
                 .is_some_and(|rows| r.is_none_or(|r| rows.contains(&r)));
             if !wanted {
-                return Err(self.nonsense(format!("row {p}/{r:?} was not asked for")));
+                return Err(self.nonsense(format!("row {partition}/{r:?} was not asked for")));
             }
-            answer.entry(p).or_default().push(Row { r, a, b, s });
+            answer.entry(partition).or_default().push(Row { r, a, b, s });
         }
         for (p, rows) in &answer {
             let keys: Vec<Option<i32>> = rows.iter().map(|row| row.r).collect();
@@ -150,9 +155,13 @@ impl Question {
                 Self::Partition(_, back) | Self::Rows(_, _, _, back) => *back == space.descending,
                 _ => !space.descending,
             };
-            let ordered = keys
-                .windows(2)
-                .all(|pair| if rising { pair[0] < pair[1] } else { pair[0] > pair[1] });
+            let ordered = keys.windows(2).all(|pair| {
+                if rising {
+                    pair[0] < pair[1]
+                } else {
+                    pair[0] > pair[1]
+                }
+            });
             if !ordered || (keys.len() > 1 && keys.contains(&None)) {
                 return Err(self.nonsense(format!("partition {p} has the rows {keys:?}")));
             }
@@ -172,7 +181,11 @@ impl Question {
 }
 
 fn row_seen(p: i32, r: i32, row: Option<&Row>) -> Vec<(Cell, Seen)> {
-    let cell = |column| Cell { partition: p, row: Some(r), column };
+    let cell = |column| Cell {
+        partition: p,
+        row: Some(r),
+        column,
+    };
     let value = |value: Option<i32>| value.map_or(Seen::Nothing, Seen::Value);
     match row {
         // A row is there if it was inserted or if a column is: so both were seen to be not.

@@ -1,0 +1,61 @@
+//! Whole clusters under a few dozen seeds keep what they promise. CI runs hundreds with the binary.
+
+use starling_sim::run::{Plan, run};
+
+/// Runs seeds and fails with all that went wrong, and how to see it again.
+fn check(seeds: std::ops::Range<u64>) {
+    let mut failures = Vec::new();
+    for seed in seeds {
+        let plan = Plan {
+            steps: 150,
+            ..Plan::new(seed)
+        };
+        let report = run(&plan, None);
+        if !report.violations.is_empty() {
+            let violations: Vec<String> = report.violations.iter().map(ToString::to_string).collect();
+            failures.push(format!(
+                "cargo run --release -p starling-sim -- --seed {seed} --steps 150 --trace\n  {}",
+                violations.join("\n  ")
+            ));
+        }
+    }
+    assert!(failures.is_empty(), "broken promises:\n{}", failures.join("\n"));
+}
+
+// Two tests, so that two cores share the work.
+
+#[test]
+fn promises_hold_in_the_first_seeds() {
+    check(0..12);
+}
+
+#[test]
+fn promises_hold_in_further_seeds() {
+    check(12..24);
+}
+
+/// A simulation in which nothing happens proves nothing.
+#[test]
+fn the_runs_are_eventful() {
+    let reports: Vec<_> = (0..6)
+        .map(|seed| {
+            run(
+                &Plan {
+                    steps: 150,
+                    ..Plan::new(seed)
+                },
+                None,
+            )
+        })
+        .collect();
+    let sum = |figure: fn(&starling_sim::run::Figures) -> u64| -> u64 {
+        reports.iter().map(|report| figure(&report.figures)).sum()
+    };
+    assert!(sum(|figures| figures.acknowledged as u64) > 50);
+    assert!(sum(|figures| figures.unknown as u64) > 0);
+    assert!(sum(|figures| figures.reads as u64) > 50);
+    assert!(sum(|figures| figures.lost) > 0);
+    assert!(sum(|figures| figures.duplicated) > 0);
+    assert!(sum(|figures| figures.flushes) > 0);
+    assert!(sum(|figures| figures.compactions) > 0);
+}
