@@ -47,7 +47,7 @@ impl ShardMap {
     }
 
     /// Where slice `shard` starts: the number of places before it is the least that maps to it.
-    fn boundary(&self, shard: u32) -> Token {
+    fn boundary(self, shard: u32) -> Token {
         if shard >= self.shards {
             return Token::MAX;
         }

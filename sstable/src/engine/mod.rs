@@ -212,7 +212,7 @@ fn check_sizes(mutation: &Mutation) -> Result<(), Error> {
     for clustering in mutation.partition.rows.keys() {
         check("a clustering key", clustering.0.len(), MAX_CLUSTERING_BYTES)?;
     }
-    for tombstone in mutation.partition.ranges.iter() {
+    for tombstone in &mutation.partition.ranges {
         let end = tombstone.range.end.as_ref().map_or(0, bytes::Bytes::len);
         // A bound may be one byte longer than a key: the place right after it.
         let longest = tombstone.range.start.len().max(end).saturating_sub(1);

@@ -15,6 +15,9 @@ use bytes::Bytes;
 use super::{Lsn, Segment, record, segment};
 use crate::{Error, fs::Fs};
 
+/// Takes a write of the log: its number, its body, and the file and the offset that it is from.
+pub(crate) type Visit<'a> = dyn FnMut(Lsn, Bytes, &Path, u64) -> Result<(), Error> + 'a;
+
 /// What a recovery found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Recovered {
@@ -35,7 +38,7 @@ pub(crate) fn recover(
     fs: &dyn Fs,
     files: &[PathBuf],
     floor: Lsn,
-    visit: &mut dyn FnMut(Lsn, Bytes, &Path, u64) -> Result<(), Error>,
+    visit: &mut Visit<'_>,
 ) -> Result<Recovered, Error> {
     let mut recovered = Recovered {
         end: Lsn(floor.0.saturating_sub(1)),
@@ -61,7 +64,7 @@ fn replay(
     bytes: &Bytes,
     floor: Lsn,
     recovered: &mut Recovered,
-    visit: &mut dyn FnMut(Lsn, Bytes, &Path, u64) -> Result<(), Error>,
+    visit: &mut Visit<'_>,
 ) -> Result<u64, Error> {
     let Some(header) = segment::Header::decode(path, bytes)? else {
         check_tail(path, bytes, 0, recovered.end.next())?;

@@ -1,1 +1,181 @@
+//! Torn tails are cut; damage is told.
 
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use super::{Limits, Log, Lsn, recovery, segment};
+use crate::{
+    Error,
+    fs::{Fs, MemoryFs},
+};
+
+const DIR: &str = "/log";
+
+fn files(fs: &MemoryFs) -> Vec<PathBuf> {
+    let all = fs.list(Path::new(DIR)).unwrap();
+    all.into_iter()
+        .filter(|path| segment::file_number(path).is_some())
+        .collect()
+}
+
+type Bodies = Vec<(Lsn, Vec<u8>)>;
+
+fn recover(fs: &MemoryFs, floor: u64) -> Result<(recovery::Recovered, Bodies), Error> {
+    let mut bodies = Bodies::new();
+    let recovered = recovery::recover(fs, &files(fs), Lsn(floor), &mut |lsn, body, _, _| {
+        bodies.push((lsn, body.to_vec()));
+        Ok(())
+    })?;
+    Ok((recovered, bodies))
+}
+
+/// A log that goes on from what is there.
+fn open(fs: &MemoryFs) -> (Log, Bodies) {
+    fs.create_dir_all(Path::new(DIR)).unwrap();
+    let (recovered, bodies) = recover(fs, 1).unwrap();
+    let next = files(fs)
+        .last()
+        .and_then(|path| segment::file_number(path))
+        .map_or(0, |number| number + 1);
+    let last = recovered.end;
+    let limits = Limits {
+        segment_bytes: 200,
+        pending_bytes: 1000,
+    };
+    let numbers = Arc::new(AtomicU64::new(next));
+    let log = Log::new(Arc::new(fs.clone()), DIR.into(), limits, numbers, recovered, last);
+    (log, bodies)
+}
+
+fn write(log: &Log, bodies: &[&[u8]]) {
+    for body in bodies {
+        log.append(body).unwrap();
+    }
+    log.sync().unwrap();
+}
+
+fn expected(bodies: &[&[u8]]) -> Bodies {
+    (1..)
+        .map(Lsn)
+        .zip(bodies)
+        .map(|(lsn, body)| (lsn, body.to_vec()))
+        .collect()
+}
+
+#[test]
+fn what_was_synced_is_read_back_over_segments_and_restarts() {
+    let fs = MemoryFs::new();
+    let mut all: Vec<&[u8]> = Vec::new();
+    for _ in 0..5 {
+        let (log, bodies) = open(&fs);
+        assert_eq!(bodies, expected(&all));
+        for bodies in [&[b"one".as_slice(), b"two"][..], &[&[9; 150]], &[b"three"]] {
+            write(&log, bodies);
+            all.extend(bodies);
+        }
+        assert_eq!(log.synced(), log.appended());
+        assert_eq!(log.syncs(), 3);
+    }
+    assert!(files(&fs).len() >= 10);
+}
+
+#[test]
+fn a_tail_torn_at_any_byte_is_cut_and_the_log_goes_on() {
+    let fs = MemoryFs::new();
+    let (log, _) = open(&fs);
+    write(&log, &[b"first"]);
+    write(&log, &[b"second", b"third"]);
+    let path = files(&fs).pop().unwrap();
+    let whole = fs.read(&path).unwrap().len();
+    let durable = segment::HEADER_BYTES + 24 + 5;
+    for length in 0..whole {
+        let fs = fs.after_crash(&mut |_, _| 0);
+        fs.damage(&path, |bytes| bytes.truncate(length)).unwrap();
+        let (log, bodies) = open(&fs);
+        let mut kept = bodies;
+        assert!(kept.len() >= usize::from(length >= durable));
+        write(&log, &[b"later"]);
+        kept.push((Lsn(kept.len() as u64 + 1), b"later".to_vec()));
+        assert_eq!(open(&fs).1, kept, "cut at {length}");
+    }
+}
+
+#[test]
+fn sectors_lost_out_of_order_in_the_unsynced_tail_are_no_damage() {
+    let fs = MemoryFs::new();
+    let (log, _) = open(&fs);
+    write(&log, &[b"first"]);
+    write(&log, &[b"second", b"third", b"fourth"]);
+    let path = files(&fs).pop().unwrap();
+    // The second write is lost, though the third and fourth of the same sync are there.
+    let at = segment::HEADER_BYTES + 24 + 5;
+    fs.damage(&path, |bytes| bytes[at..at + 30].fill(0)).unwrap();
+    assert_eq!(open(&fs).1, expected(&[b"first"]));
+}
+
+#[test]
+fn damage_before_a_write_that_knew_it_to_be_synced_is_an_error() {
+    let fs = MemoryFs::new();
+    let (log, _) = open(&fs);
+    write(&log, &[b"first"]);
+    write(&log, &[b"second"]);
+    let path = files(&fs).pop().unwrap();
+    for at in 0..segment::HEADER_BYTES + 24 + 5 {
+        let fs = fs.after_crash(&mut |_, _| 0);
+        fs.damage(&path, |bytes| bytes[at] ^= 1).unwrap();
+        let error = recover(&fs, 1).expect_err("the first write is damaged");
+        let Error::Corrupt { file, offset, what } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(file, &path);
+        assert!(*offset <= segment::HEADER_BYTES as u64, "{error}");
+        assert!(what.contains("durable"), "{error}");
+    }
+}
+
+#[test]
+fn a_segment_that_is_missing_or_lost_its_end_is_an_error() {
+    let fs = MemoryFs::new();
+    let (log, _) = open(&fs);
+    for _ in 0..4 {
+        write(&log, &[&[1; 200]]);
+    }
+    let paths = files(&fs);
+    assert_eq!(paths.len(), 4);
+    for path in &paths[..3] {
+        let missing = fs.after_crash(&mut |_, _| 0);
+        missing.remove(path).unwrap();
+        assert!(matches!(recover(&missing, 1), Err(Error::Corrupt { .. })));
+        let short = fs.after_crash(&mut |_, _| 0);
+        short.damage(path, |bytes| bytes.truncate(60)).unwrap();
+        assert!(matches!(recover(&short, 1), Err(Error::Corrupt { .. })));
+    }
+    let released = fs.after_crash(&mut |_, _| 0);
+    released.remove(&paths[0]).unwrap();
+    released.remove(&paths[1]).unwrap();
+    let (_, bodies) = recover(&released, 3).expect("writes 1 and 2 are in tables");
+    assert_eq!(bodies.len(), 2);
+}
+
+#[test]
+fn a_newer_version_is_refused() {
+    let fs = MemoryFs::new();
+    let (log, _) = open(&fs);
+    write(&log, &[b"x"]);
+    fs.damage(&files(&fs)[0], |bytes| {
+        bytes[8] = 9;
+        let sum = crate::checksum::checksum(&bytes[..40]);
+        bytes[40..48].copy_from_slice(&sum.to_le_bytes());
+    })
+    .unwrap();
+    assert!(matches!(
+        recover(&fs, 1),
+        Err(Error::Version {
+            found: 9,
+            known: 1,
+            ..
+        })
+    ));
+}

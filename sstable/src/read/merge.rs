@@ -1,8 +1,10 @@
 //! One slice of one partition, merged over all sources, place by place.
 //!
-//! A *place* is a clustering at which some source has a row, or a range tombstone that starts there (or
-//! at the start of the slice, for one that reaches into it). Places come in order, so a reader that stops
-//! after one has covered everything up to it.
+//! A *place* is a clustering at which some source has a row, or a range tombstone that starts there.
+//! Places come in order, so a reader that stops after one has covered everything up to it. Forward, a
+//! tombstone that is open at the start of the slice makes no place: a reader that goes on after each place
+//! would meet it again right behind, and again, and never come further. (Backward, it makes one at the
+//! start of the slice, where the slice ends.)
 
 use bytes::Bytes;
 use starling_model::{Clustering, ClusteringRange, Deletion, RangeTombstone, Row};
@@ -40,7 +42,7 @@ struct Input<'a> {
     row: Option<(Clustering, Row)>,
     tombstones: Tombstones<'a>,
     tombstone: Option<RangeTombstone>,
-    /// Forward only: the last tombstone whose start was passed.
+    /// Forward only: the last tombstone whose start was passed, or that was open at the slice's start.
     open: Option<RangeTombstone>,
 }
 
@@ -55,22 +57,29 @@ impl<'a> SliceMerge<'a> {
         keep_tombstones: bool,
     ) -> Result<Self, Error> {
         let mut inputs = Vec::with_capacity(parts.len());
+        let mut passed = Vec::new();
         for part in parts {
             let mut rows = part.rows(slice, reversed);
             let mut tombstones = part.tombstones(slice, reversed);
+            let mut tombstone = tombstones.next()?;
+            let open = tombstone.take_if(|tombstone| !reversed && tombstone.range.start == slice.start);
+            if let Some(open) = &open {
+                tombstone = tombstones.next()?;
+                passed.extend(keep_tombstones.then(|| open.clone()));
+            }
             inputs.push(Input {
                 row: rows.next()?,
                 rows,
-                tombstone: tombstones.next()?,
+                tombstone,
                 tombstones,
-                open: None,
+                open,
             });
         }
         Ok(Self {
             inputs,
             deletion,
             reversed,
-            passed: Vec::new(),
+            passed,
             keep_passed: keep_tombstones,
         })
     }

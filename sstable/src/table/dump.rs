@@ -107,7 +107,7 @@ fn expiry(expiry: Option<Expiry>) -> String {
 }
 
 fn text(bytes: &[u8]) -> String {
-    if !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_graphic()) {
+    if !bytes.is_empty() && bytes.iter().all(u8::is_ascii_graphic) {
         return format!("'{}'", String::from_utf8_lossy(bytes));
     }
     let mut out = "0x".to_owned();

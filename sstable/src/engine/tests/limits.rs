@@ -72,14 +72,14 @@ fn oversized_parts_are_refused_and_change_nothing() {
     }
     for mutation in [
         insert(long_key, b"a", 1, b""),
-        insert(key(1), &[1; 65_536], 1, b""),
+        insert(key(1), &vec![1; 65_536], 1, b""),
         huge,
     ] {
         let error = engine.apply(&mutation).unwrap_err();
         assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     }
     assert!(contents(&engine).is_empty());
-    let longest = insert(key(1), &[1; 65_535], 1, &vec![9; 1 << 20]);
+    let longest = insert(key(1), &vec![1; 65_535], 1, &vec![9; 1 << 20]);
     engine.apply(&longest).unwrap();
     engine.flush_all();
     settle(&mut engine, Seconds(1));
