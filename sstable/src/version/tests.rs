@@ -1,1 +1,76 @@
+use std::path::Path;
 
+use starling_model::TableId;
+
+use super::{
+    Manifest,
+    manifest::{Entry, FILE_NAME},
+};
+use crate::{
+    Error, Lsn,
+    fs::{Fs, MemoryFs},
+};
+
+const DIR: &str = "/shard";
+
+fn manifest(next_file: u64) -> Manifest {
+    let entry = |replayed, files: &[u64]| Entry {
+        replayed: Lsn(replayed),
+        files: files.to_vec(),
+    };
+    Manifest {
+        next_file,
+        last: Lsn(1_000),
+        floor: Lsn(900),
+        tables: [
+            (TableId(1), entry(899, &[3, 5, 300])),
+            (TableId(u128::MAX), entry(950, &[])),
+        ]
+        .into(),
+    }
+}
+
+fn written() -> MemoryFs {
+    let fs = MemoryFs::new();
+    let dir = Path::new(DIR);
+    fs.create_dir_all(dir).unwrap();
+    assert_eq!(Manifest::read(&fs, dir).unwrap(), None);
+    manifest(7).prepare(&fs, dir).unwrap().commit(&fs).unwrap();
+    fs
+}
+
+#[test]
+fn the_old_one_is_in_force_until_the_new_one_is_committed() {
+    let fs = written();
+    let dir = Path::new(DIR);
+    let prepared = manifest(8).prepare(&fs, dir).unwrap();
+    for fs in [fs.clone(), fs.after_crash(&mut |_, _| 0)] {
+        assert_eq!(Manifest::read(&fs, dir).unwrap(), Some(manifest(7)));
+    }
+    prepared.commit(&fs).unwrap();
+    for fs in [fs.clone(), fs.after_crash(&mut |_, _| 0)] {
+        assert_eq!(Manifest::read(&fs, dir).unwrap(), Some(manifest(8)));
+    }
+}
+
+#[test]
+fn a_changed_or_missing_byte_is_found() {
+    let fs = written();
+    let path = Path::new(DIR).join(FILE_NAME);
+    let whole = fs.read(&path).unwrap();
+    for at in 0..whole.len() {
+        for change in [true, false] {
+            fs.damage(&path, |bytes| {
+                if change {
+                    bytes[at] ^= 4;
+                } else {
+                    bytes.truncate(at);
+                }
+            })
+            .unwrap();
+            let error = Manifest::read(&fs, Path::new(DIR)).unwrap_err();
+            assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+            fs.damage(&path, |bytes| *bytes = whole.to_vec()).unwrap();
+        }
+    }
+}
