@@ -165,6 +165,10 @@ fn missing_keyspace(name: &str) -> Error {
     Error::invalid(format!("'{name}' not found in keyspaces"))
 }
 
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "it makes a value as rows have it, where null is possible"
+)]
 fn text(text: &str) -> Value {
     Some(Bytes::copy_from_slice(text.as_bytes()))
 }

@@ -41,7 +41,7 @@ impl<'a> Cursor<'a> {
                     self.skip_while(|byte| byte != b'\n');
                 }
                 (Some(b'/'), Some(b'*')) => {
-                    let Some(length) = find(&self.rest()[2..], b"*/") else {
+                    let Some(length) = find(&self.rest()[2..], *b"*/") else {
                         return Err(self.error("the comment has no end"));
                     };
                     self.at += length + 4;
@@ -73,7 +73,7 @@ impl<'a> Cursor<'a> {
 
     /// Moves past `$$...$$`.
     pub(super) fn dollar_string(&mut self) -> Result<(), Error> {
-        match find(&self.rest()[2..], b"$$") {
+        match find(&self.rest()[2..], *b"$$") {
             Some(length) => {
                 self.at += length + 4;
                 Ok(())
@@ -83,6 +83,6 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn find(bytes: &[u8], pair: &[u8; 2]) -> Option<usize> {
-    bytes.windows(2).position(|window| window == pair)
+fn find(bytes: &[u8], pair: [u8; 2]) -> Option<usize> {
+    bytes.windows(2).position(|window| *window == pair)
 }

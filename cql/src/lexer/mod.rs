@@ -132,7 +132,7 @@ fn next(cursor: &mut Cursor<'_>) -> Result<TokenKind, Error> {
 /// An error at a place of a statement, as `line L:C message`; lines count from 1, columns from 0.
 pub fn error_at(text: &str, at: usize, message: impl std::fmt::Display) -> Error {
     let before = &text.as_bytes()[..at.min(text.len())];
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = before.split(|byte| *byte == b'\n').count();
     let line_start = before
         .iter()
         .rposition(|byte| *byte == b'\n')

@@ -23,7 +23,12 @@ impl Parser<'_> {
         if matches!(self.kind(), TokenKind::String) {
             return Err(Error::unsupported("a custom type"));
         }
-        let name = self.name("a type")?;
+        // A reserved word elsewhere.
+        let name = if self.word_if("SET") {
+            "set".to_owned()
+        } else {
+            self.name("a type")?
+        };
         if self.is_symbol(0, ".") {
             return Err(Error::unsupported("a user-defined type"));
         }

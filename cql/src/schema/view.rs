@@ -98,7 +98,7 @@ impl View {
             match before {
                 None => note(ChangeKind::Created, name, None),
                 Some(before) if before.definition != content.definition => {
-                    note(ChangeKind::Updated, name, None)
+                    note(ChangeKind::Updated, name, None);
                 }
                 Some(_) => {}
             }
@@ -106,7 +106,7 @@ impl View {
                 match before.and_then(|before| before.tables.get(&table.name)) {
                     Some(before) if before == table => {}
                     Some(before) if before.id == table.id => {
-                        note(ChangeKind::Updated, name, Some(&table.name))
+                        note(ChangeKind::Updated, name, Some(&table.name));
                     }
                     _ => note(ChangeKind::Created, name, Some(&table.name)),
                 }

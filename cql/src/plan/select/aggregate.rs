@@ -110,7 +110,7 @@ impl Accumulator {
                         *float += value
                             .as_ref()
                             .try_into()
-                            .map_or(0.0, |b| f64::from(f32::from_be_bytes(b)))
+                            .map_or(0.0, |b| f64::from(f32::from_be_bytes(b)));
                     }
                     CqlType::Double => *float += value.as_ref().try_into().map_or(0.0, f64::from_be_bytes),
                     _ => *whole += BigInt::from_signed_bytes_be(&value),

@@ -270,7 +270,7 @@ impl SelectRun {
             });
         }
         if self.sorts {
-            self.sort()?;
+            self.sort();
         }
         let paging_state = self.stopped.as_ref().map(|state| state.encode(self.fingerprint));
         Ok(Rows {
@@ -282,7 +282,7 @@ impl SelectRun {
 
     /// Puts rows of several partitions in the order of their clusterings; of equal ones, as the
     /// partitions were named.
-    fn sort(&mut self) -> Result<(), Error> {
+    fn sort(&mut self) {
         let mut all: Vec<(Clustering, Vec<Value>)> = std::mem::take(&mut self.order)
             .into_iter()
             .zip(std::mem::take(&mut self.rows))
@@ -292,7 +292,6 @@ impl SelectRun {
         self.rows = all.into_iter().map(|(_, row)| row).collect();
         let limit = usize::try_from(self.remaining).unwrap_or(usize::MAX);
         self.rows.truncate(limit);
-        Ok(())
     }
 
     fn is_full(&self) -> bool {

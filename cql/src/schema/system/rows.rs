@@ -48,14 +48,26 @@ pub fn rows(schema: &Schema, table: &Table) -> Option<Vec<SystemRow>> {
     })
 }
 
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "it makes a value as rows have it, where null is possible"
+)]
 fn text(text: &str) -> Value {
     Some(Bytes::copy_from_slice(text.as_bytes()))
 }
 
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "it makes a value as rows have it, where null is possible"
+)]
 fn boolean(value: bool) -> Value {
     Some(Bytes::copy_from_slice(&[u8::from(value)]))
 }
 
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "it makes a value as rows have it, where null is possible"
+)]
 fn int(value: i32) -> Value {
     Some(Bytes::copy_from_slice(&value.to_be_bytes()))
 }
@@ -96,6 +108,10 @@ fn table_row(table: &Table) -> SystemRow {
     row
 }
 
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "it makes a value as rows have it, where null is possible"
+)]
 fn double(number: &str) -> Value {
     let number: f64 = number.parse().unwrap_or(0.0);
     Some(Bytes::copy_from_slice(&number.to_be_bytes()))
