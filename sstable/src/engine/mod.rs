@@ -1,8 +1,8 @@
 //! The front door: one synchronous, single-writer engine per shard.
 //!
-//! - [`open`]: the manifest, the files, the log;
-//! - [`job`] and [`schedule`]: the work that goes on beside, what is offered when, and how it is installed;
-//! - [`truncate`]: emptying a table.
+//! - `open`: the manifest, the files, the log;
+//! - [`job`] and `schedule`: the work that goes on beside, what is offered when, and how it is installed;
+//! - `truncate`: emptying a table.
 
 pub mod job;
 mod open;
