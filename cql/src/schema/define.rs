@@ -46,7 +46,7 @@ pub(crate) fn table(create: &CreateTable, keyspace: &str, id: TableId) -> Result
     let others = create.columns.iter().map(|column| &column.name);
     let others =
         others.filter(|name| !create.partition_key.contains(name) && !create.clustering.contains(name));
-    for (at, name) in key.chain(others).enumerate() {
+    for name in key.chain(others) {
         let definition = create
             .columns
             .iter()
@@ -61,12 +61,15 @@ pub(crate) fn table(create: &CreateTable, keyspace: &str, id: TableId) -> Result
         check_type(definition, kind)?;
         table.columns.push(Column {
             name: name.clone(),
-            id: ColumnId(at as u32),
+            id: ColumnId(0),
             cql_type: definition.cql_type.clone(),
             kind,
         });
     }
     table.sort_columns();
+    for (at, column) in table.columns.iter_mut().enumerate() {
+        column.id = ColumnId(at as u32);
+    }
     table.options.apply(&create.options)?;
     if table.columns.len() > MAX_COLUMNS {
         return Err(too_many_columns());

@@ -16,17 +16,17 @@ use starling_model::{
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Any partitioner will do: this one spreads keys, and never gives the smallest token.
-pub fn token(key: &[u8]) -> Token {
+pub(crate) fn token(key: &[u8]) -> Token {
     Token((xxh3_64(key) as i64).max(i64::MIN + 1))
 }
 
 /// A schema, data, and a clock.
-pub struct Session {
-    pub schema: Schema,
-    pub keyspace: Option<String>,
-    pub now: u32,
+pub(crate) struct Session {
+    pub(crate) schema: Schema,
+    pub(crate) keyspace: Option<String>,
+    pub(crate) now: u32,
     /// Pages hold at most this many rows, whatever is asked for.
-    pub page_cap: u32,
+    pub(crate) page_cap: u32,
     random: u64,
     data: BTreeMap<(TableId, DecoratedKey), Partition>,
 }
@@ -66,12 +66,12 @@ impl Session {
         })
     }
 
-    pub fn prepare(&self, text: &str) -> Result<Plan, Error> {
+    pub(crate) fn prepare(&self, text: &str) -> Result<Plan, Error> {
         plan::prepare(&parser::parse(text)?, &self.schema, self.keyspace.as_deref())
     }
 
     /// Runs a statement without paging.
-    pub fn run(&mut self, text: &str, values: &Values) -> Result<QueryResult, Error> {
+    pub(crate) fn run(&mut self, text: &str, values: &Values) -> Result<QueryResult, Error> {
         match self.prepare(text)? {
             Plan::Select(select) => self.select(&select, values, None, None).map(QueryResult::Rows),
             Plan::Write(write) => {
@@ -107,7 +107,7 @@ impl Session {
         }
     }
 
-    pub fn apply(&mut self, mutations: Vec<Mutation>) {
+    pub(crate) fn apply(&mut self, mutations: Vec<Mutation>) {
         for mutation in mutations {
             assert!(
                 mutation.partition.is_canonical(),
@@ -122,7 +122,7 @@ impl Session {
     }
 
     /// One page of a SELECT.
-    pub fn select(
+    pub(crate) fn select(
         &mut self,
         select: &SelectPlan,
         values: &Values,
@@ -142,7 +142,7 @@ impl Session {
     }
 
     /// All pages of a SELECT.
-    pub fn pages(&mut self, text: &str, values: &Values, size: u32) -> Result<Vec<Rows>, Error> {
+    pub(crate) fn pages(&mut self, text: &str, values: &Values, size: u32) -> Result<Vec<Rows>, Error> {
         let Plan::Select(select) = self.prepare(text)? else {
             panic!("no SELECT: {text}")
         };
