@@ -72,7 +72,7 @@ fn check(name: &str, expected: &str) {
         let mut statement = String::new();
         for line in block.lines() {
             if let Some(text) = line.strip_prefix("> ") {
-                statement = text.to_owned();
+                text.clone_into(&mut statement);
                 actual.push_str(line);
                 actual.push('\n');
             } else if let Some(more) = line.strip_prefix(". ") {
