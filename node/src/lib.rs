@@ -1,6 +1,22 @@
 //! The shell around Starling's core: a node's threads, sockets, files and commands.
+//!
+//! The core crates decide; this crate carries out. [`run`] puts a node together: [`store`] (shards, group
+//! commit, background work), [`transport`] and [`tls`] (QUIC between nodes), [`env`](mod@env) (the core's outside),
+//! [`cql_server`] and [`native_server`] (clients), [`admin`] (operators). [`cli`] has the commands, [`demo`]
+//! a cluster on this machine.
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod cql_server;
+pub mod data_dir;
+pub mod demo;
+pub mod env;
+pub mod failure;
+pub mod native_server;
+pub mod run;
+pub mod store;
 pub mod tls;
 pub mod transport;

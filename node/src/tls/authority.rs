@@ -41,7 +41,10 @@ impl Authority {
         let certificate = params.self_signed(&key).map_err(make)?.pem();
         files::write_new(&dir.join("ca.key"), &key.serialize_pem())?;
         files::write_new(&dir.join("ca.pem"), &certificate)?;
-        Ok(Self { certificate, issuer: Issuer::new(params, key) })
+        Ok(Self {
+            certificate,
+            issuer: Issuer::new(params, key),
+        })
     }
 
     /// Opens the authority that [`create`](Self::create) made in `dir`.
@@ -58,7 +61,11 @@ impl Authority {
 
     /// Opens the authority in `dir`, or makes it if there is none.
     pub fn open_or_create(dir: &Path, cluster: &str) -> Result<Self, TlsError> {
-        if dir.join("ca.key").exists() { Self::open(dir) } else { Self::create(dir, cluster) }
+        if dir.join("ca.key").exists() {
+            Self::open(dir)
+        } else {
+            Self::create(dir, cluster)
+        }
     }
 
     /// Signs a certificate for a node that is reached at `addresses` (IP addresses or host names), good
@@ -73,17 +80,22 @@ impl Authority {
         params.is_ca = IsCa::NoCa;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         validity(&mut params, i64::from(days));
         let key = KeyPair::generate().map_err(make)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(make)?.pem();
-        Ok(NodeCertificate { certificate, key: key.serialize_pem() })
+        Ok(NodeCertificate {
+            certificate,
+            key: key.serialize_pem(),
+        })
     }
 
     /// Writes a node's certificate and key, and the authority's certificate unless it is there, into `dir`.
-    pub fn write(&self, dir: &Path, node: &str, issued: &NodeCertificate) -> Result<TlsFiles, TlsError> {
-        let paths = TlsFiles::in_directory(dir, node);
+    pub fn write(&self, dir: &Path, issued: &NodeCertificate) -> Result<TlsFiles, TlsError> {
+        let paths = TlsFiles::in_directory(dir);
         files::write_new(&paths.key, &issued.key)?;
         files::write_new(&paths.certificate, &issued.certificate)?;
         if !paths.ca.exists() {

@@ -38,7 +38,11 @@ impl Credentials {
         }
         let key = PrivateKeyDer::from_pem_file(&files.key)
             .map_err(|error| TlsError::content(&files.key, "key", error))?;
-        Ok(Self { roots: Arc::new(roots), chain: certificates(&files.certificate)?, key })
+        Ok(Self {
+            roots: Arc::new(roots),
+            chain: certificates(&files.certificate)?,
+            key,
+        })
     }
 
     /// For accepting connections: from peers, who show a certificate of the cluster, and from native
@@ -92,7 +96,11 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let all = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| read(&error))?;
-    if all.is_empty() { Err(read(&"it is empty")) } else { Ok(all) }
+    if all.is_empty() {
+        Err(read(&"it is empty"))
+    } else {
+        Ok(all)
+    }
 }
 
 /// *ring*'s primitives, the cheapest cipher first: with AES instructions AES-128-GCM costs least per byte.

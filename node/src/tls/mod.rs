@@ -52,6 +52,10 @@ pub enum TlsError {
 
 impl TlsError {
     fn content(path: &std::path::Path, what: &'static str, reason: impl ToString) -> Self {
-        Self::Content { path: path.to_owned(), what, reason: reason.to_string() }
+        Self::Content {
+            path: path.to_owned(),
+            what,
+            reason: reason.to_string(),
+        }
     }
 }

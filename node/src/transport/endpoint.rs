@@ -50,7 +50,12 @@ pub(super) fn open(listen: SocketAddr, credentials: &Credentials) -> Result<Endp
     server.migration(false);
     let socket = UdpSocket::bind(listen)?;
     let config = EndpointConfig::new(Arc::new(credentials.reset_key()));
-    Ok(Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))?)
+    Ok(Endpoint::new(
+        config,
+        Some(server),
+        socket,
+        Arc::new(TokioRuntime),
+    )?)
 }
 
 /// The settings for connecting to peers.

@@ -113,7 +113,12 @@ pub struct Received {
 impl FrameReader {
     /// Reads frames of at most `limit` bytes.
     pub fn new(stream: RecvStream, limit: usize) -> Self {
-        Self { stream, buffer: BytesMut::new(), limit, budget: None }
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+            limit,
+            budget: None,
+        }
     }
 
     /// Large frames wait for their size in KiB from `budget` before they are read: many senders together
@@ -126,13 +131,20 @@ impl FrameReader {
     /// The next frame; `None` at the orderly end of the stream.
     pub async fn next(&mut self) -> Result<Option<Received>, FrameError> {
         if !self.fill(native::HEADER_BYTES).await? {
-            return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Torn) };
+            return if self.buffer.is_empty() {
+                Ok(None)
+            } else {
+                Err(FrameError::Torn)
+            };
         }
         let mut header = [0; native::HEADER_BYTES];
         self.buffer.copy_to_slice(&mut header);
         let (length, id) = native::decode_header(header);
         if length > self.limit {
-            return Err(FrameError::TooLong { length, limit: self.limit });
+            return Err(FrameError::TooLong {
+                length,
+                limit: self.limit,
+            });
         }
         let share = self.share(length).await;
         if !self.fill(length).await? {
@@ -156,6 +168,9 @@ impl FrameReader {
 
     async fn share(&self, length: usize) -> Option<OwnedSemaphorePermit> {
         let budget = self.budget.as_ref().filter(|_| length > SMALL_BYTES)?;
-        Arc::clone(budget).acquire_many_owned(length.div_ceil(1024) as u32).await.ok()
+        Arc::clone(budget)
+            .acquire_many_owned(length.div_ceil(1024) as u32)
+            .await
+            .ok()
     }
 }

@@ -65,7 +65,10 @@ async fn welcome(inner: Arc<Inner>, incoming: Incoming) {
         Some(native::ALPN) => inner.clients.wait().await.serve(connection).await,
         _ => {
             warn!(%from, "refused a peer that shows no certificate of this cluster");
-            connection.close(quinn::VarInt::from_u32(CLOSE_UNAUTHORIZED), b"no certificate of this cluster");
+            connection.close(
+                quinn::VarInt::from_u32(CLOSE_UNAUTHORIZED),
+                b"no certificate of this cluster",
+            );
         }
     }
 }
@@ -95,7 +98,10 @@ async fn finish(connection: Connection, stream: impl Future<Output = Result<(), 
         if error.is_violation() {
             warn!(%peer, %error, "closing the peer's connection");
         }
-        connection.close(quinn::VarInt::from_u32(CLOSE_PROTOCOL), error.to_string().as_bytes());
+        connection.close(
+            quinn::VarInt::from_u32(CLOSE_PROTOCOL),
+            error.to_string().as_bytes(),
+        );
     }
 }
 

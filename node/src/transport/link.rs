@@ -84,7 +84,12 @@ impl Link {
             signals: Arc::clone(&signals),
         };
         tokio::spawn(driver.run());
-        Arc::new(Self { pending, lanes: [requests, bulk], casts, signals })
+        Arc::new(Self {
+            pending,
+            lanes: [requests, bulk],
+            casts,
+            signals,
+        })
     }
 
     pub(super) fn call(
@@ -93,16 +98,19 @@ impl Link {
         request: Bytes,
     ) -> Result<(oneshot::Receiver<Outcome>, Registered), CallError> {
         let queue = &self.lanes[lane.index()];
-        let outcome = self
-            .pending
-            .register(request.len(), |id| queue.try_send(Frame { id, payload: request }).is_ok());
+        let outcome = self.pending.register(request.len(), |id| {
+            queue.try_send(Frame { id, payload: request }).is_ok()
+        });
         self.signals.demand.notify_one();
         outcome
     }
 
     pub(super) fn cast(&self, message: Bytes) {
         // A full queue means that the peer is slow or gone: this message is lost, as casts may be.
-        let _ = self.casts.try_send(Frame { id: 0, payload: message });
+        let _ = self.casts.try_send(Frame {
+            id: 0,
+            payload: message,
+        });
         self.signals.demand.notify_one();
     }
 
@@ -149,7 +157,9 @@ impl Driver {
 
     /// One attempt. Calls wait for it as long as `patience`, then they are failed and refused.
     async fn connect(&mut self, patience: Duration) -> Option<Connection> {
-        let connecting = self.endpoint.connect_with(self.config.clone(), self.to, NODE_SERVER_NAME);
+        let connecting = self
+            .endpoint
+            .connect_with(self.config.clone(), self.to, NODE_SERVER_NAME);
         let attempt = async {
             let connecting = connecting.map_err(|error| error.to_string())?;
             match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
@@ -188,7 +198,10 @@ impl Driver {
         let mut work: Vec<futures::future::BoxFuture<'_, String>> = Vec::new();
         for ((send, receive), queue) in streams.into_iter().zip(&mut self.lanes) {
             work.push(Box::pin(write_calls(send, queue, pending)));
-            work.push(Box::pin(read_answers(FrameReader::new(receive, MAX_MESSAGE_BYTES), pending)));
+            work.push(Box::pin(read_answers(
+                FrameReader::new(receive, MAX_MESSAGE_BYTES),
+                pending,
+            )));
         }
         let queue = &mut self.casts;
         work.push(Box::pin(async move {

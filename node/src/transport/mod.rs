@@ -23,14 +23,7 @@ mod served;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -135,7 +128,9 @@ impl Transport {
 
     /// Closes all connections and waits until their peers can have heard of it, at most a moment.
     pub async fn close(&self) {
-        self.inner.endpoint.close(quinn::VarInt::from_u32(endpoint::CLOSE_STOPPING), b"stopping");
+        self.inner
+            .endpoint
+            .close(quinn::VarInt::from_u32(endpoint::CLOSE_STOPPING), b"stopping");
         let _ = tokio::time::timeout(Duration::from_millis(500), self.inner.endpoint.wait_idle()).await;
     }
 
@@ -147,9 +142,9 @@ impl Transport {
         if links.len() >= MAX_PEERS {
             return Err(CallError::NotSent(to));
         }
-        let link = links.entry(to).or_insert_with(|| {
-            Link::start(to, self.inner.endpoint.clone(), self.inner.peer_config.clone())
-        });
+        let link = links
+            .entry(to)
+            .or_insert_with(|| Link::start(to, self.inner.endpoint.clone(), self.inner.peer_config.clone()));
         Ok(Arc::clone(link))
     }
 }

@@ -62,7 +62,10 @@ impl Calls {
 
 impl Pending {
     pub(super) fn new(to: SocketAddr) -> Arc<Self> {
-        Arc::new(Self { to, calls: Mutex::default() })
+        Arc::new(Self {
+            to,
+            calls: Mutex::default(),
+        })
     }
 
     /// Registers a call and hands it to `queue`, which says whether there was room.
@@ -85,9 +88,22 @@ impl Pending {
         }
         let (answer, outcome) = oneshot::channel();
         calls.bytes += bytes;
-        calls.waiting.insert(id, Waiting { answer, bytes, sent: false });
+        calls.waiting.insert(
+            id,
+            Waiting {
+                answer,
+                bytes,
+                sent: false,
+            },
+        );
         drop(calls);
-        Ok((outcome, Registered { pending: Arc::clone(self), id }))
+        Ok((
+            outcome,
+            Registered {
+                pending: Arc::clone(self),
+                id,
+            },
+        ))
     }
 
     /// These calls are about to be written.
@@ -117,7 +133,11 @@ impl Pending {
         let all = std::mem::take(&mut calls.waiting);
         drop(calls);
         for waiting in all.into_values() {
-            let error = if waiting.sent { CallError::Broken } else { CallError::NotSent };
+            let error = if waiting.sent {
+                CallError::Broken
+            } else {
+                CallError::NotSent
+            };
             let _ = waiting.answer.send(Err(error(self.to)));
         }
     }

@@ -45,7 +45,9 @@ pub(super) async fn calls(
 ) -> Result<(), ServeError> {
     let (answers, mut queue) = mpsc::channel(QUEUE_FRAMES);
     let write = async {
-        frame::write(&mut send, &mut queue, |_| ()).await.map_err(|_| ServeError::Write)
+        frame::write(&mut send, &mut queue, |_| ())
+            .await
+            .map_err(|_| ServeError::Write)
     };
     let read = async {
         let mut frames = FrameReader::new(receive, MAX_MESSAGE_BYTES);
@@ -58,12 +60,21 @@ pub(super) async fn calls(
                 received = frames.next() => received?,
             };
             let Some(request) = received else { return Ok(()) };
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+                return Ok(());
+            };
             let (inner, answers, malformed) = (Arc::clone(&inner), answers.clone(), malformed.clone());
             tokio::spawn(async move {
                 match inbound::answer(&inner, from, request.payload).await {
                     // The stream may be gone: then nobody waits for the answer.
-                    Some(payload) => drop(answers.send(Frame { id: request.id, payload }).await),
+                    Some(payload) => drop(
+                        answers
+                            .send(Frame {
+                                id: request.id,
+                                payload,
+                            })
+                            .await,
+                    ),
                     None => drop(malformed.try_send(())),
                 }
                 drop(permit);
@@ -74,10 +85,16 @@ pub(super) async fn calls(
 }
 
 /// Takes casts, one after the other.
-pub(super) async fn casts(inner: Arc<Inner>, from: SocketAddr, receive: RecvStream) -> Result<(), ServeError> {
+pub(super) async fn casts(
+    inner: Arc<Inner>,
+    from: SocketAddr,
+    receive: RecvStream,
+) -> Result<(), ServeError> {
     let mut frames = FrameReader::new(receive, MAX_MESSAGE_BYTES);
     while let Some(cast) = frames.next().await? {
-        inbound::answer(&inner, from, cast.payload).await.ok_or(ServeError::Malformed)?;
+        inbound::answer(&inner, from, cast.payload)
+            .await
+            .ok_or(ServeError::Malformed)?;
     }
     Ok(())
 }

@@ -46,7 +46,9 @@ impl Cluster {
 
     fn files(&self, name: &str) -> TlsFiles {
         let issued = self.authority.issue(name, &["127.0.0.1".to_owned()], 1).unwrap();
-        self.authority.write(self.dir.path(), name, &issued).unwrap()
+        self.authority
+            .write(&self.dir.path().join(name), &issued)
+            .unwrap()
     }
 
     fn node(&self, name: &str) -> (Transport, SocketAddr, Arc<Echo>) {
@@ -61,7 +63,10 @@ impl Cluster {
 
 /// An address where nobody listens: it was free a moment ago.
 fn nowhere() -> SocketAddr {
-    std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    std::net::UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,7 +89,10 @@ async fn megabytes_come_back_whole() {
     let (a, _, _) = cluster.node("a");
     let (_b, to, _) = cluster.node("b");
     let request: Bytes = (0..12u32 << 20).map(|n| (n ^ (n >> 9)) as u8).collect();
-    assert_eq!(a.call(to, Lane::Bulk, request.clone(), PATIENT).await, Ok(request));
+    assert_eq!(
+        a.call(to, Lane::Bulk, request.clone(), PATIENT).await,
+        Ok(request)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,9 +101,15 @@ async fn a_peer_that_is_not_there_is_reported_and_the_request_did_not_leave() {
     let (a, _, _) = cluster.node("a");
     let to = nowhere();
     let request = Bytes::from_static(b"x");
-    assert_eq!(a.call(to, Lane::Requests, request.clone(), PATIENT).await, Err(CallError::NotSent(to)));
+    assert_eq!(
+        a.call(to, Lane::Requests, request.clone(), PATIENT).await,
+        Err(CallError::NotSent(to))
+    );
     // From now on it is known, and nobody waits.
-    assert_eq!(a.call(to, Lane::Requests, request, PATIENT).await, Err(CallError::NotSent(to)));
+    assert_eq!(
+        a.call(to, Lane::Requests, request, PATIENT).await,
+        Err(CallError::NotSent(to))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,10 +117,18 @@ async fn an_answer_that_does_not_come_is_a_timeout_and_others_go_on() {
     let cluster = Cluster::new();
     let (a, _, _) = cluster.node("a");
     let (_b, to, _) = cluster.node("b");
-    let never = a.call(to, Lane::Requests, Bytes::from_static(b"never"), Duration::from_millis(1));
+    let never = a.call(
+        to,
+        Lane::Requests,
+        Bytes::from_static(b"never"),
+        Duration::from_millis(1),
+    );
     assert_eq!(never.await, Err(CallError::Timeout(to)));
     let request = Bytes::from_static(b"x");
-    assert_eq!(a.call(to, Lane::Requests, request.clone(), PATIENT).await, Ok(request));
+    assert_eq!(
+        a.call(to, Lane::Requests, request.clone(), PATIENT).await,
+        Ok(request)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,7 +149,9 @@ async fn casts_arrive_once_there_is_a_connection() {
     let cluster = Cluster::new();
     let (a, _, _) = cluster.node("a");
     let (_b, to, echo) = cluster.node("b");
-    a.call(to, Lane::Requests, Bytes::from_static(b"x"), PATIENT).await.unwrap();
+    a.call(to, Lane::Requests, Bytes::from_static(b"x"), PATIENT)
+        .await
+        .unwrap();
     a.cast(to, Bytes::from_static(b"y"));
     while echo.served.load(Ordering::SeqCst) < 2 {
         tokio::task::yield_now().await;
@@ -139,7 +163,9 @@ async fn a_node_of_another_cluster_is_not_let_in() {
     let (ours, theirs) = (Cluster::new(), Cluster::new());
     let (a, _, _) = theirs.node("a");
     let (_b, to, echo) = ours.node("b");
-    let refused = a.call(to, Lane::Requests, Bytes::from_static(b"x"), PATIENT).await;
+    let refused = a
+        .call(to, Lane::Requests, Bytes::from_static(b"x"), PATIENT)
+        .await;
     assert_eq!(refused, Err(CallError::NotSent(to)));
     assert_eq!(echo.served.load(Ordering::SeqCst), 0);
 }
@@ -160,11 +186,16 @@ async fn garbage_on_the_port_is_ignored() {
     let (_b, to, _) = cluster.node("b");
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     for n in 0..2000u32 {
-        let garbage: Vec<u8> = (0..n % 1400).map(|i| (i.wrapping_mul(n) >> 3) as u8 | 0xC0).collect();
+        let garbage: Vec<u8> = (0..n % 1400)
+            .map(|i| (i.wrapping_mul(n) >> 3) as u8 | 0xC0)
+            .collect();
         socket.send_to(&garbage, to).unwrap();
     }
     let request = Bytes::from_static(b"x");
-    assert_eq!(a.call(to, Lane::Requests, request.clone(), PATIENT).await, Ok(request));
+    assert_eq!(
+        a.call(to, Lane::Requests, request.clone(), PATIENT).await,
+        Ok(request)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,11 +203,12 @@ async fn more_calls_than_may_wait_are_refused() {
     let cluster = Cluster::new();
     let (a, _, _) = cluster.node("a");
     let (_b, to, _) = cluster.node("b");
-    let calls: Vec<_> =
-        (0..10_000).map(|_| a.call(to, Lane::Requests, Bytes::from_static(b"never"), PATIENT)).collect();
+    let calls: Vec<_> = (0..10_000)
+        .map(|_| a.call(to, Lane::Requests, Bytes::from_static(b"never"), PATIENT))
+        .collect();
     let refused = calls
         .into_iter()
-        .filter_map(|call| futures::FutureExt::now_or_never(call))
+        .filter_map(futures::FutureExt::now_or_never)
         .filter(|outcome| *outcome == Err(CallError::Overloaded(to)))
         .count();
     assert!(refused >= 10_000 - 8192, "{refused}");

@@ -1,0 +1,92 @@
+//! What operators and their tools read, over HTTP: `/health`, `/status`, `/ring` (JSON), `/metrics`
+//! (Prometheus text).
+//!
+//! Bound to loopback unless the settings say otherwise: there is no authentication here, and nothing can be
+//! changed here.
+
+pub mod client;
+mod metrics;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use starling_cql::native::Topology;
+use starling_replication::{Node, NodeStatus};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+pub use status::{MemberView, RingEntry, ShardView, StatusView};
+
+use crate::{cql_server, env::TokioEnv, store::ShardedStore};
+
+/// What the pages are about.
+pub struct Admin {
+    /// The node's name in its settings.
+    pub name: String,
+    /// The node.
+    pub node: Arc<Node<TokioEnv>>,
+    /// Its storage.
+    pub store: ShardedStore,
+    /// What its CQL listener has done.
+    pub cql: Arc<cql_server::Counters>,
+    /// When it was started.
+    pub started: Instant,
+}
+
+impl Admin {
+    /// Serves the pages until the task is aborted.
+    pub fn serve(self, listener: TcpListener) -> JoinHandle<()> {
+        let router = Router::new()
+            .route("/health", get(health))
+            .route("/status", get(status))
+            .route("/ring", get(ring))
+            .route("/metrics", get(metrics))
+            .with_state(Arc::new(self));
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the admin pages are gone");
+            }
+        })
+    }
+
+    async fn view(&self) -> StatusView {
+        let status: NodeStatus = self.node.status();
+        StatusView::new(
+            &self.name,
+            self.started.elapsed(),
+            &status,
+            &self.store.stats().await,
+        )
+    }
+}
+
+async fn health(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    if admin.node.is_ready() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "starting\n")
+    }
+}
+
+async fn status(State(admin): State<Arc<Admin>>) -> Json<StatusView> {
+    Json(admin.view().await)
+}
+
+async fn ring(State(admin): State<Arc<Admin>>) -> Json<Vec<RingEntry>> {
+    let topology: Topology = admin.node.topology();
+    Json(status::ring(&topology))
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    let text = metrics::text(&admin.view().await, &admin.cql);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+}

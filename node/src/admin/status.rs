@@ -1,0 +1,209 @@
+//! A node's state as JSON: what the pages show and the commands print.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use starling_cql::native::Topology;
+use starling_replication::{NodeStatus, status::CounterValues};
+
+use crate::store::ShardStats;
+
+/// `/status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// The node's name in its settings.
+    pub name: String,
+    /// Its host id, a UUID.
+    pub id: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The partitioner's class name.
+    pub partitioner: String,
+    /// The node's release.
+    pub release: String,
+    /// Whether it serves clients.
+    pub ready: bool,
+    /// The schema's version, a UUID.
+    pub schema_version: String,
+    /// Whether all live members have that schema.
+    pub schema_agreed: bool,
+    /// The process.
+    pub pid: u32,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// Memory in use, in bytes; absent where the system does not tell.
+    pub resident_bytes: Option<u64>,
+    /// All members, this node among them.
+    pub members: Vec<MemberView>,
+    /// The shards of its storage.
+    pub shards: Vec<ShardView>,
+    /// What it did since it started.
+    pub counters: CounterValues,
+}
+
+/// A member of the cluster, as this node sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemberView {
+    /// Its host id, a UUID.
+    pub id: String,
+    /// Where peers and native clients reach it.
+    pub address: SocketAddr,
+    /// Where CQL clients reach it.
+    pub cql_address: Option<SocketAddr>,
+    /// Its datacenter.
+    pub datacenter: String,
+    /// Its rack.
+    pub rack: String,
+    /// Whether it is believed alive.
+    pub up: bool,
+    /// Whether it is in the ring.
+    pub joined: bool,
+    /// How many tokens it has.
+    pub tokens: usize,
+    /// The share of the token space whose first replica it is, 0 to 1.
+    pub ownership: f64,
+    /// Its schema's version.
+    pub schema_version: Option<String>,
+    /// Its release.
+    pub release: Option<String>,
+    /// Bytes of hints that this node keeps for it.
+    pub hint_bytes: u64,
+}
+
+/// A shard of the node's storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardView {
+    /// Requests that wait.
+    pub queued: usize,
+    /// Bytes in memtables.
+    pub memtable_bytes: usize,
+    /// Live tables.
+    pub tables: usize,
+    /// Their bytes on disk.
+    pub table_bytes: u64,
+    /// Log segments.
+    pub log_segments: usize,
+    /// Their bytes on disk.
+    pub log_bytes: u64,
+    /// Mutations accepted.
+    pub writes: u64,
+    /// Mutations refused as overload.
+    pub refused: u64,
+    /// Pages read.
+    pub reads: u64,
+    /// Rows and tombstones visited by reads.
+    pub visited: u64,
+    /// Log syncs.
+    pub syncs: u64,
+    /// Flushes.
+    pub flushes: u64,
+    /// Bytes of tables written by flushes.
+    pub flushed_bytes: u64,
+    /// Compactions.
+    pub compactions: u64,
+    /// Bytes of tables that compactions wrote.
+    pub compacted_bytes: u64,
+}
+
+/// A token and who has it: `/ring`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingEntry {
+    /// The token.
+    pub token: i64,
+    /// The host id of its owner, a UUID.
+    pub id: String,
+    /// Where peers and native clients reach the owner.
+    pub address: SocketAddr,
+    /// The owner's datacenter.
+    pub datacenter: String,
+    /// The owner's rack.
+    pub rack: String,
+    /// Whether the owner is believed alive.
+    pub up: bool,
+}
+
+impl StatusView {
+    pub(super) fn new(name: &str, uptime: Duration, status: &NodeStatus, shards: &[ShardStats]) -> Self {
+        Self {
+            name: name.to_owned(),
+            id: status.id.to_string(),
+            cluster: status.cluster.clone(),
+            partitioner: status.partitioner.clone(),
+            release: status.release.clone(),
+            ready: status.ready,
+            schema_version: status.schema_version.clone(),
+            schema_agreed: status.schema_agreed,
+            pid: std::process::id(),
+            uptime_seconds: uptime.as_secs(),
+            resident_bytes: resident_bytes(),
+            members: status.members.iter().map(member).collect(),
+            shards: shards.iter().map(shard).collect(),
+            counters: status.counters,
+        }
+    }
+}
+
+fn member(member: &starling_replication::MemberStatus) -> MemberView {
+    MemberView {
+        id: member.id.to_string(),
+        address: member.address,
+        cql_address: member.cql_address,
+        datacenter: member.datacenter.clone(),
+        rack: member.rack.clone(),
+        up: member.up,
+        joined: member.joined,
+        tokens: member.tokens,
+        ownership: member.ownership,
+        schema_version: member.schema_version.clone(),
+        release: member.release.clone(),
+        hint_bytes: member.hint_bytes,
+    }
+}
+
+fn shard(stats: &ShardStats) -> ShardView {
+    let engine = stats.engine;
+    ShardView {
+        queued: stats.queued,
+        memtable_bytes: engine.memtable_bytes,
+        tables: engine.tables,
+        table_bytes: engine.table_bytes,
+        log_segments: engine.log_segments,
+        log_bytes: engine.log_bytes,
+        writes: engine.writes,
+        refused: engine.refused,
+        reads: engine.reads,
+        visited: engine.visited,
+        syncs: engine.syncs,
+        flushes: engine.flushes,
+        flushed_bytes: engine.flushed_bytes,
+        compactions: engine.compactions,
+        compacted_bytes: engine.compacted_bytes_out,
+    }
+}
+
+/// All tokens in order.
+pub(super) fn ring(topology: &Topology) -> Vec<RingEntry> {
+    let mut entries: Vec<RingEntry> = topology
+        .nodes
+        .iter()
+        .flat_map(|node| {
+            node.tokens.iter().map(|token| RingEntry {
+                token: *token,
+                id: node.id.to_string(),
+                address: node.address,
+                datacenter: node.datacenter.clone(),
+                rack: node.rack.clone(),
+                up: node.up,
+            })
+        })
+        .collect();
+    entries.sort_by_key(|entry| entry.token);
+    entries
+}
+
+/// The process's resident memory, as Linux tells it: the second number of `statm`, in pages.
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}

@@ -1,0 +1,113 @@
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+};
+
+use starling_replication::status::CounterValues;
+
+use super::*;
+
+/// Answers one request with `answer`, whatever it asks; gives the address and, in the end, the request.
+fn answering(answer: &'static str) -> (std::net::SocketAddr, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        let mut byte = [0];
+        while !request.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    (address, server)
+}
+
+#[test]
+fn a_page_is_read_with_its_code() {
+    let (address, server) = answering("HTTP/1.0 503 Service Unavailable\r\nx: y\r\n\r\nstarting\n");
+    assert_eq!(
+        client::get(address, "/health").unwrap(),
+        (503, "starting\n".to_owned())
+    );
+    assert!(server.join().unwrap().starts_with("GET /health HTTP/1.0\r\n"));
+}
+
+#[test]
+fn what_is_not_http_is_an_error() {
+    let (address, server) = answering("hello");
+    assert!(client::get(address, "/").is_err());
+    server.join().unwrap();
+}
+
+#[test]
+fn json_with_another_status_is_an_error() {
+    let (address, server) = answering("HTTP/1.0 404 Not Found\r\n\r\n{}");
+    assert!(client::get_json::<serde_json::Value>(address, "/status").is_err());
+    server.join().unwrap();
+}
+
+fn view() -> StatusView {
+    StatusView {
+        name: "n".to_owned(),
+        id: "i".to_owned(),
+        cluster: "c".to_owned(),
+        partitioner: "p".to_owned(),
+        release: "r".to_owned(),
+        ready: true,
+        schema_version: "v".to_owned(),
+        schema_agreed: true,
+        pid: 1,
+        uptime_seconds: 2,
+        resident_bytes: Some(3),
+        members: Vec::new(),
+        shards: Vec::new(),
+        counters: CounterValues {
+            reads: 4,
+            ..CounterValues::default()
+        },
+    }
+}
+
+#[test]
+fn metrics_are_what_prometheus_reads() {
+    let text = metrics::text(&view(), &cql_server::Counters::default());
+    assert!(text.contains("\nstarling_reads_total 4\n"), "{text}");
+    assert!(text.contains("\nstarling_resident_bytes 3\n"), "{text}");
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(name.starts_with("starling_"), "{line}");
+        value.parse::<f64>().unwrap();
+        let family = name.split('{').next().unwrap();
+        assert!(text.contains(&format!("# TYPE {family} ")), "{line} has no type");
+    }
+}
+
+#[test]
+fn a_status_reads_back() {
+    let json = serde_json::to_string(&view()).unwrap();
+    assert_eq!(serde_json::from_str::<StatusView>(&json).unwrap(), view());
+}
+
+#[test]
+fn the_ring_is_in_token_order() {
+    let node = |id, tokens| starling_cql::native::TopologyNode {
+        id: starling_model::NodeId(id),
+        address: "127.0.0.1:7000".parse().unwrap(),
+        cql_address: "127.0.0.1:9042".parse().unwrap(),
+        datacenter: "d".to_owned(),
+        rack: "r".to_owned(),
+        tokens,
+        up: true,
+    };
+    let topology = Topology {
+        cluster: String::new(),
+        partitioner: String::new(),
+        nodes: vec![node(1, vec![5, -7]), node(2, vec![0])],
+        keyspaces: Vec::new(),
+    };
+    let tokens: Vec<i64> = status::ring(&topology).iter().map(|entry| entry.token).collect();
+    assert_eq!(tokens, [-7, 0, 5]);
+}

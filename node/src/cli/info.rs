@@ -1,0 +1,81 @@
+//! `starling info`.
+
+use super::{AdminArgs, output};
+use crate::{
+    admin::{ShardView, StatusView},
+    failure::Failure,
+};
+
+pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
+    let status: StatusView = args.fetch("/status")?;
+    if args.format == output::Format::Json {
+        return output::json(&status);
+    }
+    let facts = [
+        ("node", status.name.clone()),
+        ("id", status.id.clone()),
+        ("cluster", status.cluster.clone()),
+        ("release", status.release.clone()),
+        ("partitioner", status.partitioner.clone()),
+        (
+            "state",
+            (if status.ready { "ready" } else { "starting" }).to_owned(),
+        ),
+        ("schema", status.schema_version.clone()),
+        ("process", status.pid.to_string()),
+        ("up for", format!("{} s", status.uptime_seconds)),
+        (
+            "memory",
+            status
+                .resident_bytes
+                .map_or_else(|| "?".to_owned(), output::bytes),
+        ),
+        ("reads", status.counters.reads.to_string()),
+        ("writes", status.counters.writes.to_string()),
+        ("read repairs", status.counters.read_repairs.to_string()),
+        ("hints kept", status.counters.hints_written.to_string()),
+        ("unavailable", status.counters.unavailable.to_string()),
+        (
+            "timeouts",
+            (status.counters.read_timeouts + status.counters.write_timeouts).to_string(),
+        ),
+        ("overloaded", status.counters.overloaded.to_string()),
+    ];
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, value) in facts {
+        println!("{name:width$}  {value}");
+    }
+    println!();
+    let header = [
+        "shard",
+        "queued",
+        "memtables",
+        "tables",
+        "on disk",
+        "log",
+        "writes",
+        "reads",
+        "flushes",
+        "compactions",
+    ];
+    println!(
+        "{}",
+        output::table(&header, status.shards.iter().enumerate().map(row))
+    );
+    Ok(())
+}
+
+fn row((n, shard): (usize, &ShardView)) -> Vec<String> {
+    vec![
+        n.to_string(),
+        shard.queued.to_string(),
+        output::bytes(shard.memtable_bytes as u64),
+        shard.tables.to_string(),
+        output::bytes(shard.table_bytes),
+        output::bytes(shard.log_bytes),
+        shard.writes.to_string(),
+        shard.reads.to_string(),
+        shard.flushes.to_string(),
+        shard.compactions.to_string(),
+    ]
+}

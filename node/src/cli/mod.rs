@@ -1,0 +1,97 @@
+//! The commands. Exit codes: 0 done, 1 the work failed, 2 wrong usage.
+
+mod ca;
+mod info;
+mod logging;
+mod node;
+mod output;
+mod ring;
+mod status;
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{admin, config::ADMIN_PORT, demo, failure::Failure};
+
+/// A leaderless wide-column store that Cassandra's drivers speak to.
+#[derive(Debug, Parser)]
+#[command(name = "starling", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a cluster on this machine, load sample data, open a shell
+    Demo(demo::DemoArgs),
+    /// Run a node
+    Node(Box<node::NodeArgs>),
+    /// Talk CQL to a cluster
+    Shell(starling_client::shell::Args),
+    /// Show the members of the cluster as a node sees them
+    Status(AdminArgs),
+    /// Show the tokens and their owners
+    Ring(AdminArgs),
+    /// Show a node: its storage and what it has done
+    Info(AdminArgs),
+    /// Make a cluster's certificate authority, and certificates for its nodes
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
+}
+
+/// For commands that ask a node's admin pages.
+#[derive(Debug, Args)]
+struct AdminArgs {
+    /// The admin address of a node
+    #[arg(long, value_name = "IP:PORT", default_value_t = SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT)))]
+    admin: SocketAddr,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value = "table")]
+    format: output::Format,
+}
+
+impl AdminArgs {
+    fn fetch<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        admin::client::get_json(self.admin, path).map_err(|error| {
+            Failure::work(format!(
+                "cannot ask the node at {}: {error}; check that it runs, and give its admin address with --admin",
+                self.admin
+            ))
+        })
+    }
+}
+
+/// Carries out the command line.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Demo(args) => return demo::main(args),
+        Command::Shell(args) => return shell(args),
+        Command::Node(args) => node::run(*args),
+        Command::Status(args) => status::run(&args),
+        Command::Ring(args) => ring::run(&args),
+        Command::Info(args) => info::run(&args),
+        Command::Ca(command) => ca::run(command),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn shell(args: starling_client::shell::Args) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => {
+            let code = runtime.block_on(starling_client::shell::run(args.into()));
+            // A line that is being read does not hold the process.
+            runtime.shutdown_background();
+            ExitCode::from(code)
+        }
+        Err(error) => Failure::work(format!("cannot start threads: {error}")).report(),
+    }
+}

@@ -1,0 +1,62 @@
+//! `starling status`.
+
+use super::{AdminArgs, output};
+use crate::{
+    admin::{MemberView, StatusView},
+    failure::Failure,
+};
+
+pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
+    let status: StatusView = args.fetch("/status")?;
+    if args.format == output::Format::Json {
+        return output::json(&status.members);
+    }
+    let up = status.members.iter().filter(|member| member.up).count();
+    println!(
+        "cluster {}: {up} of {} up, schema {}, as {} sees it",
+        status.cluster,
+        status.members.len(),
+        if status.schema_agreed {
+            "agreed"
+        } else {
+            "not agreed"
+        },
+        status.name
+    );
+    let header = [
+        "state",
+        "address",
+        "cql",
+        "datacenter",
+        "rack",
+        "tokens",
+        "owns",
+        "hints",
+        "release",
+        "id",
+    ];
+    println!("{}", output::table(&header, status.members.iter().map(row)));
+    Ok(())
+}
+
+fn row(member: &MemberView) -> Vec<String> {
+    let state = match (member.up, member.joined) {
+        (true, true) => "up",
+        (true, false) => "joining",
+        (false, _) => "down",
+    };
+    vec![
+        state.to_owned(),
+        member.address.to_string(),
+        member
+            .cql_address
+            .map_or_else(|| "?".to_owned(), |address| address.to_string()),
+        member.datacenter.clone(),
+        member.rack.clone(),
+        member.tokens.to_string(),
+        format!("{:.1} %", member.ownership * 100.0),
+        output::bytes(member.hint_bytes),
+        member.release.clone().unwrap_or_else(|| "?".to_owned()),
+        member.id.clone(),
+    ]
+}

@@ -1,0 +1,189 @@
+//! A node's settings: a TOML file, flags that override it, and what they must be to make sense.
+
+mod address;
+mod settings;
+
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use starling_ring::Partitioner;
+
+pub use address::{ADMIN_PORT, CQL_PORT, LISTEN_PORT};
+pub use settings::Settings;
+
+use crate::{store::CommitLogSync, tls::TlsFiles};
+
+/// Memory for memtables unless it is set, in MiB.
+pub const DEFAULT_MEMTABLE_MIB: usize = 256;
+
+/// Settings that make sense.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// The node's name, for people: in logs and in its certificate.
+    pub name: String,
+    /// The data directory.
+    pub dir: PathBuf,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The datacenter.
+    pub datacenter: String,
+    /// The rack.
+    pub rack: String,
+    /// Where QUIC listens, for peers and native clients: an exact address.
+    pub listen: SocketAddr,
+    /// Where CQL listens: an exact address.
+    pub cql: SocketAddr,
+    /// Where the admin pages are; `None`: nowhere.
+    pub admin: Option<SocketAddr>,
+    /// Nodes to ask for the cluster.
+    pub seeds: Vec<SocketAddr>,
+    /// Tokens of a new node.
+    pub vnodes: u32,
+    /// How keys become tokens.
+    pub partitioner: Partitioner,
+    /// Shards of a new data directory; one that exists keeps its own.
+    pub shards: Option<u32>,
+    /// When writes are acknowledged.
+    pub commitlog_sync: CommitLogSync,
+    /// Memory for memtables, in bytes.
+    pub memtable_bytes: usize,
+    /// The certificates; `None`: made for this node alone, which then is a cluster of its own.
+    pub tls: Option<TlsFiles>,
+}
+
+/// A setting that makes no sense. Nothing was started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl NodeConfig {
+    /// Checks settings and fills in the defaults.
+    pub fn from_settings(settings: Settings) -> Result<Self, ConfigError> {
+        let listen = address::exact(
+            settings.listen.as_deref().unwrap_or("127.0.0.1"),
+            LISTEN_PORT,
+            "--listen",
+        )?;
+        let cql = match &settings.cql {
+            Some(text) => address::exact(text, CQL_PORT, "--cql")?,
+            None => SocketAddr::new(listen.ip(), CQL_PORT),
+        };
+        let admin = match settings.admin.as_deref() {
+            Some("off") => None,
+            Some(text) => Some(address::parse(text, ADMIN_PORT, "--admin")?),
+            None => Some(SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT))),
+        };
+        if listen.port() != 0 && (admin == Some(cql)) {
+            return Err(ConfigError::new(format!(
+                "--cql and --admin are both {cql}; give each its own port"
+            )));
+        }
+        let seeds = settings
+            .seeds
+            .unwrap_or_default()
+            .iter()
+            .map(|seed| address::resolve(seed, LISTEN_PORT, "--seeds"))
+            .collect::<Result<Vec<_>, _>>()?;
+        let tls = settings.tls.map(|dir| TlsFiles::in_directory(&dir));
+        if tls.is_none() && seeds.iter().any(|seed| *seed != listen) {
+            return Err(ConfigError::new(
+                "a node that joins others needs a certificate of their cluster: make one with `starling ca \
+                 issue` and give its directory with --tls",
+            ));
+        }
+        Ok(Self {
+            name: name(settings.name.unwrap_or_else(|| "node".to_owned()), "--name")?,
+            dir: settings.dir.unwrap_or_else(|| PathBuf::from("starling-data")),
+            cluster: name(
+                settings.cluster.unwrap_or_else(|| "starling".to_owned()),
+                "--cluster",
+            )?,
+            datacenter: name(settings.dc.unwrap_or_else(|| "datacenter1".to_owned()), "--dc")?,
+            rack: name(settings.rack.unwrap_or_else(|| "rack1".to_owned()), "--rack")?,
+            listen,
+            cql,
+            admin,
+            seeds,
+            vnodes: within(settings.vnodes.unwrap_or(16), 1..=256, "--vnodes")?,
+            partitioner: partitioner(settings.partitioner.as_deref())?,
+            shards: settings
+                .shards
+                .map(|n| within(n, 1..=1024, "--shards"))
+                .transpose()?,
+            commitlog_sync: commitlog_sync(
+                settings.commitlog_sync.as_deref(),
+                settings.commitlog_sync_period_ms,
+            )?,
+            memtable_bytes: within(
+                settings.memtable_mib.unwrap_or(DEFAULT_MEMTABLE_MIB),
+                16..=1 << 20,
+                "--memtable-mib",
+            )? << 20,
+            tls,
+        })
+    }
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+    flag: &str,
+) -> Result<T, ConfigError> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(ConfigError::new(format!(
+        "{flag} is {value}; it must be {} to {}",
+        range.start(),
+        range.end()
+    )))
+}
+
+/// Names travel in gossip and in certificates: short, and without what would need quoting.
+fn name(text: String, flag: &str) -> Result<String, ConfigError> {
+    let fine = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
+    if (1..=64).contains(&text.len()) && text.chars().all(fine) {
+        return Ok(text);
+    }
+    Err(ConfigError::new(format!(
+        "{flag} is '{text}'; a name has 1 to 64 bytes of letters, digits, spaces, '_', '-' and '.'"
+    )))
+}
+
+fn partitioner(text: Option<&str>) -> Result<Partitioner, ConfigError> {
+    match text {
+        None => Ok(Partitioner::Murmur3),
+        Some(text) => text
+            .parse()
+            .map_err(|_| ConfigError::new(format!("--partitioner is '{text}'; it must be murmur3 or xxh3"))),
+    }
+}
+
+fn commitlog_sync(mode: Option<&str>, period_ms: Option<u64>) -> Result<CommitLogSync, ConfigError> {
+    match mode.unwrap_or("group") {
+        "group" if period_ms.is_some() => Err(ConfigError::new(
+            "--commitlog-sync-period-ms goes with --commitlog-sync periodic; with group every write is synced",
+        )),
+        "group" => Ok(CommitLogSync::Group),
+        "periodic" => {
+            let period = within(
+                period_ms.unwrap_or(1000),
+                1..=60_000,
+                "--commitlog-sync-period-ms",
+            )?;
+            Ok(CommitLogSync::Periodic(Duration::from_millis(period)))
+        }
+        other => Err(ConfigError::new(format!(
+            "--commitlog-sync is '{other}'; it must be group (a write is acknowledged once it is on disk) or \
+             periodic (at once, and a crash of the machine loses the last moments)"
+        ))),
+    }
+}

@@ -1,0 +1,127 @@
+use super::*;
+
+fn check(settings: Settings) -> Result<NodeConfig, String> {
+    NodeConfig::from_settings(settings).map_err(|error| error.to_string())
+}
+
+fn file(text: &str) -> Result<Settings, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("starling.toml");
+    std::fs::write(&path, text).unwrap();
+    Settings::read(&path).map_err(|error| error.to_string())
+}
+
+#[test]
+fn nothing_said_is_a_node_of_its_own_on_loopback() {
+    let config = check(Settings::default()).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:7000");
+    assert_eq!(config.cql.to_string(), "127.0.0.1:9042");
+    assert_eq!(config.admin.unwrap().to_string(), "127.0.0.1:7080");
+    assert_eq!(config.commitlog_sync, CommitLogSync::Group);
+    assert_eq!((config.vnodes, config.shards, config.tls), (16, None, None));
+}
+
+#[test]
+fn flags_override_the_file() {
+    let from_file = file("name = 'a'\nlisten = '10.0.0.1'\nvnodes = 8\nseeds = ['10.0.0.1']").unwrap();
+    let flags = Settings {
+        vnodes: Some(4),
+        cql: Some("10.0.0.1:9999".to_owned()),
+        ..Settings::default()
+    };
+    let config = check(flags.or(from_file)).unwrap();
+    assert_eq!((config.name.as_str(), config.vnodes), ("a", 4));
+    assert_eq!(config.listen.to_string(), "10.0.0.1:7000");
+    assert_eq!(config.cql.to_string(), "10.0.0.1:9999");
+    assert_eq!(config.seeds, [config.listen]);
+}
+
+#[test]
+fn paths_in_a_file_are_relative_to_it() {
+    let settings = file("dir = 'data'\ntls = '/etc/tls'").unwrap();
+    assert!(settings.dir.as_ref().unwrap().is_absolute());
+    assert!(settings.dir.unwrap().ends_with("data"));
+    assert_eq!(settings.tls.unwrap(), PathBuf::from("/etc/tls"));
+}
+
+#[test]
+fn a_file_that_is_wrong_is_told_with_its_line() {
+    let error = file("name = 'a'\nlissten = '127.0.0.1'\n").unwrap_err();
+    assert!(error.contains("line 2") && error.contains("lissten"), "{error}");
+    let error = file("vnodes = 'many'").unwrap_err();
+    assert!(error.contains("line 1"), "{error}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_the_flag_and_the_reason() {
+    let text = |text: &str| Some(text.to_owned());
+    let refused: [(Settings, &str); 9] = [
+        (
+            Settings {
+                listen: text("0.0.0.0"),
+                ..Settings::default()
+            },
+            "--listen",
+        ),
+        (
+            Settings {
+                listen: text("somewhere"),
+                ..Settings::default()
+            },
+            "--listen",
+        ),
+        (
+            Settings {
+                cql: text("::"),
+                ..Settings::default()
+            },
+            "--cql",
+        ),
+        (
+            Settings {
+                vnodes: Some(0),
+                ..Settings::default()
+            },
+            "--vnodes is 0; it must be 1 to 256",
+        ),
+        (
+            Settings {
+                partitioner: text("random"),
+                ..Settings::default()
+            },
+            "murmur3 or xxh3",
+        ),
+        (
+            Settings {
+                commitlog_sync: text("never"),
+                ..Settings::default()
+            },
+            "--commitlog-sync",
+        ),
+        (
+            Settings {
+                commitlog_sync_period_ms: Some(5),
+                ..Settings::default()
+            },
+            "periodic",
+        ),
+        (
+            Settings {
+                seeds: Some(vec!["10.0.0.9".to_owned()]),
+                ..Settings::default()
+            },
+            "--tls",
+        ),
+        (
+            Settings {
+                dc: text("a\nb"),
+                ..Settings::default()
+            },
+            "--dc",
+        ),
+    ];
+    for (settings, expected) in refused {
+        let error = check(settings).unwrap_err();
+        assert!(error.contains(expected), "{error} should say {expected}");
+    }
+}

@@ -1,0 +1,132 @@
+//! The environment of a production node: the system's clocks, tokio's tasks, QUIC, and the shards.
+
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use starling_model::{KeyRange, Timestamp};
+use starling_replication::{CallError, Env, Node, PeerRequest, PeerResponse, message::Request};
+use starling_sstable::fs::Fs;
+use tracing::warn;
+
+use crate::{
+    store::ShardedStore,
+    transport::{Lane, PeerService, Transport},
+};
+
+/// What a node needs from outside, for real.
+#[derive(Clone)]
+pub struct TokioEnv {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    started: Instant,
+    transport: Transport,
+    store: ShardedStore,
+    fs: Arc<dyn Fs>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl TokioEnv {
+    /// Puts it together. Must be called on a tokio runtime: tasks run there.
+    pub fn new(transport: Transport, store: ShardedStore, fs: Arc<dyn Fs>) -> Self {
+        let inner = Inner {
+            started: Instant::now(),
+            transport,
+            store,
+            fs,
+            runtime: tokio::runtime::Handle::current(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+}
+
+impl Env for TokioEnv {
+    type Store = ShardedStore;
+
+    fn monotonic(&self) -> Duration {
+        self.inner.started.elapsed()
+    }
+
+    fn wall(&self) -> Timestamp {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    fn random(&self) -> u64 {
+        rand::random()
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {
+        tokio::time::sleep(duration)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.inner.runtime.spawn(task);
+    }
+
+    fn call(
+        &self,
+        to: SocketAddr,
+        request: PeerRequest,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<PeerResponse, CallError>> + Send + 'static {
+        let answer = self
+            .inner
+            .transport
+            .call(to, lane(&request.body), request.encode(), timeout);
+        async move {
+            PeerResponse::decode(answer.await?).map_err(|error| {
+                warn!(peer = %to, %error, "an answer can't be understood");
+                CallError::Broken(to)
+            })
+        }
+    }
+
+    fn cast(&self, to: SocketAddr, request: PeerRequest) {
+        self.inner.transport.cast(to, request.encode());
+    }
+
+    fn store(&self) -> &ShardedStore {
+        &self.inner.store
+    }
+
+    fn fs(&self) -> &Arc<dyn Fs> {
+        &self.inner.fs
+    }
+}
+
+/// What may answer with megabytes keeps away from what a user waits for.
+fn lane(request: &Request) -> Lane {
+    match request {
+        Request::Read { command, .. } if matches!(command.keys, KeyRange::Tokens(_)) => Lane::Bulk,
+        Request::SchemaPush(_) | Request::SchemaPull | Request::Trace(_) | Request::Truncate(_) => Lane::Bulk,
+        _ => Lane::Requests,
+    }
+}
+
+/// A node's door for peers.
+pub struct Peers(pub Arc<Node<TokioEnv>>);
+
+impl PeerService for Peers {
+    fn handle(&self, from: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Bytes>> {
+        match PeerRequest::decode(request) {
+            Ok(request) => {
+                let response = self.0.handle(from, request);
+                Box::pin(async move { Some(response.await.encode()) })
+            }
+            Err(error) => {
+                warn!(peer = %from, %error, "a request can't be understood");
+                Box::pin(async { None })
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! One native client.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use quinn::{Connection, SendStream};
+use starling_cql::{
+    Error, ErrorKind,
+    native::{self, Event, Request, Response},
+};
+use tokio::{
+    sync::{Semaphore, broadcast, mpsc},
+    task::JoinSet,
+    time::timeout,
+};
+use tracing::debug;
+
+use super::{NativeBackend, Shared};
+use crate::transport::frame::{self, Frame, FrameError, FrameReader};
+
+/// Requests of one connection that are worked on at a time.
+const MAX_IN_FLIGHT: usize = 1024;
+/// Answers that wait to be written.
+const QUEUE_FRAMES: usize = 256;
+/// How long a client may take for its first frame.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How the connection of a client that breaks the protocol is closed.
+const CLOSE_PROTOCOL: u32 = 2;
+
+/// Serves the streams that a client opens, until its connection ends.
+pub(super) async fn serve<B: NativeBackend>(shared: &Arc<Shared<B>>, connection: &Connection) {
+    let room = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
+    let mut streams = JoinSet::new();
+    loop {
+        tokio::select! {
+            stream = connection.accept_bi() => {
+                let Ok((send, receive)) = stream else { break };
+                let frames = FrameReader::new(receive, native::MAX_FRAME_BYTES)
+                    .with_budget(Arc::clone(&shared.budget));
+                let client = Client { shared: Arc::clone(shared), room: Arc::clone(&room) };
+                streams.spawn(client.stream(frames, send));
+            }
+            Some(ended) = streams.join_next() => {
+                if let Ok(Err(error)) = ended {
+                    let client = connection.remote_address();
+                    debug!(%client, %error, "closing the client's connection");
+                    connection.close(CLOSE_PROTOCOL.into(), error.to_string().as_bytes());
+                }
+            }
+        }
+    }
+    // Requests in flight are carried out to their end; their answers go nowhere.
+}
+
+/// Why a client's stream is no longer served.
+#[derive(Debug, thiserror::Error)]
+enum ClientError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Protocol(String),
+    #[error("the connection broke")]
+    Write,
+}
+
+struct Client<B> {
+    shared: Arc<Shared<B>>,
+    room: Arc<Semaphore>,
+}
+
+impl<B: NativeBackend> Client<B> {
+    async fn stream(self, mut frames: FrameReader, mut send: SendStream) -> Result<(), ClientError> {
+        let events = self.shared.events.subscribe();
+        let (answers, mut queue) = mpsc::channel(QUEUE_FRAMES);
+        self.hello(&mut frames, &answers).await?;
+        let write = async {
+            frame::write(&mut send, &mut queue, |_| ())
+                .await
+                .map_err(|_| ClientError::Write)
+        };
+        let read = async move {
+            tokio::select! {
+                ended = self.requests(&mut frames, &answers) => ended,
+                () = tell(events, answers.clone()) => Ok(()),
+            }?;
+            drop(answers);
+            Ok(())
+        };
+        tokio::try_join!(read, write).map(|_| ())
+    }
+
+    async fn hello(
+        &self,
+        frames: &mut FrameReader,
+        answers: &mpsc::Sender<Frame>,
+    ) -> Result<(), ClientError> {
+        let first = timeout(HELLO_TIMEOUT, frames.next())
+            .await
+            .map_err(|_| ClientError::Protocol("the first frame did not come in time".to_owned()))??;
+        let Some(first) = first else { return Ok(()) };
+        match native::decode(&first.payload) {
+            Ok(Request::Hello { version: 1.., client }) => {
+                debug!(client, "a client says hello");
+                let welcome = Response::Welcome {
+                    version: native::VERSION,
+                    release: self.shared.release.clone(),
+                };
+                let _ = answers
+                    .send(Frame {
+                        id: first.id,
+                        payload: encode(&welcome),
+                    })
+                    .await;
+                Ok(())
+            }
+            Ok(_) => Err(ClientError::Protocol(
+                "the first frame must be a Hello of version 1 or later".to_owned(),
+            )),
+            Err(error) => Err(ClientError::Protocol(error.message)),
+        }
+    }
+
+    /// Starts each request that comes, until the client ends the stream.
+    async fn requests(
+        &self,
+        frames: &mut FrameReader,
+        answers: &mpsc::Sender<Frame>,
+    ) -> Result<(), ClientError> {
+        while let Some(received) = frames.next().await? {
+            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
+                return Ok(());
+            };
+            let (shared, answers) = (Arc::clone(&self.shared), answers.clone());
+            tokio::spawn(async move {
+                let response = match native::decode(&received.payload) {
+                    Ok(request) => carry_out(&shared, request).await,
+                    Err(error) => Err(error),
+                };
+                let response = response.unwrap_or_else(Response::Error);
+                // The client may be gone.
+                let _ = answers
+                    .send(Frame {
+                        id: received.id,
+                        payload: encode(&response),
+                    })
+                    .await;
+                drop((permit, received.share));
+            });
+        }
+        Ok(())
+    }
+}
+
+async fn carry_out<B: NativeBackend>(shared: &Shared<B>, request: Request) -> Result<Response, Error> {
+    let executed = match request {
+        Request::Hello { .. } => {
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                "Hello is the first request of a connection only",
+            ));
+        }
+        Request::Topology => return Ok(Response::Topology(shared.backend.topology())),
+        Request::Prepare { query, keyspace } => {
+            return shared
+                .backend
+                .prepare(&query, keyspace.as_deref())
+                .map(Response::Prepared);
+        }
+        Request::Execute {
+            statement,
+            parameters,
+            tracing,
+        } => shared.backend.execute(statement, parameters, tracing).await?,
+        Request::Batch(batch) => shared.backend.batch(batch, false).await?,
+    };
+    Ok(Response::Result {
+        result: executed.result,
+        trace: executed.trace,
+        warnings: executed.warnings,
+    })
+}
+
+/// Tells the client of events, until the connection ends.
+async fn tell(mut events: broadcast::Receiver<Event>, answers: mpsc::Sender<Frame>) {
+    loop {
+        let event = match events.recv().await {
+            Ok(event) => event,
+            // Some were missed: what they were about is asked for anew.
+            Err(broadcast::error::RecvError::Lagged(_)) => Event::Topology,
+            Err(broadcast::error::RecvError::Closed) => return,
+        };
+        if answers
+            .send(Frame {
+                id: 0,
+                payload: encode(&Response::Event(event)),
+            })
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// A response's bytes; one that is too large for a frame becomes an error that says what to do.
+fn encode(response: &Response) -> Bytes {
+    match rmp_serde::to_vec(response) {
+        Ok(bytes) if bytes.len() <= native::MAX_FRAME_BYTES => bytes.into(),
+        Ok(bytes) => encode(&Response::Error(Error::invalid(format!(
+            "the answer has {} bytes and a frame holds {}; ask for smaller pages",
+            bytes.len(),
+            native::MAX_FRAME_BYTES
+        )))),
+        Err(error) => encode(&Response::Error(Error::server(format!(
+            "the answer can't be written: {error}"
+        )))),
+    }
+}

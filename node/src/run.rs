@@ -1,0 +1,260 @@
+//! A node from its start to its stop.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::future::BoxFuture;
+use starling_replication::{Config, Node};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tracing::{info, warn};
+
+use crate::{
+    admin::Admin,
+    config::NodeConfig,
+    cql_server,
+    data_dir::DataDir,
+    env::{Peers, TokioEnv},
+    failure::Failure,
+    native_server::NativeServer,
+    store::{ShardedStore, StoreOptions},
+    tls::{Authority, Credentials, TlsFiles},
+    transport::{BindError, Transport},
+};
+
+/// Threads that carry flushes and compactions.
+const BACKGROUND_THREADS: usize = 2;
+
+/// Threads for requests: little is done there, the work is in the shards.
+const WORKER_THREADS: usize = 2;
+
+/// How long clients' requests in flight may take when the node stops.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How long the whole stop may take.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a certificate that a node makes for itself is good for, in days.
+const OWN_CERTIFICATE_DAYS: u32 = 3650;
+
+/// Runs a node until it is told to stop: by SIGINT, SIGTERM, or, with `until_stdin_ends`, by the end of
+/// standard input, which is how a parent's death is noticed.
+pub fn run(config: &NodeConfig, until_stdin_ends: bool) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .thread_name("worker")
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::work(format!(
+                "cannot start threads: {error}; raise the limit on processes"
+            ))
+        })?;
+    let outcome = runtime.block_on(async {
+        let stop = stop_signal(until_stdin_ends)
+            .map_err(|error| Failure::work(format!("cannot listen for signals: {error}")))?;
+        let running = Running::start(config).await?;
+        info!(
+            name = config.name, listen = %config.listen, cql = %config.cql, admin = ?config.admin,
+            "serving"
+        );
+        info!(reason = stop.await, "stopping");
+        tokio::time::timeout(STOP_TIMEOUT, running.stop())
+            .await
+            .unwrap_or_else(|_| {
+                Err(Failure::work(
+                    "the node did not stop in time and was cut off; what was acknowledged is in its log",
+                ))
+            })
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+/// A node that serves.
+struct Running {
+    node: Arc<Node<TokioEnv>>,
+    transport: Transport,
+    store: ShardedStore,
+    cql: cql_server::Server,
+    admin: Option<tokio::task::JoinHandle<()>>,
+    _dir: DataDir,
+}
+
+impl Running {
+    async fn start(config: &NodeConfig) -> Result<Self, Failure> {
+        let started = Instant::now();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = config
+            .shards
+            .unwrap_or(u32::try_from(cores).unwrap_or(1).min(1024));
+        let dir = DataDir::open(&config.dir, shards, config.shards.is_some()).map_err(Failure::work)?;
+        let credentials = credentials(config, &dir)?;
+        // Addresses first: a port that is taken is told before the logs are replayed.
+        let transport = Transport::bind(config.listen, &credentials).map_err(|error| match error {
+            BindError::Socket(error) => Failure::work(bind_error(config.listen, "--listen", &error)),
+            BindError::Tls(error) => Failure::work(error),
+        })?;
+        let cql_listener = listen(config.cql, "--cql").await?;
+        let admin_listener = match config.admin {
+            Some(address) => Some(listen(address, "--admin").await?),
+            None => None,
+        };
+        let (cql_address, listen_address) = addresses(&cql_listener, &transport)?;
+        let store = open_store(config, &dir).await?;
+        let env = TokioEnv::new(transport.clone(), store.clone(), Arc::clone(dir.fs()));
+        let mut settings = Config::new(&config.cluster, listen_address, cql_address);
+        settings.datacenter.clone_from(&config.datacenter);
+        settings.rack.clone_from(&config.rack);
+        settings.seeds.clone_from(&config.seeds);
+        settings.vnodes = config.vnodes;
+        settings.partitioner = config.partitioner;
+        settings.shards = store.shards();
+        let release = settings.release.clone();
+        let node = Node::start(env, settings).await.map_err(Failure::work)?;
+        transport.serve(
+            Arc::new(Peers(Arc::clone(&node))),
+            Arc::new(NativeServer::new(Arc::clone(&node), release)),
+        );
+        let cql = cql_server::serve(cql_listener, Arc::clone(&node), cql_server::Options::default())
+            .map_err(|error| Failure::work(format!("cannot serve CQL on {cql_address}: {error}")))?;
+        let admin = admin_listener.map(|listener| {
+            let admin = Admin {
+                name: config.name.clone(),
+                node: Arc::clone(&node),
+                store: store.clone(),
+                cql: Arc::clone(cql.counters()),
+                started,
+            };
+            admin.serve(listener)
+        });
+        Ok(Self {
+            node,
+            transport,
+            store,
+            cql,
+            admin,
+            _dir: dir,
+        })
+    }
+
+    /// Lets clients finish, tells peers, and makes everything durable.
+    async fn stop(self) -> Result<(), Failure> {
+        if let Some(admin) = self.admin {
+            admin.abort();
+        }
+        if !self.cql.stop(STOP_GRACE).await {
+            warn!("some clients' requests were cut off");
+        }
+        self.node.shutdown().await;
+        self.transport.close().await;
+        let stopped = self.store.stop().await;
+        stopped
+            .map_err(|error| Failure::work(format!("the node did not stop cleanly: {error}; see its log")))?;
+        info!("stopped");
+        Ok(())
+    }
+}
+
+/// The certificates of the settings; or, for a node that is a cluster of its own, ones made in its directory.
+fn credentials(config: &NodeConfig, dir: &DataDir) -> Result<Credentials, Failure> {
+    let files = match &config.tls {
+        Some(files) => files.clone(),
+        None => own_certificate(config, dir)?,
+    };
+    Credentials::load(&files).map_err(Failure::work)
+}
+
+fn own_certificate(config: &NodeConfig, dir: &DataDir) -> Result<TlsFiles, Failure> {
+    let tls = dir.path().join("tls");
+    let files = TlsFiles::in_directory(&tls);
+    if !files.certificate.exists() {
+        let authority = Authority::open_or_create(&tls, &config.cluster).map_err(Failure::work)?;
+        let address = config.listen.ip().to_string();
+        let issued = authority
+            .issue(
+                &config.name,
+                &[address, "localhost".to_owned()],
+                OWN_CERTIFICATE_DAYS,
+            )
+            .map_err(Failure::work)?;
+        authority.write(&tls, &issued).map_err(Failure::work)?;
+    }
+    Ok(files)
+}
+
+async fn open_store(config: &NodeConfig, dir: &DataDir) -> Result<ShardedStore, Failure> {
+    let options = StoreOptions {
+        shards: dir.layout().shards,
+        commitlog_sync: config.commitlog_sync,
+        memtable_bytes: config.memtable_bytes,
+        background_threads: BACKGROUND_THREADS,
+    };
+    let fs = Arc::clone(dir.fs());
+    let path = dir.path().display().to_string();
+    tokio::task::spawn_blocking(move || ShardedStore::open(&fs, &options))
+        .await
+        .map_err(|error| Failure::work(format!("opening the data directory {path} panicked: {error}")))?
+        .map_err(|error| Failure::work(format!("cannot open the data in {path}: {error}")))
+}
+
+async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| Failure::work(bind_error(address, flag, &error)))
+}
+
+/// What listeners are bound to, which differs from the settings where these have port 0.
+fn addresses(cql: &TcpListener, transport: &Transport) -> Result<(SocketAddr, SocketAddr), Failure> {
+    let both = cql
+        .local_addr()
+        .and_then(|cql| Ok((cql, transport.local_addr()?)));
+    both.map_err(|error| Failure::work(format!("cannot tell which address is bound: {error}")))
+}
+
+fn bind_error(address: SocketAddr, flag: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{address} is in use by another process; stop it or choose another address with {flag}")
+        }
+        io::ErrorKind::PermissionDenied => format!(
+            "this user may not listen on {address}; choose a port above 1023 with {flag}, or give the process the right"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{address} is not an address of this machine; choose one that is with {flag}")
+        }
+        _ => format!("cannot listen on {address}: {error}; choose another address with {flag}"),
+    }
+}
+
+/// Ends when the node is to stop, with the reason.
+fn stop_signal(until_stdin_ends: bool) -> io::Result<impl Future<Output = &'static str>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stdin: BoxFuture<'static, ()> = if until_stdin_ends {
+        let (ended, end) = tokio::sync::oneshot::channel();
+        std::thread::Builder::new()
+            .name("stdin".to_owned())
+            .spawn(move || {
+                // Nothing is expected; an error is as good as the end.
+                let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+                let _ = ended.send(());
+            })?;
+        Box::pin(async move { end.await.unwrap_or_default() })
+    } else {
+        Box::pin(std::future::pending())
+    };
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+            () = stdin => "the parent process is gone",
+        }
+    })
+}

@@ -1,0 +1,183 @@
+//! The node's storage: S shards, each a thread that owns an engine and a slice of the token space.
+//!
+//! A request goes by a bounded channel to the shard that owns its token; the answer comes back by a
+//! one-shot. A shard takes whatever waits in its channel at each wake-up, applies it, and passes the
+//! acknowledgements to its log-sync thread, which syncs the log once for all of them ([`sync`]): while one
+//! sync is under way the next group gathers. Flushes and compactions run in small steps on background
+//! threads ([`jobs`]) and come back to the shard to be installed.
+//!
+//! Contract:
+//! 1. A write is acknowledged after it is durable (with [`CommitLogSync::Group`]).
+//! 2. A read shows only what is durable: one that saw younger writes waits for their sync.
+//! 3. Nothing queues without a bound: a full shard answers `Overloaded`.
+//! 4. A shard, sync or background thread that panics takes the process down ([`thread`]): a node that has
+//!    lost one of them must not look alive.
+
+mod jobs;
+mod layout;
+mod open;
+mod request;
+mod rooted;
+mod scan;
+mod shard;
+mod sync;
+mod thread;
+
+#[cfg(test)]
+mod tests;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use crossbeam::channel::{Sender, TrySendError};
+use parking_lot::Mutex;
+use starling_model::{KeyRange, Mutation, Page, ReadCommand, TableId};
+use starling_replication::{Store, StoreError};
+use starling_sstable::{ShardMap, Stats};
+use tokio::sync::oneshot;
+
+pub use layout::{Layout, LayoutError};
+pub use open::{OpenError, StoreOptions};
+pub use rooted::RootedFs;
+
+use request::Request;
+
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitLogSync {
+    /// After the log is synced; all writes that arrive during a sync share the next one.
+    Group,
+    /// At once; the log is synced this often. A crash of the machine loses what was written since.
+    Periodic(Duration),
+}
+
+/// All shards of a node. Cheap to clone.
+#[derive(Clone)]
+pub struct ShardedStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    map: ShardMap,
+    inboxes: Vec<Sender<Request>>,
+    /// Held to be joined when the store stops.
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+}
+
+/// What one shard tells about itself.
+#[derive(Debug, Clone, Copy)]
+pub struct ShardStats {
+    /// Requests that wait.
+    pub queued: usize,
+    /// The engine's figures.
+    pub engine: Stats,
+}
+
+impl Store for ShardedStore {
+    fn apply(&self, mutation: Mutation) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        let shard = self.inner.map.shard_of(mutation.key.token);
+        self.ask(shard, |answer| Request::Apply(mutation, answer))
+    }
+
+    fn read(&self, command: ReadCommand) -> impl Future<Output = Result<Page, StoreError>> + Send + 'static {
+        let store = self.clone();
+        async move {
+            match &command.keys {
+                KeyRange::Partition(key) => {
+                    let shard = store.inner.map.shard_of(key.token);
+                    store.read_shard(shard, command).await
+                }
+                KeyRange::Tokens(range) => {
+                    let range = *range;
+                    scan::scan(&store, command, range).await
+                }
+            }
+        }
+    }
+
+    fn truncate(&self, table: TableId) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        let all: Vec<_> = (0..self.inner.map.shards())
+            .map(|shard| self.ask(shard, move |answer| Request::Truncate(table, answer)))
+            .collect();
+        async move { futures::future::try_join_all(all).await.map(drop) }
+    }
+}
+
+impl ShardedStore {
+    /// How many shards there are.
+    pub fn shards(&self) -> u32 {
+        self.inner.map.shards()
+    }
+
+    /// The figures of all shards, in order. A shard that has no room for the question is left out.
+    pub async fn stats(&self) -> Vec<ShardStats> {
+        let all = self.inner.inboxes.iter().enumerate().map(|(shard, inbox)| {
+            let queued = inbox.len();
+            let engine = self.ask(shard as u32, Request::Stats);
+            async move { engine.await.ok().map(|engine| ShardStats { queued, engine }) }
+        });
+        futures::future::join_all(all)
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// Finishes what is queued, makes everything durable and ends the threads. What is asked later is
+    /// answered with `Stopping`.
+    pub async fn stop(&self) -> Result<(), StoreError> {
+        let stops: Vec<_> = self
+            .inner
+            .inboxes
+            .iter()
+            .map(|inbox| {
+                let (answer, stopped) = oneshot::channel();
+                let inbox = inbox.clone();
+                async move {
+                    // Waits for room: a stop must not be refused.
+                    let sent = tokio::task::spawn_blocking(move || inbox.send(Request::Stop(answer)).is_ok());
+                    match sent.await {
+                        Ok(true) => stopped.await.unwrap_or(Err(StoreError::Stopping)),
+                        _ => Err(StoreError::Stopping),
+                    }
+                }
+            })
+            .collect();
+        let outcome = futures::future::try_join_all(stops).await.map(drop);
+        let threads = std::mem::take(&mut *self.inner.threads.lock());
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                // A thread that panicked has ended the process.
+                let _ = thread.join();
+            }
+        });
+        let _ = joined.await;
+        outcome
+    }
+
+    fn read_shard(
+        &self,
+        shard: u32,
+        command: ReadCommand,
+    ) -> impl Future<Output = Result<Page, StoreError>> + Send + 'static {
+        self.ask(shard, |answer| Request::Read(command, answer))
+    }
+
+    /// Sends a request to a shard; it is queued, or refused, before the future is first polled.
+    fn ask<T: Send + 'static, R: FnOnce(request::Answer<T>) -> Request>(
+        &self,
+        shard: u32,
+        request: R,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + 'static + use<T, R> {
+        let (answer, outcome) = oneshot::channel();
+        let queued = self.inner.inboxes[shard as usize]
+            .try_send(request(answer))
+            .map_err(|error| match error {
+                TrySendError::Full(_) => StoreError::Overloaded,
+                TrySendError::Disconnected(_) => StoreError::Stopping,
+            });
+        async move {
+            queued?;
+            outcome.await.unwrap_or(Err(StoreError::Stopping))
+        }
+    }
+}

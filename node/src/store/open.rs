@@ -1,0 +1,122 @@
+//! Opening the shards of a data directory.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use crossbeam::channel::bounded;
+use parking_lot::Mutex;
+use starling_sstable::{Engine, Error, Options, Recovery, ShardMap, fs::Fs};
+use tracing::info;
+
+use super::{CommitLogSync, Inner, ShardedStore, jobs::JobQueue, shard::Shard, sync, thread};
+
+/// Requests that may wait at a shard.
+const INBOX_REQUESTS: usize = 4096;
+
+/// Groups of acknowledgements that may wait for the log; each has at most a batch of them.
+const QUEUED_GROUPS: usize = 64;
+
+/// Settings of a node's storage.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// How many shards there are: that of the [`Layout`](super::Layout).
+    pub shards: u32,
+    /// When writes are acknowledged.
+    pub commitlog_sync: CommitLogSync,
+    /// Memory for memtables, of all shards together, in bytes.
+    pub memtable_bytes: usize,
+    /// Threads for flushes and compactions.
+    pub background_threads: usize,
+}
+
+/// Why the storage can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// An engine.
+    #[error("shard {shard} can't be opened: {source}")]
+    Engine {
+        /// Which shard.
+        shard: u32,
+        /// Why.
+        source: Error,
+    },
+    /// A thread.
+    #[error("cannot start a thread: {0}; raise the limit on processes")]
+    Thread(#[from] io::Error),
+}
+
+impl ShardedStore {
+    /// Opens all shards below the root of `fs`, recovers what their logs hold, and starts their threads.
+    /// Blocks while logs are replayed.
+    pub fn open(fs: &Arc<dyn Fs>, options: &StoreOptions) -> Result<Self, OpenError> {
+        let map = ShardMap::new(options.shards);
+        let engines = std::thread::scope(|scope| {
+            let opening: Vec<_> = (0..map.shards())
+                .map(|shard| scope.spawn(move || engine(fs, options, shard)))
+                .collect();
+            opening
+                .into_iter()
+                .map(|engine| {
+                    engine
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
+                .collect::<Result<Vec<_>, _>>()
+        })?;
+        let (jobs, mut threads) = JobQueue::start(options.background_threads)?;
+        let mut inboxes = Vec::new();
+        for (shard, engine) in engines.into_iter().enumerate() {
+            let (own, inbox) = bounded(INBOX_REQUESTS);
+            let (groups, waiting) = bounded(QUEUED_GROUPS);
+            let log = engine.log();
+            let period = match options.commitlog_sync {
+                CommitLogSync::Group => None,
+                CommitLogSync::Periodic(period) => Some(period),
+            };
+            let synced = Arc::clone(&log);
+            threads.push(thread::vital(format!("log-sync-{shard}"), move || {
+                sync::run(&synced, &waiting, period);
+            })?);
+            let state = Shard {
+                engine,
+                log,
+                mode: options.commitlog_sync,
+                inbox,
+                own: own.clone(),
+                groups,
+                jobs: jobs.clone(),
+                rest_until: None,
+            };
+            threads.push(thread::vital(format!("shard-{shard}"), move || state.run())?);
+            inboxes.push(own);
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                map,
+                inboxes,
+                threads: Mutex::new(threads),
+            }),
+        })
+    }
+}
+
+/// Opens one shard's engine in its own directory.
+fn engine(fs: &Arc<dyn Fs>, options: &StoreOptions, shard: u32) -> Result<Engine, OpenError> {
+    let memory = options.memtable_bytes / options.shards.max(1) as usize;
+    let engine_options = Options {
+        memory_bytes: memory,
+        memtable_bytes: memory / 4,
+        ..Options::default()
+    };
+    let dir = PathBuf::from(format!("shard-{shard}"));
+    let (engine, recovery) = Engine::open(Arc::clone(fs), dir, engine_options)
+        .map_err(|source| OpenError::Engine { shard, source })?;
+    let Recovery {
+        tables,
+        segments,
+        replayed,
+        torn_bytes,
+        ..
+    } = recovery;
+    info!(shard, tables, segments, replayed, torn_bytes, "opened");
+    Ok(engine)
+}

@@ -1,0 +1,34 @@
+//! What a shard is asked.
+
+use starling_model::{Mutation, Page, ReadCommand, TableId};
+use starling_replication::StoreError;
+use starling_sstable::{Error, Job, Stats};
+use tokio::sync::oneshot;
+
+/// Where an answer goes. Whoever asked may be gone: then it is dropped.
+pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// A message to a shard.
+pub(super) enum Request {
+    /// Write.
+    Apply(Mutation, Answer<()>),
+    /// Read one page.
+    Read(ReadCommand, Answer<Page>),
+    /// Remove a table's data.
+    Truncate(TableId, Answer<()>),
+    /// Tell figures.
+    Stats(Answer<Stats>),
+    /// A background job is through, or has failed.
+    JobDone(Box<Job>, Result<(), Error>),
+    /// Make everything durable and end.
+    Stop(Answer<()>),
+}
+
+/// The engine's errors as the coordinator sees them.
+pub(super) fn store_error(error: &Error) -> StoreError {
+    match error {
+        Error::Overloaded { .. } => StoreError::Overloaded,
+        Error::Corrupt { .. } | Error::Version { .. } => StoreError::Corrupt(error.to_string()),
+        _ => StoreError::Disk(error.to_string()),
+    }
+}

@@ -1,0 +1,145 @@
+//! One shard: the thread that owns an engine.
+
+use std::{
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use starling_model::{Page, ReadCommand, Seconds};
+use starling_sstable::{Engine, Error, Job, Log, Lsn};
+use tracing::error;
+
+use super::{
+    CommitLogSync,
+    jobs::JobQueue,
+    request::{Answer, Request, store_error},
+    sync::{Ack, Group},
+};
+
+/// Requests that a shard takes at one wake-up, before it hands their acknowledgements on.
+const BATCH_REQUESTS: usize = 256;
+
+/// An idle shard looks for background work this often.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How long background work rests after it failed.
+const REST: Duration = Duration::from_secs(1);
+
+/// A shard's state.
+pub(super) struct Shard {
+    pub(super) engine: Engine,
+    pub(super) log: Arc<Log>,
+    pub(super) mode: CommitLogSync,
+    pub(super) inbox: Receiver<Request>,
+    /// To this shard itself, for jobs that are through.
+    pub(super) own: Sender<Request>,
+    pub(super) groups: Sender<Group>,
+    pub(super) jobs: JobQueue,
+    /// After a job failed: when background work goes on. A disk that is full is not asked without pause.
+    pub(super) rest_until: Option<Instant>,
+}
+
+impl Shard {
+    /// Serves requests until it is told to stop, or nobody can ask any more.
+    pub(super) fn run(mut self) {
+        loop {
+            let first = match self.inbox.recv_timeout(IDLE) {
+                Ok(request) => Some(request),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let mut group = Group::default();
+            let mut flow = ControlFlow::Continue(());
+            for request in first
+                .into_iter()
+                .chain(self.inbox.clone().try_iter().take(BATCH_REQUESTS - 1))
+            {
+                flow = self.serve(request, &mut group);
+                if flow.is_break() {
+                    break;
+                }
+            }
+            if !group.is_empty() && self.groups.send(group).is_err() {
+                return;
+            }
+            if flow.is_break() {
+                return;
+            }
+            self.offer_jobs();
+        }
+    }
+
+    fn serve(&mut self, request: Request, group: &mut Group) -> ControlFlow<()> {
+        match request {
+            Request::Apply(mutation, answer) => match self.engine.apply(&mutation) {
+                Ok(lsn) => self.acknowledge(group, lsn, answer),
+                Err(error) => refuse(answer, &error),
+            },
+            Request::Read(command, answer) => self.read(&command, answer, group),
+            Request::Truncate(table, answer) => {
+                let outcome = self.engine.truncate(table).map_err(|error| store_error(&error));
+                let _ = answer.send(outcome);
+            }
+            Request::Stats(answer) => drop(answer.send(Ok(self.engine.stats()))),
+            Request::JobDone(job, outcome) => self.install(job, outcome),
+            Request::Stop(answer) => {
+                group.add(self.log.appended(), Ack::Write(answer));
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Answers a write: after its sync, or at once where the log is synced by the clock.
+    fn acknowledge(&self, group: &mut Group, lsn: Lsn, answer: Answer<()>) {
+        match self.mode {
+            CommitLogSync::Group => group.add(lsn, Ack::Write(answer)),
+            CommitLogSync::Periodic(_) => drop(answer.send(Ok(()))),
+        }
+    }
+
+    fn read(&self, command: &ReadCommand, answer: Answer<Page>, group: &mut Group) {
+        match self.engine.read(command) {
+            Ok(result) => {
+                let durable =
+                    matches!(self.mode, CommitLogSync::Periodic(_)) || result.durable_at <= self.log.synced();
+                if durable {
+                    let _ = answer.send(Ok(result.page));
+                } else {
+                    group.add(result.durable_at, Ack::Read(answer, result.page));
+                }
+            }
+            Err(error) => refuse(answer, &error),
+        }
+    }
+
+    /// Hands new flushes and compactions to the background threads.
+    fn offer_jobs(&mut self) {
+        if self.rest_until.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        self.rest_until = None;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = Seconds(u32::try_from(now.as_secs()).unwrap_or(u32::MAX));
+        while let Some(job) = self.engine.next_job(now) {
+            self.jobs.push(Box::new(job), self.own.clone());
+        }
+    }
+
+    fn install(&mut self, job: Box<Job>, outcome: Result<(), Error>) {
+        // A job that failed is handed back too: so the engine knows that the work is to be offered again.
+        if let Err(error) = outcome.and(self.engine.finish(*job)) {
+            error!(%error, "a flush or compaction failed; nothing is lost, it will be tried again");
+            self.rest_until = Some(Instant::now() + REST);
+        }
+    }
+}
+
+fn refuse<T>(answer: Answer<T>, error: &Error) {
+    if !matches!(error, Error::Overloaded { .. }) {
+        error!(%error, "the storage could not do what it was asked");
+    }
+    let _ = answer.send(Err(store_error(error)));
+}

@@ -1,0 +1,321 @@
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Condvar,
+};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use proptest::prelude::*;
+use starling_model::{
+    Cell, CellValue, Clustering, ClusteringRange, ColumnId, DecoratedKey, Limits, Partition, Row, Seconds,
+    Timestamp, Token, TokenRange,
+};
+use starling_sstable::fs::{Fs, WriteFile, memory::MemoryFs};
+
+use super::*;
+
+const TABLE: TableId = TableId(7);
+const NOW: Seconds = Seconds(1000);
+
+fn options(shards: u32) -> StoreOptions {
+    StoreOptions {
+        shards,
+        commitlog_sync: CommitLogSync::Group,
+        memtable_bytes: 64 << 20,
+        background_threads: 1,
+    }
+}
+
+fn memory() -> Arc<dyn Fs> {
+    Arc::new(MemoryFs::new())
+}
+
+/// Keys spread over the whole token space.
+fn key(n: u64) -> DecoratedKey {
+    let token = Token((n.wrapping_mul(0x9E37_79B9_7F4A_7C15) as i64).max(i64::MIN + 1));
+    DecoratedKey {
+        token,
+        key: Bytes::copy_from_slice(&n.to_be_bytes()),
+    }
+}
+
+fn write(n: u64, rows: u8) -> Mutation {
+    let mut partition = Partition::default();
+    for row in 0..rows {
+        let mut content = Row::default();
+        content.add(Cell {
+            column: ColumnId(1),
+            path: None,
+            timestamp: Timestamp(5),
+            value: CellValue::Live {
+                value: Bytes::copy_from_slice(&n.to_be_bytes()),
+                expiry: None,
+            },
+        });
+        partition.add_row(Clustering::from(vec![row]), content);
+    }
+    Mutation {
+        table: TABLE,
+        key: key(n),
+        partition,
+    }
+}
+
+fn command(keys: KeyRange, limits: Limits) -> ReadCommand {
+    ReadCommand {
+        table: TABLE,
+        keys,
+        slices: vec![ClusteringRange::ALL],
+        reversed: false,
+        after: None,
+        limits,
+        now: NOW,
+    }
+}
+
+async fn one(store: &ShardedStore, n: u64) -> Result<Page, StoreError> {
+    store
+        .read(command(KeyRange::Partition(key(n)), Limits::NONE))
+        .await
+}
+
+/// All rows of a range, page by page: (token, row) in the order in which they came.
+async fn walk(store: &ShardedStore, range: TokenRange, limits: Limits) -> Vec<(Token, Vec<u8>)> {
+    let mut command = command(KeyRange::Tokens(range), limits);
+    let mut seen = Vec::new();
+    loop {
+        let page = store.read(command.clone()).await.unwrap();
+        for part in &page.partitions {
+            for clustering in part.partition.rows.keys() {
+                seen.push((part.key.token, clustering.0.to_vec()));
+            }
+        }
+        match page.next {
+            Some(next) => command.after = Some(next),
+            None => return seen,
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_is_there_after_a_restart() {
+    let fs = memory();
+    let store = ShardedStore::open(&fs, &options(3)).unwrap();
+    futures::future::try_join_all((0..200).map(|n| store.apply(write(n, 1))))
+        .await
+        .unwrap();
+    store.stop().await.unwrap();
+    assert_eq!(store.apply(write(1, 1)).await, Err(StoreError::Stopping));
+
+    let store = ShardedStore::open(&fs, &options(3)).unwrap();
+    for n in 0..200 {
+        assert_eq!(one(&store, n).await.unwrap().partitions.len(), 1, "key {n}");
+    }
+    store.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn truncate_empties_all_shards() {
+    let store = ShardedStore::open(&memory(), &options(3)).unwrap();
+    futures::future::try_join_all((0..50).map(|n| store.apply(write(n, 1))))
+        .await
+        .unwrap();
+    store.truncate(TABLE).await.unwrap();
+    assert_eq!(walk(&store, TokenRange::ALL, Limits::NONE).await, []);
+    store.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn figures_come_from_every_shard() {
+    let store = ShardedStore::open(&memory(), &options(2)).unwrap();
+    futures::future::try_join_all((0..50).map(|n| store.apply(write(n, 1))))
+        .await
+        .unwrap();
+    let stats = store.stats().await;
+    assert_eq!(stats.iter().map(|shard| shard.engine.writes).sum::<u64>(), 50);
+    assert!(stats.iter().all(|shard| shard.engine.writes > 0));
+    store.stop().await.unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever the page's limits and the number of shards: a scan returns each row of the range once, in order.
+    #[test]
+    fn scans_cross_shards_and_pages(
+        shards in 1u32..5,
+        rows in 1u8..4,
+        page_rows in 1u32..9,
+        bytes in 1u32..2000,
+        from in any::<i64>(),
+        to in any::<i64>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let store = ShardedStore::open(&memory(), &options(shards)).unwrap();
+            futures::future::try_join_all((0..40).map(|n| store.apply(write(n, rows)))).await.unwrap();
+            let limits = Limits { rows: page_rows, bytes, ..Limits::NONE };
+            let range = TokenRange { start: Token(from.min(to)), end: Token(from.max(to)) };
+            let mut expected: Vec<_> = (0..40)
+                .map(|n| key(n).token)
+                .filter(|token| *token > range.start && *token <= range.end)
+                .flat_map(|token| (0..rows).map(move |row| (token, vec![row])))
+                .collect();
+            expected.sort();
+            let seen = if range.start < range.end { walk(&store, range, limits).await } else { Vec::new() };
+            prop_assert_eq!(seen, expected);
+            store.stop().await.unwrap();
+            Ok(())
+        })?;
+    }
+}
+
+/// A disk whose syncs can be held up.
+#[derive(Clone)]
+struct GatedFs {
+    inner: Arc<MemoryFs>,
+    gate: Arc<(std::sync::Mutex<bool>, Condvar)>,
+}
+
+struct GatedFile {
+    inner: Box<dyn WriteFile>,
+    gate: Arc<(std::sync::Mutex<bool>, Condvar)>,
+}
+
+impl GatedFs {
+    fn new() -> Self {
+        Self {
+            inner: Arc::new(MemoryFs::new()),
+            gate: Arc::new((std::sync::Mutex::new(true), Condvar::new())),
+        }
+    }
+
+    fn open_gate(&self, open: bool) {
+        *self.gate.0.lock().unwrap() = open;
+        self.gate.1.notify_all();
+    }
+}
+
+impl WriteFile for GatedFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.inner.append(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let open = self.gate.0.lock().unwrap();
+        drop(self.gate.1.wait_while(open, |open| !*open).unwrap());
+        self.inner.sync()
+    }
+}
+
+impl Fs for GatedFs {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.inner.create_dir_all(dir)
+    }
+    fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        let gate = Arc::clone(&self.gate);
+        Ok(Box::new(GatedFile {
+            inner: self.inner.create(path)?,
+            gate,
+        }))
+    }
+    fn read(&self, path: &Path) -> io::Result<Bytes> {
+        self.inner.read(path)
+    }
+    fn map(&self, path: &Path) -> io::Result<Bytes> {
+        self.inner.map(path)
+    }
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        self.inner.sync_file(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove(path)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        self.inner.list(dir)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.sync_dir(dir)
+    }
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.inner.exists(path)
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_or_shown_before_it_is_durable() {
+    let disk = GatedFs::new();
+    let fs: Arc<dyn Fs> = Arc::new(disk.clone());
+    let store = ShardedStore::open(&fs, &options(1)).unwrap();
+    disk.open_gate(false);
+    let mut write = Box::pin(store.apply(write(1, 1)));
+    let mut read = Box::pin(one(&store, 1));
+    assert!((&mut read).now_or_never().is_none());
+    // The shard takes requests in order: once it has answered this, it has seen both.
+    assert_eq!(store.stats().await[0].engine.writes, 1);
+    assert!((&mut write).now_or_never().is_none());
+    assert!((&mut read).now_or_never().is_none());
+    // What does not depend on the unsynced write is not held up.
+    assert_eq!(one(&store, 2).await.unwrap().partitions.len(), 0);
+    disk.open_gate(true);
+    write.await.unwrap();
+    assert_eq!(read.await.unwrap().partitions.len(), 1);
+    store.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn periodic_sync_acknowledges_at_once() {
+    let disk = GatedFs::new();
+    let fs: Arc<dyn Fs> = Arc::new(disk.clone());
+    let periodic = StoreOptions {
+        commitlog_sync: CommitLogSync::Periodic(Duration::from_mins(1)),
+        ..options(1)
+    };
+    let store = ShardedStore::open(&fs, &periodic).unwrap();
+    disk.open_gate(false);
+    store.apply(write(1, 1)).await.unwrap();
+    assert_eq!(one(&store, 1).await.unwrap().partitions.len(), 1);
+    disk.open_gate(true);
+    store.stop().await.unwrap();
+}
+
+#[test]
+fn a_layout_is_kept_and_a_damaged_one_is_told() {
+    let fs = MemoryFs::new();
+    assert_eq!(Layout::open_or_create(&fs, 4).unwrap().shards, 4);
+    assert_eq!(Layout::open_or_create(&fs, 9).unwrap().shards, 4);
+    for (text, expected) in [
+        ("version = 1\nshards = 0\n", "0 shards"),
+        ("version = 2\nshards = 1\n", "newer"),
+        ("shards = 1\n", "damaged"),
+        ("\u{0}", "damaged"),
+    ] {
+        let mut file = fs.create(Path::new("layout.toml")).unwrap();
+        file.append(text.as_bytes()).unwrap();
+        let error = Layout::open_or_create(&fs, 1).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error} should say {expected}");
+    }
+}
+
+#[test]
+fn a_directory_is_a_file_system_of_its_own() {
+    let inner = Arc::new(MemoryFs::new());
+    inner.create_dir_all(Path::new("root")).unwrap();
+    let rooted = RootedFs::new(PathBuf::from("root"), Arc::clone(&inner) as Arc<dyn Fs>);
+    rooted.create_dir_all(Path::new("sub")).unwrap();
+    let mut file = rooted.create(Path::new("sub/file")).unwrap();
+    file.append(b"x").unwrap();
+    file.sync().unwrap();
+    assert_eq!(
+        rooted.list(Path::new("sub")).unwrap(),
+        [PathBuf::from("sub/file")]
+    );
+    assert_eq!(
+        inner.read(Path::new("root/sub/file")).unwrap(),
+        Bytes::from_static(b"x")
+    );
+}

@@ -1,0 +1,109 @@
+//! What goes on when nodes are killed.
+
+use starling_client::{Consistency, Session};
+use starling_cql::ErrorKind;
+
+use crate::harness::{Cluster, block_on, create_table};
+
+async fn write(session: &Session, id: i32, level: Consistency) -> Result<(), starling_client::Error> {
+    let text = format!("INSERT INTO k.t (id, v) VALUES ({id}, {id})");
+    session
+        .query(
+            session
+                .statement(text)
+                .with_consistency(level)
+                .with_idempotent(true),
+        )
+        .await
+        .map(drop)
+}
+
+async fn read(session: &Session, id: i32, level: Consistency) -> Result<Option<i32>, starling_client::Error> {
+    let text = format!("SELECT v FROM k.t WHERE id = {id}");
+    let rows = session
+        .query(session.statement(text).with_consistency(level))
+        .await?
+        .rows()?;
+    Ok(rows.first::<(i32,)>()?.map(|(v,)| v))
+}
+
+#[test]
+fn quorum_outlives_one_node_and_says_so_when_two_are_gone() {
+    let mut cluster = Cluster::start(3);
+    block_on(async {
+        let session = cluster.session(&[0]).await;
+        create_table(&session).await;
+        for id in 0..20 {
+            write(&session, id, Consistency::All).await.unwrap();
+        }
+
+        // No pause: the first requests after the kill must not fail either.
+        cluster.nodes[2].kill();
+        for id in 20..60 {
+            write(&session, id, Consistency::Quorum).await.unwrap();
+        }
+        for id in 0..60 {
+            assert_eq!(
+                read(&session, id, Consistency::Quorum).await.unwrap(),
+                Some(id),
+                "id {id}"
+            );
+        }
+
+        cluster.nodes[1].kill();
+        cluster.nodes[0].wait(|status| status.members.iter().filter(|member| member.up).count() == 1);
+        for error in [
+            write(&session, 100, Consistency::Quorum).await.unwrap_err(),
+            read(&session, 1, Consistency::Quorum).await.unwrap_err(),
+        ] {
+            let kind = error.server().map(|error| error.kind.clone());
+            let expected = ErrorKind::Unavailable {
+                consistency: Consistency::Quorum,
+                required: 2,
+                alive: 1,
+            };
+            assert_eq!(kind, Some(expected), "{error}");
+        }
+        write(&session, 101, Consistency::One).await.unwrap();
+        assert_eq!(read(&session, 101, Consistency::One).await.unwrap(), Some(101));
+
+        // They come back, and with them what they missed.
+        cluster.start_all();
+        for id in (0..60).chain([101]) {
+            assert_eq!(
+                read(&session, id, Consistency::All).await.unwrap(),
+                Some(id),
+                "id {id}"
+            );
+        }
+    });
+}
+
+#[test]
+fn operators_see_the_cluster() {
+    let cluster = Cluster::start(3);
+    let run = |command: &str| {
+        let output = std::process::Command::new(crate::harness::STARLING)
+            .args([command, "--admin", &cluster.nodes[1].admin.to_string()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let status = run("status");
+    assert!(
+        status.starts_with("cluster test: 3 of 3 up, schema agreed"),
+        "{status}"
+    );
+    assert_eq!(
+        status.lines().filter(|line| line.starts_with("up ")).count(),
+        3,
+        "{status}"
+    );
+    assert_eq!(run("ring").lines().count(), 1 + 3 * 16);
+    let info = run("info");
+    assert!(info.contains("node2") && info.contains("ready"), "{info}");
+    let (code, metrics) = starling::admin::client::get(cluster.nodes[0].admin, "/metrics").unwrap();
+    assert_eq!(code, 200);
+    assert!(metrics.contains("starling_ready 1"), "{metrics}");
+}

@@ -1,0 +1,147 @@
+//! The demo as a process.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use starling::admin::{self, StatusView};
+
+use crate::harness::{STARLING, free_port, until};
+
+struct Demo {
+    process: Child,
+    ready: String,
+    ports: [u16; 3],
+}
+
+impl Demo {
+    /// Starts a demo without shell and data and waits for its line.
+    fn start(dir: Option<&Path>) -> Self {
+        Self::start_on([free_port(), free_port(), free_port()], dir)
+    }
+
+    fn start_on(ports: [u16; 3], dir: Option<&Path>) -> Self {
+        let mut command = Command::new(STARLING);
+        command
+            .args(["demo", "--no-shell", "--no-data"])
+            .args(["--port", &ports[0].to_string()])
+            .args(["--cql-port", &ports[1].to_string()])
+            .args(["--admin-port", &ports[2].to_string()]);
+        if let Some(dir) = dir {
+            command.arg("--dir").arg(dir);
+        }
+        let mut process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut ready)
+            .unwrap();
+        assert!(ready.starts_with("ready: 3 nodes"), "{ready}");
+        Self {
+            process,
+            ready,
+            ports,
+        }
+    }
+
+    /// The processes of the three nodes.
+    fn nodes(&self) -> Vec<Pid> {
+        (1..=3)
+            .map(|n| {
+                let address = format!("127.0.0.{n}:{}", self.ports[2]).parse().unwrap();
+                let status: StatusView = admin::client::get_json(address, "/status").unwrap();
+                assert!(status.ready);
+                Pid::from_raw(status.pid as i32).unwrap()
+            })
+            .collect()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.process.id() as i32).unwrap()
+    }
+}
+
+fn all_gone(nodes: &[Pid]) -> bool {
+    nodes.iter().all(|pid| test_kill_process(*pid).is_err())
+}
+
+#[test]
+fn an_interrupt_stops_everything_and_leaves_nothing() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut demo = Demo::start(None);
+        let nodes = demo.nodes();
+        let files = demo.ready.trim().rsplit_once("files ").unwrap().1.to_owned();
+        assert!(Path::new(&files).exists());
+        kill_process(demo.pid(), signal).unwrap();
+        assert!(demo.process.wait().unwrap().success());
+        assert!(all_gone(&nodes));
+        assert!(!Path::new(&files).exists(), "{files} is left");
+    }
+}
+
+#[test]
+fn nodes_do_not_outlive_a_demo_that_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start(Some(dir.path()));
+    let nodes = demo.nodes();
+    demo.process.kill().unwrap();
+    demo.process.wait().unwrap();
+    until("the nodes are gone", || all_gone(&nodes).then_some(()));
+
+    // And it goes on from there.
+    let mut again = Demo::start_on(demo.ports, Some(dir.path()));
+    kill_process(again.pid(), Signal::TERM).unwrap();
+    assert!(again.process.wait().unwrap().success());
+}
+
+#[test]
+fn a_demo_of_another_size_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    for node in ["node1", "node2"] {
+        std::fs::create_dir_all(dir.path().join(node).join("data")).unwrap();
+    }
+    let output = Command::new(STARLING)
+        .args(["demo", "--no-shell", "--nodes", "3", "--dir"])
+        .arg(dir.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("--nodes 2"), "{stderr}");
+}
+
+#[test]
+fn a_port_in_use_is_told_before_anything_is_started() {
+    let taken = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let output = Command::new(STARLING)
+        .args([
+            "demo",
+            "--no-shell",
+            "--no-data",
+            "--cql-port",
+            &address.port().to_string(),
+        ])
+        .args([
+            "--port",
+            &free_port().to_string(),
+            "--admin-port",
+            &free_port().to_string(),
+        ])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains(&format!("{address} is in use")) && stderr.contains("--cql-port"),
+        "{stderr}"
+    );
+}

@@ -1,0 +1,8 @@
+//! Clusters of real processes, on 127.0.0.1 to 127.0.0.3, with ports chosen at run time.
+
+mod availability;
+mod demo;
+mod durability;
+mod garbage;
+mod harness;
+mod messages;
