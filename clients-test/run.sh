@@ -131,7 +131,7 @@ if [ -z "${CONTACT:-}" ]; then
     binary
     start_cluster
 fi
-export CONTACT
+export CONTACT PYTHONDONTWRITEBYTECODE=1
 
 failed=()
 run() {

@@ -19,7 +19,7 @@ def check_already_exists(cluster, session):
             "{'class': 'SimpleStrategy', 'replication_factor': 1}"
         ),
     )
-    equal((error.keyspace, error.table), (session.keyspace, None))
+    equal((error.keyspace, error.table), (session.keyspace, ""))
 
 
 def check_invalid_statements(cluster, session):
@@ -31,6 +31,12 @@ def check_invalid_statements(cluster, session):
         "SELECT * FROM once WHERE nothing = 1",
     ):
         raises(InvalidRequest, lambda: session.execute(query))
+
+
+def check_what_is_not_supported_yet_says_so(cluster, session):
+    session.execute("CREATE TABLE lists (k int PRIMARY KEY, l list<int>)")
+    error = raises(InvalidRequest, lambda: session.execute("UPDATE lists SET l[1] = 33 WHERE k = 1"))
+    assert "not supported yet" in str(error), error
 
 
 def check_syntax_errors(cluster, session):
