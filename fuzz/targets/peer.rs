@@ -1,0 +1,29 @@
+//! Messages between nodes, and the partitions in them: a decoded one encodes to what decodes to it again.
+#![no_main]
+
+use bytes::Bytes;
+use libfuzzer_sys::fuzz_target;
+use starling_model::Mutation;
+use starling_replication::message::{PeerRequest, PeerResponse};
+
+fuzz_target!(|data: &[u8]| {
+    let Some((mode, bytes)) = data.split_first() else { return };
+    let bytes = Bytes::copy_from_slice(bytes);
+    match mode % 3 {
+        0 => {
+            if let Ok(request) = PeerRequest::decode(bytes) {
+                assert_eq!(PeerRequest::decode(request.encode()).as_ref(), Ok(&request));
+            }
+        }
+        1 => {
+            if let Ok(response) = PeerResponse::decode(bytes) {
+                assert_eq!(PeerResponse::decode(response.encode()).as_ref(), Ok(&response));
+            }
+        }
+        _ => {
+            if let Ok(mutation) = Mutation::decode(bytes) {
+                assert_eq!(Mutation::decode(mutation.encode()), Ok(mutation));
+            }
+        }
+    }
+});
