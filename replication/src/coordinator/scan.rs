@@ -53,8 +53,11 @@ impl<E: Env> Coordinator<E> {
                 )?;
                 reads.push(self.read_piece(&command, &whole, piece.range, plan, task));
             }
-            for page in join_all(reads).await {
-                if whole.take(page?, pieces.peek().is_some()) {
+            let mut pages = join_all(reads).await.into_iter().peekable();
+            while let Some(page) = pages.next() {
+                // Also what was read beside this piece comes after it.
+                let more = pages.peek().is_some() || pieces.peek().is_some();
+                if whole.take(page?, more) {
                     return Ok(whole.page);
                 }
             }
