@@ -76,7 +76,7 @@ impl<E: Env> BatchLog<E> {
         if written.is_ok() {
             self.remove(id, keepers);
         }
-        written
+        written.map_err(kept_all_the_same)
     }
 
     /// Has the batch kept; returns by whom.
@@ -184,4 +184,30 @@ impl<E: Env> BatchLog<E> {
             join_all(removals).await;
         });
     }
+}
+
+/// What to tell the client of a batch that is kept but could not be written. Replicas that went down after
+/// the batch was kept make the write unavailable; but the keepers will carry it out, so it must not be
+/// called unchanged.
+fn kept_all_the_same(error: Error) -> Error {
+    let ErrorKind::Unavailable {
+        consistency,
+        required,
+        alive,
+    } = error.kind
+    else {
+        return error;
+    };
+    let kind = ErrorKind::WriteTimeout {
+        consistency,
+        received: 0,
+        required,
+        write_type: WriteType::Batch,
+    };
+    Error::new(
+        kind,
+        format!(
+            "Operation timed out: {consistency} needs {required} replicas and {alive} are alive now; the batch is kept and will be applied"
+        ),
+    )
 }
