@@ -95,6 +95,10 @@ impl Nemesis {
         cluster.network().heal();
         for number in 0..cluster.len() {
             cluster.disk(number).stay_alive();
+            // It died, and whoever waited for that is gone.
+            if cluster.disk(number).is_dead() {
+                cluster.crash(number);
+            }
         }
         for number in 0..cluster.len() {
             for _ in 0..ATTEMPTS {

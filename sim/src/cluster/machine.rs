@@ -110,9 +110,7 @@ impl Cluster {
                 let text = format!("node {number}: {failure}");
                 self.inner.failures.lock().push(text);
             }
-            if *failure != StartFailure::Died {
-                self.crash(number);
-            }
+            self.give_up(number, group);
         }
         result
     }
@@ -151,6 +149,14 @@ impl Cluster {
         *machine.power.lock() = Power::On(group, node, store);
         self.note(number, "up", String::new);
         Ok(())
+    }
+
+    /// Ends an incarnation that could not start, unless something else ended it before.
+    fn give_up(&self, number: usize, group: Group) {
+        let still = matches!(*self.inner.machines[number].power.lock(), Power::Starting(own) if own == group);
+        if still {
+            self.crash(number);
+        }
     }
 
     /// Cuts a node's power: its tasks end at once, its disk loses what was not synced.

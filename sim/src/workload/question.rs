@@ -85,8 +85,21 @@ impl Question {
     }
 
     /// What all rows of all pages of an answer say.
-    pub(super) fn seen(&self, space: &Space, rows: &[Vec<Value>]) -> Result<Vec<(Cell, Seen)>, Nonsense> {
+    ///
+    /// Only what came in one page was read at one time: between `pages` of an answer a static value may
+    /// change.
+    pub(super) fn seen(
+        &self,
+        space: &Space,
+        rows: &[Vec<Value>],
+        pages: usize,
+    ) -> Result<Vec<(Cell, Seen)>, Nonsense> {
         let answer = self.parse(space, rows)?;
+        for (p, rows) in &answer {
+            if pages == 1 && rows.iter().any(|row| row.s != rows[0].s) {
+                return Err(self.nonsense(format!("partition {p} has several static values: {rows:?}")));
+            }
+        }
         let mut seen = Vec::new();
         for (p, asked) in self.asked(space) {
             let found = answer.get(&p).map_or(&[][..], Vec::as_slice);
@@ -164,9 +177,6 @@ impl Question {
             });
             if !ordered || (keys.len() > 1 && keys.contains(&None)) {
                 return Err(self.nonsense(format!("partition {p} has the rows {keys:?}")));
-            }
-            if rows.iter().any(|row| row.s != rows[0].s) {
-                return Err(self.nonsense(format!("partition {p} has several static values: {rows:?}")));
             }
         }
         Ok(answer)
