@@ -4,8 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     process::{Child, Command, Stdio},
-    sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -123,15 +122,6 @@ pub(crate) async fn create_keyspace(session: &Session, name: &str, factor: u32) 
          {{'class': 'SimpleStrategy', 'replication_factor': {factor}}}"
     );
     run(session, &statement).await;
-}
-
-/// Waits until something that others bring about is so.
-pub(crate) async fn until(what: &str, session: &Arc<Session>, so: impl Fn(&Session) -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !so(session) {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// A port that is free, for TCP and UDP, on the addresses of all three nodes.

@@ -5,7 +5,7 @@
 
 mod cluster;
 mod errors;
-mod events;
+mod others;
 mod routing;
 mod statements;
 mod types;
@@ -45,7 +45,7 @@ async fn the_scylla_crate() {
         statements::check(&context).await;
         types::check(&context).await;
         errors::check(&context).await;
-        events::check(&context).await;
+        others::check(&context).await;
         cluster::run(&context.session, &format!("DROP KEYSPACE {}", context.keyspace)).await;
     }
 }
