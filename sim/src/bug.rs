@@ -11,26 +11,12 @@ pub enum Bug {
     AcknowledgeBeforeSync,
     /// Replicas say that they took a read's repair, and drop it.
     DropRepairs,
-    /// Replicas say that they took a hint, and drop it; reads at ALL still repair.
-    DropHints,
     /// Of two cells with equal timestamps, the replica keeps the one that came first.
     FirstOfEqualsWins,
     /// The replica ignores deletions of clustering ranges.
     IgnoreRangeDeletions,
     /// Replicas acknowledge clients' writes and do nothing, once in a while.
     LoseWrites,
-}
-
-impl Bug {
-    /// Every bug.
-    pub const EVERY: [Self; 6] = [
-        Self::AcknowledgeBeforeSync,
-        Self::DropRepairs,
-        Self::DropHints,
-        Self::FirstOfEqualsWins,
-        Self::IgnoreRangeDeletions,
-        Self::LoseWrites,
-    ];
 }
 
 /// What a replica with a bug applies instead of `mutation`.

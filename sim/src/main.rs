@@ -56,6 +56,7 @@ fn main() -> ExitCode {
             seed,
             nodes: arguments.nodes.map(usize::from),
             steps: arguments.steps as usize,
+            evils: None,
             bug: None,
         };
         let sink = arguments

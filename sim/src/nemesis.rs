@@ -27,15 +27,18 @@ pub struct Evils {
 }
 
 impl Evils {
+    /// Everything.
+    pub const ALL: Self = Self {
+        crashes: true,
+        partitions: true,
+        weather: true,
+        clocks: true,
+    };
+
     /// A random choice; often all.
     pub fn random(random: &mut Random) -> Self {
         if random.chance(400) {
-            return Self {
-                crashes: true,
-                partitions: true,
-                weather: true,
-                clocks: true,
-            };
+            return Self::ALL;
         }
         Self {
             crashes: random.chance(700),

@@ -39,6 +39,8 @@ pub struct Plan {
     pub seed: u64,
     /// How many nodes; by the seed, if absent.
     pub nodes: Option<usize>,
+    /// What goes wrong; by the seed, if absent.
+    pub evils: Option<Evils>,
     /// How many things the clients do.
     pub steps: usize,
     /// A bug to be found.
@@ -51,6 +53,7 @@ impl Plan {
         Self {
             seed,
             nodes: None,
+            evils: None,
             steps: 300,
             bug: None,
         }
@@ -109,7 +112,10 @@ pub fn run(plan: &Plan, sink: Option<Sink>) -> Report {
     let nodes = plan.nodes.unwrap_or_else(|| replication + random.index(3)).max(1);
     let scene = Scene {
         space: Space::random(&mut random, replication.min(nodes)),
-        evils: Evils::random(&mut random),
+        evils: {
+            let random = Evils::random(&mut random);
+            plan.evils.unwrap_or(random)
+        },
         clients: 1 + random.index(6),
         steps: plan.steps,
         settings: ClusterSettings {

@@ -3,6 +3,7 @@
 use starling_sim::{
     bug::Bug,
     checkers::Promise,
+    nemesis::Evils,
     run::{Plan, run},
 };
 
@@ -11,6 +12,7 @@ fn broken(bug: Bug, seed: u64) -> Vec<Promise> {
     let plan = Plan {
         bug: Some(bug),
         nodes: Some(3),
+        evils: Some(Evils::ALL),
         ..Plan::new(seed)
     };
     run(&plan, None)
@@ -22,7 +24,7 @@ fn broken(bug: Bug, seed: u64) -> Vec<Promise> {
 
 /// Fails unless one of a few seeds breaks one of the promises.
 fn is_found(bug: Bug, promises: &[Promise]) {
-    let found = (0..12).any(|seed| broken(bug, seed).iter().any(|promise| promises.contains(promise)));
+    let found = (0..40).any(|seed| broken(bug, seed).iter().any(|promise| promises.contains(promise)));
     assert!(found, "{bug:?} was not found");
 }
 

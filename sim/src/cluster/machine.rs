@@ -243,7 +243,6 @@ fn drops(bug: Option<Bug>, request: &PeerRequest) -> bool {
     };
     match bug {
         Some(Bug::DropRepairs) => *reason == WriteReason::Repair,
-        Some(Bug::DropHints) => *reason == WriteReason::Hint,
         Some(Bug::LoseWrites) => *reason == WriteReason::Client && request.clock.0 % 8 == 0,
         _ => false,
     }

@@ -95,8 +95,7 @@ impl Client {
         parameters.values = values;
         parameters.page_size = page_size;
         let mut rows: Vec<Vec<Value>> = Vec::new();
-        let mut pages = 0;
-        while pages < MAX_PAGES {
+        for _ in 0..MAX_PAGES {
             let request = Request::Prepared(text.clone(), parameters.clone());
             let page = match self.request(node, request).await {
                 Ok(QueryResult::Rows(page)) => page,
@@ -108,14 +107,13 @@ impl Client {
                 Err(_) => return false,
             };
             rows.extend(page.rows);
-            pages += 1;
             parameters.paging_state = page.paging_state;
             if parameters.paging_state.is_none() {
                 break;
             }
         }
         let span = (invoked, self.handle.now());
-        match question.seen(&self.space, &rows, pages) {
+        match question.seen(&self.space, &rows) {
             Ok(seen) => {
                 let text = format!("{seen:?}");
                 let id = self

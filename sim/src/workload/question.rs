@@ -86,20 +86,10 @@ impl Question {
 
     /// What all rows of all pages of an answer say.
     ///
-    /// Only what came in one page was read at one time: between `pages` of an answer a static value may
-    /// change.
-    pub(super) fn seen(
-        &self,
-        space: &Space,
-        rows: &[Vec<Value>],
-        pages: usize,
-    ) -> Result<Vec<(Cell, Seen)>, Nonsense> {
+    /// The rows of a partition may show several static values: between two pages, also those that only the
+    /// coordinator asked for, the value may change. Each of them was seen.
+    pub(super) fn seen(&self, space: &Space, rows: &[Vec<Value>]) -> Result<Vec<(Cell, Seen)>, Nonsense> {
         let answer = self.parse(space, rows)?;
-        for (p, rows) in &answer {
-            if pages == 1 && rows.iter().any(|row| row.s != rows[0].s) {
-                return Err(self.nonsense(format!("partition {p} has several static values: {rows:?}")));
-            }
-        }
         let mut seen = Vec::new();
         for (p, asked) in self.asked(space) {
             let found = answer.get(&p).map_or(&[][..], Vec::as_slice);
@@ -119,13 +109,20 @@ impl Question {
                 Self::Partition(..) | Self::Partitions(_) | Self::Scan | Self::Top(..)
             );
             if whole || !found.is_empty() {
-                let value = found.first().and_then(|row| row.s);
                 let cell = Cell {
                     partition: p,
                     row: None,
                     column: Column::Static,
                 };
-                seen.push((cell, value.map_or(Seen::Nothing, Seen::Value)));
+                let mut values: BTreeSet<Option<i32>> = found.iter().map(|row| row.s).collect();
+                if found.is_empty() {
+                    values.insert(None);
+                }
+                seen.extend(
+                    values
+                        .into_iter()
+                        .map(|value| (cell, value.map_or(Seen::Nothing, Seen::Value))),
+                );
             }
         }
         Ok(seen)
