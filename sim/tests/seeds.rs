@@ -26,18 +26,18 @@ fn check(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn promises_hold_in_the_first_seeds() {
-    check(0..30);
+    check(0..80);
 }
 
 #[test]
 fn promises_hold_in_further_seeds() {
-    check(30..60);
+    check(80..160);
 }
 
 /// A simulation in which nothing happens proves nothing.
 #[test]
 fn the_runs_are_eventful() {
-    let reports: Vec<_> = (0..6)
+    let reports: Vec<_> = (0..20)
         .map(|seed| {
             run(
                 &Plan {
