@@ -183,7 +183,7 @@ impl KeyspaceOptions {
                         "Invalid value for property 'durable_writes'. It should be true or false.",
                     ));
                 }
-                _ => return Err(Error::invalid(format!("Unknown property '{name}'"))),
+                _ => return Err(Error::syntax(format!("Unknown property '{name}'"))),
             }
         }
         Ok(parsed)

@@ -206,7 +206,7 @@ impl TableOptions {
                 if ["dclocal_read_repair_chance", "read_repair_chance", "memtable"].contains(&name.as_str()) {
                     continue;
                 }
-                return Err(Error::invalid(format!("Unknown property '{name}'")));
+                return Err(Error::syntax(format!("Unknown property '{name}'")));
             };
             set.insert(name.clone(), checked(option, value)?);
         }
