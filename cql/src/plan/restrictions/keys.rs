@@ -9,8 +9,9 @@ use super::{Choice, Combination, MAX_COMBINATIONS, PartitionPart, Partitions};
 use crate::{
     ast::Operator,
     error::Error,
-    partition_key,
+    ordered_key, partition_key,
     plan::{Context, bind::BoundValues, expression::Expression, function::Function},
+    types::CqlType,
     value,
 };
 
@@ -61,7 +62,8 @@ pub(super) fn product(
 }
 
 impl PartitionPart {
-    /// The partitions to read or write, in the order of the statement.
+    /// The partitions to read or write. Those of an IN come in the order of their type, whatever the order
+    /// of the statement, as Cassandra has it since 2.2.
     pub(in crate::plan) fn partitions(
         &self,
         values: &BoundValues,
@@ -73,7 +75,10 @@ impl PartitionPart {
             Self::Keys(columns) => {
                 let mut keys = vec![Vec::new()];
                 for (column, choice) in columns {
-                    let choices = choice.values(&column.name, values, context)?;
+                    let mut choices = choice.values(&column.name, values, context)?;
+                    if choices.len() > 1 {
+                        sort(&mut choices, &column.cql_type)?;
+                    }
                     let choices: Vec<Vec<Bytes>> = choices.into_iter().map(|value| vec![value]).collect();
                     keys = product(keys, &choices)?;
                 }
@@ -84,6 +89,24 @@ impl PartitionPart {
             }
         }
     }
+}
+
+/// Orders values as their type does.
+fn sort(values: &mut [Bytes], cql_type: &CqlType) -> Result<(), Error> {
+    let mut ordered = values
+        .iter()
+        .map(|value| {
+            Ok((
+                ordered_key::encode_component(cql_type, false, value)?,
+                value.clone(),
+            ))
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    ordered.sort();
+    for (value, (_, next)) in values.iter_mut().zip(ordered) {
+        *value = next;
+    }
+    Ok(())
 }
 
 fn token_range(
