@@ -46,7 +46,8 @@ const AFTER_PREFIX: u8 = 0xFF;
 
 /// The rows `start <= clustering < end`, by bytes. Without `end`, to the end of the partition.
 ///
-/// Every slice that CQL can express on clustering columns is one such interval, because a component's
+/// Every slice that CQL can express on clustering columns of one direction is one such interval (of mixed
+/// directions: a few), because a component's
 /// encoding never begins with `0xFF`: all rows with prefix `p` lie in `[p, p ++ FF)`. So `> p` begins at
 /// `p ++ FF` and `<= p` ends there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -466,14 +466,6 @@ fn clustering_part(table: &Table, resolved: &mut Vec<Resolved>) -> Result<Cluste
             Resolved::Tuple(columns, operator, values) => (columns, operator, values),
             _ => break,
         };
-        if columns
-            .iter()
-            .any(|column| column.is_descending() != columns[0].is_descending())
-        {
-            return Err(Error::unsupported(
-                "a slice on several clustering columns of different CLUSTERING ORDER",
-            ));
-        }
         let inclusive = matches!(operator, Operator::LessOrEqual | Operator::GreaterOrEqual);
         let bound = Bound {
             columns,

@@ -50,6 +50,33 @@ impl Bound {
         }
         Ok(out)
     }
+
+    /// The ranges on this side of the bound, whatever the directions of its columns: for each column,
+    /// the rows that equal the bound in the columns before it and lie beyond it in this one.
+    fn ranges(
+        &self,
+        prefix: &[u8],
+        is_lower: bool,
+        values: &BoundValues,
+        context: &mut Context<'_>,
+    ) -> Result<Vec<ClusteringRange>, Error> {
+        let mut ranges = Vec::with_capacity(self.columns.len());
+        let mut equal = prefix.to_vec();
+        for (at, (column, expression)) in self.columns.iter().zip(&self.values).enumerate() {
+            let mut range = ClusteringRange::prefix(&equal);
+            let value = expression.required(&column.name, values, context)?;
+            ordered_key::put_component(&mut equal, &column.cql_type, column.is_descending(), &value)?;
+            let with_equal = self.inclusive && at + 1 == self.columns.len();
+            let after = key::after_prefix(&equal);
+            if is_lower == column.is_descending() {
+                range.end = Some(if with_equal { after } else { equal.clone().into() });
+            } else {
+                range.start = if with_equal { equal.clone().into() } else { after };
+            }
+            ranges.push(range);
+        }
+        Ok(ranges)
+    }
 }
 
 impl ClusteringPart {
@@ -67,18 +94,42 @@ impl ClusteringPart {
         let mut ranges = Vec::with_capacity(prefixes.len());
         for prefix in prefixes {
             let encoded = ordered_key::encode_clustering(columns, &prefix)?;
-            let range = if !columns.is_empty() && prefix.len() == columns.len() {
-                ClusteringRange::row(&encoded)
-            } else if self.is_slice() {
-                self.slice(&encoded.0, values, context)?
+            if !columns.is_empty() && prefix.len() == columns.len() {
+                ranges.push(ClusteringRange::row(&encoded));
+            } else if !self.is_slice() {
+                ranges.push(ClusteringRange::prefix(&encoded.0));
+            } else if self.has_one_direction() {
+                ranges.push(self.slice(&encoded.0, values, context)?);
             } else {
-                ClusteringRange::prefix(&encoded.0)
-            };
-            if !range.is_empty() {
-                ranges.push(range);
+                ranges.extend(self.slices(&encoded.0, values, context)?);
             }
         }
+        ranges.retain(|range| !range.is_empty());
         Ok(disjoint(ranges))
+    }
+
+    /// Whether the columns of the slice are all ascending or all descending: then it is one range.
+    fn has_one_direction(&self) -> bool {
+        let bounds = self.lower.iter().chain(&self.upper);
+        let mut directions = bounds.flat_map(|bound| &bound.columns).map(Column::is_descending);
+        let first = directions.next();
+        directions.all(|direction| Some(direction) == first)
+    }
+
+    /// The ranges of a slice over columns of different directions.
+    fn slices(
+        &self,
+        prefix: &[u8],
+        values: &BoundValues,
+        context: &mut Context<'_>,
+    ) -> Result<Vec<ClusteringRange>, Error> {
+        let mut ranges = vec![ClusteringRange::prefix(prefix)];
+        for (bound, is_lower) in [(&self.lower, true), (&self.upper, false)] {
+            if let Some(bound) = bound {
+                ranges = common(&ranges, &bound.ranges(prefix, is_lower, values, context)?);
+            }
+        }
+        Ok(ranges)
     }
 
     fn slice(
@@ -115,6 +166,22 @@ impl ClusteringPart {
         }
         Ok(range)
     }
+}
+
+/// What lies in a range of both.
+fn common(left: &[ClusteringRange], right: &[ClusteringRange]) -> Vec<ClusteringRange> {
+    let pairs = left.iter().flat_map(|a| right.iter().map(move |b| (a, b)));
+    pairs
+        .map(|(a, b)| ClusteringRange {
+            start: a.start.clone().max(b.start.clone()),
+            end: if key::compare_ends(a.end.as_ref(), b.end.as_ref()).is_le() {
+                a.end.clone()
+            } else {
+                b.end.clone()
+            },
+        })
+        .filter(|range| !range.is_empty())
+        .collect()
 }
 
 /// Orders ranges and joins those that overlap.
