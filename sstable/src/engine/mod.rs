@@ -86,16 +86,21 @@ impl Engine {
     /// Takes a write: into the log's buffer and the memtable, where reads see it at once. It is durable, and
     /// may be acknowledged, once [`Log::synced`] is at least the number returned.
     ///
+    /// What stays in memory is read back from the log record's own bytes: a value that a caller cut out of
+    /// a network buffer would keep all of that buffer for as long as the memtable lives. And nothing gets
+    /// into the log that recovery could not read.
+    ///
     /// After an error nothing changed: [`Error::TooLarge`], [`Error::Overloaded`] (run the jobs, sync the
-    /// log, try later), [`Error::LogFailed`].
+    /// log, try later), [`Error::LogFailed`], [`Error::Invalid`] for content that is not canonical.
     pub fn apply(&mut self, mutation: &Mutation) -> Result<Lsn, Error> {
         check_sizes(mutation)?;
         if mutation.partition.is_empty() {
             return Ok(self.log.appended());
         }
-        let appended = self
-            .check_memory()
-            .and_then(|()| self.log.append(&mutation.encode()));
+        let record = mutation.encode();
+        let own =
+            Mutation::decode(record.clone()).map_err(|_| Error::Invalid("the mutation is not canonical"))?;
+        let appended = self.check_memory().and_then(|()| self.log.append(&record));
         let lsn = match appended {
             Ok(lsn) => lsn,
             Err(error) => {
@@ -106,7 +111,7 @@ impl Engine {
         self.counters.writes += 1;
         let state = self.tables.entry(mutation.table).or_default();
         let before = state.active.weight();
-        state.active.apply(lsn, mutation);
+        state.active.apply(lsn, own);
         self.memory += state.active.weight() - before;
         if state.active.weight() >= self.options.memtable_bytes {
             state.rotate();

@@ -178,7 +178,7 @@ impl Opening {
         let recovered = recovery::recover(&*fs, &paths, manifest.floor, &mut |lsn, body, path, offset| {
             let mutation = Mutation::decode(body)
                 .map_err(|error| Error::corrupt(path, offset, format!("write {lsn}: {error}")))?;
-            if self.apply(lsn, &mutation)? {
+            if self.apply(lsn, mutation)? {
                 recovery.replayed += 1;
             } else {
                 recovery.skipped += 1;
@@ -195,7 +195,7 @@ impl Opening {
     }
 
     /// Applies a write of the log again, unless a table has it; whether it did.
-    fn apply(&mut self, lsn: Lsn, mutation: &Mutation) -> Result<bool, Error> {
+    fn apply(&mut self, lsn: Lsn, mutation: Mutation) -> Result<bool, Error> {
         let state = self.tables.entry(mutation.table).or_default();
         if lsn <= state.replayed {
             return Ok(false);

@@ -36,7 +36,7 @@ pub struct Memtable {
 
 impl Memtable {
     /// Merges a write in. Numbers never go back.
-    pub fn apply(&mut self, lsn: Lsn, mutation: &Mutation) {
+    pub fn apply(&mut self, lsn: Lsn, mutation: Mutation) {
         debug_assert!(lsn > self.last);
         if self.is_empty() {
             self.first = lsn;
@@ -45,8 +45,8 @@ impl Memtable {
         self.oldest = min_option(self.oldest, oldest(&mutation.partition));
         // An upper bound: what a write replaces is not subtracted, so that no write has to look for it.
         self.weight += mutation.partition.weight() + mutation.key.key.len() + PARTITION_OVERHEAD;
-        let slot = self.partitions.entry(mutation.key.clone()).or_default();
-        slot.partition.merge(mutation.partition.clone());
+        let slot = self.partitions.entry(mutation.key).or_default();
+        slot.partition.merge(mutation.partition);
         slot.last = lsn;
     }
 

@@ -12,7 +12,7 @@ fn it_knows_its_first_and_last_write_its_oldest_timestamp_and_its_weight() {
     assert!(memtable.is_empty());
     assert_eq!((memtable.weight(), memtable.oldest()), (0, None));
     for (lsn, timestamp) in [(5, 30), (6, 10), (9, 20)] {
-        memtable.apply(Lsn(lsn), &insert(key(1), b"a", timestamp, &[0; 100]));
+        memtable.apply(Lsn(lsn), insert(key(1), b"a", timestamp, &[0; 100]));
     }
     assert_eq!((memtable.first(), memtable.last()), (Lsn(5), Lsn(9)));
     assert_eq!(memtable.oldest(), Some(Timestamp(10)));
@@ -25,7 +25,7 @@ fn it_knows_its_first_and_last_write_its_oldest_timestamp_and_its_weight() {
 fn partitions_come_in_order_within_an_arc() {
     let mut memtable = Memtable::default();
     for (lsn, number) in (1..).zip([7, 0, 3, 2]) {
-        memtable.apply(Lsn(lsn), &insert(key(number), b"a", 1, b""));
+        memtable.apply(Lsn(lsn), insert(key(number), b"a", 1, b""));
     }
     let walk = |range: TokenRange| {
         let mut found = Vec::new();
