@@ -24,9 +24,15 @@ impl Demo {
     }
 
     fn start_on(ports: [u16; 3], dir: Option<&Path>) -> Self {
+        Self::start_with(ports, dir, &["--no-data"], Stdio::inherit())
+    }
+
+    fn start_with(ports: [u16; 3], dir: Option<&Path>, more: &[&str], stderr: Stdio) -> Self {
         let mut command = Command::new(STARLING);
         command
-            .args(["demo", "--no-shell", "--no-data"])
+            .args(["demo", "--no-shell"])
+            .args(more)
+            .stderr(stderr)
             .args(["--port", &ports[0].to_string()])
             .args(["--cql-port", &ports[1].to_string()])
             .args(["--admin-port", &ports[2].to_string()]);
@@ -60,6 +66,32 @@ impl Demo {
                 Pid::from_raw(status.pid as i32).unwrap()
             })
             .collect()
+    }
+
+    /// Carries out CQL by the shell; gives its standard output.
+    fn shell(&self, cql: &str) -> String {
+        let output = Command::new(STARLING)
+            .args([
+                "shell",
+                &format!("127.0.0.1:{}", self.ports[0]),
+                "--format",
+                "csv",
+                "-e",
+                cql,
+            ])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Interrupts it; gives what it said on standard error.
+    fn stop(self) -> String {
+        kill_process(self.pid(), Signal::INT).unwrap();
+        let output = self.process.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
     }
 
     fn pid(&self) -> Pid {
@@ -98,6 +130,45 @@ fn nodes_do_not_outlive_a_demo_that_is_killed() {
     let mut again = Demo::start_on(demo.ports, Some(dir.path()));
     kill_process(again.pid(), Signal::TERM).unwrap();
     assert!(again.process.wait().unwrap().success());
+}
+
+#[test]
+fn data_is_loaded_once_and_a_node_that_dies_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let flights = dir.path().join("flights.csv");
+    std::fs::write(
+        &flights,
+        "tailnum,time_hour,minute,carrier,flight,origin,dest,dep_delay,arr_delay,air_time,distance\n\
+         N14228,2013-01-01T10:00:00Z,15,UA,1545,EWR,IAH,2,11,227,1400\n\
+         NA,2013-01-01T21:00:00Z,30,EV,4308,EWR,RDU,NA,NA,NA,416\n",
+    )
+    .unwrap();
+    let more = ["--flights", flights.to_str().unwrap()];
+    let ports = [free_port(), free_port(), free_port()];
+    let start = || Demo::start_with(ports, Some(&dir.path().join("demo")), &more, Stdio::piped());
+
+    let mut demo = start();
+    let mut stderr = BufReader::new(demo.process.stderr.take().unwrap());
+    let rows = demo.shell(
+        "SELECT tail, departure_delay FROM flights.by_route WHERE origin = 'EWR' AND destination = 'IAH'",
+    );
+    assert_eq!(rows.lines().nth(1), Some("N14228,2"), "{rows}");
+    let victim = demo.nodes()[2];
+    kill_process(victim, Signal::KILL).unwrap();
+    let rows = demo.shell("CONSISTENCY QUORUM; SELECT flight FROM flights.by_tail WHERE tail = 'N14228'");
+    assert!(rows.lines().any(|line| line == "1545"), "{rows}");
+    let mut said = String::new();
+    while !said.contains("node3") || !said.contains("was killed by signal 9") {
+        assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    demo.stop();
+    assert!(said.contains("loaded flights.by_route: 2 rows"), "{said}");
+    assert!(said.contains("loaded flights.by_tail: 1 rows"), "{said}");
+
+    let demo = start();
+    let rows = demo.shell("SELECT count(*) FROM flights.by_route");
+    assert!(rows.lines().any(|line| line == "2"), "{rows}");
+    assert_eq!(demo.stop(), "");
 }
 
 #[test]
