@@ -64,7 +64,7 @@ impl Restrictions {
         check_repeats(table, &resolved)?;
         let partition = partition_part(table, &mut resolved)?;
         let by_key = matches!(partition, PartitionPart::Keys(_));
-        let clustering = clustering_part(table, &mut resolved)?;
+        let clustering = clustering_part(table, &mut resolved);
         let mut needs_filtering = !by_key && !clustering.is_empty();
         let mut filters = Vec::new();
         for relation in resolved {
@@ -409,7 +409,7 @@ fn partition_part(table: &Table, resolved: &mut Vec<Resolved>) -> Result<Partiti
 }
 
 /// Takes out what makes a prefix of the clustering columns, and a slice after it.
-fn clustering_part(table: &Table, resolved: &mut Vec<Resolved>) -> Result<ClusteringPart, Error> {
+fn clustering_part(table: &Table, resolved: &mut Vec<Resolved>) -> ClusteringPart {
     let mut part = ClusteringPart::default();
     let columns = table.clustering();
     let mut at = 0;
@@ -452,7 +452,7 @@ fn clustering_part(table: &Table, resolved: &mut Vec<Resolved>) -> Result<Cluste
         part.segments.push(segment);
     }
     let Some(column) = columns.get(at) else {
-        return Ok(part);
+        return part;
     };
     while let Some(place) = resolved.iter().position(|relation| {
         relation.is_slice()
@@ -479,7 +479,7 @@ fn clustering_part(table: &Table, resolved: &mut Vec<Resolved>) -> Result<Cluste
         };
         *side = Some(bound);
     }
-    Ok(part)
+    part
 }
 
 /// What is left becomes a condition for each row.
