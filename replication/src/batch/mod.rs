@@ -1,10 +1,11 @@
 //! Logged batches: all of a batch is applied in the end, also if its coordinator dies in between.
 //!
-//! Before the batch's writes are sent, two other live nodes (or this one, when it is alone) keep the whole
+//! Before the batch's writes are sent, two live nodes (others than this one where there are any) keep the whole
 //! batch durably; when the writes are acknowledged they forget it. A batch that they still have after a
 //! while is carried out by them: its coordinator died, or could not reach all replicas. Carrying it out
 //! twice changes nothing more.
 
+mod keepers;
 mod kept;
 mod replay;
 
@@ -25,15 +26,12 @@ use crate::{
     env::Env,
     identity::uuid_v4,
     message::Request,
-    snapshot::{Peer, Snapshot},
+    snapshot::Peer,
     tracing::Tracer,
 };
 
 /// The largest batch, in bytes of its mutations; Cassandra refuses far smaller ones by default.
 pub(crate) const MAX_BATCH_BYTES: usize = 16 << 20;
-
-/// How many nodes keep a batch.
-const KEEPERS: usize = 2;
 
 /// Carries out logged batches.
 pub(crate) struct BatchLog<E: Env> {
@@ -77,90 +75,6 @@ impl<E: Env> BatchLog<E> {
             self.remove(id, keepers);
         }
         written.map_err(kept_all_the_same)
-    }
-
-    /// Has the batch kept; returns by whom.
-    async fn store(
-        &self,
-        id: u128,
-        mutations: Vec<Bytes>,
-        consistency: Consistency,
-        tracer: &Tracer,
-    ) -> Result<Vec<Arc<Peer>>, Error> {
-        let snapshot = self.coordinator.views.load();
-        let task = self
-            .coordinator
-            .task(consistency, self.coordinator.timeouts.write, tracer);
-        let mut candidates = self.candidates(&snapshot).into_iter();
-        let mut keepers = Vec::new();
-        let mut wanted = KEEPERS;
-        let mut asked = Vec::new();
-        while keepers.len() < wanted {
-            let next: Vec<Arc<Peer>> = candidates.by_ref().take(wanted - keepers.len()).collect();
-            if next.is_empty() {
-                break;
-            }
-            let stores = next.iter().map(|peer| {
-                let (mutations, task) = (mutations.clone(), &task);
-                async move {
-                    if peer.id == self.coordinator.views.load().cluster.me {
-                        return self.kept.store(id, mutations).await.is_ok();
-                    }
-                    let timeout = task.deadline.remaining(&self.env);
-                    let body = Request::BatchStore { id, mutations };
-                    self.coordinator
-                        .peers
-                        .ask(peer, body, timeout, tracer)
-                        .await
-                        .is_ok()
-                }
-            });
-            let stored = join_all(stores).await;
-            keepers.extend(
-                next.iter()
-                    .zip(stored)
-                    .filter(|(_, stored)| *stored)
-                    .map(|(peer, _)| Arc::clone(peer)),
-            );
-            asked.extend(next);
-            wanted = wanted.min(asked.len() + candidates.len());
-        }
-        if keepers.len() == wanted && wanted > 0 {
-            return Ok(keepers);
-        }
-        // Whoever keeps it all the same must not carry it out: nothing of it was sent.
-        self.remove(id, asked);
-        self.coordinator.counters.write_timeouts.one();
-        let (received, required) = (keepers.len() as u32, wanted as u32);
-        let kind = ErrorKind::WriteTimeout {
-            consistency,
-            received,
-            required,
-            write_type: WriteType::BatchLog,
-        };
-        Err(Error::new(
-            kind,
-            format!(
-                "Operation timed out: {received} of {required} nodes keep the batch; nothing of it was sent yet, and it is safe to try it again"
-            ),
-        ))
-    }
-
-    /// Who may keep a batch: other live nodes of this datacenter, on different racks first; then of others;
-    /// this node itself only when it is alone.
-    fn candidates(&self, snapshot: &Snapshot) -> Vec<Arc<Peer>> {
-        let cluster = &snapshot.cluster;
-        let own_rack = cluster.own().map(|own| own.rack.clone()).unwrap_or_default();
-        let mut others: Vec<Arc<Peer>> = cluster.live_others().cloned().collect();
-        if others.is_empty() {
-            return cluster.own().cloned().into_iter().collect();
-        }
-        // Load is spread by beginning anywhere.
-        let start = (self.env.random() % others.len() as u64) as usize;
-        others.rotate_left(start);
-        let datacenter = &self.coordinator.datacenter;
-        others.sort_by_key(|peer| (peer.datacenter != *datacenter, peer.rack == own_rack));
-        others
     }
 
     /// Tells the keepers that the batch needs no keeping any more, in the background.

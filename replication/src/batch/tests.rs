@@ -116,7 +116,7 @@ fn kept_batches_survive_a_restart() {
 fn nothing_is_written_when_nobody_can_keep_the_batch() {
     let cluster = TestCluster::new(3);
     let table = cluster.make_table(3);
-    for number in [2, 3] {
+    for number in [1, 2, 3] {
         let broken = StoreError::Disk("it burns".to_owned());
         cluster.envs[number - 1].store.set_fault(Some(broken));
     }
@@ -130,6 +130,32 @@ fn nothing_is_written_when_nobody_can_keep_the_batch() {
         }
     ));
     assert!(!complete(&cluster, table, 1));
+}
+
+#[test]
+fn a_keeper_that_has_just_died_is_replaced_at_once() {
+    let cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    // It died a moment ago: nobody knows, and what is sent to it is lost.
+    cluster.partition(&[1, 2], &[3], Link::Silent);
+    let before = cluster.world.executor.now();
+    write(&cluster, table, Consistency::Quorum).expect("two of three are alive");
+    let took = cluster.world.executor.now().saturating_sub(before);
+    assert!(took < Duration::from_millis(100), "{took:?}");
+    for number in [1, 2] {
+        assert!(complete(&cluster, table, number), "n{number}");
+    }
+}
+
+#[test]
+fn a_keeper_that_refuses_is_replaced() {
+    let cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    cluster.partition(&[1, 2], &[3], Link::Refused);
+    write(&cluster, table, Consistency::Quorum).expect("two of three are alive");
+    for number in [1, 2] {
+        assert!(complete(&cluster, table, number), "n{number}");
+    }
 }
 
 #[test]
