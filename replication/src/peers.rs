@@ -35,9 +35,9 @@ impl AskError {
         )
     }
 
-    /// Whether the peer can't be reached, so that asking it changed nothing.
+    /// Whether the peer can't be reached: there is no connection, or it broke before the answer.
     pub(crate) fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Call(CallError::NotSent(_)))
+        matches!(self, Self::Call(CallError::NotSent(_) | CallError::Broken(_)))
     }
 }
 

@@ -30,8 +30,9 @@ struct Sending {
 enum Outcome {
     /// It is durable there.
     Acknowledged,
-    /// It is not known to be there; whether a hint for it is durable now.
-    Missed { timeout: bool, hinted: bool },
+    /// It is not known to be there: whether the replica refused it, rather than said nothing, and whether a
+    /// hint for it is durable now.
+    Missed { refused: bool, hinted: bool },
 }
 
 impl<E: Env> Coordinator<E> {
@@ -180,7 +181,7 @@ impl<E: Env> Coordinator<E> {
             _ => self.hints.keep(peer.id, encoded).await,
         };
         Outcome::Missed {
-            timeout: error.is_timeout(),
+            refused: !error.is_timeout() && !error.is_unreachable(),
             hinted,
         }
     }
@@ -297,10 +298,10 @@ impl Count {
             Outcome::Acknowledged => {
                 self.tally.add(&peer.datacenter);
             }
-            Outcome::Missed { timeout, hinted } => {
+            Outcome::Missed { refused, hinted } => {
                 if *hinted && self.requirement.hint_suffices() {
                     self.tally.add(&peer.datacenter);
-                } else if peer.alive && !timeout && self.requirement.counts(&peer.datacenter) {
+                } else if *refused && peer.alive && self.requirement.counts(&peer.datacenter) {
                     self.failures += 1;
                 }
             }

@@ -493,3 +493,38 @@ fn truncate_needs_everybody_and_empties_everybody() {
         }
     );
 }
+
+#[test]
+fn replicas_that_died_a_moment_ago_are_no_failures() {
+    let (cluster, table) = cluster();
+    // Nobody has noticed yet: to the failure detector they are alive.
+    cluster.partition(&[1], &[2, 3], Link::Refused);
+    let error = cluster
+        .write(1, insert(table, "a", 1, "x", 10), Consistency::Quorum)
+        .expect_err("one of three is not enough");
+    assert!(
+        matches!(
+            error.kind,
+            ErrorKind::WriteTimeout {
+                received: 1,
+                required: 2,
+                ..
+            }
+        ),
+        "it was written here, and so is not Unavailable: {error}"
+    );
+
+    let (cluster, table) = self::cluster();
+    cluster.partition(&[1], &[2, 3], Link::Refused);
+    let error = cluster
+        .read(1, whole_partition(table, "a", cluster.now()), Consistency::Quorum)
+        .expect_err("one of three is not enough");
+    assert_eq!(
+        error.kind,
+        ErrorKind::Unavailable {
+            consistency: Consistency::Quorum,
+            required: 2,
+            alive: 1
+        }
+    );
+}
