@@ -22,6 +22,7 @@ use super::{
     frame::{self, Frame, FrameReader},
     lane::Lane,
     pending::{Outcome, Pending, Registered},
+    probe,
 };
 use crate::tls::NODE_SERVER_NAME;
 
@@ -211,6 +212,7 @@ impl Driver {
             }
         }));
         work.push(Box::pin(async { connection.closed().await.to_string() }));
+        work.push(Box::pin(probe::port_closed(connection, pending)));
         select_all(work).await.0
     }
 

@@ -18,6 +18,7 @@ mod inbound;
 mod lane;
 mod link;
 mod pending;
+mod probe;
 mod served;
 
 #[cfg(test)]

@@ -142,6 +142,11 @@ impl Pending {
         }
     }
 
+    /// Whether a call waits for its answer.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.calls.lock().waiting.is_empty()
+    }
+
     /// Accepts calls again.
     pub(super) fn accept(&self) {
         self.calls.lock().refusing = false;

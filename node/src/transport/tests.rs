@@ -213,3 +213,21 @@ async fn more_calls_than_may_wait_are_refused() {
         .count();
     assert!(refused >= 10_000 - 8192, "{refused}");
 }
+
+#[tokio::test]
+async fn a_port_that_nobody_has_is_told_from_one_that_is_silent() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let socket = probe::connect(silent.local_addr().unwrap()).await.unwrap();
+    for _ in 0..3 {
+        probe::probe(&socket).await.unwrap();
+    }
+    let socket = probe::connect(nowhere()).await.unwrap();
+    let refused = tokio::time::timeout(PATIENT, async {
+        loop {
+            if let Err(error) = probe::probe(&socket).await {
+                return error.kind();
+            }
+        }
+    });
+    assert_eq!(refused.await.unwrap(), io::ErrorKind::ConnectionRefused);
+}
