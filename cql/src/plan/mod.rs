@@ -21,7 +21,7 @@ use starling_model::Mutation;
 pub use context::Context;
 pub use definition::SchemaPlan;
 pub use select::{SelectPlan, SelectRun};
-pub use write::{BatchPlan, WritePlan};
+pub use write::{BatchPlan, Present, WritePlan};
 
 use crate::{
     ast::{self, Statement, TableName},

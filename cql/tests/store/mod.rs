@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use starling_cql::{
     Error, QueryResult, Rows, SchemaChange, Values, parser,
-    plan::{self, Context, Plan, SelectPlan},
+    plan::{self, Context, Plan, Present, SelectPlan},
     schema::{Schema, system},
     virtual_table,
 };
@@ -75,12 +75,22 @@ impl Session {
         match self.prepare(text)? {
             Plan::Select(select) => self.select(&select, values, None, None).map(QueryResult::Rows),
             Plan::Write(write) => {
-                let mutations = self.with_context(|context| write.mutations(values, context))?;
+                let mut present = Present::default();
+                if write.needs_reads() {
+                    let reads = self.with_context(|context| write.reads(values, context))?;
+                    present = self.present(reads);
+                }
+                let mutations = self.with_context(|context| write.mutations(values, &present, context))?;
                 self.apply(mutations);
                 Ok(QueryResult::Void)
             }
             Plan::Batch(batch) => {
-                let mutations = self.with_context(|context| batch.mutations(values, context))?;
+                let mut present = Present::default();
+                if batch.needs_reads() {
+                    let reads = self.with_context(|context| batch.reads(values, context))?;
+                    present = self.present(reads);
+                }
+                let mutations = self.with_context(|context| batch.mutations(values, &present, context))?;
                 self.apply(mutations);
                 Ok(QueryResult::Void)
             }
@@ -105,6 +115,17 @@ impl Session {
                 .rows(&self.schema, starling_cql::describe::ClusterInfo::default())
                 .map(QueryResult::Rows),
         }
+    }
+
+    /// What a write has to read first.
+    fn present(&mut self, reads: Vec<ReadCommand>) -> Present {
+        let mut present = Present::default();
+        for mut read in reads {
+            while let Some(next) = present.take(read.table, self.page(&read)) {
+                read.after = Some(next);
+            }
+        }
+        present
     }
 
     pub(crate) fn apply(&mut self, mutations: Vec<Mutation>) {

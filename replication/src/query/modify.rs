@@ -3,10 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use starling_cql::{
-    BatchKind, BatchRequest, Error, QueryParameters, QueryResult, Statement, Values, WriteType,
-    plan::{BatchPlan, Context, Plan, WritePlan, combine},
+    BatchKind, BatchRequest, Error, QueryParameters, QueryResult, Statement, WriteType,
+    plan::{BatchPlan, Plan, Present, WritePlan, combine},
 };
-use starling_model::{Cell, Mutation, Partition, Row, Timestamp};
+use starling_model::{Cell, Mutation, Partition, ReadCommand, Row, Timestamp};
 
 use super::prepared::Prepared;
 use crate::{
@@ -33,8 +33,14 @@ impl<E: Env> Node<E> {
         parameters: &QueryParameters,
         tracer: &Tracer,
     ) -> Result<QueryResult, Error> {
-        let mutations =
-            self.with_context(parameters, |context| plan.mutations(&parameters.values, context))?;
+        let mut present = Present::default();
+        if plan.needs_reads() {
+            let reads = self.with_context(parameters, |context| plan.reads(&parameters.values, context))?;
+            present = self.present(reads, parameters, tracer).await?;
+        }
+        let mutations = self.with_context(parameters, |context| {
+            plan.mutations(&parameters.values, &present, context)
+        })?;
         self.check_timestamps(&mutations)?;
         self.coordinator
             .write(mutations, parameters.consistency, WriteType::Simple, tracer)
@@ -50,8 +56,14 @@ impl<E: Env> Node<E> {
         tracer: &Tracer,
         warnings: &mut Vec<String>,
     ) -> Result<QueryResult, Error> {
-        let mutations =
-            self.with_context(parameters, |context| plan.mutations(&parameters.values, context))?;
+        let mut present = Present::default();
+        if plan.needs_reads() {
+            let reads = self.with_context(parameters, |context| plan.reads(&parameters.values, context))?;
+            present = self.present(reads, parameters, tracer).await?;
+        }
+        let mutations = self.with_context(parameters, |context| {
+            plan.mutations(&parameters.values, &present, context)
+        })?;
         self.write_batch(plan.kind(), mutations, parameters, tracer, warnings)
             .await
     }
@@ -103,15 +115,46 @@ impl<E: Env> Node<E> {
             };
             statements.push((statement, &entry.values));
         }
+        let mut present = Present::default();
+        for (statement, values) in &statements {
+            let plan = entry_plan(statement)?;
+            if plan.needs_reads() {
+                let reads = self.with_context(parameters, |context| plan.reads(values, context))?;
+                present.join(self.present(reads, parameters, tracer).await?);
+            }
+        }
         let mutations = self.with_context(parameters, |context| {
             let mut all = Vec::new();
             for (statement, values) in &statements {
-                all.extend(entry_mutations(statement, values, context)?);
+                all.extend(entry_plan(statement)?.mutations(values, &present, context)?);
             }
             Ok(combine(all))
         })?;
         self.write_batch(request.kind, mutations, parameters, tracer, warnings)
             .await
+    }
+
+    /// Reads what a write needs to know, at its own level as Cassandra does.
+    async fn present(
+        self: &Arc<Self>,
+        reads: Vec<ReadCommand>,
+        parameters: &QueryParameters,
+        tracer: &Tracer,
+    ) -> Result<Present, Error> {
+        let mut present = Present::default();
+        for mut read in reads {
+            loop {
+                let page = self
+                    .coordinator
+                    .read(read.clone(), parameters.consistency, tracer)
+                    .await?;
+                match present.take(read.table, page) {
+                    Some(next) => read.after = Some(next),
+                    None => break,
+                }
+            }
+        }
+        Ok(present)
     }
 
     async fn write_batch(
@@ -170,13 +213,9 @@ impl<E: Env> Node<E> {
     }
 }
 
-fn entry_mutations(
-    statement: &Prepared,
-    values: &Values,
-    context: &mut Context<'_>,
-) -> Result<Vec<Mutation>, Error> {
+fn entry_plan(statement: &Prepared) -> Result<&WritePlan, Error> {
     match &statement.plan {
-        Plan::Write(plan) => plan.mutations(values, context),
+        Plan::Write(plan) => Ok(plan),
         _ => Err(Error::invalid(
             "Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed; nothing was changed",
         )),

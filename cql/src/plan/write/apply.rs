@@ -1,12 +1,12 @@
 //! Makes mutations.
 
 use starling_model::{
-    Clustering, Deletion, Marker, Mutation, Partition, RangeTombstone, Row, Timestamp,
+    Clustering, DecoratedKey, Deletion, Marker, Mutation, Partition, RangeTombstone, Row, Timestamp,
     mutation::MAX_MUTATION_BYTES,
 };
 
 use super::{
-    Shape, WritePlan,
+    Present, Shape, WritePlan,
     cells::{self, Stamp},
     timing,
 };
@@ -20,6 +20,7 @@ use crate::{
 pub(super) fn mutations(
     plan: &WritePlan,
     values: &BoundValues,
+    present: &Present,
     batch: Option<Timestamp>,
     context: &mut Context<'_>,
 ) -> Result<Vec<Mutation>, Error> {
@@ -41,7 +42,7 @@ pub(super) fn mutations(
     };
     let mut mutations = Vec::with_capacity(keys.len());
     for key in keys {
-        let partition = partition(plan, stamp, values, context)?;
+        let partition = partition(plan, &key, stamp, values, present, context)?;
         if partition.is_empty() {
             continue;
         }
@@ -71,8 +72,10 @@ fn check_size(mutation: &Mutation) -> Result<(), Error> {
 
 fn partition(
     plan: &WritePlan,
+    key: &DecoratedKey,
     stamp: Stamp,
     values: &BoundValues,
+    present: &Present,
     context: &mut Context<'_>,
 ) -> Result<Partition, Error> {
     let mut partition = Partition::default();
@@ -89,7 +92,8 @@ fn partition(
                 .operations
                 .iter()
                 .filter(|operation| is_static(operation.column.kind));
-            partition.add_static(cells::row(statics, stamp, values, context)?);
+            let before = present.row(plan.table.id, key, None);
+            partition.add_static(cells::row(statics, stamp, before, values, context)?);
         }
     }
     if let Shape::Rows { marker } = plan.shape {
@@ -102,7 +106,8 @@ fn partition(
                 .operations
                 .iter()
                 .filter(|operation| !is_static(operation.column.kind));
-            let mut row = cells::row(regulars, stamp, values, context)?;
+            let before = present.row(plan.table.id, key, Some(&clustering));
+            let mut row = cells::row(regulars, stamp, before, values, context)?;
             if marker {
                 row.marker = Some(Marker {
                     timestamp: stamp.timestamp,

@@ -1,8 +1,8 @@
 //! Batches.
 
-use starling_model::Mutation;
+use starling_model::{Mutation, ReadCommand};
 
-use super::{WritePlan, apply, timing};
+use super::{Present, WritePlan, apply, present, timing};
 use crate::{
     ast::Batch,
     error::Error,
@@ -85,13 +85,33 @@ impl BatchPlan {
             .unwrap_or_default()
     }
 
+    /// Whether something has to be read first.
+    pub fn needs_reads(&self) -> bool {
+        self.parts.iter().any(WritePlan::needs_reads)
+    }
+
+    /// What has to be read first and given to [`mutations`](Self::mutations).
+    pub fn reads(&self, values: &Values, context: &mut Context<'_>) -> Result<Vec<ReadCommand>, Error> {
+        let values = BoundValues::new(&self.markers, values)?;
+        let mut reads = Vec::new();
+        for part in &self.parts {
+            reads.extend(present::reads(part, &values, context)?);
+        }
+        Ok(reads)
+    }
+
     /// The writes: one for each partition of each table.
-    pub fn mutations(&self, values: &Values, context: &mut Context<'_>) -> Result<Vec<Mutation>, Error> {
+    pub fn mutations(
+        &self,
+        values: &Values,
+        present: &Present,
+        context: &mut Context<'_>,
+    ) -> Result<Vec<Mutation>, Error> {
         let values = BoundValues::new(&self.markers, values)?;
         let timestamp = timing::timestamp(self.timestamp.as_ref(), &values, context)?;
         let mut mutations = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
-            mutations.extend(apply::mutations(part, &values, timestamp, context)?);
+            mutations.extend(apply::mutations(part, &values, present, timestamp, context)?);
         }
         Ok(combine(mutations))
     }

@@ -247,8 +247,12 @@ fn check_conflicts(operations: &[Operation]) -> Result<(), Error> {
             .enumerate()
             .filter(|(other, _)| *other != at)
             .map(|(_, other)| other);
-        let by_element =
-            |operation: &Operation| matches!(operation.change, Operate::Put(..) | Operate::DeleteElement(_));
+        let by_element = |operation: &Operation| {
+            matches!(
+                operation.change,
+                Operate::Put(..) | Operate::DeleteElement(_) | Operate::PutAt(..) | Operate::DeleteAt(_)
+            )
+        };
         for other in others.filter(|other| other.column.id == operation.column.id) {
             if !(by_element(operation) && by_element(other)) {
                 return Err(Error::invalid(format!(
@@ -283,9 +287,7 @@ fn operate(table: &Table, column: &Column, change: &Change, markers: &mut Marker
             None => Err(invalid("+")),
         },
         Change::Subtract(term) => match collection {
-            Some(Collection::List(_)) => Err(Error::unsupported(
-                "removing values from a list, which needs a read before the write,",
-            )),
+            Some(Collection::List(_)) => Ok(Operate::Discard(Expression::new(term, &target, markers)?)),
             Some(Collection::Set(_)) => Ok(Operate::Remove(Expression::new(term, &target, markers)?)),
             Some(Collection::Map(key, _)) => {
                 let keys = CqlType::Set {
@@ -308,12 +310,19 @@ fn operate(table: &Table, column: &Column, change: &Change, markers: &mut Marker
                     Expression::new(value, &target.part("value", value_type), markers)?,
                 ))
             }
-            Some(Collection::List(_)) => Err(Error::unsupported(
-                "setting a list's element by its index, which needs a read before the write,",
-            )),
+            Some(Collection::List(element)) => {
+                let index = Expression::new(key, &index_of(table, column), markers)?;
+                let value = Expression::new(value, &target.part("value", element), markers)?;
+                Ok(Operate::PutAt(index, value))
+            }
             _ => Err(invalid("[...]")),
         },
     }
+}
+
+/// What an index of a list is, as drivers see it.
+fn index_of(table: &Table, column: &Column) -> Target {
+    Target::of(table, &format!("idx({})", column.name), CqlType::Int)
 }
 
 fn delete(table: &Arc<Table>, delete: &Delete, markers: &mut Markers) -> Result<WritePlan, Error> {
@@ -334,10 +343,8 @@ fn delete(table: &Arc<Table>, delete: &Delete, markers: &mut Markers) -> Result<
                 let part = Target::column(table, column).part("key", element);
                 Operate::DeleteElement(Expression::new(key, &part, markers)?)
             }
-            (Some(_), Some(Collection::List(_))) => {
-                return Err(Error::unsupported(
-                    "deleting a list's element by its index, which needs a read before the write,",
-                ));
+            (Some(index), Some(Collection::List(_))) if column.cql_type.is_multi_cell() => {
+                Operate::DeleteAt(Expression::new(index, &index_of(table, column), markers)?)
             }
             (Some(_), _) => {
                 return Err(Error::invalid(format!(

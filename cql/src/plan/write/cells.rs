@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use starling_model::{Cell, CellValue, Expiry, Row, Seconds, Timestamp};
 
-use super::{Operate, Operation};
+use super::{Operate, Operation, present::PresentList};
 use crate::{
     error::Error,
     ordered_key,
@@ -24,15 +24,18 @@ pub(super) struct Stamp {
     pub(super) expiry: Option<Expiry>,
 }
 
-/// The cells of some operations, in canonical order.
+/// The cells of some operations, in canonical order. `before` is the row as it was read, where a list's
+/// elements have to be found.
 pub(super) fn row<'a>(
     operations: impl Iterator<Item = &'a Operation>,
     stamp: Stamp,
+    before: Option<&Row>,
     values: &BoundValues,
     context: &mut Context<'_>,
 ) -> Result<Row, Error> {
-    let mut out = Cells {
+    let mut out = Changes {
         stamp,
+        before,
         cells: Vec::new(),
     };
     for operation in operations {
@@ -50,12 +53,13 @@ pub(super) fn row<'a>(
     Ok(row)
 }
 
-struct Cells {
+struct Changes<'a> {
     stamp: Stamp,
+    before: Option<&'a Row>,
     cells: Vec<Cell>,
 }
 
-impl Cells {
+impl Changes<'_> {
     fn live(&mut self, operation: &Operation, path: Option<Bytes>, value: Bytes) {
         self.cells.push(Cell {
             column: operation.column.id,
@@ -121,6 +125,9 @@ impl Cells {
                     Bound::Value(Some(value)) => self.live(operation, Some(path), value),
                 }
             }
+            Operate::PutAt(..) | Operate::DeleteAt(_) | Operate::Discard(_) => {
+                self.in_list(operation, values, context)?;
+            }
             Operate::DeleteElement(key) => {
                 let key = key.required(&column.name, values, context)?;
                 self.tombstone(
@@ -129,6 +136,45 @@ impl Cells {
                     timestamp,
                 );
             }
+        }
+        Ok(())
+    }
+
+    /// Changes elements that a list has.
+    fn in_list(
+        &mut self,
+        operation: &Operation,
+        values: &BoundValues,
+        context: &mut Context<'_>,
+    ) -> Result<(), Error> {
+        let list = PresentList::new(self.before, operation, self.stamp.now);
+        let timestamp = self.stamp.timestamp;
+        match &operation.change {
+            Operate::PutAt(index, element) => {
+                let index = index.required(&operation.column.name, values, context)?;
+                let element = element.evaluate(values, context)?;
+                if let Bound::Value(value) = element {
+                    let place = list.place(&index, "set")?;
+                    match value {
+                        Some(value) => self.live(operation, Some(place), value),
+                        None => self.tombstone(operation, Some(place), timestamp),
+                    }
+                }
+            }
+            Operate::DeleteAt(index) => {
+                let index = index.required(&operation.column.name, values, context)?;
+                let place = list.place(&index, "delete")?;
+                self.tombstone(operation, Some(place), timestamp);
+            }
+            Operate::Discard(expression) => {
+                if let Bound::Value(Some(value)) = expression.evaluate(values, context)? {
+                    let unwanted = value::elements(&value).ok_or_else(malformed)?;
+                    for place in list.places_of(&unwanted) {
+                        self.tombstone(operation, Some(place), timestamp);
+                    }
+                }
+            }
+            _ => {}
         }
         Ok(())
     }

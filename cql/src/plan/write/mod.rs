@@ -4,11 +4,12 @@ mod apply;
 mod batch;
 mod build;
 mod cells;
+mod present;
 mod timing;
 
 use std::sync::Arc;
 
-use starling_model::Mutation;
+use starling_model::{Mutation, ReadCommand};
 
 use super::{
     Context,
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use batch::BatchPlan;
+pub use present::Present;
 
 /// An INSERT, UPDATE or DELETE, ready.
 #[derive(Debug, Clone)]
@@ -74,6 +76,12 @@ enum Operate {
     Delete,
     /// An element of a set or a map is deleted.
     DeleteElement(Expression),
+    /// A list's element at an index becomes the value; null deletes it.
+    PutAt(Expression, Expression),
+    /// A list's element at an index is deleted.
+    DeleteAt(Expression),
+    /// All elements of a list that equal one of these are removed.
+    Discard(Expression),
 }
 
 impl WritePlan {
@@ -106,10 +114,30 @@ impl WritePlan {
         key_markers(&self.restrictions)
     }
 
+    /// Whether something has to be read first: only if elements of a list are named by index or value.
+    pub fn needs_reads(&self) -> bool {
+        self.operations.iter().any(|operation| {
+            matches!(
+                operation.change,
+                Operate::PutAt(..) | Operate::DeleteAt(_) | Operate::Discard(_)
+            )
+        })
+    }
+
+    /// What has to be read first and given to [`mutations`](Self::mutations): for most statements nothing.
+    pub fn reads(&self, values: &Values, context: &mut Context<'_>) -> Result<Vec<ReadCommand>, Error> {
+        present::reads(self, &BoundValues::new(&self.markers, values)?, context)
+    }
+
     /// The writes: one for each partition. Nothing is checked twice, nothing is written here.
-    pub fn mutations(&self, values: &Values, context: &mut Context<'_>) -> Result<Vec<Mutation>, Error> {
+    pub fn mutations(
+        &self,
+        values: &Values,
+        present: &Present,
+        context: &mut Context<'_>,
+    ) -> Result<Vec<Mutation>, Error> {
         let values = BoundValues::new(&self.markers, values)?;
-        apply::mutations(self, &values, None, context)
+        apply::mutations(self, &values, present, None, context)
     }
 }
 
