@@ -10,6 +10,9 @@ use std::sync::{
 pub struct Budget {
     requests: Pool,
     bytes: Pool,
+    /// The part of `bytes` that messages which are still arriving may have: a half. Clients that announce
+    /// much and send little then leave room for everybody else's requests.
+    arriving: Pool,
 }
 
 /// A part of the budget, given back when dropped.
@@ -17,6 +20,8 @@ pub struct Budget {
 pub struct Permit {
     budget: Arc<Budget>,
     bytes: usize,
+    /// How much of `bytes` counts as arriving.
+    arriving: usize,
 }
 
 /// How much of something is taken.
@@ -35,14 +40,11 @@ impl Pool {
     }
 
     fn try_take(&self, amount: usize) -> bool {
-        let before = self.taken.fetch_add(amount, Ordering::AcqRel);
-        let fits = before
-            .checked_add(amount)
-            .is_some_and(|total| total <= self.limit);
-        if !fits {
-            self.give_back(amount);
-        }
-        fits
+        // Never above the limit, not even for a moment: another request would be refused for nothing.
+        let more = |taken: usize| taken.checked_add(amount).filter(|total| *total <= self.limit);
+        self.taken
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .is_ok()
     }
 
     fn give_back(&self, amount: usize) {
@@ -56,6 +58,7 @@ impl Budget {
         Self {
             requests: Pool::new(requests),
             bytes: Pool::new(bytes),
+            arriving: Pool::new(bytes / 2),
         }
     }
 
@@ -71,7 +74,22 @@ impl Budget {
         Some(Permit {
             budget: Arc::clone(self),
             bytes,
+            arriving: 0,
         })
+    }
+
+    /// Room for a message of `bytes` bytes that has begun to arrive, if there is any. It counts as arriving
+    /// until [`Permit::arrived`].
+    pub fn try_reserve(self: &Arc<Self>, bytes: usize) -> Option<Permit> {
+        if !self.arriving.try_take(bytes) {
+            return None;
+        }
+        let Some(mut permit) = self.try_take(bytes) else {
+            self.arriving.give_back(bytes);
+            return None;
+        };
+        permit.arriving = bytes;
+        Some(permit)
     }
 
     /// Requests and bytes that are taken.
@@ -81,8 +99,23 @@ impl Budget {
     }
 }
 
+impl Permit {
+    /// The message is here and has `bytes` bytes, which are more than were announced if it was compressed.
+    /// `None`: there is no room for the rest.
+    pub fn arrived(mut self, bytes: usize) -> Option<Self> {
+        let more = bytes.saturating_sub(self.bytes);
+        if !self.budget.bytes.try_take(more) {
+            return None;
+        }
+        self.bytes += more;
+        self.budget.arriving.give_back(std::mem::take(&mut self.arriving));
+        Some(self)
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
+        self.budget.arriving.give_back(self.arriving);
         self.budget.requests.give_back(1);
         self.budget.bytes.give_back(self.bytes);
     }

@@ -98,6 +98,7 @@ pub(super) struct Connection<B: Backend> {
     events: Option<broadcast::Receiver<Event>>,
     /// The share of a large message that is arriving.
     reserved: Option<Permit>,
+    reserved_at: Instant,
     /// A broken message came: nothing more is read.
     broken: bool,
     began: Instant,
@@ -118,6 +119,7 @@ impl<B: Backend> Connection<B> {
             running: Running::new(),
             events: None,
             reserved: None,
+            reserved_at: now,
             broken: false,
             began: now,
             last_read: now,
@@ -251,7 +253,10 @@ impl<B: Backend> Connection<B> {
                 self.push(stream, &session::ready());
             }
             Ok(Step::Start { work, tracing }) => {
-                let permit = reserved.or_else(|| self.shared.budget.try_take(length));
+                let permit = match reserved {
+                    Some(reserved) => reserved.arrived(length),
+                    None => self.shared.budget.try_take(length),
+                };
                 self.start(stream, work, tracing, permit);
             }
             Err(error) => {
@@ -313,7 +318,8 @@ impl<B: Backend> Connection<B> {
         if incoming.length <= LARGE_MESSAGE_BYTES || self.reserved.is_some() {
             return;
         }
-        self.reserved = self.shared.budget.try_take(incoming.length);
+        self.reserved = self.shared.budget.try_reserve(incoming.length);
+        self.reserved_at = Instant::now();
         if self.reserved.is_none() {
             self.decoder.skip_incoming();
             self.refuse_overloaded(incoming.stream);
@@ -371,6 +377,13 @@ impl<B: Backend> Connection<B> {
                 options.read_timeout,
                 "a message did not arrive whole",
             );
+            if self.reserved.is_some() {
+                deadline.at(
+                    self.reserved_at,
+                    options.large_message_timeout,
+                    "a large message came too slowly",
+                );
+            }
         } else if let Some(idle) = options.idle_timeout
             && self.running.is_empty()
         {

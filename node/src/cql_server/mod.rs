@@ -8,7 +8,8 @@
 //! 1. connections ([`Options::max_connections`]): a further one is closed at once;
 //! 2. requests in flight on a connection ([`Options::max_in_flight`]): the socket is not read until one
 //!    is done, or, if the client asked for it (`THROW_ON_OVERLOAD`), further ones are answered Overloaded;
-//! 3. requests in flight in all, by number and by bytes ([`budget`]): Overloaded;
+//! 3. requests in flight in all, by number and by bytes, large ones that are still arriving by half as many
+//!    ([`budget`]): Overloaded;
 //! 4. replies that a client does not read ([`Options::max_unsent_bytes`]): its requests are not advanced
 //!    and its socket is not read; after [`Options::write_timeout`] without progress it is closed;
 //! 5. a message's size ([`Options::max_message_bytes`]): it is passed over and answered with an error;

@@ -23,6 +23,8 @@ pub struct Options {
     pub handshake_timeout: Duration,
     /// For more bytes of a message that has begun to arrive.
     pub read_timeout: Duration,
+    /// For the whole of a message that has a share of the budget while it arrives.
+    pub large_message_timeout: Duration,
     /// For a client to take more bytes of its replies.
     pub write_timeout: Duration,
     /// Without a request, after which a connection is closed; `None`: never, as drivers expect.
@@ -41,6 +43,7 @@ impl Default for Options {
             max_queued_events: 256,
             handshake_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
+            large_message_timeout: Duration::from_mins(2),
             write_timeout: Duration::from_secs(30),
             idle_timeout: None,
         }

@@ -127,7 +127,7 @@ async fn the_listener_has_room_for_so_many_requests_and_no_more() {
 #[tokio::test]
 async fn large_messages_share_a_budget_before_they_have_arrived() {
     let (server, _) = server_with(Options {
-        max_request_bytes: 1_000_000,
+        max_request_bytes: 2_000_000,
         ..Options::default()
     })
     .await;
