@@ -13,24 +13,53 @@ pub(crate) const MAX_CLIENT_DRIFT_MICROS: i64 = 3_600_000_000;
 
 /// A hybrid logical clock behind a lock that is held for a few instructions.
 #[derive(Debug, Default)]
-pub(crate) struct Clock(Mutex<HybridClock>);
+pub(crate) struct Clock(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    clock: HybridClock,
+    /// The newest timestamp that was handed out.
+    issued: Timestamp,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            clock: HybridClock::default(),
+            issued: Timestamp(i64::MIN),
+        }
+    }
+}
 
 impl Clock {
     /// The next timestamp: greater than every one that was handed out or observed.
     pub(crate) fn tick(&self, wall: Timestamp) -> Timestamp {
-        self.0.lock().tick(wall)
+        let mut state = self.0.lock();
+        state.issued = state.clock.tick(wall);
+        state.issued
+    }
+
+    /// The newest timestamp that was handed out.
+    pub(crate) fn issued(&self) -> Timestamp {
+        self.0.lock().issued
+    }
+
+    /// Every later timestamp is greater than this, however far ahead of the wall clock it is.
+    pub(crate) fn begin_after(&self, floor: Timestamp) {
+        // By its own clock it is not ahead, so it is not refused.
+        let _ = self.0.lock().clock.observe(floor, floor);
     }
 
     /// The newest timestamp that was handed out or observed, or the wall clock if that is later. What
     /// messages carry.
     pub(crate) fn latest(&self, wall: Timestamp) -> Timestamp {
-        self.0.lock().latest().max(wall)
+        self.0.lock().clock.latest().max(wall)
     }
 
     /// Learns of a peer's clock. One that is far ahead is not believed: better to lose causality with a
     /// node whose clock is broken than to follow it.
     pub(crate) fn observe(&self, remote: Timestamp, wall: Timestamp) {
-        if let Err(error) = self.0.lock().observe(remote, wall) {
+        if let Err(error) = self.0.lock().clock.observe(remote, wall) {
             ::tracing::warn!(%error, "a peer's clock is not believed");
         }
     }

@@ -4,6 +4,7 @@
 
 mod batch;
 mod clock;
+mod clock_floor;
 pub mod config;
 mod coordinator;
 mod deadline;

@@ -19,6 +19,7 @@ use starling_model::NodeId;
 use crate::{
     batch::{BatchLog, KeptBatches},
     clock::Clock,
+    clock_floor::ClockFloor,
     config::Config,
     coordinator::Coordinator,
     deadline::Deadline,
@@ -55,6 +56,7 @@ pub struct Node<E: Env> {
     pub(crate) config: Config,
     pub(crate) id: NodeId,
     pub(crate) clock: Arc<Clock>,
+    clock_floor: ClockFloor,
     pub(crate) views: Arc<Views>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) listeners: Arc<Listeners>,
@@ -103,6 +105,7 @@ impl<E: Env> Node<E> {
         let schema = schema_agreement::load(fs)?;
         let known = known::load(fs)?;
         let clock = Arc::new(Clock::default());
+        let clock_floor = ClockFloor::load(fs, &clock, env.wall())?;
         for entry in schema.entries() {
             clock.observe(entry.version, env.wall());
         }
@@ -131,7 +134,7 @@ impl<E: Env> Node<E> {
             env,
             config,
             identity.id,
-            clock,
+            (clock, clock_floor),
             views,
             listeners,
             membership,
@@ -150,7 +153,7 @@ impl<E: Env> Node<E> {
         env: E,
         config: Config,
         id: NodeId,
-        clock: Arc<Clock>,
+        (clock, clock_floor): (Arc<Clock>, ClockFloor),
         views: Arc<Views>,
         listeners: Arc<Listeners>,
         membership: Arc<Membership<E>>,
@@ -206,6 +209,7 @@ impl<E: Env> Node<E> {
             stopping: AtomicBool::new(false),
             agreement: Arc::new(agreement),
             clock,
+            clock_floor,
             views,
             counters,
             listeners,
@@ -229,6 +233,7 @@ impl<E: Env> Node<E> {
         self.env.spawn(async move {
             while !node.is_stopping() {
                 node.env.sleep(MAINTENANCE).await;
+                node.clock_floor.store(&**node.env.fs(), &node.clock);
                 node.coordinator.deliver_hints();
                 node.batch_log.replay().await;
             }
@@ -309,6 +314,7 @@ impl<E: Env> Node<E> {
             self.env.sleep(Duration::from_millis(5)).await;
         }
         self.hints.sync();
+        self.clock_floor.store(&**self.env.fs(), &self.clock);
     }
 
     /// The process dies: background work ends without a farewell.
