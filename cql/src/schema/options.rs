@@ -9,6 +9,25 @@ use crate::{
     error::{Error, ErrorKind},
 };
 
+const COMPACTION_PACKAGE: &str = "org.apache.cassandra.db.compaction.";
+/// The strategies that may be named; the engine has its own way.
+const COMPACTION_CLASSES: [&str; 5] = [
+    "SizeTieredCompactionStrategy",
+    "LeveledCompactionStrategy",
+    "TimeWindowCompactionStrategy",
+    "DateTieredCompactionStrategy",
+    "UnifiedCompactionStrategy",
+];
+
+const COMPRESSION_PACKAGE: &str = "org.apache.cassandra.io.compress.";
+const COMPRESSION_CLASSES: [&str; 5] = [
+    "LZ4Compressor",
+    "SnappyCompressor",
+    "DeflateCompressor",
+    "ZstdCompressor",
+    "NoopCompressor",
+];
+
 /// The longest TTL, in seconds: 20 years of 365 days, as Cassandra has it.
 pub const MAX_TTL: u32 = 20 * 365 * 24 * 60 * 60;
 /// The longest text of an option, in bytes.
@@ -306,7 +325,12 @@ fn checked_map(name: &str, pairs: &[(String, String)]) -> Result<Setting, Error>
             let class = map
                 .get("class")
                 .ok_or_else(|| config("Missing sub-option 'class' for the 'compaction' option."))?;
-            let class = class_name(class, "org.apache.cassandra.db.compaction.");
+            let class = class_name(class, COMPACTION_PACKAGE);
+            if !is_known(&class, COMPACTION_PACKAGE, &COMPACTION_CLASSES) {
+                return Err(config(format!(
+                    "Unable to find compaction strategy class '{class}'"
+                )));
+            }
             map.insert("class".to_owned(), class);
         }
         "compression" => {
@@ -323,7 +347,10 @@ fn checked_map(name: &str, pairs: &[(String, String)]) -> Result<Setting, Error>
                 map = owned(&[("enabled", "false")]);
             }
             if let Some(class) = map.get("class") {
-                let class = class_name(class, "org.apache.cassandra.io.compress.");
+                let class = class_name(class, COMPRESSION_PACKAGE);
+                if !is_known(&class, COMPRESSION_PACKAGE, &COMPRESSION_CLASSES) {
+                    return Err(config(format!("Could not create Compression for type {class}")));
+                }
                 map.insert("class".to_owned(), class);
                 map.entry("chunk_length_in_kb".to_owned())
                     .or_insert_with(|| "16".to_owned());
@@ -337,6 +364,12 @@ fn checked_map(name: &str, pairs: &[(String, String)]) -> Result<Setting, Error>
         _ => {}
     }
     Ok(Setting::Map(map))
+}
+
+fn is_known(class: &str, package: &str, known: &[&str]) -> bool {
+    class
+        .strip_prefix(package)
+        .is_some_and(|short| known.contains(&short))
 }
 
 fn class_name(class: &str, package: &str) -> String {
