@@ -371,3 +371,33 @@ fn too_many_requests_are_refused() {
         .cql(1, "SELECT * FROM ks.t")
         .expect("the others have ended");
 }
+
+#[test]
+fn a_list_is_read_before_its_elements_are_changed() {
+    let cluster = cluster();
+    let run_ok = |number, query: &str| drop(cluster.cql(number, query).expect("it is written"));
+    run_ok(1, "CREATE TABLE ks.lists (k text PRIMARY KEY, l list<text>)");
+    run_ok(
+        1,
+        "INSERT INTO ks.lists (k, l) VALUES ('a', ['x', 'y', 'z', 'y'])",
+    );
+    run_ok(2, "UPDATE ks.lists SET l[0] = 'w' WHERE k = 'a'");
+    run_ok(3, "UPDATE ks.lists SET l = l - ['y'] WHERE k = 'a'");
+    run_ok(
+        1,
+        "BEGIN BATCH DELETE l[1] FROM ks.lists WHERE k = 'a'; UPDATE ks.lists SET l = ['v'] + l WHERE k = 'a'; APPLY BATCH",
+    );
+    let kept = rows(cluster.cql(2, "SELECT l FROM ks.lists WHERE k = 'a'"));
+    let kept = starling_cql::value::elements(kept.rows[0][0].as_ref().expect("a list"));
+    assert_eq!(
+        kept,
+        Some(vec![Bytes::from_static(b"v"), Bytes::from_static(b"w")])
+    );
+    let beyond = cluster.cql(3, "UPDATE ks.lists SET l[2] = 'u' WHERE k = 'a'");
+    assert_eq!(beyond.map(drop).map_err(|e| e.kind), Err(ErrorKind::Invalid));
+    let statement = Statement::Text("DELETE l[0] FROM ks.lists WHERE k = 'a'".to_owned());
+    let unread = run(&cluster, 1, statement, |parameters| {
+        parameters.consistency = Consistency::Any;
+    });
+    assert_eq!(unread.map(drop).map_err(|e| e.kind), Err(ErrorKind::Invalid));
+}
