@@ -36,7 +36,10 @@ const FETCH_ROWS: u32 = 5_000;
 /// The most rows that are ordered in memory (ORDER BY over several partitions).
 const MAX_ORDERED_ROWS: usize = 100_000;
 /// The most bytes of a result without paging, or ordered in memory.
-const MAX_RESULT_BYTES: usize = 256 << 20;
+const MAX_RESULT_BYTES: usize = 128 << 20;
+/// A page ends at so many bytes even if it has fewer rows than were asked for, as the protocol allows:
+/// rows may be large, and page sizes are what a client says.
+const PAGE_BYTES: usize = 8 << 20;
 
 /// An execution. Call [`next`](Self::next) and [`accept`](Self::accept) in turn until there is no next
 /// read, then [`finish`](Self::finish).
@@ -295,7 +298,8 @@ impl SelectRun {
     }
 
     fn is_full(&self) -> bool {
-        self.rows.len() as u64 >= u64::from(self.page_size)
+        let paged = self.page_size != u32::MAX;
+        self.rows.len() as u64 >= u64::from(self.page_size) || (paged && self.bytes >= PAGE_BYTES)
     }
 
     fn is_over(&self) -> bool {
