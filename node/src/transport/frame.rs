@@ -8,7 +8,7 @@
 //!
 //! The same layout serves peers and native clients (`starling_cql::native`).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, SendStream, WriteError};
@@ -32,6 +32,10 @@ const COALESCED_BYTES: usize = 8 << 10;
 
 /// Frames up to this size need no share of the budget.
 const SMALL_BYTES: usize = 16 << 10;
+
+/// How long a frame that has a share of the budget may take to arrive: who announces much and sends little
+/// would keep others waiting for ever.
+const LARGE_FRAME_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How much is asked of the stream at a time.
 const READ_BYTES: usize = 64 << 10;
@@ -85,6 +89,12 @@ pub enum FrameError {
         length: usize,
         /// What is allowed.
         limit: usize,
+    },
+    /// A large frame was announced and did not come.
+    #[error("a frame of {length} bytes did not arrive in time")]
+    TooSlow {
+        /// What its header says.
+        length: usize,
     },
     /// The connection broke.
     #[error(transparent)]
@@ -147,7 +157,14 @@ impl FrameReader {
             });
         }
         let share = self.share(length).await;
-        if !self.fill(length).await? {
+        let whole = if share.is_some() {
+            tokio::time::timeout(LARGE_FRAME_TIMEOUT, self.fill(length))
+                .await
+                .map_err(|_| FrameError::TooSlow { length })??
+        } else {
+            self.fill(length).await?
+        };
+        if !whole {
             return Err(FrameError::Torn);
         }
         let payload = self.buffer.split_to(length).freeze();
