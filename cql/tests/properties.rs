@@ -457,7 +457,10 @@ fn pages_of_large_rows_end_early() {
         )
         .unwrap();
     session
-        .run("CREATE TABLE k.t (a int, b int, v text, PRIMARY KEY (a, b))", &none)
+        .run(
+            "CREATE TABLE k.t (a int, b int, v text, PRIMARY KEY (a, b))",
+            &none,
+        )
         .unwrap();
     let large = "x".repeat(900_000);
     for b in 0..25 {
@@ -473,7 +476,11 @@ fn pages_of_large_rows_end_early() {
         assert!(pages.len() >= 3, "{} pages", pages.len());
         let mut seen = BTreeSet::new();
         for page in &pages {
-            assert!(page.rows.len() <= 10, "{} rows of 900 kB in a page", page.rows.len());
+            assert!(
+                page.rows.len() <= 10,
+                "{} rows of 900 kB in a page",
+                page.rows.len()
+            );
             for row in &page.rows {
                 assert!(seen.insert(row[0].clone()), "a row came twice");
             }
