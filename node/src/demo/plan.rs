@@ -42,6 +42,7 @@ impl Plan {
     /// Chooses addresses, checks that they are free, and writes what the nodes need below `dir`. What is there
     /// from an earlier demo is used again.
     pub(super) fn make(args: &DemoArgs, dir: &Path) -> Result<Self, Failure> {
+        check_ports(args)?;
         check_size(args.nodes, dir)?;
         let nodes: Vec<_> = (1..=args.nodes).map(|n| planned(args, dir, n)).collect();
         for node in &nodes {
@@ -61,10 +62,34 @@ impl Plan {
     }
 }
 
+/// Each port is used on every node's address, and clients are told it beforehand.
+fn check_ports(args: &DemoArgs) -> Result<(), Failure> {
+    for (port, flag) in [
+        (args.port, "--port"),
+        (args.cql_port, "--cql-port"),
+        (args.admin_port, "--admin-port"),
+    ] {
+        if port == 0 {
+            return Err(Failure::usage(format!(
+                "{flag} must not be 0: choose a free port"
+            )));
+        }
+    }
+    if args.cql_port == args.admin_port {
+        return Err(Failure::usage(format!(
+            "--cql-port and --admin-port are both {}; give each its own port",
+            args.cql_port
+        )));
+    }
+    Ok(())
+}
+
 /// A cluster that was made with another number of nodes would wait for the missing ones, or let the new ones
 /// own data that they don't have.
 fn check_size(nodes: u8, dir: &Path) -> Result<(), Failure> {
-    let made = (1..=u8::MAX).take_while(|n| dir.join(format!("node{n}")).join("data").exists()).count();
+    let made = (1..=u8::MAX)
+        .take_while(|n| dir.join(format!("node{n}")).join("data").exists())
+        .count();
     if made == 0 || made == usize::from(nodes) {
         return Ok(());
     }

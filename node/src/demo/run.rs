@@ -3,6 +3,7 @@
 use std::{io::Write, path::PathBuf, time::Duration};
 
 use starling_client::shell;
+use starling_sstable::fs::real::DirectoryLock;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{DemoArgs, children::Children, data, plan::Plan, ready};
@@ -104,7 +105,11 @@ async fn watch(plan: &Plan, children: &mut Children) {
 
 /// The demo's directory: a given one is kept, a temporary one goes with the demo.
 enum Directory {
-    Given(PathBuf),
+    Given {
+        path: PathBuf,
+        /// Another demo would write its own addresses into this one's configuration.
+        _lock: DirectoryLock,
+    },
     Temporary(tempfile::TempDir),
 }
 
@@ -128,12 +133,20 @@ impl Directory {
             ))
         };
         std::fs::create_dir_all(&path).map_err(failed)?;
-        Ok(Self::Given(path.canonicalize().map_err(failed)?))
+        let path = path.canonicalize().map_err(failed)?;
+        let lock = DirectoryLock::acquire(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => Failure::work(format!(
+                "the directory {} is in use by another demo; stop that one or give another directory with --dir",
+                path.display()
+            )),
+            _ => failed(error),
+        })?;
+        Ok(Self::Given { path, _lock: lock })
     }
 
     fn path(&self) -> &std::path::Path {
         match self {
-            Self::Given(path) => path,
+            Self::Given { path, .. } => path,
             Self::Temporary(dir) => dir.path(),
         }
     }

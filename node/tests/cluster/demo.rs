@@ -216,3 +216,46 @@ fn a_port_in_use_is_told_before_anything_is_started() {
         "{stderr}"
     );
 }
+
+/// What a running demo has in its directory stays as it is: nodes that are started again read it.
+#[test]
+fn a_second_demo_in_a_directory_is_refused_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(Some(dir.path()));
+    let config = dir.path().join("node1/starling.toml");
+    let before = std::fs::read_to_string(&config).unwrap();
+    let ports = [free_port(), free_port(), free_port()].map(|port| port.to_string());
+    let output = Command::new(STARLING)
+        .args(["demo", "--no-shell", "--no-data", "--port", &ports[0]])
+        .args(["--cql-port", &ports[1], "--admin-port", &ports[2], "--dir"])
+        .arg(dir.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("in use by another demo"), "{stderr}");
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), before);
+    demo.stop();
+}
+
+#[test]
+fn ports_that_cannot_be_are_wrong_usage() {
+    for (ports, said) in [
+        (
+            ["7000", "9042", "9042"],
+            "--cql-port and --admin-port are both 9042",
+        ),
+        (["0", "9042", "7080"], "--port must not be 0"),
+    ] {
+        let output = Command::new(STARLING)
+            .args(["demo", "--no-shell", "--no-data", "--port", ports[0]])
+            .args(["--cql-port", ports[1], "--admin-port", ports[2]])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(said), "{stderr}");
+    }
+}
