@@ -73,6 +73,23 @@ impl Env for TokioEnv {
         self.inner.runtime.spawn(task);
     }
 
+    fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send + 'static {
+        let done = self.inner.runtime.spawn_blocking(work);
+        async move {
+            match done.await {
+                Ok(result) => result,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The runtime is being torn down, and the caller with it.
+                    Err(_) => std::future::pending().await,
+                },
+            }
+        }
+    }
+
     fn call(
         &self,
         to: SocketAddr,
@@ -128,5 +145,9 @@ impl PeerService for Peers {
                 Box::pin(async { None })
             }
         }
+    }
+
+    fn lost(&self, peer: SocketAddr) {
+        self.0.connection_lost(peer);
     }
 }

@@ -256,6 +256,15 @@ impl<E: Env> Node<E> {
         async move { node.serve(from, request).await }
     }
 
+    /// The connection to a peer's internode address broke: the peer is taken for dead until it is heard, so
+    /// that no request has to find out.
+    pub fn connection_lost(&self, address: SocketAddr) {
+        let cluster = Arc::clone(&self.views.load().cluster);
+        if let Some(peer) = cluster.live_others().find(|peer| peer.address == address) {
+            self.membership.report_unreachable(peer.id);
+        }
+    }
+
     /// Prepares a statement. `keyspace` is that of unqualified names.
     pub fn prepare(&self, query: &str, keyspace: Option<&str>) -> Result<PreparedMetadata, Error> {
         self.prepare_statement(query, keyspace)
@@ -313,7 +322,7 @@ impl<E: Env> Node<E> {
         while self.coordinated.inside() + self.served.inside() > 0 && !deadline.is_over(&self.env) {
             self.env.sleep(Duration::from_millis(5)).await;
         }
-        self.hints.sync();
+        self.hints.sync().await;
         self.clock_floor.store(&**self.env.fs(), &self.clock);
     }
 

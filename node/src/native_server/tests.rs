@@ -79,6 +79,8 @@ impl PeerService for NoPeers {
     fn handle(&self, _: SocketAddr, _: Bytes) -> BoxFuture<'static, Option<Bytes>> {
         Box::pin(async { None })
     }
+
+    fn lost(&self, _: SocketAddr) {}
 }
 
 struct Server {

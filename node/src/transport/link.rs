@@ -57,6 +57,9 @@ struct Signals {
     alive: Notify,
 }
 
+/// Called when a connection broke.
+pub(super) type OnLost = Box<dyn Fn() + Send + Sync>;
+
 /// The receiving ends of a link's queues, and what its task needs.
 struct Driver {
     to: SocketAddr,
@@ -66,10 +69,11 @@ struct Driver {
     lanes: [mpsc::Receiver<Frame>; 2],
     casts: mpsc::Receiver<Frame>,
     signals: Arc<Signals>,
+    lost: OnLost,
 }
 
 impl Link {
-    pub(super) fn start(to: SocketAddr, endpoint: Endpoint, config: ClientConfig) -> Arc<Self> {
+    pub(super) fn start(to: SocketAddr, endpoint: Endpoint, config: ClientConfig, lost: OnLost) -> Arc<Self> {
         let (requests, requests_out) = mpsc::channel(QUEUE_FRAMES);
         let (bulk, bulk_out) = mpsc::channel(QUEUE_FRAMES);
         let (casts, casts_out) = mpsc::channel(QUEUE_CASTS);
@@ -83,6 +87,7 @@ impl Link {
             lanes: [requests_out, bulk_out],
             casts: casts_out,
             signals: Arc::clone(&signals),
+            lost,
         };
         tokio::spawn(driver.run());
         Arc::new(Self {
@@ -141,6 +146,7 @@ impl Driver {
             info!(peer = %self.to, reason, "the connection ended");
             self.pending.fail_all();
             self.discard();
+            (self.lost)();
             if since.elapsed() > LASTING {
                 backoff = *BACKOFF.start();
                 patience = PATIENCE;

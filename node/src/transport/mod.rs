@@ -45,6 +45,9 @@ const MAX_PEERS: usize = 4096;
 pub trait PeerService: Send + Sync + 'static {
     /// Answers a request. `None`: it was malformed, and the connection is to be closed.
     fn handle(&self, from: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Bytes>>;
+
+    /// The connection to a peer broke. Must not block.
+    fn lost(&self, peer: SocketAddr);
 }
 
 /// Why the endpoint can't be opened.
@@ -143,9 +146,18 @@ impl Transport {
         if links.len() >= MAX_PEERS {
             return Err(CallError::NotSent(to));
         }
-        let link = links
-            .entry(to)
-            .or_insert_with(|| Link::start(to, self.inner.endpoint.clone(), self.inner.peer_config.clone()));
+        let link = links.entry(to).or_insert_with(|| {
+            let inner = Arc::downgrade(&self.inner);
+            let lost = move || {
+                if let Some(inner) = inner.upgrade()
+                    && let Some(peers) = inner.peers.get()
+                {
+                    peers.lost(to);
+                }
+            };
+            let endpoint = self.inner.endpoint.clone();
+            Link::start(to, endpoint, self.inner.peer_config.clone(), Box::new(lost))
+        });
         Ok(Arc::clone(link))
     }
 }

@@ -9,6 +9,7 @@ const PATIENT: Duration = Duration::from_secs(20);
 #[derive(Default)]
 struct Echo {
     served: AtomicUsize,
+    lost: AtomicUsize,
 }
 
 impl PeerService for Echo {
@@ -20,6 +21,10 @@ impl PeerService for Echo {
             }
             (!request.is_empty()).then_some(request)
         })
+    }
+
+    fn lost(&self, _: SocketAddr) {
+        self.lost.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -134,7 +139,7 @@ async fn an_answer_that_does_not_come_is_a_timeout_and_others_go_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_goes_breaks_the_calls_that_it_has() {
     let cluster = Cluster::new();
-    let (a, _, _) = cluster.node("a");
+    let (a, _, asking) = cluster.node("a");
     let (b, to, echo) = cluster.node("b");
     let call = tokio::spawn(a.call(to, Lane::Requests, Bytes::from_static(b"never"), PATIENT));
     while echo.served.load(Ordering::SeqCst) == 0 {
@@ -142,6 +147,9 @@ async fn a_peer_that_goes_breaks_the_calls_that_it_has() {
     }
     b.close().await;
     assert_eq!(call.await.unwrap(), Err(CallError::Broken(to)));
+    while asking.lost.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
