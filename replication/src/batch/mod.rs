@@ -22,12 +22,7 @@ use starling_model::{Consistency, Mutation};
 pub(crate) use kept::KeptBatches;
 
 use crate::{
-    coordinator::Coordinator,
-    env::Env,
-    identity::uuid_v4,
-    message::Request,
-    snapshot::Peer,
-    tracing::Tracer,
+    coordinator::Coordinator, env::Env, identity::uuid_v4, message::Request, snapshot::Peer, tracing::Tracer,
 };
 
 /// The largest batch, in bytes of its mutations; Cassandra refuses far smaller ones by default.
