@@ -2,9 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use starling_cql::{Error, ErrorKind, WriteType};
 use starling_model::{Consistency, Mutation, TableId};
+use starling_ring::Partitioner;
 
 use crate::{
     env::StoreError,
+    snapshot::{Cluster, Peer},
     testing::{Link, TestCluster, address, insert, key},
     tracing::Tracer,
 };
@@ -185,4 +187,50 @@ fn an_unavailable_batch_is_not_kept() {
     );
     cluster.run_for(LATER);
     assert!(!complete(&cluster, table, 1), "it is not carried out later");
+}
+
+#[test]
+fn a_batch_that_is_kept_is_not_called_unchanged_when_a_replica_goes_down() {
+    let cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    let pass = |link| {
+        for number in [2, 3] {
+            cluster.world.set_link(address(1), address(number), link);
+        }
+    };
+    pass(Link::Slow(Duration::from_millis(5)));
+    let outcome = Arc::new(parking_lot::Mutex::new(None));
+    let (log, slot) = (Arc::clone(&cluster.node(1).batch_log), Arc::clone(&outcome));
+    cluster.world.executor.spawn(async move {
+        let written = log.write(mutations(table), Consistency::All, &Tracer::OFF).await;
+        *slot.lock() = Some(written);
+    });
+    // All were alive when the batch set out to its keepers; n3 is down when they have it.
+    cluster.run_for(Duration::from_millis(3));
+    let views = Arc::clone(&cluster.node(1).views);
+    let before = Arc::clone(&views.load().cluster);
+    let peers = before.peers.values().map(|peer| {
+        let mut peer = Peer::clone(peer);
+        peer.alive &= peer.address != address(3);
+        peer
+    });
+    views.set_cluster(Cluster::new(Partitioner::Murmur3, before.me, peers.collect()));
+    cluster.run_for(Duration::from_millis(20));
+    pass(Link::Good);
+    let written = outcome.lock().take().expect("the answer does not wait");
+    let error = written.expect_err("ALL needs n3");
+    assert!(
+        matches!(
+            error.kind,
+            ErrorKind::WriteTimeout {
+                write_type: WriteType::Batch,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    cluster.run_for(LATER);
+    for number in 1..=3 {
+        assert!(complete(&cluster, table, number), "n{number}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Coordinator flows as transcripts: what is sent, what is answered, what each replica holds in the end.
 
 mod paging;
+mod scan;
 
 use std::time::Duration;
 
