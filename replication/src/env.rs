@@ -30,6 +30,14 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// Runs a task beside the caller, to its end.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
 
+    /// Does work that may block the thread, such as waiting for a disk, where it holds up no task.
+    ///
+    /// Dropping the future does not stop work that has begun.
+    fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send + 'static;
+
     /// Sends a request to a peer's internode address and waits for its answer, at most `timeout`.
     ///
     /// Dropping the future abandons the request. After an error the peer may or may not have carried

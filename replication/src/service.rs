@@ -125,7 +125,7 @@ impl<E: Env> Node<E> {
     }
 
     async fn truncate_here(&self, table: TableId, deadline: Deadline) -> Result<Response, Failure> {
-        self.hints.forget_table(table);
+        self.hints.forget_table(table).await;
         self.replica.truncate(table, deadline).await?;
         Ok(Response::Done)
     }

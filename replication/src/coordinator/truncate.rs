@@ -31,7 +31,7 @@ impl<E: Env> Coordinator<E> {
             let task = task.clone();
             async move {
                 if peer.id == snapshot_me(self) {
-                    self.hints.forget_table(table);
+                    self.hints.forget_table(table).await;
                     return self
                         .replica
                         .truncate(table, task.deadline)

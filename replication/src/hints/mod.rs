@@ -4,12 +4,16 @@
 //! segment and synced in groups; a segment is removed when all its hints were delivered. The law of merging
 //! makes late and repeated delivery harmless.
 //!
+//! Requests only ever touch the queue in memory: all that waits for the disk runs as blocking work, which
+//! holds the lock of one target's segments and takes that of the queues for moments.
+//!
 //! Bounds: bytes for each target, age of a hint, bytes a second on delivery. What goes beyond is counted as
 //! dropped, and left to read repair and anti-entropy.
 
 mod replay;
 mod segment;
 mod store;
+mod target;
 
 #[cfg(test)]
 mod tests;
@@ -22,7 +26,9 @@ use parking_lot::Mutex;
 use starling_model::{NodeId, TableId};
 
 use crate::{config::Bounds, env::Env, start_error::StartError, status::Counters};
-use store::Target;
+use starling_sstable::fs::Fs;
+use store::Segments;
+use target::Target;
 
 /// The longest a group of hints waits for company before it is synced.
 const GROUP: std::time::Duration = std::time::Duration::from_millis(2);
@@ -45,7 +51,11 @@ struct State {
 impl<E: Env> Hints<E> {
     /// Finds the hints that an earlier run left.
     pub(crate) fn open(env: E, bounds: Bounds, counters: Arc<Counters>) -> Result<Self, StartError> {
-        let targets = store::scan(&**env.fs())?;
+        let found = store::scan(&**env.fs())?;
+        let targets = found
+            .into_iter()
+            .map(|(id, segments)| (id, Target::new(segments)));
+        let targets = targets.collect();
         Ok(Self {
             env,
             bounds,
@@ -76,7 +86,10 @@ impl<E: Env> Hints<E> {
     fn enqueue(self: &Arc<Self>, target: NodeId, mutation: Bytes) -> Option<oneshot::Receiver<bool>> {
         let (done, kept) = oneshot::channel();
         let mut state = self.state.lock();
-        let hints = state.targets.entry(target).or_insert_with(|| Target::new(target));
+        let hints = state
+            .targets
+            .entry(target)
+            .or_insert_with(|| Target::new(Segments::new(target)));
         let length = segment::record_bytes(mutation.len());
         if hints.bytes() + length > self.bounds.hint_bytes_per_node {
             return None;
@@ -94,17 +107,59 @@ impl<E: Env> Hints<E> {
     async fn flush(self: Arc<Self>) {
         loop {
             self.env.sleep(GROUP).await;
+            self.sync().await;
             let mut state = self.state.lock();
-            let fs = self.env.fs();
-            let mut wrote = false;
-            for target in state.targets.values_mut() {
-                wrote |= target.flush(&**fs);
-            }
-            if !wrote {
+            if !state.targets.values().any(Target::has_queued) {
                 state.flushing = false;
                 return;
             }
         }
+    }
+
+    /// Makes everything that is queued durable.
+    pub(crate) async fn sync(self: &Arc<Self>) {
+        let hints = Arc::clone(self);
+        let work = move || {
+            for id in hints.ids() {
+                hints.on_disk(id, |segments, fs| hints.write_queue(id, segments, fs));
+            }
+        };
+        self.env.blocking(work).await;
+    }
+
+    fn ids(&self) -> Vec<NodeId> {
+        self.state.lock().targets.keys().copied().collect()
+    }
+
+    /// Works on a node's segments; blocks. `None` if it never had hints.
+    fn on_disk<T>(&self, id: NodeId, work: impl FnOnce(&mut Segments, &dyn Fs) -> T) -> Option<T> {
+        let segments = self.with(id, |target| target.segments())?;
+        let mut segments = segments.lock();
+        let result = work(&mut segments, &**self.env.fs());
+        self.with(id, |target| target.settle(0, segments.bytes()));
+        Some(result)
+    }
+
+    /// Writes a node's queue with one sync, and tells those who wait; blocks. The queue is taken under the
+    /// lock of the segments, so that whoever has that lock finds each hint either queued or on disk.
+    fn write_queue(&self, id: NodeId, segments: &mut Segments, fs: &dyn Fs) {
+        let queue = self.with(id, Target::take_queue).unwrap_or_default();
+        if queue.is_empty() {
+            return;
+        }
+        let mut records = Vec::new();
+        for queued in &queue {
+            queued.put(&mut records);
+        }
+        let durable = segments.write(fs, &records);
+        self.with(id, |target| target.settle(records.len() as u64, segments.bytes()));
+        for queued in queue {
+            queued.tell(durable);
+        }
+    }
+
+    fn with<T>(&self, id: NodeId, work: impl FnOnce(&mut Target) -> T) -> Option<T> {
+        self.state.lock().targets.get_mut(&id).map(work)
     }
 
     /// Bytes kept for a node.
@@ -113,22 +168,17 @@ impl<E: Env> Hints<E> {
     }
 
     /// Drops every hint of a table that is truncated: delivered later, it would bring old rows back.
-    pub(crate) fn forget_table(&self, table: TableId) {
-        let fs = self.env.fs();
-        let mut state = self.state.lock();
-        let mut dropped = 0;
-        for target in state.targets.values_mut() {
-            target.flush(&**fs);
-            dropped += target.rewrite(&**fs, |_, mutation| segment::table_of(mutation) != Some(table));
-        }
-        self.counters.hints_dropped.add(dropped);
-    }
-
-    /// Makes everything that is queued durable.
-    pub(crate) fn sync(&self) {
-        let mut state = self.state.lock();
-        for target in state.targets.values_mut() {
-            target.flush(&**self.env.fs());
-        }
+    pub(crate) async fn forget_table(self: &Arc<Self>, table: TableId) {
+        let hints = Arc::clone(self);
+        let work = move || {
+            for id in hints.ids() {
+                let dropped = hints.on_disk(id, |segments, fs| {
+                    hints.write_queue(id, segments, fs);
+                    segments.rewrite(fs, |_, mutation| segment::table_of(mutation) != Some(table))
+                });
+                hints.counters.hints_dropped.add(dropped.unwrap_or(0));
+            }
+        };
+        self.env.blocking(work).await;
     }
 }

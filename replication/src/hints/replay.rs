@@ -7,7 +7,7 @@ use starling_model::{Mutation, NodeId, Seconds};
 
 use super::{
     Hints, segment,
-    store::{Records, Target},
+    store::{Records, Segments},
 };
 use crate::{
     coordinator::Coordinator, deadline::Deadline, env::Env, message::WriteReason, peers::AskError,
@@ -45,18 +45,18 @@ impl<E: Env> Coordinator<E> {
                         });
                     }
                 }
-                _ => self.hints.expire(target),
+                _ => self.hints.expire_if_due(target),
             }
         }
     }
 
     /// Delivers a target's hints, oldest first, until none is left or the target stops taking them.
     async fn deliver(&self, peer: &Peer) {
-        while let Some((number, records)) = self.hints.oldest(peer.id) {
+        while let Some((number, records)) = self.hints.oldest(peer.id).await {
             if self.deliver_segment(peer, records).await == Delivery::Stopped {
                 return;
             }
-            if !self.hints.delivered(peer.id, number) {
+            if !self.hints.delivered(peer.id, number).await {
                 return;
             }
         }
@@ -136,30 +136,30 @@ impl<E: Env> Hints<E> {
         self.with(id, |target| target.delivering = false);
     }
 
-    fn with<T>(&self, id: NodeId, work: impl FnOnce(&mut Target) -> T) -> Option<T> {
-        self.state.lock().targets.get_mut(&id).map(work)
-    }
-
-    fn oldest(&self, id: NodeId) -> Option<Records> {
-        let read = self.with(id, |target| target.oldest(&**self.env.fs()))?;
-        read.unwrap_or_else(|error| {
+    async fn oldest(self: &Arc<Self>, id: NodeId) -> Option<Records> {
+        let hints = Arc::clone(self);
+        let read = self.env.blocking(move || hints.on_disk(id, Segments::oldest));
+        read.await?.unwrap_or_else(|error| {
             ::tracing::error!(%error, node = %id, "hints can't be read");
             None
         })
     }
 
-    fn delivered(&self, id: NodeId, number: u64) -> bool {
-        let removed = self.with(id, |target| target.remove(&**self.env.fs(), number));
+    async fn delivered(self: &Arc<Self>, id: NodeId, number: u64) -> bool {
+        let hints = Arc::clone(self);
+        let removed = self
+            .env
+            .blocking(move || hints.on_disk(id, |segments, fs| segments.remove(fs, number)))
+            .await;
         if let Some(Err(error)) = &removed {
             ::tracing::error!(%error, node = %id, "delivered hints can't be removed; they will be sent again");
         }
         matches!(removed, Some(Ok(())))
     }
 
-    /// Drops hints of a node that has been away for longer than hints are kept.
-    fn expire(&self, id: NodeId) {
+    /// Looks at the age of a node's hints now and then, beside the caller.
+    fn expire_if_due(self: &Arc<Self>, id: NodeId) {
         let now = self.env.wall().seconds();
-        let age = u32::try_from(self.bounds.hint_age.as_secs()).unwrap_or(u32::MAX);
         let due = self.with(id, |target| {
             let due = now.0.saturating_sub(target.aged_at.0) >= EXPIRY_CHECK_SECONDS;
             if due {
@@ -167,16 +167,26 @@ impl<E: Env> Hints<E> {
             }
             due
         });
-        if due != Some(true) {
-            return;
+        // No segment is taken away under a delivery.
+        if due == Some(true) && self.begin_delivery(id) {
+            let hints = Arc::clone(self);
+            self.env.spawn(async move {
+                hints.expire(id, now).await;
+                hints.end_delivery(id);
+            });
         }
-        let Some((number, records)) = self.oldest(id) else {
+    }
+
+    /// Drops the oldest hints of a node that has been away for longer than hints are kept.
+    async fn expire(self: &Arc<Self>, id: NodeId, now: Seconds) {
+        let age = u32::try_from(self.bounds.hint_age.as_secs()).unwrap_or(u32::MAX);
+        let Some((number, records)) = self.oldest(id).await else {
             return;
         };
         let newest = records.iter().map(|(at, _)| *at).max();
         if newest.is_none_or(|newest| now.0.saturating_sub(newest.0) > age) {
             self.counters.hints_dropped.add(records.len() as u64);
-            self.delivered(id, number);
+            self.delivered(id, number).await;
         }
     }
 }

@@ -7,7 +7,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::channel::oneshot;
 use starling_model::{NodeId, Seconds};
 use starling_sstable::fs::{Fs, WriteFile};
 
@@ -21,19 +20,13 @@ pub(super) const SEGMENT_BYTES: u64 = 4 << 20;
 /// A segment's number and its hints: when each was kept, and the mutation.
 pub(super) type Records = (u64, Vec<(Seconds, Bytes)>);
 
-/// The hints of one node.
-pub(super) struct Target {
+/// The segments of one node's hints. What works on them waits for the disk.
+pub(super) struct Segments {
     dir: PathBuf,
     /// Closed segments, oldest first, with their lengths in bytes.
     closed: VecDeque<(u64, u64)>,
     open: Option<Open>,
-    queue: Vec<Queued>,
-    queued_bytes: u64,
     next: u64,
-    /// A task is delivering.
-    pub(super) delivering: bool,
-    /// When the age of the hints was looked at last.
-    pub(super) aged_at: Seconds,
 }
 
 struct Open {
@@ -42,59 +35,31 @@ struct Open {
     bytes: u64,
 }
 
-struct Queued {
-    at: Seconds,
-    mutation: Bytes,
-    done: oneshot::Sender<bool>,
-}
-
-impl Target {
+impl Segments {
     pub(super) fn new(id: NodeId) -> Self {
         Self {
             dir: Path::new(DIR).join(id.to_string()),
             closed: VecDeque::new(),
             open: None,
-            queue: Vec::new(),
-            queued_bytes: 0,
             next: 1,
-            delivering: false,
-            aged_at: Seconds(0),
         }
     }
 
-    /// Bytes on disk and in the queue.
+    /// Bytes on disk.
     pub(super) fn bytes(&self) -> u64 {
         let closed: u64 = self.closed.iter().map(|(_, bytes)| bytes).sum();
-        closed + self.open.as_ref().map_or(0, |open| open.bytes) + self.queued_bytes
+        closed + self.open.as_ref().map_or(0, |open| open.bytes)
     }
 
-    pub(super) fn enqueue(&mut self, at: Seconds, mutation: Bytes, done: oneshot::Sender<bool>) {
-        self.queued_bytes += segment::record_bytes(mutation.len());
-        self.queue.push(Queued { at, mutation, done });
-    }
-
-    /// Makes the queue durable and tells those who wait. Returns whether there was anything to do.
-    pub(super) fn flush(&mut self, fs: &dyn Fs) -> bool {
-        if self.queue.is_empty() {
-            return false;
-        }
-        let queue = std::mem::take(&mut self.queue);
-        self.queued_bytes = 0;
-        let mut records = Vec::new();
-        for queued in &queue {
-            segment::put(&mut records, queued.at, &queued.mutation);
-        }
-        let written = self.append(fs, &records);
+    /// Appends records durably, with one sync; returns whether that went well.
+    pub(super) fn write(&mut self, fs: &dyn Fs, records: &[u8]) -> bool {
+        let written = self.append(fs, records);
         if let Err(error) = &written {
             ::tracing::error!(%error, dir = %self.dir.display(), "hints can't be written");
             // What an unsuccessful sync left is unknown: the file is given up, its good part is read.
             self.close();
         }
-        for queued in queue {
-            // Whoever waited may have gone.
-            let _ = queued.done.send(written.is_ok());
-        }
-        true
+        written.is_ok()
     }
 
     fn append(&mut self, fs: &dyn Fs, records: &[u8]) -> io::Result<()> {
@@ -204,7 +169,7 @@ impl Target {
 }
 
 /// The hints that are on disk.
-pub(super) fn scan(fs: &dyn Fs) -> Result<BTreeMap<NodeId, Target>, StartError> {
+pub(super) fn scan(fs: &dyn Fs) -> Result<BTreeMap<NodeId, Segments>, StartError> {
     let root = Path::new(DIR);
     let mut targets = BTreeMap::new();
     for dir in list(fs, root)? {
@@ -212,21 +177,21 @@ pub(super) fn scan(fs: &dyn Fs) -> Result<BTreeMap<NodeId, Target>, StartError> 
             continue;
         };
         let id = NodeId(id);
-        let mut target = Target::new(id);
-        for file in list(fs, &target.dir.clone())? {
+        let mut segments = Segments::new(id);
+        for file in list(fs, &segments.dir.clone())? {
             let Some(number) = file_name(&file).and_then(|name| u64::from_str_radix(name, 16).ok()) else {
                 // What a rewrite left behind when it was interrupted.
                 continue;
             };
-            let path = target.path(number);
+            let path = segments.path(number);
             let bytes = fs
                 .read(&path)
                 .map_err(|error| durable_file::disk(&path, &error))?;
-            target.closed.push_back((number, bytes.len() as u64));
-            target.next = target.next.max(number + 1);
+            segments.closed.push_back((number, bytes.len() as u64));
+            segments.next = segments.next.max(number + 1);
         }
-        target.closed.make_contiguous().sort_unstable();
-        targets.insert(id, target);
+        segments.closed.make_contiguous().sort_unstable();
+        targets.insert(id, segments);
     }
     Ok(targets)
 }

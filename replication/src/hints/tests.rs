@@ -120,3 +120,40 @@ fn a_hint_that_was_not_synced_was_not_promised() {
     let error = cluster.write(1, insert(table, "a", 1, "x", 10), Consistency::Any);
     assert!(error.is_err(), "nothing is durable anywhere");
 }
+
+#[test]
+fn a_quorum_does_not_wait_for_the_disk_that_hints_are_on() {
+    let mut cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    cluster.kill(3);
+    cluster.run_for(LATER);
+    cluster.envs[0].set_disk_delay(Duration::from_secs(10));
+    let began = cluster.world.executor.now();
+    for row in 0..50 {
+        cluster
+            .write(1, insert(table, "a", row, "x", 10), Consistency::Quorum)
+            .expect("two of three are enough");
+    }
+    let took = cluster.world.executor.now().saturating_sub(began);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!(
+        cluster.node(1).status().counters.hints_written,
+        0,
+        "none is durable"
+    );
+    assert!(
+        cluster
+            .node(1)
+            .status()
+            .members
+            .iter()
+            .any(|member| member.hint_bytes > 0),
+        "what is queued or being written counts"
+    );
+    // However many they are, they share the syncs of at most two groups.
+    cluster.run_for(Duration::from_secs(21));
+    assert_eq!(cluster.node(1).status().counters.hints_written, 50);
+    cluster.restart(3);
+    cluster.run_for(Duration::from_mins(2));
+    assert_eq!(cluster.stored(3, table, &key("a")).rows.len(), 50);
+}

@@ -182,6 +182,8 @@ pub(crate) struct TestEnv {
     pub(crate) store: MapStore,
     pub(crate) memory: MemoryFs,
     disk: Arc<dyn Fs>,
+    /// How long blocking work takes.
+    disk_delay: Arc<Mutex<Duration>>,
     /// Of the wall clock, in microseconds.
     pub(crate) skew: i64,
 }
@@ -195,8 +197,14 @@ impl TestEnv {
             store: MapStore::default(),
             disk: Arc::new(memory.clone()),
             memory,
+            disk_delay: Arc::default(),
             skew: 0,
         }
+    }
+
+    /// From now on blocking work takes so long.
+    pub(crate) fn set_disk_delay(&self, delay: Duration) {
+        *self.disk_delay.lock() = delay;
     }
 
     /// What is left of the disk after a crash: what was synced.
@@ -234,6 +242,19 @@ impl Env for TestEnv {
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.world.executor.spawn(task);
+    }
+
+    fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send + 'static {
+        let (executor, delay) = (self.world.executor.clone(), *self.disk_delay.lock());
+        async move {
+            if !delay.is_zero() {
+                executor.sleep(delay).await;
+            }
+            work()
+        }
     }
 
     fn call(

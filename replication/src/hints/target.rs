@@ -1,0 +1,85 @@
+//! What is known of one target's hints without waiting for its disk.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::channel::oneshot;
+use parking_lot::Mutex;
+use starling_model::Seconds;
+
+use super::{segment, store::Segments};
+
+/// The hints of one node.
+pub(super) struct Target {
+    queue: Vec<Queued>,
+    /// Bytes that are queued or just being written.
+    queued_bytes: u64,
+    /// Bytes on disk, as of the last work there.
+    stored_bytes: u64,
+    /// Locked by blocking work only, and before the state of all hints.
+    segments: Arc<Mutex<Segments>>,
+    /// A task is delivering, or looking at the age.
+    pub(super) delivering: bool,
+    /// When the age of the hints was looked at last.
+    pub(super) aged_at: Seconds,
+}
+
+/// A hint that is not durable yet.
+pub(super) struct Queued {
+    at: Seconds,
+    mutation: Bytes,
+    done: oneshot::Sender<bool>,
+}
+
+impl Target {
+    pub(super) fn new(segments: Segments) -> Self {
+        Self {
+            queue: Vec::new(),
+            queued_bytes: 0,
+            stored_bytes: segments.bytes(),
+            segments: Arc::new(Mutex::new(segments)),
+            delivering: false,
+            aged_at: Seconds(0),
+        }
+    }
+
+    /// Bytes on disk and in the queue.
+    pub(super) fn bytes(&self) -> u64 {
+        self.stored_bytes + self.queued_bytes
+    }
+
+    pub(super) fn segments(&self) -> Arc<Mutex<Segments>> {
+        Arc::clone(&self.segments)
+    }
+
+    pub(super) fn enqueue(&mut self, at: Seconds, mutation: Bytes, done: oneshot::Sender<bool>) {
+        self.queued_bytes += segment::record_bytes(mutation.len());
+        self.queue.push(Queued { at, mutation, done });
+    }
+
+    pub(super) fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Takes the queue to be written; its bytes count until [`settle`](Self::settle).
+    pub(super) fn take_queue(&mut self) -> Vec<Queued> {
+        std::mem::take(&mut self.queue)
+    }
+
+    /// So many bytes of the queue were written or given up, and so many are on disk now.
+    pub(super) fn settle(&mut self, taken: u64, stored: u64) {
+        self.queued_bytes -= taken;
+        self.stored_bytes = stored;
+    }
+}
+
+impl Queued {
+    pub(super) fn put(&self, records: &mut Vec<u8>) {
+        segment::put(records, self.at, &self.mutation);
+    }
+
+    /// Tells who waits; it may have gone.
+    pub(super) fn tell(self, durable: bool) {
+        let _ = self.done.send(durable);
+    }
+}
