@@ -233,7 +233,9 @@ impl<E: Env> Node<E> {
         self.env.spawn(async move {
             while !node.is_stopping() {
                 node.env.sleep(MAINTENANCE).await;
-                node.clock_floor.store(&**node.env.fs(), &node.clock);
+                let keeper = Arc::clone(&node);
+                let store = move || keeper.clock_floor.store(&**keeper.env.fs(), &keeper.clock);
+                node.env.blocking(store).await;
                 node.coordinator.deliver_hints();
                 node.batch_log.replay().await;
             }
