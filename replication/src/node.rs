@@ -23,7 +23,7 @@ use crate::{
     config::Config,
     coordinator::Coordinator,
     deadline::Deadline,
-    env::Env,
+    env::{CallError, Env},
     events::{Listener, Listeners},
     gate::Gate,
     hints::Hints,
@@ -121,7 +121,10 @@ impl<E: Env> Node<E> {
             identity.id,
             Arc::clone(&clock),
             Arc::clone(&views),
-            Box::new(move |id| suspects.report_unreachable(id)),
+            Box::new(move |peer, error| match error {
+                CallError::Broken(_) => suspects.suspect(peer.id, peer.address),
+                _ => suspects.report_unreachable(peer.id),
+            }),
         ));
         if identity.joined.is_none() {
             identity.joined = Some(join(&env, &config, &identity, &peers, &clock).await?);
@@ -258,12 +261,12 @@ impl<E: Env> Node<E> {
         async move { node.serve(from, request).await }
     }
 
-    /// The connection to a peer's internode address broke: the peer is taken for dead until it is heard, so
-    /// that no request has to find out.
+    /// The connection to a peer's internode address broke: unless the peer answers on a new one at once it is
+    /// taken for dead, so that no request has to find out.
     pub fn connection_lost(&self, address: SocketAddr) {
         let cluster = Arc::clone(&self.views.load().cluster);
         if let Some(peer) = cluster.live_others().find(|peer| peer.address == address) {
-            self.membership.report_unreachable(peer.id);
+            self.membership.suspect(peer.id, peer.address);
         }
     }
 

@@ -41,8 +41,8 @@ impl AskError {
     }
 }
 
-/// Called with a peer that could not be reached.
-pub(crate) type OnUnreachable = Box<dyn Fn(NodeId) + Send + Sync>;
+/// Called with a peer that could not be reached: [`CallError::NotSent`] or [`CallError::Broken`].
+pub(crate) type OnUnreachable = Box<dyn Fn(&Peer, &CallError) + Send + Sync>;
 
 /// This node's way to its peers.
 pub(crate) struct Peers<E: Env> {
@@ -114,8 +114,8 @@ impl<E: Env> Peers<E> {
             return Err(CallError::Overloaded(to.address).into());
         };
         let answer = self.ask_address(to.address, body, timeout, tracer).await;
-        if let Err(AskError::Call(CallError::NotSent(_) | CallError::Broken(_))) = &answer {
-            (self.on_unreachable)(to.id);
+        if let Err(AskError::Call(error @ (CallError::NotSent(_) | CallError::Broken(_)))) = &answer {
+            (self.on_unreachable)(to, error);
         }
         answer
     }

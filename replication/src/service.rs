@@ -70,7 +70,7 @@ impl<E: Env> Node<E> {
             || format!("A request came from node {sender} at {from}"),
         );
         match request {
-            Request::Gossip { .. } => Ok(Response::Done),
+            Request::Gossip { .. } | Request::Ping => Ok(Response::Done),
             Request::Join(join) => Ok(Response::Join(self.doorkeeper.answer(&join))),
             Request::Write { mutations, reason: _ } => self.apply(mutations, deadline, tracer).await,
             Request::Read { command, digest } => {

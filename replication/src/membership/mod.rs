@@ -58,6 +58,9 @@ const JOINED_AT: StateKey = StateKey::Unknown(32);
 /// After a change, rounds are as fast as during discovery for this long: others hear of it soon.
 const LIVELY: Duration = Duration::from_secs(1);
 
+/// How long a peer has to answer when a connection to it broke. A process that is gone refuses at once.
+const PROOF: Duration = Duration::from_millis(300);
+
 /// For how long a node that knows of others waits to hear from them before it calls itself ready.
 const DISCOVERY: Duration = Duration::from_secs(3);
 
@@ -244,6 +247,26 @@ impl<E: Env> Membership<E> {
         self.send(outgoing);
         self.observe();
         Ok(())
+    }
+
+    /// A connection to a peer broke. It may have been one to an earlier process of a peer that is back already,
+    /// so the peer is asked before it is taken for dead.
+    pub(crate) fn suspect(self: &Arc<Self>, id: NodeId, address: SocketAddr) {
+        let request = PeerRequest {
+            sender: self.me,
+            ring: self.views.load().cluster.digest,
+            clock: self.clock.latest(self.env.wall()),
+            deadline_ms: PROOF.as_millis() as u32,
+            tracing: false,
+            body: Request::Ping,
+        };
+        let answer = self.env.call(address, request, PROOF);
+        let membership = Arc::clone(self);
+        self.env.spawn(async move {
+            if answer.await.is_err() {
+                membership.report_unreachable(id);
+            }
+        });
     }
 
     /// A peer could not be reached: it is taken for dead until it proves the contrary.

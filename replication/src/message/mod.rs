@@ -110,6 +110,8 @@ pub enum Request {
     BatchRemove(u128),
     /// Send what is remembered of a trace.
     Trace(TraceQuery),
+    /// Say that this process is alive: any answer proves it.
+    Ping,
 }
 
 /// Why a replica is asked to write.

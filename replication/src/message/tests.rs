@@ -82,6 +82,7 @@ fn every_kind_of_request_comes_back_as_it_went() {
         Request::Truncate(TableId(u128::MAX)),
         Request::SchemaPush(Bytes::new()),
         Request::SchemaPull,
+        Request::Ping,
         Request::BatchStore {
             id: 1 << 100,
             mutations: Vec::new(),

@@ -155,6 +155,7 @@ fn describe(request: &Request) -> String {
         Request::Truncate(_) => "truncate".to_owned(),
         Request::SchemaPush(_) => "push schema".to_owned(),
         Request::SchemaPull => "pull schema".to_owned(),
+        Request::Ping => "ping".to_owned(),
         Request::BatchStore { mutations, .. } => format!("keep batch of {}", mutations.len()),
         Request::BatchRemove(_) => "forget batch".to_owned(),
         Request::Trace(_) => "trace".to_owned(),
