@@ -120,7 +120,9 @@ impl Link {
         self.signals.demand.notify_one();
     }
 
+    /// The peer is alive: from now on calls wait for the connection to it instead of being refused.
     pub(super) fn wake(&self) {
+        self.pending.accept();
         self.signals.alive.notify_one();
     }
 }
@@ -133,9 +135,7 @@ impl Driver {
             self.signals.demand.notified().await;
             let Some(connection) = self.connect(patience).await else {
                 self.discard();
-                let _ = tokio::time::timeout(backoff, self.signals.alive.notified()).await;
-                backoff = (backoff * 2).min(*BACKOFF.end());
-                patience = Duration::ZERO;
+                patience = self.rest(&mut backoff).await;
                 continue;
             };
             info!(peer = %self.to, "connected");
@@ -153,17 +153,44 @@ impl Driver {
                 self.pending.accept();
             } else {
                 // It connects and breaks at once: the other side refuses us.
-                tokio::time::sleep(backoff).await;
-                backoff = (backoff * 2).min(*BACKOFF.end());
-                patience = Duration::ZERO;
+                patience = self.rest(&mut backoff).await;
             }
             // Be there again before somebody asks.
             self.signals.demand.notify_one();
         }
     }
 
+    /// Waits before the next attempt, until the peer shows that it is alive at the latest. Returns how long
+    /// calls may wait for that attempt.
+    async fn rest(&self, backoff: &mut Duration) -> Duration {
+        let pause = *backoff;
+        *backoff = (pause * 2).min(*BACKOFF.end());
+        if tokio::time::timeout(pause, self.signals.alive.notified())
+            .await
+            .is_err()
+        {
+            return Duration::ZERO;
+        }
+        self.signals.demand.notify_one();
+        PATIENCE
+    }
+
+    /// Connects. An attempt that was begun before the peer was there would wait until its first packet is
+    /// repeated, so it is begun anew when the peer shows that it is alive.
+    async fn connect(&mut self, mut patience: Duration) -> Option<Connection> {
+        loop {
+            let signals = Arc::clone(&self.signals);
+            tokio::select! {
+                outcome = self.attempt(patience) => return outcome,
+                () = signals.alive.notified() => {}
+            }
+            self.pending.accept();
+            patience = PATIENCE;
+        }
+    }
+
     /// One attempt. Calls wait for it as long as `patience`, then they are failed and refused.
-    async fn connect(&mut self, patience: Duration) -> Option<Connection> {
+    async fn attempt(&mut self, patience: Duration) -> Option<Connection> {
         let connecting = self
             .endpoint
             .connect_with(self.config.clone(), self.to, NODE_SERVER_NAME);
