@@ -2,15 +2,15 @@
 //!
 //! A request goes by a bounded channel to the shard that owns its token; the answer comes back by a
 //! one-shot. A shard takes whatever waits in its channel at each wake-up, applies it, and passes the
-//! acknowledgements to its log-sync thread, which syncs the log once for all of them ([`sync`]): while one
+//! acknowledgements to its log-sync thread, which syncs the log once for all of them (`sync`): while one
 //! sync is under way the next group gathers. Flushes and compactions run in small steps on background
-//! threads ([`jobs`]) and come back to the shard to be installed.
+//! threads (`jobs`) and come back to the shard to be installed.
 //!
 //! Contract:
 //! 1. A write is acknowledged after it is durable (with [`CommitLogSync::Group`]).
 //! 2. A read shows only what is durable: one that saw younger writes waits for their sync.
 //! 3. Nothing queues without a bound: a full shard answers `Overloaded`.
-//! 4. A shard, sync or background thread that panics takes the process down ([`thread`]): a node that has
+//! 4. A shard, sync or background thread that panics takes the process down (`thread`): a node that has
 //!    lost one of them must not look alive.
 
 mod jobs;
