@@ -37,7 +37,6 @@ mod connection;
 pub mod decoding;
 mod error;
 mod execution;
-mod identifier;
 pub mod load;
 mod options;
 mod paging;

@@ -488,3 +488,19 @@ fn pages_of_large_rows_end_early() {
         assert_eq!(seen.len(), 25);
     }
 }
+
+#[test]
+fn names_are_quoted_where_cql_would_read_them_otherwise() {
+    for (name, written) in [
+        ("a_1", "a_1"),
+        ("Ab", "\"Ab\""),
+        ("1a", "\"1a\""),
+        ("order", "\"order\""),
+        ("where", "\"where\""),
+        ("view", "\"view\""),
+        ("a\"b", "\"a\"\"b\""),
+        ("", "\"\""),
+    ] {
+        assert_eq!(starling_cql::parser::quoted(name), written);
+    }
+}

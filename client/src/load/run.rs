@@ -13,7 +13,6 @@ use super::{LoadOptions, LoadReport, Progress, record};
 use crate::{
     Prepared, Session,
     error::{Error, ErrorKind},
-    identifier,
 };
 
 /// How often the caller hears of progress.
@@ -60,7 +59,10 @@ async fn prepare(
     columns: &[String],
     options: &LoadOptions,
 ) -> Result<Prepared, Error> {
-    let names: Vec<_> = columns.iter().map(|name| identifier::quote(name)).collect();
+    let names: Vec<_> = columns
+        .iter()
+        .map(|name| starling_cql::parser::quoted(name))
+        .collect();
     let markers = vec!["?"; columns.len()].join(", ");
     let text = format!("INSERT INTO {table} ({}) VALUES ({markers})", names.join(", "));
     let insert = session.prepare(text).await?.with_idempotent(true);

@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 
 use super::{CopyCommand, Place};
 use crate::{
-    OwnedRow, RowStream, identifier,
+    OwnedRow, RowStream,
     load::{Bar, LoadReport, Progress},
     shell::engine::{Failure, Shell, took},
     text,
@@ -26,7 +26,10 @@ pub(super) async fn run(shell: &mut Shell, command: &CopyCommand) -> Result<(), 
     } else {
         command.columns.clone()
     };
-    let names: Vec<_> = columns.iter().map(|name| identifier::quote(name)).collect();
+    let names: Vec<_> = columns
+        .iter()
+        .map(|name| starling_cql::parser::quoted(name))
+        .collect();
     let select = format!("SELECT {} FROM {}", names.join(", "), command.table);
     let statement = shell
         .session

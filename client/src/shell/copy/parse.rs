@@ -115,11 +115,11 @@ impl<'a> Reader<'a> {
     }
 
     fn table(&mut self) -> Result<String, String> {
-        let first = crate::identifier::quote(&self.name()?);
+        let first = starling_cql::parser::quoted(&self.name()?);
         if !self.takes(".") {
             return Ok(first);
         }
-        Ok(format!("{first}.{}", crate::identifier::quote(&self.name()?)))
+        Ok(format!("{first}.{}", starling_cql::parser::quoted(&self.name()?)))
     }
 
     fn columns(&mut self) -> Result<Vec<String>, String> {

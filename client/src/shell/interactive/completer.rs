@@ -6,10 +6,7 @@ use arc_swap::ArcSwap;
 use reedline::{Completer, CompletionResult, Span, Suggestion};
 
 use super::lexer::{self, Kind};
-use crate::{
-    identifier,
-    shell::{schema_names::SchemaNames, splitter},
-};
+use crate::shell::{schema_names::SchemaNames, splitter};
 
 /// Completes from the schema as last read.
 pub(super) struct CqlCompleter {
@@ -71,7 +68,7 @@ pub(super) fn candidates(typed: &str, names: &SchemaNames, keyspace: Option<&str
         return found(
             names
                 .tables(&qualifier.to_ascii_lowercase())
-                .map(|name| identifier::quote(name))
+                .map(|name| starling_cql::parser::quoted(name))
                 .collect(),
         );
     }
@@ -87,7 +84,7 @@ pub(super) fn candidates(typed: &str, names: &SchemaNames, keyspace: Option<&str
                 .map(|keyspace| {
                     names
                         .tables(keyspace)
-                        .map(|name| identifier::quote(name))
+                        .map(|name| starling_cql::parser::quoted(name))
                         .collect()
                 })
                 .unwrap_or_default();
@@ -113,7 +110,7 @@ fn keyspaces(names: &SchemaNames) -> Vec<String> {
     names
         .keyspaces
         .keys()
-        .map(|name| identifier::quote(name))
+        .map(|name| starling_cql::parser::quoted(name))
         .collect()
 }
 
@@ -128,7 +125,7 @@ fn columns(pieces: &[(Kind, &str)], names: &SchemaNames) -> Vec<String> {
                 .cloned()
                 .collect::<Vec<_>>()
         })
-        .map(|name| identifier::quote(&name))
+        .map(|name| starling_cql::parser::quoted(&name))
         .collect();
     columns.sort();
     columns
