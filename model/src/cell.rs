@@ -40,6 +40,33 @@ pub enum CellValue {
     Tombstone(Seconds),
 }
 
+/// What a cell holds, in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueRef<'a> {
+    /// A value in its CQL serialization, perhaps with an end.
+    Live {
+        /// The value in its CQL serialization.
+        value: &'a [u8],
+        /// When it ends; `None` is never.
+        expiry: Option<Expiry>,
+    },
+    /// The column or the element was deleted at this second.
+    Tombstone(Seconds),
+}
+
+impl CellValue {
+    /// The same, borrowed.
+    pub fn as_ref(&self) -> ValueRef<'_> {
+        match self {
+            Self::Live { value, expiry } => ValueRef::Live {
+                value,
+                expiry: *expiry,
+            },
+            Self::Tombstone(at) => ValueRef::Tombstone(*at),
+        }
+    }
+}
+
 /// A cell: a column or a collection's element, its timestamp, and its value or tombstone.
 ///
 /// A cell without a path is about the whole column: of a collection it shadows the elements that were written
@@ -93,16 +120,10 @@ impl Cell {
     /// commutative, associative and idempotent. It does not look at the present time: an expired value
     /// keeps its rank until it is purged.
     pub fn precedence(&self, other: &Self) -> Ordering {
-        self.timestamp
-            .cmp(&other.timestamp)
-            .then_with(|| match (&self.value, &other.value) {
-                (CellValue::Tombstone(a), CellValue::Tombstone(b)) => a.cmp(b),
-                (CellValue::Tombstone(_), CellValue::Live { .. }) => Ordering::Greater,
-                (CellValue::Live { .. }, CellValue::Tombstone(_)) => Ordering::Less,
-                (CellValue::Live { value: a, expiry: x }, CellValue::Live { value: b, expiry: y }) => {
-                    a.cmp(b).then_with(|| compare_expiry(*x, *y))
-                }
-            })
+        precedence(
+            (self.timestamp, self.value.as_ref()),
+            (other.timestamp, other.value.as_ref()),
+        )
     }
 
     /// Rough size in memory, in bytes.
@@ -122,6 +143,18 @@ impl Cell {
         };
         value + self.path.as_ref().map_or(0, Bytes::len)
     }
+}
+
+/// [`Cell::precedence`] on timestamps and values.
+pub(crate) fn precedence(a: (Timestamp, ValueRef<'_>), b: (Timestamp, ValueRef<'_>)) -> Ordering {
+    a.0.cmp(&b.0).then_with(|| match (a.1, b.1) {
+        (ValueRef::Tombstone(a), ValueRef::Tombstone(b)) => a.cmp(&b),
+        (ValueRef::Tombstone(_), ValueRef::Live { .. }) => Ordering::Greater,
+        (ValueRef::Live { .. }, ValueRef::Tombstone(_)) => Ordering::Less,
+        (ValueRef::Live { value: a, expiry: x }, ValueRef::Live { value: b, expiry: y }) => {
+            a.cmp(b).then_with(|| compare_expiry(x, y))
+        }
+    })
 }
 
 /// Orders expiries so that the one that lasts longer is greater.

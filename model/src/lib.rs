@@ -27,7 +27,7 @@ pub mod row;
 pub mod time;
 pub mod token;
 
-pub use cell::{Cell, CellPath, CellValue, Expiry};
+pub use cell::{Cell, CellPath, CellValue, Expiry, ValueRef};
 pub use consistency::Consistency;
 pub use encoding::DecodeError;
 pub use ids::{ColumnId, NodeId, TableId};

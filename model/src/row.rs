@@ -21,7 +21,7 @@ pub struct Marker {
 }
 
 impl Marker {
-    fn precedence(&self, other: &Self) -> Ordering {
+    pub(crate) fn precedence(&self, other: &Self) -> Ordering {
         self.timestamp
             .cmp(&other.timestamp)
             .then_with(|| compare_expiry(self.expiry, other.expiry))

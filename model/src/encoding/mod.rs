@@ -20,11 +20,21 @@
 //!
 //! Decoding checks every length against the input before it allocates, and rejects content that is not
 //! in canonical order, so that malformed bytes cost no memory and can't break an invariant.
+//!
+//! [`Reader`] makes values of bytes; [`MutationView`], [`RowView`] and [`CellView`] look at them where they are.
 
+mod input;
+mod mutation_view;
 mod reader;
+mod row_merge;
+mod row_view;
 mod writer;
 
+pub use input::Input;
+pub use mutation_view::{MutationView, RowEntry, Rows};
 pub use reader::Reader;
+pub use row_merge::RowMerger;
+pub use row_view::{CellView, Cells, RowView};
 pub use writer::Writer;
 
 /// Bytes that are not what the reader expects. Nothing changed.

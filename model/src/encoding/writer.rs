@@ -6,7 +6,7 @@ use crate::{
     cell::{Cell, CellValue, Expiry},
     partition::Partition,
     range_tombstone::RangeTombstone,
-    row::Row,
+    row::{Marker, Row},
     time::{Deletion, Timestamp},
 };
 
@@ -22,6 +22,17 @@ impl Writer {
         Self {
             out: Vec::with_capacity(bytes),
         }
+    }
+
+    /// A writer that forgets what is in `buffer` and uses its memory.
+    pub fn over(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        Self { out: buffer }
+    }
+
+    /// What was written, with the buffer's memory.
+    pub fn into_vec(self) -> Vec<u8> {
+        self.out
     }
 
     /// What was written.
@@ -105,25 +116,28 @@ impl Writer {
 
     /// One row, without its clustering.
     pub fn row(&mut self, row: &Row) {
-        let expiry = row.marker.and_then(|marker| marker.expiry);
+        self.row_head(row.marker, row.deletion, row.cells.len() as u64);
+        for cell in &row.cells {
+            self.cell(cell);
+        }
+    }
+
+    /// What stands before the cells of a row.
+    pub(crate) fn row_head(&mut self, marker: Option<Marker>, deletion: Option<Deletion>, cells: u64) {
+        let expiry = marker.and_then(|marker| marker.expiry);
         self.byte(
-            u8::from(row.marker.is_some())
-                | u8::from(expiry.is_some()) << 1
-                | u8::from(row.deletion.is_some()) << 2,
+            u8::from(marker.is_some()) | u8::from(expiry.is_some()) << 1 | u8::from(deletion.is_some()) << 2,
         );
-        if let Some(marker) = row.marker {
+        if let Some(marker) = marker {
             self.timestamp(marker.timestamp);
             if let Some(expiry) = marker.expiry {
                 self.expiry(expiry);
             }
         }
-        if let Some(deletion) = row.deletion {
+        if let Some(deletion) = deletion {
             self.deletion(deletion);
         }
-        self.varint(row.cells.len() as u64);
-        for cell in &row.cells {
-            self.cell(cell);
-        }
+        self.varint(cells);
     }
 
     /// One range tombstone.

@@ -148,3 +148,21 @@ pub(crate) fn facts() -> impl Strategy<Value = Vec<Fact>> {
 pub(crate) fn partition() -> impl Strategy<Value = Partition> {
     facts().prop_map(|facts| merged(&facts))
 }
+
+pub(crate) fn row() -> impl Strategy<Value = Row> {
+    let deletion = option::weighted(0.3, deletion());
+    (option::of(marker()), deletion, vec(cell(), 0..5)).prop_map(|(marker, deletion, cells)| {
+        let mut row = Row {
+            marker,
+            ..Row::default()
+        };
+        for cell in cells {
+            row.add(cell);
+        }
+        row.merge(Row {
+            deletion,
+            ..Row::default()
+        });
+        row
+    })
+}

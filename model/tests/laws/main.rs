@@ -8,3 +8,4 @@ mod ordered;
 mod range_tombstones;
 mod ring_arcs;
 mod slices;
+mod views;
