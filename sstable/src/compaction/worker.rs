@@ -200,7 +200,7 @@ impl Worker {
         let mut row = Row::default();
         for part in &parts {
             if let Some(other) = part.static_row() {
-                row.merge(other.clone());
+                row.merge(other);
             }
         }
         finish_row(&mut row, deletion, purge);

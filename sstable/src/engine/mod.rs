@@ -19,7 +19,7 @@ use std::{
 };
 
 use starling_model::{
-    Mutation, Page, ReadCommand, TableId,
+    DecodeError, Mutation, Page, ReadCommand, TableId,
     key::{MAX_CLUSTERING_BYTES, MAX_PARTITION_KEY_BYTES},
     mutation::MAX_MUTATION_BYTES,
 };
@@ -31,6 +31,7 @@ use crate::{
     Error, Options, PurgePolicy, Stats,
     fs::Fs,
     log::{Log, Lsn},
+    memtable::{self, Write},
     read,
     table::WriterOptions,
 };
@@ -86,21 +87,26 @@ impl Engine {
     /// Takes a write: into the log's buffer and the memtable, where reads see it at once. It is durable, and
     /// may be acknowledged, once [`Log::synced`] is at least the number returned.
     ///
-    /// What stays in memory is read back from the log record's own bytes: a value that a caller cut out of
-    /// a network buffer would keep all of that buffer for as long as the memtable lives. And nothing gets
-    /// into the log that recovery could not read.
+    /// What stays in memory is copied from the log record's own bytes, so it keeps no network buffer alive. And
+    /// nothing gets into the log that recovery could not read.
     ///
     /// After an error nothing changed: [`Error::TooLarge`], [`Error::Overloaded`] (run the jobs, sync the
     /// log, try later), [`Error::LogFailed`], [`Error::Invalid`] for content that is not canonical.
     pub fn apply(&mut self, mutation: &Mutation) -> Result<Lsn, Error> {
-        check_sizes(mutation)?;
         if mutation.partition.is_empty() {
             return Ok(self.log.appended());
         }
-        let record = mutation.encode();
-        let own =
-            Mutation::decode(record.clone()).map_err(|_| Error::Invalid("the mutation is not canonical"))?;
-        let appended = self.check_memory().and_then(|()| self.log.append(&record));
+        self.apply_encoded(&mutation.encode())
+    }
+
+    /// [`apply`](Self::apply) of a mutation as [`Mutation::encode`] encodes it: the cheaper way for whoever has
+    /// it so already, because nothing of a write of one row is decoded.
+    pub fn apply_encoded(&mut self, record: &[u8]) -> Result<Lsn, Error> {
+        let write = check(record)?;
+        if write.is_empty() {
+            return Ok(self.log.appended());
+        }
+        let appended = self.check_memory().and_then(|()| self.log.append(record));
         let lsn = match appended {
             Ok(lsn) => lsn,
             Err(error) => {
@@ -109,13 +115,14 @@ impl Engine {
             }
         };
         self.counters.writes += 1;
-        let state = self.tables.entry(mutation.table).or_default();
+        let state = self.tables.entry(write.mutation().table).or_default();
         let before = state.active.weight();
-        state.active.apply(lsn, own);
+        let applied = state.active.apply(lsn, &write);
         self.memory += state.active.weight() - before;
-        if state.active.weight() >= self.options.memtable_bytes {
+        if state.active.weight() >= self.options.memtable_bytes.min(memtable::MAX_BYTES) {
             state.rotate();
         }
+        applied.map_err(|_| NOT_CANONICAL)?;
         Ok(lsn)
     }
 
@@ -204,8 +211,10 @@ fn writer_options(options: &Options) -> WriterOptions {
     }
 }
 
-/// Refuses what tables and log have no place for.
-fn check_sizes(mutation: &Mutation) -> Result<(), Error> {
+const NOT_CANONICAL: Error = Error::Invalid("the mutation is not canonical");
+
+/// Refuses what tables and log have no place for, and what could not be read back.
+fn check(record: &[u8]) -> Result<Write<'_>, Error> {
     let check = |what, bytes: usize, limit: usize| {
         if bytes <= limit {
             Ok(())
@@ -213,22 +222,21 @@ fn check_sizes(mutation: &Mutation) -> Result<(), Error> {
             Err(Error::TooLarge { what, bytes, limit })
         }
     };
-    check("a partition key", mutation.key.key.len(), MAX_PARTITION_KEY_BYTES)?;
-    for clustering in mutation.partition.rows.keys() {
-        check("a clustering key", clustering.0.len(), MAX_CLUSTERING_BYTES)?;
-    }
-    for tombstone in &mutation.partition.ranges {
-        let end = tombstone.range.end.as_ref().map_or(0, bytes::Bytes::len);
-        // A bound may be one byte longer than a key: the place right after it.
-        let longest = tombstone.range.start.len().max(end).saturating_sub(1);
-        check("a bound of a deleted range", longest, MAX_CLUSTERING_BYTES)?;
-    }
-    // Never less than the encoding, and cheaper to know.
-    let weight = mutation.partition.weight();
-    if weight > MAX_MUTATION_BYTES {
-        check("a mutation", mutation.encode().len(), MAX_MUTATION_BYTES)?;
-    }
-    Ok(())
+    check("a mutation", record.len(), MAX_MUTATION_BYTES)?;
+    let write = Write::check(record).map_err(|error| match error {
+        DecodeError::KeyTooLong(bytes) => Error::TooLarge {
+            what: "a partition key",
+            bytes,
+            limit: MAX_PARTITION_KEY_BYTES,
+        },
+        _ => NOT_CANONICAL,
+    })?;
+    check(
+        "a clustering key",
+        write.longest_clustering(),
+        MAX_CLUSTERING_BYTES,
+    )?;
+    Ok(write)
 }
 
 impl fmt::Debug for Engine {

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use starling_model::{Mutation, TableId};
+use starling_model::TableId;
 
 use super::{Counters, Engine, table_state::TableState, writer_options};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     compaction::worker::{Input, PurgePlan, Worker},
     fs::Fs,
     log::{self, Log, Lsn, recovery, segment},
-    memtable::Memtable,
+    memtable::{Memtable, Write},
     table::{Table, reader},
     version::{
         Manifest,
@@ -176,9 +176,9 @@ impl Opening {
         let paths: Vec<PathBuf> = listing.segments.values().cloned().collect();
         let fs = Arc::clone(&self.fs);
         let recovered = recovery::recover(&*fs, &paths, manifest.floor, &mut |lsn, body, path, offset| {
-            let mutation = Mutation::decode(body)
-                .map_err(|error| Error::corrupt(path, offset, format!("write {lsn}: {error}")))?;
-            if self.apply(lsn, mutation)? {
+            let damaged = |error| Error::corrupt(path, offset, format!("write {lsn}: {error}"));
+            let write = Write::check(&body).map_err(damaged)?;
+            if self.apply(lsn, &write)? {
                 recovery.replayed += 1;
             } else {
                 recovery.skipped += 1;
@@ -195,13 +195,16 @@ impl Opening {
     }
 
     /// Applies a write of the log again, unless a table has it; whether it did.
-    fn apply(&mut self, lsn: Lsn, mutation: Mutation) -> Result<bool, Error> {
-        let state = self.tables.entry(mutation.table).or_default();
+    fn apply(&mut self, lsn: Lsn, write: &Write<'_>) -> Result<bool, Error> {
+        let state = self.tables.entry(write.mutation().table).or_default();
         if lsn <= state.replayed {
             return Ok(false);
         }
         let before = state.active.weight();
-        state.active.apply(lsn, mutation);
+        state
+            .active
+            .apply(lsn, write)
+            .map_err(|_| Error::Invalid("a write of the log changed while it was read"))?;
         self.memory += state.active.weight() - before;
         let full = state.active.weight() >= self.options.memtable_bytes;
         if full || self.memory >= self.options.memory_bytes / 2 {

@@ -1,68 +1,163 @@
 //! Writes in memory, before they are in a table.
 //!
-//! One writer and many more reads than structure changes per shard: an ordered map of partitions, each
-//! an ordered map of rows, measured the fastest of the simple choices (a `BTreeMap` does twice the gets
-//! and five times the scan of a concurrent skip list on this load).
+//! A memtable has one writer and is made for uniform tokens: [`index`] computes where a partition is, and the
+//! encoded rows lie in an [`arena`] as they came. A write of one row to a new partition, by far the usual one, is
+//! a copy of its bytes; what comes later is merged as bytes too. Nothing is decoded but deletions and static
+//! columns.
+//!
+//! - [`write`]: a mutation that was checked, and can be applied;
+//! - `content` and `wide`: what is held of a partition with one row, and of one with more;
+//! - [`part`] and [`cursor`]: how it is read, by partition and entry by entry.
 
-use std::{collections::BTreeMap, ops::Bound};
+mod arena;
+mod content;
+pub mod cursor;
+pub mod facts;
+mod index;
+pub mod part;
+mod row_key;
+mod wide;
+pub mod write;
 
-use starling_model::{
-    CellValue, DecoratedKey, Deletion, Mutation, Partition, Row, Timestamp, Token, TokenRange,
-};
+use starling_model::{DecodeError, DecoratedKey, Timestamp, Token, TokenRange, encoding::RowMerger};
+
+pub use cursor::Cursor;
+pub(crate) use facts::{ages, timestamps};
+pub use facts::Facts;
+pub use part::Part;
+pub use write::Write;
 
 use crate::log::Lsn;
+use arena::Arena;
+use content::{Content, Contents, Record};
+use index::{Index, Spot};
+use wide::{WIDE_BYTES, Wide};
 
-/// What a partition costs beside its content, in bytes, about.
-const PARTITION_OVERHEAD: usize = 128;
-
-/// One partition in memory.
-#[derive(Debug, Clone, Default)]
-pub struct Slot {
-    /// The merge of its writes.
-    pub partition: Partition,
-    /// The newest of its writes.
-    pub last: Lsn,
-}
+/// The most that a memtable can hold, in bytes.
+pub const MAX_BYTES: usize = arena::MAX_BYTES;
 
 /// The writes to one table since its last flush began, merged by partition.
 #[derive(Debug, Default)]
 pub struct Memtable {
-    partitions: BTreeMap<DecoratedKey, Slot>,
-    weight: usize,
-    first: Lsn,
+    index: Index,
+    contents: Contents,
+    /// Bytes held by wide partitions outside of the arena, about.
+    outside: usize,
     last: Lsn,
-    oldest: Option<Timestamp>,
+    facts: Facts,
+    merger: RowMerger,
 }
 
 impl Memtable {
-    /// Merges a write in. Numbers never go back.
-    pub fn apply(&mut self, lsn: Lsn, mutation: Mutation) {
+    /// Merges a write in. Numbers never go back. An error says that the write is not what was checked, and can
+    /// only come from memory that went bad.
+    pub fn apply(&mut self, lsn: Lsn, write: &Write<'_>) -> Result<(), DecodeError> {
         debug_assert!(lsn > self.last);
         if self.is_empty() {
-            self.first = lsn;
+            self.contents.first = lsn;
         }
         self.last = lsn;
-        self.oldest = min_option(self.oldest, oldest(&mutation.partition));
-        // An upper bound: what a write replaces is not subtracted, so that no write has to look for it.
-        self.weight += mutation.partition.weight() + mutation.key.key.len() + PARTITION_OVERHEAD;
-        let slot = self.partitions.entry(mutation.key).or_default();
-        slot.partition.merge(mutation.partition);
-        slot.last = lsn;
+        self.facts.add(write.facts);
+        let token = place(write.view.token);
+        let found = self.index.find(token, write.view.key, &self.contents);
+        match &write.content {
+            write::Content::Row(entry) => {
+                let record = Record {
+                    last: lsn,
+                    token,
+                    key: write.view.key,
+                    clustering: entry.clustering,
+                    row: entry.encoded,
+                };
+                match found {
+                    Err(spot) => {
+                        let content = self.contents.put_record(&record);
+                        self.index.insert(spot, token, content, &self.contents);
+                        Ok(())
+                    }
+                    Ok(spot) => self.merge_row(spot, &record),
+                }
+            }
+            write::Content::Any(partition) => {
+                let at = match found {
+                    Ok(spot) => self.widen(spot, lsn)?,
+                    Err(spot) => {
+                        let at = self.new_wide(token, write.view.key);
+                        self.index.insert(spot, token, at, &self.contents);
+                        at
+                    }
+                };
+                if let Some((wide, arena)) = self.contents.wide_mut(at) {
+                    wide.last = lsn;
+                    self.outside += wide.merge(partition, arena, &mut self.merger)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Merges a row into a partition that is there.
+    fn merge_row(&mut self, spot: Spot, record: &Record<'_>) -> Result<(), DecodeError> {
+        let at = self.index.content(spot).unwrap_or_default();
+        if let Content::Row(held) = self.contents.at(at)
+            && held.clustering == record.clustering
+        {
+            if let Some(merged) = self.merger.merge(&[held.row, record.row], None)? {
+                let at = self.contents.replace_record(at, record.last, merged);
+                self.index.set(spot, at);
+            }
+            return Ok(());
+        }
+        let at = self.widen(spot, record.last)?;
+        if let Some((wide, arena)) = self.contents.wide_mut(at) {
+            self.outside += wide.put_row(record.clustering, record.row, arena, &mut self.merger)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the partition at a spot a wide one, if it isn't yet; where its content is.
+    fn widen(&mut self, spot: Spot, last: Lsn) -> Result<u32, DecodeError> {
+        let at = self.index.content(spot).unwrap_or_default();
+        if let Some((wide, _)) = self.contents.wide_mut(at) {
+            wide.last = last;
+            return Ok(at);
+        }
+        let Content::Row(held) = self.contents.at(at) else {
+            return Ok(at);
+        };
+        let (key, clustering, row) = (held.key.to_vec(), held.clustering.to_vec(), held.row.to_vec());
+        let at = self.new_wide(held.token, &key);
+        if let Some((wide, arena)) = self.contents.wide_mut(at) {
+            wide.last = last;
+            self.outside += wide.put_row(&clustering, &row, arena, &mut self.merger)?;
+        }
+        self.index.set(spot, at);
+        Ok(at)
+    }
+
+    fn new_wide(&mut self, token: u64, key: &[u8]) -> u32 {
+        self.outside += WIDE_BYTES + key.len();
+        self.contents.put_wide(Wide::new(token, key))
     }
 
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.partitions.is_empty()
+        self.index.len() == 0
     }
 
-    /// Memory held, in bytes; more rather than less.
+    /// How many partitions are in it.
+    pub fn partitions(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Memory held, in bytes.
     pub fn weight(&self) -> usize {
-        self.weight
+        self.contents.arena.bytes() + self.index.bytes() + self.outside
     }
 
     /// The oldest write in it.
     pub fn first(&self) -> Lsn {
-        self.first
+        self.contents.first
     }
 
     /// The newest write in it.
@@ -70,72 +165,77 @@ impl Memtable {
         self.last
     }
 
+    /// What is known of its content.
+    pub fn facts(&self) -> Facts {
+        self.facts
+    }
+
     /// The smallest timestamp in it; `None` if it is empty.
     pub fn oldest(&self) -> Option<Timestamp> {
-        self.oldest
+        self.facts.timestamps.map(|(oldest, _)| oldest)
     }
 
     /// One partition.
-    pub fn get(&self, key: &DecoratedKey) -> Option<&Slot> {
-        self.partitions.get(key)
+    pub fn get(&self, key: &DecoratedKey) -> Option<Part<'_>> {
+        let found = self.index.find(place(key.token), &key.key, &self.contents);
+        let at = self.index.content(found.ok()?)?;
+        Some(Part::new(self.contents.at(at), &self.contents.arena))
     }
 
     /// The first partition after `after` whose token lies in `range`, which does not wrap.
-    pub fn next(&self, range: TokenRange, after: Option<&DecoratedKey>) -> Option<&DecoratedKey> {
-        let from = match after {
-            Some(after) => Bound::Excluded(after.clone()),
-            None => Bound::Included(DecoratedKey {
-                // A range excludes its start; no key has the smallest token.
-                token: Token(range.start.0.saturating_add(1)),
-                key: bytes::Bytes::new(),
-            }),
+    pub fn next(&self, range: TokenRange, after: Option<&DecoratedKey>) -> Option<DecoratedKey> {
+        let spot = match after {
+            Some(after) => {
+                let token = place(after.token);
+                match self.index.find(token, &after.key, &self.contents) {
+                    Ok(spot) => self.index.next(spot),
+                    Err(_) => self.index.seek(token, &after.key, &self.contents),
+                }
+            }
+            // A range excludes its start; no key has the smallest token.
+            None => self.seek(place(range.start).saturating_add(1), &[]),
         };
-        let (key, _) = self.partitions.range((from, Bound::Unbounded)).next()?;
-        (key.token <= range.end).then_some(key)
+        let content = self.content(spot?)?;
+        let token = Token::from_ordered_bytes(content.token().to_be_bytes());
+        (token <= range.end).then(|| DecoratedKey {
+            token,
+            key: bytes::Bytes::copy_from_slice(content.key()),
+        })
+    }
+
+    /// A cursor over all entries, as a table has them.
+    pub fn cursor(&self) -> Cursor<'_> {
+        Cursor::new(self)
+    }
+
+    fn seek(&self, token: u64, key: &[u8]) -> Option<Spot> {
+        self.index.seek(token, key, &self.contents)
+    }
+
+    fn after(&self, spot: Spot) -> Option<Spot> {
+        self.index.next(spot)
+    }
+
+    fn before(&self, spot: Spot) -> Option<Spot> {
+        self.index.prev(spot)
+    }
+
+    fn last_spot(&self) -> Option<Spot> {
+        self.index.last()
+    }
+
+    fn content(&self, spot: Spot) -> Option<Content<'_>> {
+        self.index.content(spot).map(|at| self.contents.at(at))
+    }
+
+    fn arena(&self) -> &Arena {
+        &self.contents.arena
     }
 }
 
-fn min_option<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
-
-/// The smallest timestamp in a partition.
-fn oldest(partition: &Partition) -> Option<Timestamp> {
-    let deletions = partition
-        .ranges
-        .iter()
-        .map(|tombstone| tombstone.deletion)
-        .chain(partition.deletion);
-    let rows = std::iter::once(&partition.static_row).chain(partition.rows.values());
-    deletions
-        .map(|deletion: Deletion| deletion.timestamp)
-        .chain(rows.flat_map(timestamps))
-        .min()
-}
-
-/// All timestamps in a row.
-pub(crate) fn timestamps(row: &Row) -> impl Iterator<Item = Timestamp> {
-    row.marker
-        .iter()
-        .map(|marker| marker.timestamp)
-        .chain(row.deletion.iter().map(|deletion| deletion.timestamp))
-        .chain(row.cells.iter().map(|cell| cell.timestamp))
-}
-
-/// All seconds at which something of a row was deleted, or expires.
-pub(crate) fn ages(row: &Row) -> impl Iterator<Item = starling_model::Seconds> {
-    let expiries = row.marker.iter().filter_map(|marker| marker.expiry);
-    row.deletion
-        .iter()
-        .map(|deletion| deletion.at)
-        .chain(expiries.map(|expiry| expiry.at))
-        .chain(row.cells.iter().filter_map(|cell| match &cell.value {
-            CellValue::Tombstone(at) => Some(*at),
-            CellValue::Live { expiry, .. } => expiry.map(|expiry| expiry.at),
-        }))
+/// A token's place: a number in the tokens' order.
+fn place(token: Token) -> u64 {
+    u64::from_be_bytes(token.ordered_bytes())
 }
 
 #[cfg(test)]

@@ -268,7 +268,7 @@ impl Reading {
         let deletion = parts.iter().map(Part::deletion).fold(None, Deletion::strongest);
         let mut static_row = Row::default();
         for row in parts.iter().filter_map(Part::static_row) {
-            static_row.merge(row.clone());
+            static_row.merge(row);
         }
         if let Some(deletion) = deletion {
             static_row.cover(deletion);

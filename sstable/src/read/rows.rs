@@ -1,12 +1,10 @@
 //! The rows of one partition of one source in a slice.
 
-use std::{collections::btree_map, ops::Bound};
-
 use bytes::Bytes;
-use starling_model::{Clustering, ClusteringRange, Partition, Row};
+use starling_model::{Clustering, ClusteringRange, Row, encoding::Reader};
 
 use crate::{
-    Error,
+    Error, memtable,
     table::{
         Cursor, entry,
         key::{self, Kind},
@@ -19,8 +17,7 @@ pub struct Rows<'a>(Inner<'a>);
 
 #[derive(Debug)]
 enum Inner<'a> {
-    Forward(btree_map::Range<'a, Clustering, Row>),
-    Backward(std::iter::Rev<btree_map::Range<'a, Clustering, Row>>),
+    Memory { rows: memtable::part::Rows<'a>, reversed: bool },
     Table(Box<TableRows>),
 }
 
@@ -35,19 +32,8 @@ struct TableRows {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn memory(partition: &'a Partition, slice: &ClusteringRange, reversed: bool) -> Self {
-        let start = Clustering(slice.start.clone());
-        // An empty range of a map must not end before it starts.
-        let end = match &slice.end {
-            Some(end) => Bound::Excluded(Clustering(end.clone().max(slice.start.clone()))),
-            None => Bound::Unbounded,
-        };
-        let range = partition.rows.range((Bound::Included(start), end));
-        Self(if reversed {
-            Inner::Backward(range.rev())
-        } else {
-            Inner::Forward(range)
-        })
+    pub(super) fn memory(rows: memtable::part::Rows<'a>, reversed: bool) -> Self {
+        Self(Inner::Memory { rows, reversed })
     }
 
     pub(super) fn table(cursor: Cursor, prefix: &[u8], slice: &ClusteringRange, reversed: bool) -> Self {
@@ -63,10 +49,13 @@ impl<'a> Rows<'a> {
     /// The next row.
     #[allow(clippy::should_implement_trait, reason = "it can fail, and borrows nothing")]
     pub fn next(&mut self) -> Result<Option<(Clustering, Row)>, Error> {
-        let owned = |(clustering, row): (&Clustering, &Row)| (clustering.clone(), row.clone());
         match &mut self.0 {
-            Inner::Forward(range) => Ok(range.next().map(owned)),
-            Inner::Backward(range) => Ok(range.next().map(owned)),
+            Inner::Memory { rows, reversed } => {
+                let next = if *reversed { rows.next_back() } else { rows.next() };
+                Ok(next.and_then(|(clustering, row)| {
+                    Some((Clustering(Bytes::copy_from_slice(clustering)), decoded(row)?))
+                }))
+            }
             Inner::Table(rows) => rows.next(),
         }
     }
@@ -115,4 +104,9 @@ impl TableRows {
         }
         self.cursor.seek_before(&target)
     }
+}
+
+/// A row of a memtable, which took it only after it was checked.
+pub(super) fn decoded(row: &[u8]) -> Option<Row> {
+    Reader::new(Bytes::copy_from_slice(row)).row().ok()
 }

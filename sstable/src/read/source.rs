@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use starling_model::{ClusteringRange, DecoratedKey, Deletion, Row, Token, TokenRange};
 
-use super::{rows::Rows, tombstones::Tombstones};
+use super::{
+    rows::{self, Rows},
+    tombstones::Tombstones,
+};
 use crate::{
     Error,
     log::Lsn,
-    memtable::{Memtable, Slot},
+    memtable::{self, Memtable},
     table::{
         Cursor, Table,
         entry::{self, Head},
@@ -38,7 +41,7 @@ impl<'a> Source<'a> {
         after: Option<&DecoratedKey>,
     ) -> Result<Option<DecoratedKey>, Error> {
         let cursor = match self {
-            Self::Memory(memtable) => return Ok(memtable.next(range, after).cloned()),
+            Self::Memory(memtable) => return Ok(memtable.next(range, after)),
             Self::Table(cursor) => cursor,
         };
         let target = match after {
@@ -78,7 +81,7 @@ impl<'a> Source<'a> {
 #[derive(Debug)]
 pub enum Part<'a> {
     /// In memory.
-    Memory(&'a Slot),
+    Memory(memtable::Part<'a>),
     /// In a table.
     Table(TablePart),
 }
@@ -119,7 +122,7 @@ impl<'a> Part<'a> {
     /// The newest write to it that may not be in a table; [`Lsn::ZERO`] for tables.
     pub fn last(&self) -> Lsn {
         match self {
-            Self::Memory(slot) => slot.last,
+            Self::Memory(part) => part.last(),
             Self::Table(_) => Lsn::ZERO,
         }
     }
@@ -127,23 +130,23 @@ impl<'a> Part<'a> {
     /// The partition's deletion.
     pub fn deletion(&self) -> Option<Deletion> {
         match self {
-            Self::Memory(slot) => slot.partition.deletion,
+            Self::Memory(part) => part.deletion(),
             Self::Table(part) => part.head.deletion,
         }
     }
 
     /// The static row; `None` if it is empty.
-    pub fn static_row(&self) -> Option<&Row> {
+    pub fn static_row(&self) -> Option<Row> {
         match self {
-            Self::Memory(slot) => Some(&slot.partition.static_row).filter(|row| !row.is_empty()),
-            Self::Table(part) => part.static_row.as_ref(),
+            Self::Memory(part) => part.static_row().and_then(rows::decoded),
+            Self::Table(part) => part.static_row.clone(),
         }
     }
 
     /// Whether there may be range tombstones.
     pub fn has_ranges(&self) -> bool {
         match self {
-            Self::Memory(slot) => !slot.partition.ranges.is_empty(),
+            Self::Memory(part) => !part.ranges().is_empty(),
             Self::Table(part) => part.head.ranges,
         }
     }
@@ -151,7 +154,7 @@ impl<'a> Part<'a> {
     /// The rows in a slice; the last one first if `reversed`.
     pub fn rows(&self, slice: &ClusteringRange, reversed: bool) -> Rows<'a> {
         match self {
-            Self::Memory(slot) => Rows::memory(&slot.partition, slice, reversed),
+            Self::Memory(part) => Rows::memory(part.rows(slice), reversed),
             Self::Table(part) => Rows::table(part.cursor.clone(), &part.prefix, slice, reversed),
         }
     }
@@ -159,7 +162,7 @@ impl<'a> Part<'a> {
     /// The range tombstones that reach into a slice, clipped to it; the last one first if `reversed`.
     pub fn tombstones(&self, slice: &ClusteringRange, reversed: bool) -> Tombstones<'a> {
         match self {
-            Self::Memory(slot) => Tombstones::memory(&slot.partition.ranges, slice, reversed),
+            Self::Memory(part) => Tombstones::memory(part.ranges(), slice, reversed),
             Self::Table(part) if part.head.ranges => {
                 Tombstones::table(part.cursor.clone(), &part.prefix, slice, reversed)
             }

@@ -1,6 +1,6 @@
 //! The range tombstones of one partition of one source that reach into a slice.
 
-use starling_model::{ClusteringRange, RangeTombstone, RangeTombstones};
+use starling_model::{ClusteringRange, RangeTombstone};
 
 use crate::{
     Error,
@@ -40,8 +40,7 @@ impl<'a> Tombstones<'a> {
         Self(Inner::None)
     }
 
-    pub(super) fn memory(ranges: &'a RangeTombstones, slice: &ClusteringRange, reversed: bool) -> Self {
-        let all = ranges.iter().as_slice();
+    pub(super) fn memory(all: &'a [RangeTombstone], slice: &ClusteringRange, reversed: bool) -> Self {
         let first = all.partition_point(|tombstone| {
             tombstone
                 .range

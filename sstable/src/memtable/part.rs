@@ -1,0 +1,128 @@
+//! One partition of a memtable, read in place.
+
+use std::{collections::btree_map, ops::Bound};
+
+use starling_model::{ClusteringRange, Deletion, RangeTombstone};
+
+use super::{
+    arena::{Arena, Place},
+    content::Content,
+    row_key::RowKey,
+    wide::row_at,
+};
+use crate::log::Lsn;
+
+/// One partition of a memtable.
+///
+/// Rows that its deletion or range tombstones cover may still be there.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    content: Content<'a>,
+    arena: &'a Arena,
+}
+
+impl<'a> Part<'a> {
+    pub(super) fn new(content: Content<'a>, arena: &'a Arena) -> Self {
+        Self { content, arena }
+    }
+
+    /// The newest write to it.
+    pub fn last(&self) -> Lsn {
+        self.content.last()
+    }
+
+    /// The partition's deletion.
+    pub fn deletion(&self) -> Option<Deletion> {
+        match self.content {
+            Content::Row(_) => None,
+            Content::Wide(wide) => wide.deletion,
+        }
+    }
+
+    /// The encoded static row, if there is one.
+    pub fn static_row(&self) -> Option<&'a [u8]> {
+        match self.content {
+            Content::Row(_) => None,
+            Content::Wide(wide) => Some(&wide.static_row[..]).filter(|row| !row.is_empty()),
+        }
+    }
+
+    /// The range tombstones, in order.
+    pub fn ranges(&self) -> &'a [RangeTombstone] {
+        match self.content {
+            Content::Row(_) => &[],
+            Content::Wide(wide) => wide.ranges.iter().as_slice(),
+        }
+    }
+
+    /// The strongest deletion over a clustering that is not in its row.
+    pub fn covering(&self, clustering: &[u8]) -> Option<Deletion> {
+        match self.content {
+            Content::Row(_) => None,
+            Content::Wide(wide) => Deletion::strongest(wide.deletion, wide.ranges.covering(clustering)),
+        }
+    }
+
+    /// One row, encoded.
+    pub fn row(&self, clustering: &[u8]) -> Option<&'a [u8]> {
+        match self.content {
+            Content::Row(record) => (record.clustering == clustering).then_some(record.row),
+            Content::Wide(wide) => wide.row(clustering, self.arena),
+        }
+    }
+
+    /// The rows in a slice.
+    pub fn rows(&self, slice: &ClusteringRange) -> Rows<'a> {
+        match self.content {
+            Content::Row(record) => {
+                let row = (record.clustering, record.row);
+                Rows(Inner::One(slice.contains(record.clustering).then_some(row)))
+            }
+            Content::Wide(wide) => {
+                let start = &slice.start[..];
+                // An empty range of a map must not end before it starts.
+                let end = match &slice.end {
+                    Some(end) => Bound::Excluded(start.max(end)),
+                    None => Bound::Unbounded,
+                };
+                let range = wide.rows().range::<[u8], _>((Bound::Included(start), end));
+                Rows(Inner::Many(range, self.arena))
+            }
+        }
+    }
+}
+
+/// Rows of a partition with their clusterings, encoded, from both ends.
+#[derive(Debug, Clone)]
+pub struct Rows<'a>(Inner<'a>);
+
+#[derive(Debug, Clone)]
+enum Inner<'a> {
+    /// At most one.
+    One(Option<(&'a [u8], &'a [u8])>),
+    Many(btree_map::Range<'a, RowKey, Place>, &'a Arena),
+}
+
+impl<'a> Iterator for Rows<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Inner::One(row) => row.take(),
+            Inner::Many(range, arena) => range.next().map(|entry| row_of(entry, arena)),
+        }
+    }
+}
+
+impl DoubleEndedIterator for Rows<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Inner::One(row) => row.take(),
+            Inner::Many(range, arena) => range.next_back().map(|entry| row_of(entry, arena)),
+        }
+    }
+}
+
+fn row_of<'a>((key, place): (&'a RowKey, &Place), arena: &'a Arena) -> (&'a [u8], &'a [u8]) {
+    (key.as_slice(), row_at(arena, *place))
+}
