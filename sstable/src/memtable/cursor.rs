@@ -23,7 +23,7 @@ use crate::{
 /// A place among a memtable's entries: on one, or (after a call said `false`) on none.
 ///
 /// Entries have the keys and values that they would have in a table (see [`crate::table::key`]), but a partition
-/// has a [`Kind::Partition`] entry only if it was deleted. Rows that the partition's deletion or range
+/// has a [`Kind::Partition`] entry only if it, or a range of it, was deleted. Rows that the partition's deletion or range
 /// tombstones cover may still be there.
 #[derive(Debug, Clone)]
 pub struct Cursor<'a> {
@@ -57,10 +57,7 @@ enum Entry<'a> {
     Head(&'a Wide),
     Static(&'a Wide),
     Range(&'a Wide, usize),
-    Row {
-        clustering: &'a [u8],
-        row: &'a [u8],
-    },
+    Row { clustering: &'a [u8], row: &'a [u8] },
 }
 
 impl<'a> Cursor<'a> {
@@ -96,8 +93,7 @@ impl<'a> Cursor<'a> {
 
     /// The newest write to the entry's partition; [`Lsn::ZERO`] on no entry.
     pub fn last_write(&self) -> Lsn {
-        self.partition
-            .map_or(Lsn::ZERO, |(_, content)| content.last())
+        self.partition.map_or(Lsn::ZERO, |(_, content)| content.last())
     }
 
     /// Goes to the first entry of the memtable.
@@ -135,7 +131,10 @@ impl<'a> Cursor<'a> {
     }
 
     /// Goes to the next entry. On no entry it stays there.
-    #[allow(clippy::should_implement_trait, reason = "a cursor that can go back is no iterator")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "a cursor that can go back is no iterator"
+    )]
     pub fn next(&mut self) -> bool {
         let Some((spot, content)) = self.partition else {
             return false;
@@ -211,7 +210,7 @@ impl<'a> Cursor<'a> {
             return false;
         };
         let found = match content {
-            Content::Row(record) => row_of(record).filter(|_| is_row_from(&record, rest)),
+            Content::Row(record) => is_row_from(&record, rest).then(|| row_of(record)),
             Content::Wide(wide) => self.wide_from(wide, rest),
         };
         self.stand_on(found)
@@ -223,7 +222,7 @@ impl<'a> Cursor<'a> {
             return false;
         };
         let found = match content {
-            Content::Row(record) => row_of(record).filter(|_| !is_row_from(&record, rest)),
+            Content::Row(record) => (!is_row_from(&record, rest)).then(|| row_of(record)),
             Content::Wide(wide) => self.wide_before(wide, rest),
         };
         self.stand_on(found)
@@ -232,7 +231,7 @@ impl<'a> Cursor<'a> {
     fn wide_from(&mut self, wide: &'a Wide, rest: &[u8]) -> Option<Entry<'a>> {
         let (kind, clustering) = rest.split_first().map_or((0, rest), |(kind, rest)| (*kind, rest));
         let before = |own: Kind| kind < own as u8 || (kind == own as u8 && clustering.is_empty());
-        if before(Kind::Partition) && wide.deletion.is_some() {
+        if before(Kind::Partition) && has_head(wide) {
             return Some(Entry::Head(wide));
         }
         if before(Kind::Static) && !wide.static_row.is_empty() {
@@ -287,7 +286,7 @@ impl<'a> Cursor<'a> {
         if after(Kind::Static) && !wide.static_row.is_empty() {
             return Some(Entry::Static(wide));
         }
-        (after(Kind::Partition) && wide.deletion.is_some()).then_some(Entry::Head(wide))
+        (after(Kind::Partition) && has_head(wide)).then_some(Entry::Head(wide))
     }
 
     /// Goes to the neighbour of a row; `false` if the entry is no row or the last one on this side.
@@ -355,17 +354,21 @@ impl<'a> Cursor<'a> {
     }
 }
 
+fn has_head(wide: &Wide) -> bool {
+    wide.deletion.is_some() || !wide.ranges.is_empty()
+}
+
 fn made(put: impl FnOnce(&mut Writer)) -> Value<'static> {
     let mut out = Writer::default();
     put(&mut out);
     Value::Made(out.into_vec())
 }
 
-fn row_of(record: Record<'_>) -> Option<Entry<'_>> {
-    Some(Entry::Row {
+fn row_of(record: Record<'_>) -> Entry<'_> {
+    Entry::Row {
         clustering: record.clustering,
         row: record.row,
-    })
+    }
 }
 
 /// Whether a record's row comes at or after `rest`, a key without its prefix.

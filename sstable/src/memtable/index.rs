@@ -285,7 +285,11 @@ impl Bucket {
     fn insert(&mut self, at: usize, entry: Entry) {
         let (len, full) = (self.entries.len(), BUCKET_ENTRIES + 1);
         if len == self.entries.capacity() {
-            let room = if len < full { (2 * len).clamp(4, full) } else { 2 * len };
+            let room = if len < full {
+                (2 * len).clamp(4, full)
+            } else {
+                2 * len
+            };
             self.entries.reserve_exact(room - len);
         }
         self.entries.insert(at, entry);

@@ -22,8 +22,8 @@ pub mod write;
 use starling_model::{DecodeError, DecoratedKey, Timestamp, Token, TokenRange, encoding::RowMerger};
 
 pub use cursor::Cursor;
-pub(crate) use facts::{ages, timestamps};
 pub use facts::Facts;
+pub(crate) use facts::{ages, timestamps};
 pub use part::Part;
 pub use write::Write;
 

@@ -51,10 +51,10 @@ fn entries(memtable: &Memtable, content: &Content) -> BTreeMap<Vec<u8>, Vec<u8>>
         let mut put = |kind, clustering: &[u8], value: &[u8]| {
             found.insert(key::entry(&prefix, kind, clustering), value.to_vec());
         };
-        if let Some(deletion) = part.deletion() {
+        if part.deletion().is_some() || !part.ranges().is_empty() {
             let mut out = Writer::default();
             let head = entry::Head {
-                deletion: Some(deletion),
+                deletion: part.deletion(),
                 ranges: !part.ranges().is_empty(),
             };
             entry::put_head(&mut out, head);

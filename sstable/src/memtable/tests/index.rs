@@ -55,7 +55,9 @@ fn check(tokens: &[(u64, u8)]) {
     assert_eq!(backward, expected);
     for (token, _) in tokens {
         for token in [token.wrapping_sub(1), *token, token.wrapping_add(1)] {
-            let found = index.seek(token, &[], &contents).and_then(|spot| index.content(spot));
+            let found = index
+                .seek(token, &[], &contents)
+                .and_then(|spot| index.content(spot));
             let next = model.range((token, Vec::new())..).next();
             assert_eq!(found, next.map(|(_, content)| *content));
         }
@@ -69,9 +71,8 @@ fn tokens() -> impl Strategy<Value = Vec<(u64, u8)>> {
     let crowd = 0_u64..40;
     let spread = (0_u64..64).prop_map(|token| token << 58);
     let token = prop_oneof![uniform, arc, crowd, spread, Just(u64::MAX)];
-    let all_same = (any::<u64>(), 0_usize..400).prop_map(|(token, count)| {
-        (0..count).map(|key| (token, (key * 37 % 256) as u8)).collect()
-    });
+    let all_same = (any::<u64>(), 0_usize..400)
+        .prop_map(|(token, count)| (0..count).map(|key| (token, (key * 37 % 256) as u8)).collect());
     prop_oneof![4 => vec((token, any::<u8>()), 0..800), 1 => all_same]
 }
 

@@ -53,10 +53,19 @@ fn a_small_row_weighs_little_more_than_its_bytes() {
 fn overwriting_with_no_more_bytes_takes_no_memory() {
     let mut memtable = Memtable::default();
     for clustering in [&b"a"[..], b"b"] {
-        apply(&mut memtable, 1 + u64::from(clustering[0]), &insert(key(1), clustering, 1, &[1; 50]));
+        apply(
+            &mut memtable,
+            1_000 * u64::from(clustering[0]),
+            &insert(key(1), clustering, 1_000, &[1; 50]),
+        );
         let weight = memtable.weight();
-        for lsn in 0..100 {
-            let write = insert(key(1), clustering, 2 + i64::from(clustering[0]), &[lsn as u8; 50]);
+        for lsn in 1..100 {
+            let write = insert(
+                key(1),
+                clustering,
+                1_000 + i64::from(clustering[0]),
+                &[lsn as u8; 50],
+            );
             apply(&mut memtable, 1_000 * u64::from(clustering[0]) + lsn, &write);
         }
         assert_eq!(memtable.weight(), weight);
