@@ -1,12 +1,29 @@
 //! The engine's settings.
 
-/// How the blocks of new tables are compressed. Tables that exist keep theirs.
+/// How the blocks of new tables are compressed. Tables that exist keep theirs. A block that does not shrink by
+/// an eighth is stored as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
     /// Not at all.
     None,
-    /// LZ4; a block that it does not shrink by an eighth is stored as it is.
+    /// LZ4: fast both ways.
     Lz4,
+    /// Zstandard: smaller, and slower to read.
+    Zstd,
+    /// Zstandard with a dictionary, trained from each table's own content: smaller still where blocks are.
+    ZstdDictionary,
+}
+
+impl Compression {
+    /// How much a block should hold before compression, in bytes: a point read reads and checks a whole
+    /// block, and a small one compresses badly.
+    pub fn default_block_bytes(self) -> usize {
+        match self {
+            Self::None => 1 << 10,
+            Self::Lz4 | Self::ZstdDictionary => 4 << 10,
+            Self::Zstd => 16 << 10,
+        }
+    }
 }
 
 /// Settings of one engine (one shard).

@@ -98,14 +98,20 @@ pub struct TablePart {
 impl TablePart {
     fn open(mut cursor: Cursor, prefix: Vec<u8>) -> Result<Option<Self>, Error> {
         let start = key::entry(&prefix, Kind::Partition, &[]);
-        if !cursor.seek(&start)? || cursor.key() != Some(&start[..]) {
+        let is_its = |cursor: &Cursor| cursor.key().is_some_and(|key| key.starts_with(&prefix));
+        if !cursor.seek(&start)? || !is_its(&cursor) {
             return Ok(None);
         }
-        let value = cursor.value().unwrap_or_default();
-        let head = entry::head(value).map_err(|error| cursor.malformed(error.to_string()))?;
+        // A partition without a head has neither a deletion nor range tombstones.
+        let mut head = Head::default();
+        if cursor.key() == Some(&start[..]) {
+            let value = cursor.value().unwrap_or_default();
+            head = entry::head(value).map_err(|error| cursor.malformed(error.to_string()))?;
+            cursor.next()?;
+        }
         let mut static_row = None;
         let at = key::entry(&prefix, Kind::Static, &[]);
-        if cursor.next()? && cursor.key() == Some(&at[..]) {
+        if cursor.key() == Some(&at[..]) {
             let value = cursor.value().unwrap_or_default();
             static_row = Some(entry::row(value).map_err(|error| cursor.malformed(error.to_string()))?);
         }

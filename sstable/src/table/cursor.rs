@@ -1,39 +1,46 @@
 //! Moving through a table's entries, both ways.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{
     Table,
-    block::{BlockCursor, Malformed},
-    layout::Handle,
+    block::{Entries, Malformed, Shape, View},
+    codec::Codec,
+    reader::Place,
 };
 use crate::Error;
 
 /// A place among a table's entries: on one, or (after a call said `false`) on none.
 ///
-/// It holds one block of each level of the index and one of data, and reads a block only if it does not
-/// hold it already, so that short hops are cheap.
+/// It holds one data block, and reads another only if it must, so that short hops are cheap. The memory of a
+/// block that was decompressed is used for the next one, unless a value of it is still held.
 #[derive(Debug, Clone)]
 pub struct Cursor {
     table: Arc<Table>,
-    /// From the root of the index down to the data.
-    levels: Vec<Loaded>,
+    loaded: Option<Loaded>,
     valid: bool,
+    /// The entry: its number in the block, its key, where its value is in the body.
+    at: usize,
+    key: Vec<u8>,
+    value: Range<usize>,
 }
 
+/// A block that was checked and decompressed.
 #[derive(Debug, Clone)]
 struct Loaded {
-    handle: Handle,
-    block: BlockCursor,
+    place: Place,
+    offset: u64,
+    block: Bytes,
+    shape: Shape,
+    body: Bytes,
 }
 
-/// Where to go in a block that was just entered.
-#[derive(Clone, Copy)]
-enum Enter {
-    First,
-    Last,
+impl Loaded {
+    fn entries(&self) -> Entries<'_> {
+        Entries::new(View::new(&self.block, self.shape), &self.body)
+    }
 }
 
 impl Cursor {
@@ -41,8 +48,11 @@ impl Cursor {
     pub(super) fn new(table: Arc<Table>) -> Self {
         Self {
             table,
-            levels: Vec::new(),
+            loaded: None,
             valid: false,
+            at: 0,
+            key: Vec::new(),
+            value: 0..0,
         }
     }
 
@@ -52,48 +62,69 @@ impl Cursor {
     }
 
     /// The entry's key; `None` on no entry.
+    #[inline]
     pub fn key(&self) -> Option<&[u8]> {
-        self.data().map(|loaded| loaded.block.key())
+        self.valid.then_some(&self.key)
     }
 
     /// The entry's value; `None` on no entry. It shares memory with the block or the file.
     pub fn value(&self) -> Option<Bytes> {
-        self.data().map(|loaded| loaded.block.value())
+        let loaded = self.loaded.as_ref().filter(|_| self.valid)?;
+        Some(loaded.body.slice(self.value.clone()))
+    }
+
+    /// The entry's value in place; empty on no entry.
+    #[inline]
+    pub fn value_bytes(&self) -> &[u8] {
+        match &self.loaded {
+            Some(loaded) if self.valid => &loaded.body[self.value.clone()],
+            _ => &[],
+        }
     }
 
     /// The error for an entry whose content can't be right.
     pub fn malformed(&self, what: impl Into<String>) -> Error {
-        let offset = self.levels.last().map_or(0, |loaded| loaded.handle.offset);
+        let offset = self.loaded.as_ref().map_or(0, |loaded| loaded.offset);
         Error::corrupt(self.table.path(), offset, what)
     }
 
-    fn data(&self) -> Option<&Loaded> {
-        if self.valid { self.levels.last() } else { None }
+    /// Whether the index leads from the entry's key to the block that it is in.
+    pub(super) fn is_where_the_index_leads(&self) -> Result<bool, Error> {
+        let here = self.loaded.as_ref().map(|loaded| loaded.place);
+        Ok(here == Some(self.table.place(&self.key)?))
     }
 
     /// Goes to the first entry of the table.
     pub fn first(&mut self) -> Result<bool, Error> {
-        self.seek(&[])
+        self.valid = false;
+        self.load(Place { stripe: 0, block: 0 })?;
+        self.go(0)
+    }
+
+    /// Goes to the last entry of the table.
+    pub fn last(&mut self) -> Result<bool, Error> {
+        self.valid = false;
+        let place = self.table.last_place()?;
+        let count = self.load(place)?.shape.count;
+        self.go(count - 1)
     }
 
     /// Goes to the first entry at or after `target`.
     pub fn seek(&mut self, target: &[u8]) -> Result<bool, Error> {
-        let depth = self.descend(target)?;
-        let found = self.at(depth, |block| block.seek(target))?;
-        self.valid = found || self.turn(depth, Enter::First)?;
-        Ok(self.valid)
+        let (at, count) = self.search(target)?;
+        if at < count {
+            return self.go(at);
+        }
+        self.enter_next()
     }
 
     /// Goes to the last entry before `target`.
     pub fn seek_before(&mut self, target: &[u8]) -> Result<bool, Error> {
-        let depth = self.descend(target)?;
-        let found = if self.at(depth, |block| block.seek(target))? {
-            self.at(depth, BlockCursor::prev)?
-        } else {
-            self.at(depth, BlockCursor::last)?
-        };
-        self.valid = found || self.turn(depth, Enter::Last)?;
-        Ok(self.valid)
+        let (at, _) = self.search(target)?;
+        match at.checked_sub(1) {
+            Some(before) => self.go(before),
+            None => self.enter_before(),
+        }
     }
 
     /// Goes to the next entry. On no entry it stays there.
@@ -101,93 +132,114 @@ impl Cursor {
         clippy::should_implement_trait,
         reason = "a cursor that can fail and go back is no iterator"
     )]
+    #[inline]
     pub fn next(&mut self) -> Result<bool, Error> {
-        self.step(BlockCursor::next, Enter::First)
+        let Some(loaded) = self.loaded.as_ref().filter(|_| self.valid) else {
+            return Ok(false);
+        };
+        if self.at + 1 == loaded.shape.count {
+            return self.enter_next();
+        }
+        self.at += 1;
+        match loaded.entries().next_key(self.at, &mut self.key) {
+            Ok(value) => self.value = value,
+            Err(Malformed) => return self.fail(),
+        }
+        Ok(true)
     }
 
     /// Goes to the entry before. On no entry it stays there.
     pub fn prev(&mut self) -> Result<bool, Error> {
-        self.step(BlockCursor::prev, Enter::Last)
-    }
-
-    fn step(
-        &mut self,
-        go: impl FnOnce(&mut BlockCursor) -> Result<bool, Malformed>,
-        enter: Enter,
-    ) -> Result<bool, Error> {
         if !self.valid {
             return Ok(false);
         }
-        let depth = self.levels.len() - 1;
-        self.valid = self.at(depth, go)? || self.turn(depth, enter)?;
-        Ok(self.valid)
-    }
-
-    /// Goes down to the only block of data that may hold `target`; returns its level.
-    fn descend(&mut self, target: &[u8]) -> Result<usize, Error> {
-        self.valid = false;
-        let (root, depth) = self.table.root();
-        self.load(0, root)?;
-        for level in 0..depth {
-            if !self.at(level, |block| block.seek_back(target))? {
-                self.at(level, BlockCursor::first)?;
-            }
-            self.enter(level)?;
+        match self.at.checked_sub(1) {
+            Some(before) => self.go(before),
+            None => self.enter_before(),
         }
-        Ok(depth)
     }
 
-    /// Goes to the neighbour of the block at `level`, and in it to its near end.
-    fn turn(&mut self, level: usize, enter: Enter) -> Result<bool, Error> {
-        let Some(parent) = level.checked_sub(1) else {
+    /// Loads the block that may hold `target`. Returns where in it the first entry at or after it is or would
+    /// be, and how many entries there are.
+    fn search(&mut self, target: &[u8]) -> Result<(usize, usize), Error> {
+        self.valid = false;
+        let place = self.table.place(target)?;
+        let loaded = self.load(place)?;
+        let count = loaded.shape.count;
+        match loaded.entries().lower_bound(target) {
+            Ok((at, _)) => Ok((at, count)),
+            Err(Malformed) => Err(self.malformed("malformed block")),
+        }
+    }
+
+    /// Goes to an entry of the loaded block.
+    fn go(&mut self, at: usize) -> Result<bool, Error> {
+        self.valid = false;
+        let Some(loaded) = &self.loaded else { return Ok(false) };
+        match loaded.entries().key(at, &mut self.key) {
+            Ok(value) => self.value = value,
+            Err(Malformed) => return self.fail(),
+        }
+        self.at = at;
+        self.valid = true;
+        Ok(true)
+    }
+
+    #[cold]
+    fn fail(&mut self) -> Result<bool, Error> {
+        self.valid = false;
+        Err(self.malformed("malformed block"))
+    }
+
+    fn enter_next(&mut self) -> Result<bool, Error> {
+        self.valid = false;
+        let Some(loaded) = &self.loaded else { return Ok(false) };
+        let Some(place) = self.table.next_place(loaded.place)? else {
             return Ok(false);
         };
-        let moved = self.at(parent, |block| match enter {
-            Enter::First => block.next(),
-            Enter::Last => block.prev(),
-        })?;
-        if !moved && !self.turn(parent, enter)? {
+        self.load(place)?;
+        self.go(0)
+    }
+
+    fn enter_before(&mut self) -> Result<bool, Error> {
+        self.valid = false;
+        let Some(loaded) = &self.loaded else { return Ok(false) };
+        let Some(place) = self.table.place_before(loaded.place)? else {
             return Ok(false);
-        }
-        self.enter(parent)?;
-        self.at(level, |block| match enter {
-            Enter::First => block.first(),
-            Enter::Last => block.last(),
-        })
+        };
+        let count = self.load(place)?.shape.count;
+        self.go(count - 1)
     }
 
-    /// Loads the block that the entry at `level` of the index leads to.
-    fn enter(&mut self, level: usize) -> Result<(), Error> {
-        let loaded = &self.levels[level];
-        let handle =
-            Handle::decode(&loaded.block.value()).ok_or_else(|| self.table.malformed(loaded.handle))?;
-        self.load(level + 1, handle)
-    }
-
-    fn load(&mut self, level: usize, handle: Handle) -> Result<(), Error> {
-        match self.levels.get_mut(level) {
-            Some(loaded) if loaded.handle == handle => {}
-            Some(loaded) => {
-                // A failed load must not leave the old block under the new handle.
-                *loaded = Loaded {
-                    block: self.table.block(handle)?,
-                    handle,
-                };
-            }
-            None => self.levels.push(Loaded {
-                block: self.table.block(handle)?,
-                handle,
-            }),
-        }
-        Ok(())
-    }
-
-    fn at(
-        &mut self,
-        level: usize,
-        go: impl FnOnce(&mut BlockCursor) -> Result<bool, Malformed>,
-    ) -> Result<bool, Error> {
-        let loaded = &mut self.levels[level];
-        go(&mut loaded.block).map_err(|Malformed| self.table.malformed(loaded.handle))
+    /// Loads a block, if it is not the one that is loaded.
+    fn load(&mut self, place: Place) -> Result<&Loaded, Error> {
+        // A failed load must leave nothing.
+        let body = match self.loaded.take() {
+            Some(loaded) if loaded.place == place => return Ok(self.loaded.insert(loaded)),
+            Some(loaded) if loaded.shape.codec != Codec::None => loaded.body.try_into_mut().ok(),
+            _ => None,
+        };
+        let (block, offset) = self.table.block(place)?;
+        let shape = Shape::read(block).map_err(|_| self.table.malformed(offset))?;
+        let stored = View::new(block, shape).stored();
+        let body = if shape.codec == Codec::None {
+            self.table.share(stored)
+        } else {
+            let mut body = body.unwrap_or_else(|| BytesMut::with_capacity(shape.body_bytes));
+            body.resize(shape.body_bytes, 0);
+            self.table
+                .decompressor()
+                .decompress(shape.codec, stored, &mut body)
+                .map_err(|_| self.table.malformed(offset))?;
+            body.freeze()
+        };
+        let block = self.table.share(block);
+        Ok(self.loaded.insert(Loaded {
+            place,
+            offset,
+            block,
+            shape,
+            body,
+        }))
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt::Write, sync::Arc};
 use starling_model::{CellValue, Deletion, Expiry, Row};
 
 use super::{
-    Table, entry,
+    Properties, Table, entry,
     key::{self, Kind},
 };
 use crate::Error;
@@ -15,22 +15,8 @@ use crate::Error;
 /// Keys and values are shown as text where they are printable, else in hexadecimal.
 pub fn dump(table: &Arc<Table>) -> Result<String, Error> {
     let mut out = String::new();
-    let properties = table.properties();
-    let _ = writeln!(
-        out,
-        "partitions {} rows {} range-tombstones {} cells {} newest-write {}",
-        properties.partitions,
-        properties.rows,
-        properties.range_tombstones,
-        properties.cells,
-        properties.last
-    );
-    if let Some((smallest, largest)) = properties.timestamps {
-        let _ = writeln!(out, "timestamps {smallest} to {largest}");
-    }
-    if let Some((smallest, largest)) = properties.ages {
-        let _ = writeln!(out, "deletions and expiries {} to {}", smallest.0, largest.0);
-    }
+    stats(&mut out, table.properties());
+    let mut partition = Vec::new();
     let mut cursor = table.cursor();
     let mut more = cursor.first()?;
     while more {
@@ -38,19 +24,19 @@ pub fn dump(table: &Arc<Table>) -> Result<String, Error> {
             break;
         };
         let parts = key::parts(key).ok_or_else(|| cursor.malformed("malformed key"))?;
+        if parts.prefix != partition {
+            partition.clear();
+            partition.extend_from_slice(parts.prefix);
+            let key = key::partition_key(parts.prefix).ok_or_else(|| cursor.malformed("malformed key"))?;
+            let _ = writeln!(out, "partition {} token {}", text(&key.key), key.token);
+        }
         let bad = |error: starling_model::DecodeError| cursor.malformed(error.to_string());
         match parts.kind {
             Kind::Partition => {
-                let key =
-                    key::partition_key(parts.prefix).ok_or_else(|| cursor.malformed("malformed key"))?;
                 let head = entry::head(value).map_err(bad)?;
-                let _ = writeln!(
-                    out,
-                    "partition {} token {}{}",
-                    text(&key.key),
-                    key.token,
-                    head.deletion.map(deletion).unwrap_or_default()
-                );
+                let ranges = if head.ranges { " ranges" } else { "" };
+                let deletion = head.deletion.map(deletion).unwrap_or_default();
+                let _ = writeln!(out, "  head{ranges}{deletion}");
             }
             Kind::Static => {
                 let _ = writeln!(out, "  static{}", row(&entry::row(value).map_err(bad)?));
@@ -73,6 +59,40 @@ pub fn dump(table: &Arc<Table>) -> Result<String, Error> {
         more = cursor.next()?;
     }
     Ok(out)
+}
+
+/// What is known of a table without reading it, a few things a line.
+fn stats(out: &mut String, properties: &Properties) {
+    let _ = writeln!(
+        out,
+        "partitions {} rows {} static {} cells {} bytes {} newest-write {}",
+        properties.partitions,
+        properties.rows,
+        properties.static_rows,
+        properties.cells,
+        properties.raw_bytes,
+        properties.last
+    );
+    let _ = writeln!(
+        out,
+        "deleted: partitions {} ranges {} rows {} cells {}; expiring {} for-ever {}",
+        properties.partition_deletions,
+        properties.range_tombstones,
+        properties.row_deletions,
+        properties.cell_tombstones,
+        properties.expiring,
+        properties.immortal
+    );
+    if let Some((smallest, largest)) = properties.timestamps {
+        let _ = writeln!(out, "timestamps {smallest} to {largest}");
+    }
+    if let Some((smallest, largest)) = properties.ages {
+        let _ = writeln!(out, "deletions and expiries {} to {}", smallest.0, largest.0);
+    }
+    if let Some(bounds) = &properties.clusterings {
+        let upper = bounds.upper.as_deref().map_or("end".to_owned(), text);
+        let _ = writeln!(out, "clusterings {} to {upper}", text(&bounds.lower));
+    }
 }
 
 fn row(row: &Row) -> String {

@@ -11,7 +11,7 @@
 use bytes::Bytes;
 use starling_model::{
     ClusteringRange, DecodeError, Deletion, RangeTombstone, Row,
-    encoding::{Reader, Writer},
+    encoding::{Input, Reader, Writer},
 };
 
 /// The start of a partition.
@@ -45,6 +45,35 @@ pub fn head(value: Bytes) -> Result<Head, DecodeError> {
         deletion,
         ranges: flags & 2 != 0,
     })
+}
+
+/// Whether a partition's head, as it is encoded, tells nothing that its absence would not.
+pub fn says_nothing(head: &[u8]) -> bool {
+    head == [0]
+}
+
+/// The deletion in a partition's head.
+pub fn head_deletion(value: &[u8]) -> Result<Option<Deletion>, DecodeError> {
+    let mut input = Input::new(value);
+    let flags = input.flags(3)?;
+    let deletion = if flags & 1 != 0 {
+        Some(input.deletion()?)
+    } else {
+        None
+    };
+    input.end()?;
+    Ok(deletion)
+}
+
+/// The deletion in a range tombstone.
+pub fn range_deletion(value: &[u8]) -> Result<Deletion, DecodeError> {
+    let mut input = Input::new(value);
+    if input.flags(1)? & 1 != 0 {
+        input.bytes()?;
+    }
+    let deletion = input.deletion()?;
+    input.end()?;
+    Ok(deletion)
 }
 
 /// Reads a row.

@@ -30,7 +30,8 @@ pub enum Kind {
 const AFTER_KINDS: u8 = 5;
 
 impl Kind {
-    fn from_byte(byte: u8) -> Option<Self> {
+    /// The kind of this number.
+    pub fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {
             1 => Self::Partition,
             2 => Self::Static,
@@ -44,9 +45,14 @@ impl Kind {
 /// The prefix of a partition's entries.
 pub fn prefix(key: &DecoratedKey) -> Vec<u8> {
     let mut out = Vec::with_capacity(8 + key.key.len() + 2 + 1);
-    out.extend_from_slice(&key.token.ordered_bytes());
-    ordered::put_bytes(&mut out, &key.key);
+    put_prefix(&mut out, key);
     out
+}
+
+/// Appends the prefix of a partition's entries.
+pub fn put_prefix(out: &mut Vec<u8>, key: &DecoratedKey) {
+    out.extend_from_slice(&key.token.ordered_bytes());
+    ordered::put_bytes(out, &key.key);
 }
 
 /// The key of an entry.
@@ -95,11 +101,17 @@ pub fn parts(key: &[u8]) -> Option<Parts<'_>> {
             _ => at += 1,
         }
     }
-    let end = at + 2;
+    parts_at(key, at + 2)
+}
+
+/// Takes an entry's key apart whose prefix has `prefix` bytes; `None` if it is not one.
+pub fn parts_at(key: &[u8], prefix: usize) -> Option<Parts<'_>> {
+    let (prefix, rest) = key.split_at_checked(prefix)?;
+    let (kind, clustering) = rest.split_first()?;
     Some(Parts {
-        prefix: &key[..end],
-        kind: Kind::from_byte(*key.get(end)?)?,
-        clustering: &key[end + 1..],
+        prefix,
+        kind: Kind::from_byte(*kind)?,
+        clustering,
     })
 }
 

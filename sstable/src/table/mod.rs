@@ -1,15 +1,20 @@
 //! Tables: immutable, sorted, memory-mapped files.
 //!
 //! A table is one flat space of byte keys ([`key`]): a wide partition is many entries, and finding one of
-//! its rows costs as much as finding a partition. Entries lie in prefix-compressed blocks ([`block`]) under a
-//! tree of index blocks; a Bloom filter ([`filter`]) tells which partitions are not there, and
-//! [`properties`] what the rest of the engine wants to know without reading. [`layout`] has the header,
-//! the footer and the framing with checksums. `docs/format.md` draws it all.
+//! its rows costs as much as finding a partition. Entries lie in data blocks ([`block`], [`codec`]), some
+//! hundred of which make a [`stripe`] with an index and a [`filter`] of its own; the [`directory`] leads to the
+//! stripes. Tokens are uniform, so on this way places are computed more than searched. [`properties`] has what the
+//! rest of the engine wants to know without reading, [`layout`] the header, the footer and the checksums.
+//! `docs/format.md` draws it all.
 //!
-//! [`writer`] makes a table, [`reader`] opens one, [`cursor`] moves through it, [`dump`] shows it to people.
+//! [`writer`] makes a table, [`reader`] opens one, [`target`] is what a point read looks for, [`cursor`] moves
+//! through a table, [`verify`](mod@verify) reads every byte of it, [`dump`] shows it to people.
 
 pub mod block;
+mod checks;
+pub mod codec;
 pub mod cursor;
+pub mod directory;
 pub mod dump;
 pub mod entry;
 pub mod filter;
@@ -17,11 +22,16 @@ pub mod key;
 pub mod layout;
 pub mod properties;
 pub mod reader;
+pub mod stripe;
+pub mod target;
+pub mod verify;
 pub mod writer;
 
 pub use cursor::Cursor;
 pub use properties::Properties;
 pub use reader::Table;
+pub use target::Target;
+pub use verify::{Verified, verify};
 pub use writer::{TableWriter, WriterOptions};
 
 #[cfg(test)]

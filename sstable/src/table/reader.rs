@@ -1,53 +1,78 @@
 //! An open table.
 
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use bytes::Bytes;
-use starling_model::DecoratedKey;
+use starling_model::{DecoratedKey, Token};
 
 use super::{
-    Cursor, Properties,
-    block::BlockCursor,
+    Cursor, Properties, Target,
+    block::{self, Entries, Malformed},
+    checks::Checks,
+    codec::{Codec, Decompressor},
+    directory::Directory,
     filter,
-    layout::{self, Footer, Handle},
+    layout::{self, Footer, HEADER_BYTES, Handle},
+    stripe::{self, Separator},
 };
 use crate::{Error, fs::Fs};
 
 /// An open, immutable table, mapped into memory.
 ///
-/// Opening checks the frame of the file (header, footer, filter index, properties); every block is checked
-/// each time it is read.
+/// Opening checks the frame of the file: header, footer, directory, properties, dictionary. A data block is
+/// checked each time it is read, a stripe's index and filter when they are first used.
 #[derive(Debug)]
 pub struct Table {
     path: PathBuf,
     number: u64,
     file: Bytes,
     footer: Footer,
-    filters: Vec<filter::Part>,
+    directory: Directory,
+    /// Which stripes were found whole.
+    checks: Checks,
+    decompressor: Decompressor,
     properties: Properties,
+    /// The tokens of the first and the last partition as keys begin with them.
+    tokens: (u64, u64),
+}
+
+/// A block in the file: its stripe, and its number in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) stripe: usize,
+    pub(super) block: usize,
 }
 
 impl Table {
     /// Opens the table with this number in a directory.
     pub fn open(fs: &dyn Fs, dir: &Path, number: u64) -> Result<Self, Error> {
         let path = dir.join(file_name(number));
-        let file = fs.map(&path).map_err(Error::io("open", &path))?;
+        let file = fs.map(&path).map_err(Error::io("open", &path))?.into_bytes();
         let footer = Footer::decode(&path, &file)?;
-        let filters = layout::unframe(&path, &file, footer.filter)?;
-        let filters = filter::decode_index(&filters)
-            .ok_or_else(|| Error::corrupt(&path, footer.filter.offset, "malformed filter index"))?;
-        let properties = layout::unframe(&path, &file, footer.properties)?;
+        let malformed = |handle: Handle, what| Error::corrupt(&path, handle.offset, format!("malformed {what}"));
+        let directory = layout::checked(&path, &file, footer.directory, "directory")?;
+        let directory = Directory::read(&directory).map_err(|_| malformed(footer.directory, "directory"))?;
+        let properties = layout::checked(&path, &file, footer.properties, "properties")?;
         let properties = Properties::decode(properties)
             .map_err(|error| Error::corrupt(&path, footer.properties.offset, error.to_string()))?;
+        let dictionary = footer
+            .dictionary
+            .map(|handle| layout::checked(&path, &file, handle, "dictionary"))
+            .transpose()?;
+        let dictionary = dictionary.as_ref().map(|bytes| &bytes[layout::CHECKSUM_BYTES..]);
         Ok(Self {
-            path,
             number,
+            checks: Checks::new(directory.len()),
+            decompressor: Decompressor::new(dictionary),
+            tokens: (ordered(&properties.first_key), ordered(&properties.last_key)),
+            path,
             file,
             footer,
-            filters,
+            directory,
             properties,
         })
     }
@@ -73,24 +98,100 @@ impl Table {
     }
 
     /// Whether a partition with this prefix (see [`super::key::prefix`]) may be in it.
-    pub fn may_contain(&self, key: &DecoratedKey, prefix: &[u8]) -> Result<bool, Error> {
-        if *key < self.properties.first_key || *key > self.properties.last_key {
-            return Ok(false);
+    pub fn may_contain(&self, _key: &DecoratedKey, prefix: &[u8]) -> Result<bool, Error> {
+        self.may_hold(prefix, filter::hash(prefix))
+    }
+
+    /// Whether the target's partition may be in it. About 1 % of those that are not seem to be.
+    pub fn may_contain_target(&self, target: &Target) -> Result<bool, Error> {
+        self.may_hold(target.prefix(), target.hash())
+    }
+
+    pub(super) fn may_hold(&self, prefix: &[u8], hash: u64) -> Result<bool, Error> {
+        match self.stripe_of(&Separator::new(prefix)) {
+            Some(stripe) => Ok(self.stripe(stripe)?.may_contain(hash)),
+            None => Ok(false),
         }
-        let from = self.filters.partition_point(|part| part.last < key.token);
-        let hash = filter::hash(prefix);
-        for part in self.filters[from..]
-            .iter()
-            .take_while(|part| part.first <= key.token)
-        {
-            let bits = layout::unframe(&self.path, &self.file, part.handle)?;
-            let hit = filter::may_contain(&bits, hash)
-                .ok_or_else(|| Error::corrupt(&self.path, part.handle.offset, "malformed filter"))?;
-            if hit {
-                return Ok(true);
-            }
+    }
+
+    /// The stripe in which a partition would begin; `None` if it would be outside of the table.
+    #[inline]
+    fn stripe_of(&self, prefix: &Separator<'_>) -> Option<usize> {
+        let (first, last) = self.tokens;
+        if prefix.start < first || prefix.start > last {
+            return None;
         }
-        Ok(false)
+        self.directory.find(prefix)
+    }
+
+    /// The value of exactly the target's entry; `None` if there is none. Of a block that is not compressed it
+    /// shares the file's memory, else it is a copy of the value alone.
+    pub fn find(&self, target: &mut Target) -> Result<Option<Bytes>, Error> {
+        let Some(place) = self.lead(target)? else {
+            return Ok(None);
+        };
+        let (block, offset) = self.block(place)?;
+        let malformed = |_| self.malformed(offset);
+        let shape = block::Shape::read(block).map_err(malformed)?;
+        let view = block::View::new(block, shape);
+        let (key, buffer) = target.parts();
+        let ties = view.ties(key);
+        if ties.is_empty() {
+            return Ok(None);
+        }
+        if shape.codec == Codec::None {
+            let entries = Entries::new(view, view.stored());
+            let found = found(entries, ties, key).map_err(malformed)?;
+            return Ok(found.map(|value| self.file.slice_ref(&view.stored()[value])));
+        }
+        let wanted = if shape.codec.is_partial() {
+            view.end(ties.end - 1)
+        } else {
+            shape.body_bytes
+        };
+        if wanted > shape.body_bytes {
+            return Err(self.malformed(offset));
+        }
+        if buffer.len() < wanted {
+            buffer.resize(wanted, 0);
+        }
+        let body = &mut buffer[..wanted];
+        self.decompressor
+            .decompress(shape.codec, view.stored(), body)
+            .map_err(malformed)?;
+        let found = found(Entries::new(view, body), ties, key).map_err(malformed)?;
+        let value = found.map(|value| Bytes::copy_from_slice(&body[value]));
+        keep_small(buffer);
+        Ok(value)
+    }
+
+    /// The block that holds the target if any does; `None` if the filter says that none does.
+    fn lead(&self, target: &Target) -> Result<Option<Place>, Error> {
+        let key = target.separator();
+        let Some(home) = self.stripe_of(&key) else {
+            return Ok(None);
+        };
+        // Of a partition that spans stripes the filter is where it begins, and the row may be elsewhere.
+        let wide = self.directory.is_within(home, &key);
+        let begin = if wide {
+            self.directory.find(&Separator::new(target.prefix()))
+        } else {
+            Some(home)
+        };
+        let Some(begin) = begin else { return Ok(None) };
+        if !self.stripe(begin)?.may_contain(target.hash()) {
+            return Ok(None);
+        }
+        self.place_in(home, &key).map(Some)
+    }
+
+    /// The bytes of the file that a search for the target reads last: its block; `None` if the filter says
+    /// that there is none. To learn whether they are in memory.
+    pub fn locate(&self, target: &Target) -> Result<Option<Range<u64>>, Error> {
+        let Some(place) = self.lead(target)? else {
+            return Ok(None);
+        };
+        self.range(place).map(Some)
     }
 
     /// A cursor over all entries.
@@ -98,20 +199,215 @@ impl Table {
         Cursor::new(Arc::clone(self))
     }
 
-    /// The root of the index, and how many index blocks lead to a data block.
-    pub(super) fn root(&self) -> (Handle, usize) {
-        (self.footer.root, self.footer.levels as usize)
+    /// The only block that may hold the first entry at or after a key, if not the next block begins with it.
+    pub(super) fn place(&self, key: &[u8]) -> Result<Place, Error> {
+        let key = Separator::new(key);
+        match self.directory.find(&key) {
+            Some(stripe) => self.place_in(stripe, &key),
+            None => Ok(Place { stripe: 0, block: 0 }),
+        }
     }
 
-    /// Reads and checks a block.
-    pub(super) fn block(&self, handle: Handle) -> Result<BlockCursor, Error> {
-        let content = layout::unframe(&self.path, &self.file, handle)?;
-        BlockCursor::new(content).map_err(|_| Error::corrupt(&self.path, handle.offset, "malformed block"))
+    fn place_in(&self, stripe: usize, key: &Separator<'_>) -> Result<Place, Error> {
+        let end = self.directory.start(stripe + 1);
+        let block = self.stripe(stripe)?.find(key, end);
+        let block = block.map_err(|_| self.malformed(self.directory.handle(stripe).offset))?;
+        Ok(Place { stripe, block })
     }
 
-    pub(super) fn malformed(&self, handle: Handle) -> Error {
-        Error::corrupt(&self.path, handle.offset, "malformed block")
+    /// The last block.
+    pub(super) fn last_place(&self) -> Result<Place, Error> {
+        let stripe = self.directory.len() - 1;
+        let block = self.stripe_shape(stripe)?.1.blocks - 1;
+        Ok(Place { stripe, block })
     }
+
+    /// The block after this one.
+    pub(super) fn next_place(&self, place: Place) -> Result<Option<Place>, Error> {
+        let Place { stripe, block } = place;
+        if block + 1 < self.stripe_shape(stripe)?.1.blocks {
+            return Ok(Some(Place {
+                stripe,
+                block: block + 1,
+            }));
+        }
+        let stripe = stripe + 1;
+        Ok((stripe < self.directory.len()).then_some(Place { stripe, block: 0 }))
+    }
+
+    /// The block before this one.
+    pub(super) fn place_before(&self, place: Place) -> Result<Option<Place>, Error> {
+        let Place { stripe, block } = place;
+        if let Some(block) = block.checked_sub(1) {
+            return Ok(Some(Place { stripe, block }));
+        }
+        let Some(stripe) = stripe.checked_sub(1) else {
+            return Ok(None);
+        };
+        let block = self.stripe_shape(stripe)?.1.blocks - 1;
+        Ok(Some(Place { stripe, block }))
+    }
+
+    /// How many stripes there are.
+    pub(super) fn stripes(&self) -> usize {
+        self.directory.len()
+    }
+
+    /// Where a stripe's index and filter are.
+    pub(super) fn stripe_handle(&self, stripe: usize) -> Handle {
+        self.directory.handle(stripe)
+    }
+
+    /// A stripe's index and filter, checked if they were not yet.
+    #[inline]
+    pub(super) fn stripe(&self, stripe: usize) -> Result<stripe::View<'_>, Error> {
+        let (bytes, shape) = self.stripe_shape(stripe)?;
+        Ok(stripe::View::new(bytes, shape))
+    }
+
+    #[inline]
+    fn stripe_shape(&self, stripe: usize) -> Result<(&[u8], stripe::Shape), Error> {
+        let Handle { offset, length } = self.directory.handle(stripe);
+        let bytes = layout::part(&self.path, &self.file, offset, length.into())?;
+        if !self.checks.is_set(stripe) {
+            if !layout::is_whole(bytes, offset) {
+                let what = "the index of a stripe does not match its checksum";
+                return Err(self.corrupt_stripe(stripe, what));
+            }
+            self.checks.set(stripe);
+        }
+        let shape = stripe::Shape::read(bytes).map_err(|_| self.malformed(offset))?;
+        Ok((bytes, shape))
+    }
+
+    fn range(&self, place: Place) -> Result<Range<u64>, Error> {
+        self.stripe(place.stripe)?
+            .block(place.block)
+            .ok_or_else(|| self.malformed(self.directory.handle(place.stripe).offset))
+    }
+
+    /// A block's bytes, checked, and its offset.
+    #[inline]
+    pub(super) fn block(&self, place: Place) -> Result<(&[u8], u64), Error> {
+        let range = self.range(place)?;
+        let block = layout::part(&self.path, &self.file, range.start, range.end - range.start)?;
+        if layout::is_whole(block, range.start) {
+            Ok((block, range.start))
+        } else {
+            Err(self.corrupt_block(place, range.start))
+        }
+    }
+
+    /// Slices of the file share its memory.
+    pub(super) fn share(&self, part: &[u8]) -> Bytes {
+        self.file.slice_ref(part)
+    }
+
+    pub(super) fn decompressor(&self) -> &Decompressor {
+        &self.decompressor
+    }
+
+    /// The parts of the file beside blocks and stripes, in no order.
+    pub(super) fn frame(&self) -> impl Iterator<Item = Range<u64>> {
+        let footer = self.file.len() as u64 - layout::FOOTER_BYTES as u64;
+        let handles = [self.footer.directory, self.footer.properties];
+        handles
+            .into_iter()
+            .chain(self.footer.dictionary)
+            .map(|handle| handle.offset..handle.offset + u64::from(handle.length))
+            .chain([0..HEADER_BYTES as u64, footer..self.file.len() as u64])
+    }
+
+    /// Whether a range of the file, inside of it, is all zeros.
+    pub(super) fn is_zero(&self, range: Range<u64>) -> bool {
+        self.file[range.start as usize..range.end as usize]
+            .iter()
+            .all(|byte| *byte == 0)
+    }
+
+    pub(super) fn malformed(&self, offset: u64) -> Error {
+        Error::corrupt(&self.path, offset, "malformed block")
+    }
+
+    #[cold]
+    fn corrupt_stripe(&self, stripe: usize, what: &str) -> Error {
+        let (from, to) = self.tokens_of(stripe, stripe);
+        Error::corrupt(
+            &self.path,
+            self.directory.handle(stripe).offset,
+            format!("{what}; it is for tokens {from} to {to}"),
+        )
+    }
+
+    #[cold]
+    fn corrupt_block(&self, place: Place, offset: u64) -> Error {
+        let (mut from, mut to) = self.tokens_of(place.stripe, place.stripe);
+        if let Ok(stripe) = self.stripe(place.stripe) {
+            from = token(stripe.start(place.block)).max(from);
+            if let Ok(Some(next)) = self.next_place(place)
+                && next.stripe == place.stripe
+            {
+                to = token(stripe.start(next.block)).min(to);
+            }
+        }
+        Error::corrupt(
+            &self.path,
+            offset,
+            format!("a block does not match its checksum; it is for tokens {from} to {to}"),
+        )
+    }
+
+    /// Between which tokens the partitions of some stripes lie.
+    fn tokens_of(&self, first: usize, last: usize) -> (Token, Token) {
+        let from = self.directory.start(first).max(self.tokens.0);
+        let to = self.directory.start(last + 1).min(self.tokens.1);
+        (token(from), token(to))
+    }
+
+    /// Between which tokens, both included, the partitions lie of which something is at this offset of the
+    /// file: those of a block, of a stripe where the index or filter is meant, or else all.
+    pub fn tokens_at(&self, offset: u64) -> (Token, Token) {
+        for stripe in 0..self.directory.len() {
+            let handle = self.directory.handle(stripe);
+            if (handle.offset..handle.offset + u64::from(handle.length)).contains(&offset) {
+                return self.tokens_of(stripe, stripe);
+            }
+            let Ok(view) = self.stripe(stripe) else { continue };
+            let Ok((_, shape)) = self.stripe_shape(stripe) else { continue };
+            for block in 0..shape.blocks {
+                if view.block(block).is_some_and(|range| range.contains(&offset)) {
+                    let (from, mut to) = self.tokens_of(stripe, stripe);
+                    if block + 1 < shape.blocks {
+                        to = token(view.start(block + 1)).min(to);
+                    }
+                    return (token(view.start(block)).max(from), to);
+                }
+            }
+        }
+        (token(self.tokens.0), token(self.tokens.1))
+    }
+}
+
+/// Where in the body the value of exactly `key` is.
+fn found(entries: Entries<'_>, ties: Range<usize>, key: &[u8]) -> Result<Option<Range<usize>>, Malformed> {
+    let (at, exact) = entries.search(ties, key)?;
+    if exact { entries.value(at).map(Some) } else { Ok(None) }
+}
+
+/// Buffers for blocks of large rows are given back.
+fn keep_small(buffer: &mut Vec<u8>) {
+    const KEPT_BYTES: usize = 256 << 10;
+    if buffer.capacity() > KEPT_BYTES {
+        *buffer = Vec::new();
+    }
+}
+
+fn ordered(key: &DecoratedKey) -> u64 {
+    u64::from_be_bytes(key.token.ordered_bytes())
+}
+
+fn token(ordered: u64) -> Token {
+    Token::from_ordered_bytes(ordered.to_be_bytes())
 }
 
 /// The suffix of a table's file.

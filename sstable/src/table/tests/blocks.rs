@@ -1,46 +1,59 @@
-//! Blocks: they find what they hold, and stand what they don't understand.
+//! Blocks, stripes, directories: they find what they hold, and stand what they don't understand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use proptest::{collection::btree_map, collection::vec, prelude::*};
+use proptest::{collection::btree_map, collection::btree_set, collection::vec, prelude::*};
 
-use crate::table::{
-    block::{BlockCursor, Builder, Malformed},
-    entry, filter, key,
-    layout::{self, Handle},
-    properties::Properties,
+use crate::{
+    Compression,
+    table::{
+        block::{Builder, Entries, Malformed, Shape, View},
+        codec::{Codec, Compressor, Decompressor},
+        directory::{self, Directory},
+        entry, filter, key,
+        layout::Handle,
+        properties::Properties,
+        stripe::{self, Separator},
+    },
 };
 
+/// Short keys of few letters, so that many begin alike, and some long ones.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
-    vec(0_u8..3, 0..6)
+    prop_oneof![vec(0_u8..3, 0..6), vec(0_u8..2, 7..12), vec(254_u8.., 0..20)]
 }
 
-fn build(entries: &BTreeMap<Vec<u8>, Vec<u8>>) -> BlockCursor {
+const COMPRESSIONS: [Compression; 3] = [Compression::None, Compression::Lz4, Compression::Zstd];
+
+fn build(entries: &BTreeMap<Vec<u8>, Vec<u8>>, compression: Compression) -> Vec<u8> {
     let mut builder = Builder::default();
     for (key, value) in entries {
         builder.push(key, value);
     }
-    BlockCursor::new(builder.finish().into()).unwrap()
+    let mut out = Vec::new();
+    builder.finish(&mut Compressor::new(compression), &mut out);
+    out
 }
 
-/// Does everything a cursor can.
-fn exercise(content: Bytes, target: &[u8]) -> Result<(), Malformed> {
-    let mut cursor = BlockCursor::new(content)?;
-    cursor.seek(target)?;
-    cursor.seek_back(target)?;
-    cursor.first()?;
-    for _ in 0..1_000 {
-        if !cursor.next()? {
-            break;
-        }
-        let _ = cursor.value();
-    }
-    cursor.last()?;
-    for _ in 0..1_000 {
-        if !cursor.prev()? {
-            break;
-        }
+fn body(block: &[u8]) -> Result<(Shape, Vec<u8>), Malformed> {
+    let shape = Shape::read(block)?;
+    // A malformed block of a test may promise a gigabyte.
+    let mut body = vec![0; if shape.body_bytes < 1 << 20 { shape.body_bytes } else { return Err(Malformed) }];
+    let stored = View::new(block, shape).stored();
+    Decompressor::default().decompress(shape.codec, stored, &mut body)?;
+    Ok((shape, body))
+}
+
+/// Does everything that can be done with a block.
+fn exercise(block: &[u8], target: &[u8]) -> Result<(), Malformed> {
+    let (shape, body) = body(block)?;
+    let entries = Entries::new(View::new(block, shape), &body);
+    let _ = entries.lower_bound(target);
+    let mut key = Vec::new();
+    for at in 0..shape.count {
+        let _ = entries.key(at, &mut key);
+        let _ = entries.next_key(at, &mut key);
+        let _ = entries.value(at);
     }
     Ok(())
 }
@@ -48,47 +61,86 @@ fn exercise(content: Bytes, target: &[u8]) -> Result<(), Malformed> {
 proptest! {
     #[test]
     fn a_block_is_a_sorted_map(
-        entries in btree_map(bytes(), bytes(), 1..60),
+        content in btree_map(bytes(), vec(any::<u8>(), 0..6), 1..60),
         targets in vec(bytes(), 1..10),
     ) {
-        let mut cursor = build(&entries);
-        for target in targets {
-            let after = entries.range(target.clone()..).next();
-            prop_assert_eq!(cursor.seek(&target), Ok(after.is_some()));
-            if let Some((key, value)) = after {
-                prop_assert_eq!((cursor.key(), &cursor.value()[..]), (&key[..], &value[..]));
+        for compression in COMPRESSIONS {
+            let block = build(&content, compression);
+            let (shape, body) = body(&block).unwrap();
+            let entries = Entries::new(View::new(&block, shape), &body);
+            let keys: Vec<&Vec<u8>> = content.keys().collect();
+            prop_assert_eq!(shape.count, keys.len());
+            for target in targets.iter().chain(content.keys()) {
+                let expected = keys.partition_point(|key| *key < target);
+                let exact = content.contains_key(target);
+                prop_assert_eq!(entries.lower_bound(target), Ok((expected, exact)));
             }
-            let before = entries.range(..=target.clone()).next_back();
-            prop_assert_eq!(cursor.seek_back(&target), Ok(before.is_some()));
-            if let Some((key, _)) = before {
-                prop_assert_eq!(cursor.key(), &key[..]);
+            let (mut alone, mut running) = (Vec::new(), Vec::new());
+            for (at, (key, value)) in content.iter().enumerate() {
+                let place = entries.key(at, &mut alone).unwrap();
+                prop_assert_eq!((&alone, &body[place.clone()]), (key, &value[..]));
+                let next = if at == 0 {
+                    running.clone_from(&alone);
+                    place.clone()
+                } else {
+                    entries.next_key(at, &mut running).unwrap()
+                };
+                prop_assert_eq!((&running, &next), (key, &place));
+                prop_assert_eq!(entries.value(at), Ok(place));
             }
         }
-        cursor.first().unwrap();
-        let mut forward = vec![cursor.key().to_vec()];
-        while cursor.next().unwrap() {
-            forward.push(cursor.key().to_vec());
+    }
+
+    /// A search decompresses no more than it needs: what it needs must be enough.
+    #[test]
+    fn the_beginning_of_a_body_is_enough_for_a_search(
+        content in btree_map(bytes(), vec(0_u8..3, 0..30), 1..60),
+        target in bytes(),
+    ) {
+        let block = build(&content, Compression::Lz4);
+        let shape = Shape::read(&block).unwrap();
+        let view = View::new(&block, shape);
+        let ties = view.ties(&target);
+        prop_assert!(!ties.is_empty() || !content.contains_key(&target));
+        if let Some(last) = ties.end.checked_sub(1) && !ties.is_empty() {
+            let wanted = if shape.codec.is_partial() { view.end(last) } else { shape.body_bytes };
+            let mut body = vec![0; wanted];
+            Decompressor::default().decompress(shape.codec, view.stored(), &mut body).unwrap();
+            let (at, exact) = Entries::new(view, &body).search(ties, &target).unwrap();
+            prop_assert_eq!(exact, content.contains_key(&target));
+            if exact {
+                let value = Entries::new(view, &body).value(at).unwrap();
+                prop_assert_eq!(&body[value], &content[&target][..]);
+            }
         }
-        prop_assert_eq!(&forward, &entries.keys().cloned().collect::<Vec<_>>());
-        let mut backward = vec![cursor.key().to_vec()];
-        while cursor.prev().unwrap() {
-            backward.push(cursor.key().to_vec());
+    }
+
+    #[test]
+    fn codecs_return_what_they_took(content in vec(0_u8..4, 1..5_000)) {
+        for compression in COMPRESSIONS {
+            let mut compressor = Compressor::new(compression);
+            let (codec, stored) = compressor.compress(&content);
+            prop_assert!(codec.can_hold(stored.len(), content.len()));
+            let mut out = vec![0; content.len()];
+            Decompressor::default().decompress(codec, stored, &mut out).unwrap();
+            prop_assert_eq!(&out, &content);
         }
-        backward.reverse();
-        prop_assert_eq!(backward, forward);
     }
 
     /// With checksums that fit, as if somebody had made the file on purpose.
     #[test]
-    fn random_bytes_are_no_panic(content in vec(any::<u8>(), 0..200), target in bytes()) {
+    fn random_bytes_are_no_panic(content in vec(any::<u8>(), 0..300), target in bytes()) {
+        let _ = exercise(&content, &target);
+        let _ = stripe::Shape::read(&content);
         let content = Bytes::from(content);
-        let _ = exercise(content.clone(), &target);
+        let _ = Directory::read(&content);
         let _ = entry::head(content.clone());
         let _ = entry::row(content.clone());
         let _ = entry::range(&target, content.clone());
+        let _ = entry::head_deletion(&content);
+        let _ = entry::range_deletion(&content);
         let _ = Properties::decode(content.clone());
-        let _ = filter::decode_index(&content);
-        let _ = filter::may_contain(&content, 7);
+        let _ = filter::may_contain(&content, 7, 8);
         let _ = key::parts(&content).map(|parts| key::partition_key(parts.prefix));
     }
 
@@ -99,47 +151,98 @@ proptest! {
         byte in any::<u8>(),
         target in bytes(),
     ) {
-        let mut builder = Builder::default();
-        for (key, value) in &entries {
-            builder.push(key, value);
+        for compression in COMPRESSIONS {
+            let mut block = build(&entries, compression);
+            let at = at % block.len();
+            block[at] = byte;
+            let _ = exercise(&block, &target);
         }
-        let mut content = builder.finish();
-        let at = at % content.len();
-        content[at] = byte;
-        let _ = exercise(content.into(), &target);
     }
 
     #[test]
-    fn frames_return_their_content(content in vec(0_u8..4, 0..500), offset in 0_u64..50) {
-        for compression in [crate::Compression::None, crate::Compression::Lz4] {
-            let mut file = vec![0; offset as usize];
-            let frame = layout::frame(&content, offset, compression);
-            file.extend_from_slice(&frame);
-            let handle = Handle { offset, length: frame.len() as u32 };
-            let path = std::path::Path::new("file");
-            let read = layout::unframe(path, &file.clone().into(), handle).unwrap();
-            prop_assert_eq!(&read[..], &content[..]);
-            // The same bytes at another place are not what was written there.
-            file.insert(0, 0);
-            let moved = Handle { offset: offset + 1, ..handle };
-            prop_assert!(layout::unframe(path, &file.into(), moved).is_err());
+    fn an_index_leads_to_the_last_separator_that_is_not_greater(
+        separators in btree_set(separator(), 1..200),
+        targets in vec(separator(), 1..20),
+        lengths in vec(1_u64..10_000, 200),
+        at in any::<usize>(),
+        byte in any::<u8>(),
+    ) {
+        let mut stripe = index(&separators, &lengths);
+        let shape = stripe::Shape::read(&stripe).unwrap();
+        let view = stripe::View::new(&stripe, shape);
+        let all: Vec<&Vec<u8>> = separators.iter().collect();
+        for target in targets.iter().chain(separators.iter()) {
+            let found = view.find(&Separator::new(target), u64::MAX).unwrap();
+            let expected = all.partition_point(|separator| *separator <= target).saturating_sub(1);
+            prop_assert_eq!(found, expected);
         }
+        let mut offset = 500;
+        for (block, length) in lengths[..all.len()].iter().enumerate() {
+            prop_assert_eq!(view.block(block), Some(offset..offset + length));
+            offset += length;
+        }
+        let at = at % stripe.len();
+        stripe[at] = byte;
+        if let Ok(shape) = stripe::Shape::read(&stripe) {
+            let view = stripe::View::new(&stripe, shape);
+            let _ = view.find(&Separator::new(&targets[0]), 7);
+            let _ = view.may_contain(u64::from(byte));
+            let _ = (0..shape.blocks).map(|block| view.block(block)).count();
+        }
+    }
+
+    #[test]
+    fn a_directory_leads_to_the_last_stripe_that_is_not_greater(
+        separators in btree_set(separator(), 1..200),
+        targets in vec(separator(), 1..20),
+    ) {
+        let mut builder = directory::Builder::default();
+        for (at, separator) in separators.iter().enumerate() {
+            builder.stripe(separator, Handle { offset: at as u64, length: 1 });
+        }
+        let directory = Directory::read(&builder.finish().into()).unwrap();
+        let all: Vec<&Vec<u8>> = separators.iter().collect();
+        for target in targets.iter().chain(separators.iter()) {
+            let expected = all.partition_point(|separator| *separator <= target).checked_sub(1);
+            prop_assert_eq!(directory.find(&Separator::new(target)), expected);
+        }
+    }
+
+    #[test]
+    fn a_filter_knows_what_it_was_told(hashes in btree_set(any::<u64>(), 0..500), bits in 1_u32..30) {
+        let hashes: Vec<u64> = hashes.into_iter().collect();
+        let mut lines = Vec::new();
+        filter::build(&hashes, bits, &mut lines);
+        let known = |hash: &u64| filter::may_contain(&lines, filter::probes(bits), *hash);
+        prop_assert!(hashes.iter().all(known));
     }
 }
 
-/// A frame whose lengths promise far more than it holds costs no memory.
+/// Whole separators, of at least 8 bytes: tokens near to and far from each other, some with a rest.
+fn separator() -> impl Strategy<Value = Vec<u8>> {
+    let token = prop_oneof![any::<u64>(), 5_u64..8, (0_u64..50).prop_map(|at| at << 50)];
+    (token, prop_oneof![Just(Vec::new()), vec(0_u8..3, 0..5)])
+        .prop_map(|(token, rest)| [&token.to_be_bytes()[..], &rest].concat())
+}
+
+fn index(separators: &BTreeSet<Vec<u8>>, lengths: &[u64]) -> Vec<u8> {
+    let mut builder = stripe::Builder::default();
+    let mut offset = 500;
+    for (separator, length) in separators.iter().zip(lengths) {
+        builder.block(separator, offset, *length, &[offset]);
+        offset += length;
+    }
+    let mut stripe = Vec::new();
+    builder.finish(10, &mut stripe);
+    stripe
+}
+
+/// A block whose length promises more than its body can hold costs no memory.
 #[test]
-fn a_frame_that_promises_too_much_is_refused() {
-    let mut frame = layout::frame(&[0; 1000], 0, crate::Compression::Lz4);
-    let at = frame.len() - 12;
-    frame[at..at + 4].copy_from_slice(&(1_u32 << 30).to_le_bytes());
-    let end = frame.len() - 8;
-    let sum = crate::checksum::checksum_at(0, &frame[..end]);
-    frame[end..].copy_from_slice(&sum.to_le_bytes());
-    let handle = Handle {
-        offset: 0,
-        length: frame.len() as u32,
-    };
-    let error = layout::unframe(std::path::Path::new("file"), &frame.into(), handle).unwrap_err();
-    assert!(error.to_string().contains("impossible lengths"), "{error}");
+fn a_block_that_promises_too_much_is_refused() {
+    let content = BTreeMap::from([(b"key".to_vec(), vec![0; 1000])]);
+    let mut block = build(&content, Compression::Lz4);
+    assert_eq!(Shape::read(&block).unwrap().codec, Codec::Lz4);
+    block[8..12].copy_from_slice(&(1_u32 << 30).to_le_bytes());
+    assert!(matches!(Shape::read(&block), Err(Malformed)));
 }
