@@ -123,7 +123,7 @@ impl Writer {
     }
 
     /// What stands before the cells of a row.
-    pub(crate) fn row_head(&mut self, marker: Option<Marker>, deletion: Option<Deletion>, cells: u64) {
+    pub fn row_head(&mut self, marker: Option<Marker>, deletion: Option<Deletion>, cells: u64) {
         let expiry = marker.and_then(|marker| marker.expiry);
         self.byte(
             u8::from(marker.is_some()) | u8::from(expiry.is_some()) << 1 | u8::from(deletion.is_some()) << 2,

@@ -1,6 +1,6 @@
 //! What is known of a memtable's content without reading it.
 
-use starling_model::{CellValue, DecodeError, Partition, Row, Seconds, Timestamp, encoding::RowView};
+use starling_model::{DecodeError, Partition, Row, Timestamp, encoding::RowView};
 
 /// A summary, by which readers skip a source and compactions know what is older elsewhere.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,23 +53,10 @@ impl Facts {
 }
 
 /// All timestamps in a row.
-pub(crate) fn timestamps(row: &Row) -> impl Iterator<Item = Timestamp> {
+fn timestamps(row: &Row) -> impl Iterator<Item = Timestamp> {
     row.marker
         .iter()
         .map(|marker| marker.timestamp)
         .chain(row.deletion.iter().map(|deletion| deletion.timestamp))
         .chain(row.cells.iter().map(|cell| cell.timestamp))
-}
-
-/// All seconds at which something of a row was deleted, or expires.
-pub(crate) fn ages(row: &Row) -> impl Iterator<Item = Seconds> {
-    let expiries = row.marker.iter().filter_map(|marker| marker.expiry);
-    row.deletion
-        .iter()
-        .map(|deletion| deletion.at)
-        .chain(expiries.map(|expiry| expiry.at))
-        .chain(row.cells.iter().filter_map(|cell| match &cell.value {
-            CellValue::Tombstone(at) => Some(*at),
-            CellValue::Live { expiry, .. } => expiry.map(|expiry| expiry.at),
-        }))
 }

@@ -23,7 +23,6 @@ use starling_model::{DecodeError, DecoratedKey, Timestamp, Token, TokenRange, en
 
 pub use cursor::Cursor;
 pub use facts::Facts;
-pub(crate) use facts::{ages, timestamps};
 pub use part::Part;
 pub use write::Write;
 

@@ -17,7 +17,10 @@ pub struct Rows<'a>(Inner<'a>);
 
 #[derive(Debug)]
 enum Inner<'a> {
-    Memory { rows: memtable::part::Rows<'a>, reversed: bool },
+    Memory {
+        rows: memtable::part::Rows<'a>,
+        reversed: bool,
+    },
     Table(Box<TableRows>),
 }
 
