@@ -10,7 +10,7 @@ use starling_model::{
     TokenRange,
 };
 
-use crate::{Engine, Options, Step, fs::MemoryFs};
+use crate::{Engine, Options, Scaling, Step, compaction, fs::MemoryFs};
 
 /// All partitions of a table.
 pub(crate) type Content = BTreeMap<DecoratedKey, Partition>;
@@ -219,7 +219,7 @@ pub(crate) fn small_options() -> Options {
         segment_bytes: 700,
         log_bytes: 1 << 20,
         block_bytes: 64,
-        fan_in: 3,
+        compaction: compaction::Strategy::Unified(Scaling::all(1)),
         step_bytes: 200,
         ..Options::default()
     }

@@ -24,11 +24,11 @@ pub mod stats;
 pub mod table;
 pub mod version;
 
-pub use compaction::PurgePolicy;
-pub use engine::{Engine, Job, ReadResult, Recovery, Step};
+pub use compaction::{PurgePolicy, Repaired, Scaling, Strategy};
+pub use engine::{Engine, Job, ReadResult, Recovery, RowResult, Step};
 pub use error::Error;
 pub use log::{Log, Lsn};
-pub use options::{Compression, Options};
+pub use options::{Compression, Options, TableOptions};
 pub use shard::ShardMap;
 pub use stats::Stats;
 

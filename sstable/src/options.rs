@@ -1,5 +1,9 @@
 //! The engine's settings.
 
+use starling_model::TokenRange;
+
+use crate::compaction::Strategy;
+
 /// How the blocks of new tables are compressed. Tables that exist keep theirs. A block that does not shrink by
 /// an eighth is stored as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +53,43 @@ pub struct Options {
     pub compression: Compression,
     /// Bits of the Bloom filter per partition.
     pub filter_bits: u32,
-    /// How many tables of one size class make a compaction; at least 2.
-    pub fan_in: usize,
+    /// How tables are compacted, where [`TableOptions`] don't say otherwise.
+    pub compaction: Strategy,
+    /// The tokens of the engine, not wrapping: tables are cut at equal slices of it. Writes elsewhere are taken
+    /// too.
+    pub tokens: TokenRange,
+    /// The size that a table should have, in bytes: compactions cut what is larger. Bounds how much one
+    /// compaction reads, and the space that it needs.
+    pub table_bytes: u64,
+    /// How many parts of compactions may be under way at the same time; at least 1.
+    pub compactions: usize,
     /// How much a job reads or writes in one step, in bytes, about.
     pub step_bytes: usize,
+}
+
+/// Settings of one table id. Files that exist keep theirs until they are compacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableOptions {
+    /// How its tables are compacted.
+    pub compaction: Strategy,
+    /// As [`Options::block_bytes`].
+    pub block_bytes: usize,
+    /// As [`Options::compression`].
+    pub compression: Compression,
+    /// As [`Options::filter_bits`].
+    pub filter_bits: u32,
+}
+
+impl Options {
+    /// What holds for tables that have no options of their own.
+    pub fn table(&self) -> TableOptions {
+        TableOptions {
+            compaction: self.compaction,
+            block_bytes: self.block_bytes,
+            compression: self.compression,
+            filter_bits: self.filter_bits,
+        }
+    }
 }
 
 impl Default for Options {
@@ -66,7 +103,10 @@ impl Default for Options {
             block_bytes: 4096,
             compression: Compression::Lz4,
             filter_bits: 10,
-            fan_in: 4,
+            compaction: Strategy::default(),
+            tokens: TokenRange::ALL,
+            table_bytes: 256 << 20,
+            compactions: 2,
             step_bytes: 1 << 20,
         }
     }

@@ -60,7 +60,7 @@ fn run(jobs: &Receiver<Queued>) {
         };
         match queued.job.step() {
             // Flushes free memory, which writes wait for.
-            Ok(Step::More) if queued.job.is_flush() => own.push_front(queued),
+            Ok(Step::More) if queued.job.is_urgent() => own.push_front(queued),
             Ok(Step::More) => own.push_back(queued),
             Ok(Step::Done) => drop(queued.owner.send(Request::JobDone(queued.job, Ok(())))),
             Err(error) => drop(queued.owner.send(Request::JobDone(queued.job, Err(error)))),

@@ -15,7 +15,7 @@ use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use starling_model::{KeyRange, Mutation, Page, ReadCommand, TableId, Token};
 use starling_replication::env::{Store, StoreError};
-use starling_sstable::{Options, ShardMap};
+use starling_sstable::{Options, Scaling, ShardMap, Strategy};
 
 use self::shard::Shard;
 use crate::{
@@ -50,7 +50,8 @@ impl StoreSettings {
             segment_bytes: 1024 << random.below(6),
             log_bytes: 16 << 10 << random.below(4),
             block_bytes: 64 << random.below(6),
-            fan_in: 2 + random.index(3),
+            compaction: Strategy::Unified(Scaling::all(random.index(5) as i8 - 2)),
+            table_bytes: 4096 << random.below(6),
             step_bytes: 256 << random.below(6),
             ..Options::default()
         };

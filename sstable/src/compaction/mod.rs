@@ -1,12 +1,27 @@
-//! Merging tables: which ones ([`picker`], pure), and how ([`worker`], in bounded steps).
+//! Merging tables: which ones (the pickers, pure), and how (the worker, in bounded steps).
 //!
-//! A flush is the same work with a memtable as its only input, and nothing to purge.
+//! - [`strategy`]: what an operator chooses; [`unified`] and [`window`]: the strategies; [`expired`]: tables that
+//!   go without being read; [`slices`]: how results are cut by token; [`space`]: what fits on the disk;
+//! - [`worker`]: the merge, a flush being one whose inputs are memtables; [`purge`]: what it may forget.
 
-pub mod picker;
+pub mod candidate;
+pub mod expired;
+mod merge;
+mod pass;
 pub mod purge;
+mod ranges;
+pub mod slices;
+pub mod space;
+pub mod strategy;
+mod stream;
+pub mod unified;
+pub mod window;
 pub mod worker;
 
-pub use purge::PurgePolicy;
+pub use candidate::{Candidate, Pick};
+pub use purge::{PurgePolicy, Repaired};
+pub use slices::Slices;
+pub use strategy::{Scaling, Strategy};
 
 #[cfg(test)]
 mod tests;

@@ -1,32 +1,26 @@
-//! Work that is done beside reads and writes: a flush or a compaction.
+//! Work that is done beside reads and writes, on other threads.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
-use starling_model::TableId;
-
-use crate::{Error, compaction::worker::Worker, memtable::Memtable};
+use super::{install::Install, merges::Part, remove::Remove};
+use crate::Error;
 
 /// Work that [`Engine::next_job`](crate::Engine::next_job) hands out. Steps may run on any thread, while the
-/// engine goes on; then the job goes back to [`Engine::finish`](crate::Engine::finish), complete or not. A
-/// job that is dropped instead is not offered again until the engine is opened anew.
+/// engine goes on; then the job goes back to [`Engine::finish`](crate::Engine::finish), complete or not. All
+/// that touches the disk is done in steps. A job that is dropped instead is not offered again until the engine
+/// is opened anew.
 pub struct Job {
-    pub(super) table: TableId,
-    /// Which life of the table it belongs to; a truncation begins another.
-    pub(super) epoch: u64,
     pub(super) kind: Kind,
-    pub(super) worker: Worker,
 }
 
 /// What a job does.
 pub(super) enum Kind {
-    /// Writes out a memtable.
-    Flush(Arc<Memtable>),
-    /// Merges files into one.
-    Compaction {
-        files: Vec<u64>,
-        /// Their bytes.
-        bytes: u64,
-    },
+    /// Writes out memtables or merges files, or a part of them.
+    Merge(Box<Part>),
+    /// Makes finished merges durable.
+    Install(Box<Install>),
+    /// Removes files that nobody needs any more.
+    Remove(Remove),
 }
 
 /// Whether a job is complete.
@@ -34,7 +28,7 @@ pub(super) enum Kind {
 pub enum Step {
     /// There is more to do.
     More,
-    /// It is complete, and can be installed.
+    /// It is complete, and can be given back.
     Done,
 }
 
@@ -42,32 +36,43 @@ impl Job {
     /// Does a bounded piece of the work: about [`Options::step_bytes`](crate::Options::step_bytes). After an
     /// error the job is to be given to `finish`, which gives it up; the work is offered again.
     pub fn step(&mut self) -> Result<Step, Error> {
-        Ok(if self.worker.step()? {
-            Step::Done
-        } else {
-            Step::More
-        })
+        let done = match &mut self.kind {
+            Kind::Merge(part) => part.worker.step()?,
+            Kind::Install(install) => install.run()?,
+            Kind::Remove(remove) => remove.step(),
+        };
+        Ok(if done { Step::Done } else { Step::More })
     }
 
-    /// The table it works for.
-    pub fn table(&self) -> TableId {
-        self.table
+    /// Whether writes may have to wait for it: it frees memory, or the log, or makes such a job count. It goes
+    /// before others, and is not slowed down.
+    pub fn is_urgent(&self) -> bool {
+        match &self.kind {
+            Kind::Merge(part) => part.is_flush,
+            Kind::Install(_) => true,
+            Kind::Remove(_) => false,
+        }
     }
 
-    /// Whether it is a flush, which frees memory and so goes before compactions.
-    pub fn is_flush(&self) -> bool {
-        matches!(self.kind, Kind::Flush(_))
+    /// Bytes that it has read and written so far, about. What a limiter of compactions counts.
+    pub fn worked(&self) -> u64 {
+        match &self.kind {
+            Kind::Merge(part) => part.worker.worked(),
+            Kind::Install(_) | Kind::Remove(_) => 0,
+        }
     }
 }
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_struct(if self.is_flush() { "Flush" } else { "Compaction" });
-        out.field("table", &self.table)
-            .field("output", &self.worker.number());
-        if let Kind::Compaction { files, .. } = &self.kind {
-            out.field("files", files);
+        match &self.kind {
+            Kind::Merge(part) => f
+                .debug_struct(if part.is_flush { "Flush" } else { "Compaction" })
+                .field("output", &part.worker.number())
+                .field("tokens", &part.worker.tokens())
+                .finish_non_exhaustive(),
+            Kind::Install(_) => f.write_str("Install"),
+            Kind::Remove(remove) => f.debug_tuple("Remove").field(&remove.left()).finish(),
         }
-        out.finish_non_exhaustive()
     }
 }

@@ -1,21 +1,27 @@
 //! The front door: one synchronous, single-writer engine per shard.
 //!
 //! - `open`: the manifest, the files, the log;
-//! - [`job`] and `schedule`: the work that goes on beside, what is offered when, and how it is installed;
+//! - [`job`] and `schedule`: the work that goes on beside, and what is offered when; `merges`, `install` and
+//!   `remove` are what it consists of, `compact` begins compactions;
 //! - `truncate`: emptying a table.
 
+mod compact;
+mod get;
+mod install;
 pub mod job;
+mod merges;
 mod open;
+mod remove;
 mod schedule;
 mod table_state;
 mod truncate;
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     fmt,
     path::PathBuf,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
 use starling_model::{
@@ -24,17 +30,19 @@ use starling_model::{
     mutation::MAX_MUTATION_BYTES,
 };
 
+pub use get::RowResult;
 pub use job::{Job, Step};
 pub use open::Recovery;
 
 use crate::{
-    Error, Options, PurgePolicy, Stats,
+    Error, Options, PurgePolicy, Stats, TableOptions,
     fs::Fs,
     log::{Log, Lsn},
     memtable::{self, Write},
     read,
-    table::WriterOptions,
 };
+use install::{Change, Turn};
+use merges::{Replaces, Work};
 use table_state::TableState;
 
 /// A page, and when it may be shown.
@@ -66,7 +74,13 @@ pub struct Engine {
     tables: BTreeMap<TableId, TableState>,
     /// Bytes in all memtables.
     memory: usize,
+    /// Flushes and compactions under way.
+    work: Work,
+    /// Who may write the manifest.
+    turn: Arc<Mutex<Turn>>,
     counters: Counters,
+    /// Memory for reads of single rows.
+    points: RefCell<read::PointReader>,
     reads: Cell<u64>,
     visited: Cell<u64>,
 }
@@ -81,6 +95,24 @@ struct Counters {
     compactions: u64,
     compacted_bytes_in: u64,
     compacted_bytes_out: u64,
+}
+
+impl Counters {
+    /// Counts a change that was installed.
+    fn count(&mut self, change: &Change) {
+        match &change.replaces {
+            Replaces::Memtables(..) => {
+                self.flushes += 1;
+                self.flushed_bytes += change.written();
+            }
+            Replaces::Files(_) => {
+                self.compactions += 1;
+                self.compacted_bytes_in += change.bytes;
+                self.compacted_bytes_out += change.written();
+            }
+            Replaces::Everything(_) => {}
+        }
+    }
 }
 
 impl Engine {
@@ -150,14 +182,9 @@ impl Engine {
         let answer = read::execute(sources, command)?;
         self.reads.set(self.reads.get() + 1);
         self.visited.set(self.visited.get() + answer.visited);
-        let durable_at = if answer.newest > self.log.synced() {
-            answer.newest
-        } else {
-            Lsn::ZERO
-        };
         Ok(ReadResult {
+            durable_at: self.unsynced(answer.newest),
             page: answer.page,
-            durable_at,
         })
     }
 
@@ -169,7 +196,17 @@ impl Engine {
     /// Sets what compactions may purge of a table, from the next job on. Not durable: to be set after every
     /// open; until then nothing is purged.
     pub fn set_purge(&mut self, table: TableId, policy: PurgePolicy) {
-        self.tables.entry(table).or_default().purge = policy;
+        let state = self.tables.entry(table).or_default();
+        state.purge = policy;
+        state.look_at = None;
+    }
+
+    /// Sets how a table is compacted and written, from the next job on. Not durable: to be set after every open;
+    /// until then the engine's options hold.
+    pub fn set_table_options(&mut self, table: TableId, options: TableOptions) {
+        let state = self.tables.entry(table).or_default();
+        state.options = Some(options);
+        state.look_at = None;
     }
 
     /// Figures of the engine.
@@ -198,17 +235,6 @@ impl Engine {
         }
     }
 
-    fn writer_options(&self) -> WriterOptions {
-        writer_options(&self.options)
-    }
-}
-
-fn writer_options(options: &Options) -> WriterOptions {
-    WriterOptions {
-        block_bytes: options.block_bytes,
-        compression: options.compression,
-        filter_bits: options.filter_bits,
-    }
 }
 
 const NOT_CANONICAL: Error = Error::Invalid("the mutation is not canonical");

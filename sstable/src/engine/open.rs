@@ -1,7 +1,7 @@
 //! Opening an engine: what a stop or a crash left, made whole.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{
@@ -10,12 +10,16 @@ use std::{
     },
 };
 
-use starling_model::TableId;
+use starling_model::{TableId, TokenRange};
 
-use super::{Counters, Engine, table_state::TableState, writer_options};
+use super::{Counters, Engine, merges::Work, table_state::TableState};
 use crate::{
     Error, Options, PurgePolicy,
-    compaction::worker::{Input, PurgePlan, Worker},
+    compaction::{
+        Slices,
+        purge::Purging,
+        worker::{Input, Plan, Worker},
+    },
     fs::Fs,
     log::{self, Log, Lsn, recovery, segment},
     memtable::{Memtable, Write},
@@ -138,7 +142,7 @@ impl Opening {
         let live: BTreeSet<u64> = manifest
             .tables
             .values()
-            .flat_map(|entry| entry.files.iter().copied())
+            .flat_map(|entry| entry.files.iter().map(|file| file.number))
             .collect();
         let dead = listing
             .tables
@@ -159,9 +163,8 @@ impl Opening {
             let state = self.tables.entry(*id).or_default();
             state.replayed = *replayed;
             for file in files {
-                state
-                    .tables
-                    .add(Arc::new(Table::open(&*self.fs, &self.dir, *file)?));
+                let table = Table::open(&*self.fs, &self.dir, file.number)?;
+                state.tables.add(Arc::new(table), file.tokens);
             }
         }
         Ok(())
@@ -220,25 +223,28 @@ impl Opening {
         let memtable: Arc<Memtable> = Arc::new(std::mem::take(&mut state.active));
         self.memory -= memtable.weight();
         state.replayed = memtable.last();
-        let plan = PurgePlan {
-            policy: PurgePolicy::Keep,
-            now: starling_model::Seconds(0),
-            memory: None,
-            others: Vec::new(),
+        let plan = Plan {
+            inputs: vec![Input::Memory(memtable)],
+            purging: Purging {
+                policy: PurgePolicy::Keep,
+                now: starling_model::Seconds(0),
+                memory: None,
+                others: Vec::new(),
+            },
+            options: state.writer_options(&self.options),
+            step_bytes: self.options.step_bytes,
         };
         let mut worker = Worker::new(
             Arc::clone(&self.fs),
             self.dir.clone(),
             self.next_file.fetch_add(1, Ordering::Relaxed),
-            vec![Input::Memory(memtable)],
-            plan,
-            writer_options(&self.options),
-            self.options.step_bytes,
+            Arc::new(plan),
+            TokenRange::ALL,
         );
         while !worker.step()? {}
-        if worker.has_output() {
-            let table = Table::open(&*self.fs, &self.dir, worker.number())?;
-            state.tables.add(Arc::new(table));
+        if let Some(table) = worker.output() {
+            let tokens = Slices::new(self.options.tokens).made_for(&table);
+            state.tables.add(table, tokens);
         }
         Ok(())
     }
@@ -267,7 +273,10 @@ impl Opening {
             files,
             tables: self.tables,
             memory: self.memory,
+            work: Work::default(),
+            turn: Arc::default(),
             counters: Counters::default(),
+            points: RefCell::default(),
             reads: Cell::new(0),
             visited: Cell::new(0),
         };

@@ -1,10 +1,26 @@
 //! One table id's data: its memtables and its files.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use starling_model::Timestamp;
+use starling_model::{Seconds, Timestamp};
 
-use crate::{PurgePolicy, log::Lsn, memtable::Memtable, read::Source, version::Tables};
+use super::{
+    install::Change,
+    merges::{Output, Replaces},
+};
+use crate::{
+    PurgePolicy,
+    log::Lsn,
+    memtable::Memtable,
+    options::{Options, TableOptions},
+    read::Source,
+    table::WriterOptions,
+    version::Tables,
+};
 
 /// Everything the engine holds of one table id.
 #[derive(Debug, Default)]
@@ -13,11 +29,18 @@ pub(super) struct TableState {
     pub(super) active: Memtable,
     /// Full ones, oldest first; still read until their flush is installed.
     pub(super) waiting: VecDeque<Arc<Memtable>>,
-    /// The oldest of `waiting` is being flushed.
-    pub(super) flushing: bool,
+    /// How many of `waiting`, from the oldest, are being flushed.
+    pub(super) flushing: usize,
     /// The files.
     pub(super) tables: Tables,
     pub(super) purge: PurgePolicy,
+    pub(super) options: Option<TableOptions>,
+    /// Bytes of a usual flush on disk; 0: not known yet.
+    pub(super) flushed: u64,
+    /// Files that were asked to be compacted.
+    pub(super) major: BTreeSet<u64>,
+    /// No compaction is due before this second, unless something changes.
+    pub(super) look_at: Option<Seconds>,
     /// Writes up to this are in files, or truncated.
     pub(super) replayed: Lsn,
     /// Counts truncations, so that jobs begun before one are not installed after it.
@@ -30,6 +53,92 @@ impl TableState {
         if !self.active.is_empty() {
             self.waiting.push_back(Arc::new(std::mem::take(&mut self.active)));
         }
+    }
+
+    /// Its settings.
+    pub(super) fn options(&self, engine: &Options) -> TableOptions {
+        self.options.unwrap_or(engine.table())
+    }
+
+    pub(super) fn writer_options(&self, engine: &Options) -> WriterOptions {
+        let TableOptions {
+            block_bytes,
+            compression,
+            filter_bits,
+            ..
+        } = self.options(engine);
+        WriterOptions {
+            block_bytes,
+            compression,
+            filter_bits,
+        }
+    }
+
+    /// What a flush writes, about. Until there was one, half of what a memtable holds.
+    pub(super) fn flush_bytes(&self, engine: &Options) -> u64 {
+        match self.flushed {
+            0 => engine.memtable_bytes as u64 / 2,
+            flushed => flushed,
+        }
+    }
+
+    /// Takes back a flush or compaction that failed.
+    pub(super) fn give_up(&mut self, replaces: &Replaces) {
+        match replaces {
+            Replaces::Memtables(..) => self.flushing = 0,
+            Replaces::Files(files) => self.tables.release(files),
+            Replaces::Everything(_) => {}
+        }
+        self.look_at = None;
+    }
+
+    /// Carries a change out that the manifest has. Returns the memory that it freed; files that are not alive any
+    /// more are added to `dead`.
+    pub(super) fn carry_out(&mut self, change: &Change, dead: &mut Vec<PathBuf>) -> usize {
+        self.look_at = None;
+        let mut flushed = 0;
+        match &change.replaces {
+            Replaces::Memtables(count, last) => {
+                flushed = *count;
+                self.flushing = 0;
+                self.replayed = *last;
+                self.learn_flush(change.written(), *count);
+            }
+            Replaces::Files(files) => {
+                let tables = self.tables.live().iter();
+                let gone = tables.filter(|table| files.contains(&table.number()));
+                dead.extend(gone.map(|table| table.path().to_path_buf()));
+                self.tables.remove(files);
+            }
+            Replaces::Everything(last) => {
+                self.rotate();
+                flushed = self.waiting.len();
+                self.flushing = 0;
+                self.replayed = *last;
+                self.epoch += 1;
+                self.major.clear();
+                dead.extend(self.tables.live().iter().map(|table| table.path().to_path_buf()));
+                self.tables = Tables::default();
+            }
+        }
+        for Output { table, tokens } in &change.outputs {
+            if change.major && !self.major.is_empty() {
+                self.major.insert(table.number());
+            }
+            self.tables.add(Arc::clone(table), *tokens);
+        }
+        self.waiting.drain(..flushed).map(|memtable| memtable.weight()).sum()
+    }
+
+    /// A flush wrote `bytes` of `count` memtables. Smaller ones count less, because a memtable can be flushed
+    /// before it is full.
+    fn learn_flush(&mut self, bytes: u64, count: usize) {
+        let one = bytes / count.max(1) as u64;
+        self.flushed = if one >= self.flushed {
+            one
+        } else {
+            self.flushed - (self.flushed - one) / 8
+        };
     }
 
     /// The oldest write that is in no file; `None`: all are.

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! 8   "STARLMAN"
-//! 4   version, 1 (little-endian)
+//! 4   version, 2 (little-endian)
 //! 4   zero
 //! varint   the next number for a file
 //! varint   the newest write known when it was written
 //! varint   the oldest write that may be in the log only ("floor")
 //! varint   number of tables, and for each, in order:
 //!          16 table id (big-endian), varint newest write of the table that the log need not be asked for,
-//!          varint number of files, and their numbers as varints
+//!          varint number of files, and for each, ascending:
+//!          varint number, 8 + 8 the tokens that it was made for (start exclusive, end inclusive, big-endian)
 //! 8   checksum of all before it (little-endian)
 //! ```
 //!
@@ -23,7 +24,7 @@ use std::{
 
 use bytes::Bytes;
 use starling_model::{
-    DecodeError, TableId,
+    DecodeError, TableId, Token, TokenRange,
     encoding::{Reader, Writer},
 };
 
@@ -36,7 +37,7 @@ pub const FILE_NAME: &str = "manifest";
 pub const NEW_FILE_NAME: &str = "manifest.new";
 
 /// The version that is written, and the newest that is read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"STARLMAN";
 const HEADER_BYTES: usize = 16;
@@ -44,7 +45,8 @@ const HEADER_BYTES: usize = 16;
 /// What a restart begins from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Manifest {
-    /// No file with this number or a larger one was made before the manifest was written.
+    /// The next number for a file when the manifest was made. Files with larger ones may lie beside it: they
+    /// were begun, and are in no manifest yet.
     pub next_file: u64,
     /// The newest write known then; later ones get larger numbers, also if the log lost this one.
     pub last: Lsn,
@@ -59,8 +61,17 @@ pub struct Manifest {
 pub struct Entry {
     /// Writes up to this are in the files, or were truncated: the log's are to be ignored.
     pub replayed: Lsn,
-    /// The numbers of the live files, ascending.
-    pub files: Vec<u64>,
+    /// The live files, by ascending numbers.
+    pub files: Vec<File>,
+}
+
+/// One live file of a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct File {
+    /// Its number, which is in its name.
+    pub number: u64,
+    /// The tokens that it was made for: it holds nothing else. Does not wrap.
+    pub tokens: TokenRange,
 }
 
 impl Manifest {
@@ -101,8 +112,10 @@ impl Manifest {
             out.fixed(&id.0.to_be_bytes());
             out.varint(entry.replayed.0);
             out.varint(entry.files.len() as u64);
-            for file in &entry.files {
-                out.varint(*file);
+            for File { number, tokens } in &entry.files {
+                out.varint(*number);
+                out.fixed(&tokens.start.0.to_be_bytes());
+                out.fixed(&tokens.end.0.to_be_bytes());
             }
         }
         let sum = checksum(out.as_slice());
@@ -147,12 +160,24 @@ fn body(mut input: Reader) -> Result<Manifest, DecodeError> {
             files: Vec::new(),
         };
         for _ in 0..input.count()? {
-            entry.files.push(input.varint()?);
+            entry.files.push(file(&mut input)?);
         }
         manifest.tables.insert(id, entry);
     }
     input.end()?;
     Ok(manifest)
+}
+
+fn file(input: &mut Reader) -> Result<File, DecodeError> {
+    let number = input.varint()?;
+    let tokens = TokenRange {
+        start: Token(i64::from_be_bytes(input.fixed()?)),
+        end: Token(i64::from_be_bytes(input.fixed()?)),
+    };
+    if tokens.start >= tokens.end {
+        return Err(DecodeError::NotCanonical);
+    }
+    Ok(File { number, tokens })
 }
 
 /// A manifest that is on disk, but not in force yet.

@@ -1,6 +1,11 @@
 //! The live tables of one table id.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use starling_model::TokenRange;
 
 use crate::table::Table;
 
@@ -8,6 +13,8 @@ use crate::table::Table;
 #[derive(Debug, Clone, Default)]
 pub struct Tables {
     live: Vec<Arc<Table>>,
+    /// The tokens that each was made for.
+    tokens: BTreeMap<u64, TokenRange>,
     /// Files that a compaction is reading, to be replaced by its output.
     busy: BTreeSet<u64>,
 }
@@ -20,29 +27,33 @@ impl Tables {
 
     /// Those that no compaction is working on.
     pub fn idle(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.live
-            .iter()
-            .filter(|table| !self.busy.contains(&table.number()))
+        self.live.iter().filter(|table| !self.is_busy(table.number()))
     }
 
-    /// Adds a table.
-    pub fn add(&mut self, table: Arc<Table>) {
+    /// Whether a compaction is working on a file.
+    pub fn is_busy(&self, number: u64) -> bool {
+        self.busy.contains(&number)
+    }
+
+    /// The tokens that a file was made for: it holds nothing else, and need not hold all of them.
+    pub fn tokens(&self, number: u64) -> TokenRange {
+        self.tokens.get(&number).copied().unwrap_or(TokenRange::ALL)
+    }
+
+    /// Adds a table that was made for some tokens, which do not wrap.
+    pub fn add(&mut self, table: Arc<Table>, tokens: TokenRange) {
         let at = self.live.partition_point(|other| other.number() < table.number());
+        self.tokens.insert(table.number(), tokens);
         self.live.insert(at, table);
     }
 
-    /// This version with some files taken out and perhaps one put in.
-    #[must_use]
-    pub fn replaced(&self, removed: &[u64], added: Option<Arc<Table>>) -> Self {
-        let mut next = self.clone();
-        next.live.retain(|table| !removed.contains(&table.number()));
-        for number in removed {
-            next.busy.remove(number);
+    /// Takes files out. They are not busy any more.
+    pub fn remove(&mut self, files: &[u64]) {
+        self.live.retain(|table| !files.contains(&table.number()));
+        for number in files {
+            self.busy.remove(number);
+            self.tokens.remove(number);
         }
-        if let Some(added) = added {
-            next.add(added);
-        }
-        next
     }
 
     /// Marks files as being compacted.

@@ -1,10 +1,10 @@
 use std::path::Path;
 
-use starling_model::TableId;
+use starling_model::{TableId, Token, TokenRange};
 
 use super::{
     Manifest,
-    manifest::{Entry, FILE_NAME},
+    manifest::{Entry, FILE_NAME, File},
 };
 use crate::{
     Error, Lsn,
@@ -13,10 +13,21 @@ use crate::{
 
 const DIR: &str = "/shard";
 
+fn file(number: u64) -> File {
+    let tokens = match number {
+        3 => TokenRange::ALL,
+        number => TokenRange {
+            start: Token(-5),
+            end: Token(number as i64),
+        },
+    };
+    File { number, tokens }
+}
+
 fn manifest(next_file: u64) -> Manifest {
     let entry = |replayed, files: &[u64]| Entry {
         replayed: Lsn(replayed),
-        files: files.to_vec(),
+        files: files.iter().map(|number| file(*number)).collect(),
     };
     Manifest {
         next_file,

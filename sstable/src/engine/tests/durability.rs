@@ -111,6 +111,7 @@ fn a_job_of_before_a_truncation_brings_nothing_back() {
     engine.truncate(TABLE).unwrap();
     engine.finish(job).unwrap();
     assert!(contents(&engine).is_empty());
+    settle(&mut engine, Seconds(1));
     assert_eq!(files(&fs, ".table"), Vec::<PathBuf>::new());
     assert!(contents(&open(&fs)).is_empty());
 }

@@ -1,13 +1,15 @@
 //! What compaction forgets is never missed.
 
+use std::sync::Arc;
+
 use proptest::{collection::vec, prelude::*};
 use starling_model::{
     Clustering, ClusteringRange, Deletion, Mutation, Partition, RangeTombstone, Row, Seconds, Timestamp,
 };
 
 use crate::{
-    Engine, PurgePolicy,
-    fixtures::{Content, TABLE, contents, insert, key, merge_into, open, settle},
+    Engine, Options, PurgePolicy,
+    fixtures::{Content, TABLE, contents, dir, insert, key, merge_into, open, settle, small_options},
     fs::MemoryFs,
 };
 
@@ -110,22 +112,32 @@ fn without_a_policy_tombstones_stay() {
 
 #[test]
 fn a_tombstone_stays_while_older_data_may_lie_elsewhere() {
-    let mut engine = open(&MemoryFs::new());
+    let options = Options {
+        memtable_bytes: 1 << 20,
+        memory_bytes: 8 << 20,
+        ..small_options()
+    };
+    let (mut engine, _) = Engine::open(Arc::new(MemoryFs::new()), dir(), options).unwrap();
     engine.set_purge(TABLE, PurgePolicy::After { grace: GRACE });
     // A file that is too large to be merged with the next three.
-    for row in 0..200_u8 {
-        engine.apply(&insert(key(1), &[row], 1, &[row; 100])).unwrap();
+    let mut noise = 1_u64;
+    for row in 0..250_u8 {
+        let value: Vec<u8> = std::iter::repeat_with(|| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (noise >> 56) as u8
+        })
+        .take(1_000)
+        .collect();
+        engine.apply(&insert(key(1), &[row], 1, &value)).unwrap();
     }
     engine.apply(&insert(key(2), b"", 1, b"")).unwrap();
     flush(&mut engine, Seconds(5));
-    while engine.stats().tables > 1 {
-        engine.apply(&insert(key(2), b"", 1, b"")).unwrap();
-        flush(&mut engine, Seconds(5));
-    }
     let merges = engine.stats().compactions;
     for timestamp in 2..=4 {
         engine.apply(&delete_partition(1, timestamp)).unwrap();
         engine.apply(&delete_partition(3, timestamp)).unwrap();
+        // Something that lives, or the file would be removed as a whole.
+        engine.apply(&insert(key(2), b"", 5, b"")).unwrap();
         flush(&mut engine, Seconds(1_000));
     }
     assert_eq!(engine.stats().compactions, merges + 1);
@@ -156,7 +168,7 @@ fn a_tombstone_stays_while_older_data_is_in_memory() {
         }
         settle(&mut engine, Seconds(1_000));
     }
-    assert_eq!(engine.stats().compactions, 1);
+    assert!(engine.stats().compactions > 0);
     let content = contents(&engine);
     assert_eq!(content[&key(1)].deletion, Some(deletion(4)));
     assert!(content[&key(1)].rows.is_empty());

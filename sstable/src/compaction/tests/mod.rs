@@ -1,0 +1,4 @@
+mod choices;
+mod costs;
+mod scaling;
+mod slices;

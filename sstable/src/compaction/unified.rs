@@ -1,0 +1,140 @@
+//! The unified strategy: which tables to merge, and how to cut the result. A pure choice.
+//!
+//! After CEP-26 (Cassandra's unified compaction strategy). A table belongs to a level by its *density*, its
+//! bytes over the share of the tokens that it was made for, so that cutting a table does not change its level.
+//! Each level is denser than the one below it by a factor, its fan. Where enough tables of a level overlap
+//! ([`Scaling::threshold`]), they are merged; the result is usually dense enough for the next level, and is cut
+//! so that each table has about the size that was asked for. Compactions of different slices, or levels, have
+//! nothing to do with each other, and can run at the same time.
+//!
+//! What it costs, for `n` levels of which the densest holds `D` bytes, with tiers of `t` (`t = W + 2`):
+//! - every byte is written `n + 1` times (the flush counted);
+//! - a read meets at most `t - 1` tables a level;
+//! - at rest the tables hold at most `t - 1` versions of everything a level, in all `D * (t - 1) * t / (t - 1)`,
+//!   and while a merge runs, once more what it reads: see [`space`](super::space).
+
+use std::collections::BTreeMap;
+
+use super::{
+    Scaling,
+    candidate::{Candidate, MAX_INPUTS, Pick},
+    slices::Slices,
+};
+
+/// Flushes as small as this, or smaller, are all of one level.
+const SMALLEST_BYTES: u64 = 64 << 10;
+
+/// Sizes that the choice depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// The tokens of the engine.
+    pub slices: Slices,
+    /// What a flush writes, about, in bytes.
+    pub flush_bytes: u64,
+    /// The size that a table should have, in bytes; larger results are cut.
+    pub table_bytes: u64,
+}
+
+/// The merges that are due, the most urgent first, at most one a level. None: there is nothing to do.
+pub fn picks(tables: &[Candidate], sizes: Sizes, scaling: Scaling) -> Vec<Pick> {
+    let mut levels: BTreeMap<i32, Vec<Candidate>> = BTreeMap::new();
+    for table in tables {
+        let density = sizes.slices.density(table.bytes, table.tokens);
+        let level = level(density, sizes.flush_bytes, scaling);
+        levels.entry(level).or_default().push(*table);
+    }
+    let mut due: Vec<(usize, i32, Vec<Candidate>)> = Vec::new();
+    for (level, tables) in levels {
+        let crowd = most_overlapping(tables);
+        let threshold = scaling.threshold(usize::try_from(level).unwrap_or(0));
+        if crowd.len() >= threshold {
+            due.push((crowd.len() * 1024 / threshold, level, crowd));
+        }
+    }
+    due.sort_by_key(|(urgency, level, _)| (std::cmp::Reverse(*urgency), *level));
+    due.into_iter()
+        .filter_map(|(_, _, crowd)| merge_of(crowd, sizes))
+        .collect()
+}
+
+/// The merges that make of some tables ones that don't overlap: of each group that hangs together, and of
+/// single tables that have something to forget.
+pub fn everything(tables: &[Candidate], sizes: Sizes) -> Vec<Pick> {
+    let mut sorted = tables.to_vec();
+    sorted.sort_by_key(|table| (table.tokens.start, table.number));
+    let mut groups: Vec<Vec<Candidate>> = Vec::new();
+    let mut end = None;
+    for table in sorted {
+        match groups.last_mut().filter(|_| end.is_some_and(|end| table.tokens.start < end)) {
+            Some(group) => group.push(table),
+            None => groups.push(vec![table]),
+        }
+        end = end.max(Some(table.tokens.end));
+    }
+    groups
+        .into_iter()
+        .filter(|group| group.len() > 1 || group.iter().any(|table| table.droppable))
+        .filter_map(|group| merge_of(group, sizes))
+        .collect()
+}
+
+/// The merge of some tables, of the oldest where they are too many; `None` for no tables.
+pub fn merge_of(mut tables: Vec<Candidate>, sizes: Sizes) -> Option<Pick> {
+    tables.sort_by_key(|table| table.number);
+    tables.truncate(MAX_INPUTS);
+    let span = Candidate::span(&tables)?;
+    let bytes = Candidate::total(&tables);
+    let slices = Slices::count(sizes.slices.density(bytes, span), sizes.table_bytes);
+    Some(Pick {
+        files: tables.iter().map(|table| table.number).collect(),
+        bytes,
+        parts: sizes.slices.cut(span, slices),
+    })
+}
+
+/// The level of a density: 0 is that of a flush.
+///
+/// A level's bounds lie in the middle between it and its neighbours, on the logarithm's scale: flushes may be
+/// half as large as expected, or twice, and a merge of a level's tables still is of the next one. Below level 0
+/// are those of smaller flushes, down to a size at which merging costs nothing.
+fn level(density: u64, flush_bytes: u64, scaling: Scaling) -> i32 {
+    let mut level = 0;
+    let mut usual = flush_bytes.max(1);
+    while usual > SMALLEST_BYTES && density < bound(usual / scaling.fan(0), scaling.fan(0)) {
+        usual /= scaling.fan(0);
+        level -= 1;
+    }
+    if level < 0 {
+        return level;
+    }
+    for step in 0.. {
+        let fan = scaling.fan(step);
+        if density < bound(usual, fan) || usual == u64::MAX {
+            break;
+        }
+        usual = usual.saturating_mul(fan);
+        level += 1;
+    }
+    level
+}
+
+/// Where the next level begins after one whose tables have `usual` bytes.
+fn bound(usual: u64, fan: u64) -> u64 {
+    let root = (fan << 20).isqrt();
+    u64::try_from((u128::from(usual) * u128::from(root)) >> 10).unwrap_or(u64::MAX)
+}
+
+/// The tables over the token that most of them were made for.
+fn most_overlapping(mut tables: Vec<Candidate>) -> Vec<Candidate> {
+    tables.sort_by_key(|table| (table.tokens.start, table.number));
+    let mut best: Vec<Candidate> = Vec::new();
+    let mut open: Vec<Candidate> = Vec::new();
+    for table in tables {
+        open.retain(|other| other.tokens.end > table.tokens.start);
+        open.push(table);
+        if open.len() > best.len() {
+            best.clone_from(&open);
+        }
+    }
+    best
+}

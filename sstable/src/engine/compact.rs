@@ -1,0 +1,194 @@
+//! Which compaction is begun: the strategies' choice, cut to what the disk has room for.
+
+use std::sync::Arc;
+
+use starling_model::{Seconds, TableId, Timestamp};
+
+use super::{
+    Engine,
+    install::Change,
+    merges::{Merge, Part, Replaces},
+    table_state::TableState,
+};
+use crate::{
+    PurgePolicy,
+    compaction::{
+        Candidate, Pick, Slices, Strategy, expired,
+        purge::Purging,
+        space::{self, Room},
+        unified::{self, Sizes},
+        window,
+        worker::{Input, Plan},
+    },
+    options::Options,
+    table::Table,
+};
+
+/// Where there was nothing to compact, and nothing changed, time may have made something due: it is looked
+/// for again after this many seconds.
+const LOOK_AGAIN_SECONDS: u32 = 30;
+
+/// What is due of one table id.
+enum Due {
+    /// These files are dead as a whole.
+    Expired(Vec<u64>),
+    Merge(Pick),
+}
+
+impl Engine {
+    /// Asks for a compaction of everything a table has in files now, whatever its strategy: into tables that
+    /// don't overlap. It is done by jobs, like other compactions. Also what to do to get rid of tombstones
+    /// that can be purged.
+    pub fn compact(&mut self, table: TableId) {
+        if let Some(state) = self.tables.get_mut(&table) {
+            state.major = state.tables.live().iter().map(|table| table.number()).collect();
+            state.look_at = None;
+        }
+    }
+
+    /// A part of a compaction that was begun, or of a new one.
+    pub(super) fn next_compaction(&mut self, now: Seconds) -> Option<Box<Part>> {
+        if self.work.compacting() >= self.options.compactions.max(1) {
+            return None;
+        }
+        let begun: Vec<u64> = self.work.merges.keys().copied().collect();
+        if let Some(part) = begun.into_iter().find_map(|number| self.part_of(number)) {
+            return Some(part);
+        }
+        let tables: Vec<TableId> = self.tables.keys().copied().collect();
+        tables.into_iter().find_map(|table| self.begin_compaction(table, now))
+    }
+
+    fn begin_compaction(&mut self, table: TableId, now: Seconds) -> Option<Box<Part>> {
+        let room = self.room();
+        let state = self.tables.get_mut(&table)?;
+        if state.look_at.is_some_and(|second| now < second) {
+            return None;
+        }
+        let due = due(state, &self.options, now, room);
+        let Some(due) = due else {
+            state.look_at = Some(Seconds(now.0.saturating_add(LOOK_AGAIN_SECONDS)));
+            return None;
+        };
+        match due {
+            Due::Expired(files) => {
+                state.tables.reserve(&files);
+                let change = Change {
+                    table,
+                    epoch: state.epoch,
+                    bytes: 0,
+                    replaces: Replaces::Files(files),
+                    outputs: Vec::new(),
+                    major: false,
+                };
+                self.work.ready.push(change);
+                None
+            }
+            Due::Merge(pick) => {
+                let merge = begin(state, table, pick, &self.options, now);
+                let number = self.work.begin(merge);
+                self.part_of(number)
+            }
+        }
+    }
+
+    /// What a compaction may write. A disk that can't be asked is taken as one with room: it is full when it
+    /// says so.
+    fn room(&self) -> Room {
+        Room {
+            free: self.fs.free_space(&self.dir).unwrap_or(u64::MAX),
+            reserve: self.options.memory_bytes as u64 + self.options.segment_bytes,
+            promised: self.work.promised(),
+        }
+    }
+}
+
+/// Reserves the inputs of a merge.
+fn begin(state: &mut TableState, table: TableId, pick: Pick, options: &Options, now: Seconds) -> Merge {
+    state.tables.reserve(&pick.files);
+    let (inputs, others): (Vec<_>, Vec<_>) = state
+        .tables
+        .live()
+        .iter()
+        .cloned()
+        .partition(|table| pick.files.contains(&table.number()));
+    let major = pick.files.iter().any(|file| state.major.contains(file));
+    state.major.retain(|file| !pick.files.contains(file));
+    let plan = Plan {
+        inputs: inputs.into_iter().map(Input::Table).collect(),
+        purging: Purging {
+            policy: state.purge.clone(),
+            now,
+            memory: state.oldest_in_memory(),
+            others,
+        },
+        options: state.writer_options(options),
+        step_bytes: options.step_bytes,
+    };
+    Merge {
+        table,
+        epoch: state.epoch,
+        replaces: Replaces::Files(pick.files),
+        plan: Arc::new(plan),
+        bytes: pick.bytes,
+        major,
+        left: pick.parts.into(),
+        out: 0,
+        outputs: Vec::new(),
+        failed: false,
+    }
+}
+
+fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> Option<Due> {
+    let candidates = |tables: &mut dyn Iterator<Item = &Arc<Table>>| -> Vec<Candidate> {
+        tables.map(|table| candidate(state, table)).collect()
+    };
+    let idle = candidates(&mut state.tables.idle());
+    let busy = |table: &&Arc<Table>| state.tables.is_busy(table.number());
+    let busy = candidates(&mut state.tables.live().iter().filter(busy));
+    let purgeable = |tokens| state.purge.before(now, tokens);
+    let expired = expired::pick(&idle, &busy, state.oldest_in_memory(), purgeable);
+    if !expired.is_empty() {
+        return Some(Due::Expired(expired));
+    }
+    let sizes = Sizes {
+        slices: Slices::new(options.tokens),
+        flush_bytes: state.flush_bytes(options),
+        table_bytes: options.table_bytes,
+    };
+    if !state.major.is_empty() {
+        let wanted: Vec<Candidate> = idle
+            .iter()
+            .filter(|table| state.major.contains(&table.number))
+            .copied()
+            .collect();
+        let picks = unified::everything(&wanted, sizes);
+        if picks.is_empty() && busy.is_empty() {
+            state.major.clear();
+        }
+        if let Some(pick) = space::fitting(picks, &wanted, sizes, room) {
+            return Some(Due::Merge(pick));
+        }
+    }
+    let picks = match state.options(options).compaction {
+        Strategy::Unified(scaling) => unified::picks(&idle, sizes, scaling),
+        Strategy::TimeWindow { seconds } => window::picks(&idle, sizes, seconds, now),
+    };
+    space::fitting(picks, &idle, sizes, room).map(Due::Merge)
+}
+
+fn candidate(state: &TableState, table: &Table) -> Candidate {
+    let properties = table.properties();
+    Candidate {
+        number: table.number(),
+        bytes: table.bytes(),
+        tokens: state.tables.tokens(table.number()),
+        timestamps: properties
+            .timestamps
+            .unwrap_or((Timestamp(i64::MIN), Timestamp(i64::MIN))),
+        dead_after: properties
+            .all_expire()
+            .then(|| properties.ages.map_or(Seconds(0), |(_, newest)| newest)),
+        droppable: properties.ages.is_some() && state.purge != PurgePolicy::Keep,
+    }
+}
