@@ -2,3 +2,4 @@ mod durability;
 mod limits;
 mod model;
 mod purge;
+mod reads;

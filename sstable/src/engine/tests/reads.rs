@@ -1,0 +1,129 @@
+//! Reads of single rows agree with the merge of everything, wherever it lies.
+
+use proptest::{collection::vec, prelude::*};
+use starling_model::{Clustering, ColumnId, Mutation, Row, Seconds, TableId, encoding::Writer};
+
+use crate::{
+    Engine, Lsn, Step,
+    fixtures::{Content, TABLE, any_key, insert, key, merge_into, mutation, open, settle},
+    fs::MemoryFs,
+};
+
+#[derive(Debug, Clone)]
+enum Event {
+    Write(Mutation),
+    Flush,
+    Settle,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => mutation().prop_map(Event::Write),
+        2 => Just(Event::Flush),
+        1 => Just(Event::Settle),
+    ]
+}
+
+fn encoded(row: &Row) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.row(row);
+    out.into_vec()
+}
+
+/// What is to be shown of a row to one who wants some columns.
+fn shown(row: &Row, columns: &[ColumnId]) -> Row {
+    let mut row = row.clone();
+    if row.marker.is_some_and(|marker| marker.expiry.is_none()) {
+        row.cells.retain(|cell| columns.contains(&cell.column));
+    }
+    row
+}
+
+/// Writes out what is in memory, in one table for each time.
+fn flush(engine: &mut Engine) {
+    engine.flush_all();
+    while let Some(mut job) = engine.next_job(Seconds(100)) {
+        let is_flush = job.is_urgent();
+        while is_flush && job.step().unwrap() == Step::More {}
+        engine.finish(job).unwrap();
+        if !is_flush {
+            break;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+    #[test]
+    fn a_row_is_the_merge_of_all_that_was_written_of_it(
+        events in vec(event(), 1..40),
+        others in vec((any_key(), vec(any::<u8>(), 0..3)), 0..5),
+    ) {
+        let mut engine = open(&MemoryFs::new());
+        let mut model = Content::new();
+        for event in events {
+            match event {
+                Event::Write(mutation) => {
+                    engine.apply(&mutation).unwrap();
+                    merge_into(&mut model, &mutation);
+                }
+                Event::Flush => flush(&mut engine),
+                Event::Settle => settle(&mut engine, Seconds(100)),
+            }
+        }
+        let columns = [vec![], vec![ColumnId(0)], vec![ColumnId(1)], vec![ColumnId(0), ColumnId(1)]];
+        for (key, partition) in &model {
+            for (clustering, row) in &partition.rows {
+                let found = engine.get(TABLE, key, &clustering.0, None).unwrap();
+                prop_assert_eq!(found.row.as_deref(), Some(&encoded(row)[..]));
+                for columns in &columns {
+                    let found = engine.get(TABLE, key, &clustering.0, Some(columns)).unwrap();
+                    let shown = shown(row, columns);
+                    prop_assert_eq!(found.row.as_deref(), Some(&encoded(&shown)[..]), "{:?}", columns);
+                }
+            }
+        }
+        for (key, clustering) in others {
+            let known = model.get(&key).and_then(|it| it.rows.get(&Clustering::from(clustering.clone())));
+            let found = engine.get(TABLE, &key, &clustering, None).unwrap();
+            prop_assert_eq!(found.row.map(|row| row.to_vec()), known.map(encoded));
+        }
+    }
+}
+
+#[test]
+fn a_row_that_is_not_durable_yet_says_so() {
+    let mut engine = open(&MemoryFs::new());
+    let lsn = engine.apply(&insert(key(1), b"a", 5, b"value")).unwrap();
+    let found = engine.get(TABLE, &key(1), b"a", None).unwrap();
+    assert!(found.row.is_some());
+    assert_eq!(found.durable_at, lsn);
+    engine.log().sync().unwrap();
+    assert_eq!(
+        engine.get(TABLE, &key(1), b"a", None).unwrap().durable_at,
+        Lsn::ZERO
+    );
+    assert_eq!(engine.get(TABLE, &key(2), b"a", None).unwrap().row, None);
+    assert_eq!(engine.get(TableId(99), &key(1), b"a", None).unwrap().row, None);
+}
+
+/// Of two tables with the row, the older one is not looked at if the newer has all that is wanted.
+#[test]
+fn an_older_table_is_left_out_once_nothing_in_it_can_matter() {
+    let mut engine = open(&MemoryFs::new());
+    for timestamp in [1, 2] {
+        engine
+            .apply(&insert(key(1), b"a", timestamp, &[timestamp as u8]))
+            .unwrap();
+        flush(&mut engine);
+    }
+    assert_eq!(engine.stats().tables, 2);
+    let visited = |columns: Option<&[ColumnId]>| {
+        let before = engine.stats().visited;
+        assert!(engine.get(TABLE, &key(1), b"a", columns).unwrap().row.is_some());
+        engine.stats().visited - before
+    };
+    assert_eq!(visited(None), 2);
+    assert_eq!(visited(Some(&[ColumnId(1)])), 1);
+    assert_eq!(visited(Some(&[ColumnId(1), ColumnId(2)])), 2);
+}
