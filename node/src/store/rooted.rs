@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use starling_sstable::fs::{Fs, WriteFile};
+use starling_sstable::fs::{Fs, Map, WriteFile};
 
 /// Another file system below one of its directories.
 pub struct RootedFs {
@@ -39,7 +39,11 @@ impl Fs for RootedFs {
         self.inner.read(&self.place(path))
     }
 
-    fn map(&self, path: &Path) -> io::Result<Bytes> {
+    fn overwrite(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        self.inner.overwrite(&self.place(path))
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Map> {
         self.inner.map(&self.place(path))
     }
 
@@ -72,5 +76,9 @@ impl Fs for RootedFs {
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         self.inner.exists(&self.place(path))
+    }
+
+    fn free_space(&self, dir: &Path) -> io::Result<u64> {
+        self.inner.free_space(&self.place(dir))
     }
 }

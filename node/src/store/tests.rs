@@ -207,6 +207,10 @@ impl WriteFile for GatedFile {
         drop(self.gate.1.wait_while(open, |open| !*open).unwrap());
         self.inner.sync()
     }
+
+    fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        self.inner.reserve(bytes)
+    }
 }
 
 impl Fs for GatedFs {
@@ -223,7 +227,14 @@ impl Fs for GatedFs {
     fn read(&self, path: &Path) -> io::Result<Bytes> {
         self.inner.read(path)
     }
-    fn map(&self, path: &Path) -> io::Result<Bytes> {
+    fn overwrite(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        let gate = Arc::clone(&self.gate);
+        Ok(Box::new(GatedFile {
+            inner: self.inner.overwrite(path)?,
+            gate,
+        }))
+    }
+    fn map(&self, path: &Path) -> io::Result<Map> {
         self.inner.map(path)
     }
     fn sync_file(&self, path: &Path) -> io::Result<()> {
@@ -243,6 +254,9 @@ impl Fs for GatedFs {
     }
     fn exists(&self, path: &Path) -> io::Result<bool> {
         self.inner.exists(path)
+    }
+    fn free_space(&self, dir: &Path) -> io::Result<u64> {
+        self.inner.free_space(dir)
     }
 }
 

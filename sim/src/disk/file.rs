@@ -43,6 +43,21 @@ impl Files {
         }
     }
 
+    /// By how much the file would grow if it got so many bytes more.
+    pub(super) fn growth(&self, id: FileId, bytes: u64) -> u64 {
+        let file = self.files.get(&id);
+        file.map_or(bytes, |file| {
+            (file.written as u64 + bytes).saturating_sub(file.len())
+        })
+    }
+
+    /// Sets room aside for so many bytes in all.
+    pub(super) fn reserve(&mut self, id: FileId, bytes: u64) {
+        if let Some(file) = self.files.get_mut(&id) {
+            file.reserved = file.reserved.max(bytes);
+        }
+    }
+
     /// Makes the content durable, unless the file has lost its last name.
     pub(super) fn sync(&mut self, id: FileId) {
         if let Some(file) = self.files.get_mut(&id) {
@@ -74,23 +89,42 @@ pub(super) struct File {
     synced: usize,
     /// Where each append since then ends.
     appends: Vec<usize>,
+    /// Where the last append ended: not at the end, where the file is written anew in place of what it holds.
+    written: usize,
+    /// What is durable from `synced` on, in place of what was written there.
+    old: Vec<u8>,
+    /// Bytes that were set aside for it in all.
+    reserved: u64,
     /// What readers share; absent after a change.
     shared: Option<Bytes>,
 }
 
 impl File {
     fn len(&self) -> u64 {
-        self.bytes.len() as u64
+        self.reserved.max(self.bytes.len() as u64)
+    }
+
+    /// From now on appends go to the beginning.
+    pub(super) fn begin_anew(&mut self) {
+        // What of its content was not synced counts as durable: nobody reads it again.
+        self.old.clone_from(&self.bytes);
+        self.appends.clear();
+        (self.written, self.synced) = (0, 0);
     }
 
     fn append(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-        self.appends.push(self.bytes.len());
+        let over = (self.bytes.len() - self.written).min(bytes.len());
+        self.bytes[self.written..self.written + over].copy_from_slice(&bytes[..over]);
+        self.bytes.extend_from_slice(&bytes[over..]);
+        self.written += bytes.len();
+        self.appends.push(self.written);
         self.shared = None;
     }
 
     fn sync(&mut self) {
-        self.synced = self.bytes.len();
+        let more = (self.written - self.synced).min(self.old.len());
+        self.old.drain(..more);
+        self.synced = self.written;
         self.appends.clear();
     }
 
@@ -110,19 +144,23 @@ impl File {
         Ok(())
     }
 
-    /// Loses unsynced appends; returns how many were lost, whole or in part.
+    /// Loses unsynced appends; returns how many were lost, whole or in part. Only what was appended last: where a
+    /// file is written anew, what was there comes back.
     pub(super) fn crash(&mut self, random: &mut Random) -> u64 {
-        if self.appends.is_empty() {
-            return 0;
-        }
-        self.shared = None;
         let appends = std::mem::take(&mut self.appends);
-        let lost = if random.chance(500) {
+        let lost = if appends.is_empty() {
+            0
+        } else if random.chance(500) {
             self.keep_prefix(&appends, random)
         } else {
             self.keep_pieces(&appends, random)
         };
-        self.synced = self.bytes.len();
+        if !appends.is_empty() {
+            self.shared = None;
+        }
+        self.old.clear();
+        self.written = self.bytes.len();
+        self.synced = self.written;
         lost
     }
 
@@ -136,12 +174,15 @@ impl File {
             length += random.index(end - length + 1);
         }
         self.bytes.truncate(length);
+        let old = self.old.get(length - self.synced..).unwrap_or_default();
+        self.bytes.extend_from_slice(old);
         (appends.len() - kept) as u64
     }
 
-    /// The disk wrote out of order: what is missing before the last piece that arrived reads as zeros.
+    /// The disk wrote out of order: what is missing before the last piece that arrived is what was there before, or
+    /// reads as zeros.
     fn keep_pieces(&mut self, appends: &[usize], random: &mut Random) -> u64 {
-        let (mut start, mut length, mut lost) = (self.synced, self.synced, 0);
+        let (mut start, mut length, mut lost) = (self.synced, self.synced + self.old.len(), 0);
         for &end in appends {
             let kept = match random.below(3) {
                 0 => 0,
@@ -149,9 +190,11 @@ impl File {
                 _ => end - start,
             };
             lost += u64::from(kept < end - start);
-            self.bytes[start + kept..end].fill(0);
+            for at in start + kept..end {
+                self.bytes[at] = self.old.get(at - self.synced).copied().unwrap_or(0);
+            }
             if kept > 0 {
-                length = start + kept;
+                length = length.max(start + kept);
             }
             start = end;
         }

@@ -27,7 +27,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use starling_sstable::fs::{Fs, WriteFile};
+use starling_sstable::fs::{Fs, Map, WriteFile};
 
 use self::{file::FileId, names::Names};
 use crate::random::Random;
@@ -201,9 +201,20 @@ impl State {
         Ok(())
     }
 
+    /// Bytes that still fit.
+    fn free(&self) -> u64 {
+        let used = || self.names.files().map(|id| self.files.size(id)).sum();
+        self.capacity
+            .map_or(u64::MAX, |capacity| capacity.saturating_sub(used()))
+    }
+
     fn alive(&self) -> io::Result<()> {
         if self.dead { Err(power_is_gone()) } else { Ok(()) }
     }
+}
+
+fn no_space() -> io::Error {
+    io::Error::new(io::ErrorKind::StorageFull, "simulated: no space left on the disk")
 }
 
 fn power_is_gone() -> io::Error {
@@ -230,15 +241,28 @@ impl Fs for Disk {
         }))
     }
 
-    fn read(&self, path: &Path) -> io::Result<Bytes> {
-        self.map(path)
+    fn overwrite(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        let mut state = self.state.lock();
+        state.change()?;
+        let file = state.names.file(path)?;
+        state.files.get(file)?.begin_anew();
+        Ok(Box::new(Writer {
+            disk: self.clone(),
+            file,
+            epoch: state.epoch,
+            broken: false,
+        }))
     }
 
-    fn map(&self, path: &Path) -> io::Result<Bytes> {
+    fn read(&self, path: &Path) -> io::Result<Bytes> {
         let mut state = self.state.lock();
         state.alive()?;
         let id = state.names.file(path)?;
         Ok(state.files.get(id)?.bytes())
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Map> {
+        self.read(path).map(Map::from)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -280,6 +304,12 @@ impl Fs for Disk {
         state.alive()?;
         Ok(state.names.exists(path))
     }
+
+    fn free_space(&self, _: &Path) -> io::Result<u64> {
+        let state = self.state.lock();
+        state.alive()?;
+        Ok(state.free())
+    }
 }
 
 /// A file being written.
@@ -310,22 +340,21 @@ impl WriteFile for Writer {
         self.check(&state)?;
         let alive = state.change();
         // The append that the disk dies of may have got anywhere.
-        let fits = match (&alive, state.capacity) {
-            (Err(_), _) => state.random.index(bytes.len() + 1),
-            (Ok(()), Some(capacity)) => {
-                let used: u64 = state.names.files().map(|id| state.files.size(id)).sum();
-                bytes.len().min(capacity.saturating_sub(used) as usize)
+        let fits = match &alive {
+            Err(_) => state.random.index(bytes.len() + 1),
+            Ok(()) => {
+                let missing = state
+                    .files
+                    .growth(self.file, bytes.len() as u64)
+                    .saturating_sub(state.free());
+                bytes.len().saturating_sub(missing as usize)
             }
-            (Ok(()), None) => bytes.len(),
         };
         state.counts.appends += 1;
         state.files.append(self.file, &bytes[..fits]);
         alive?;
         if fits < bytes.len() {
-            return Err(io::Error::new(
-                io::ErrorKind::StorageFull,
-                "simulated: no space left on the disk",
-            ));
+            return Err(no_space());
         }
         Ok(())
     }
@@ -338,5 +367,17 @@ impl WriteFile for Writer {
         let result = state.sync_content(self.file);
         self.broken = result.is_err();
         result
+    }
+
+    fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        let disk = self.disk.clone();
+        let mut state = disk.state.lock();
+        self.check(&state)?;
+        state.change()?;
+        if bytes.saturating_sub(state.files.size(self.file)) > state.free() {
+            return Err(no_space());
+        }
+        state.files.reserve(self.file, bytes);
+        Ok(())
     }
 }

@@ -15,6 +15,8 @@ pub fn check(fs: &dyn Fs, dir: &Path) {
     directories(fs, dir);
     files(fs, dir);
     names(fs, dir);
+    overwriting(fs, dir);
+    space(fs, dir);
     maps(fs, dir);
     missing(fs, dir);
 }
@@ -97,11 +99,46 @@ fn names(fs: &dyn Fs, dir: &Path) {
     assert_eq!(&fs.read(&b).expect("a synced file is as it was")[..], b"a");
 }
 
+fn overwriting(fs: &dyn Fs, dir: &Path) {
+    let path = dir.join("overwritten");
+    write(fs, &path, &[b"0123456789"]);
+    let mut file = fs.overwrite(&path).expect("a file can be written anew");
+    file.append(b"ab").expect("a file can be appended to");
+    file.append(b"c").expect("appends follow each other");
+    file.sync().expect("a file can be synced");
+    assert_eq!(&fs.read(&path).expect("a file can be read")[..], b"abc3456789");
+    file.append(b"defghijkl").expect("it grows beyond its end");
+    file.sync().expect("a file can be synced again");
+    assert_eq!(&fs.read(&path).expect("a file can be read")[..], b"abcdefghijkl");
+}
+
+fn space(fs: &dyn Fs, dir: &Path) {
+    assert!(fs.free_space(dir).expect("free space can be asked for") > 0);
+    let path = dir.join("reserved");
+    let mut file = fs.create(&path).expect("a file can be created");
+    file.reserve(100_000).expect("space can be set aside");
+    file.append(b"abc").expect("a file can be appended to");
+    file.drop_behind();
+    file.append(b"def").expect("appends follow each other");
+    file.sync().expect("a file can be synced");
+    let read = fs.read(&path).expect("a file can be read");
+    assert_eq!(&read[..6], b"abcdef", "appends begin at the beginning");
+    assert!(
+        read[6..].iter().all(|byte| *byte == 0),
+        "what was set aside is zeros"
+    );
+}
+
 fn maps(fs: &dyn Fs, dir: &Path) {
     let path = dir.join("mapped");
     write(fs, &path, &[b"0123456789"]);
     let map = fs.map(&path).expect("a file can be mapped");
     let slice = map.slice(3..5);
+    assert!(map.is_resident(0..10), "what was just written is in memory");
+    map.load(0..usize::MAX);
+    map.prefetch(3..2);
+    map.drop_behind(4..100);
+    assert!(!map.is_poisoned());
     drop(map);
     fs.remove(&path).expect("a mapped file can be removed");
     assert_eq!(&slice[..], b"34", "a slice outlives the map and the name");
@@ -112,6 +149,7 @@ fn missing(fs: &dyn Fs, dir: &Path) {
     let kind = |result: io::Result<()>| result.expect_err("it is missing").kind();
     assert_eq!(kind(fs.read(&path).map(drop)), io::ErrorKind::NotFound);
     assert_eq!(kind(fs.map(&path).map(drop)), io::ErrorKind::NotFound);
+    assert_eq!(kind(fs.overwrite(&path).map(drop)), io::ErrorKind::NotFound);
     assert_eq!(kind(fs.sync_file(&path)), io::ErrorKind::NotFound);
     assert_eq!(kind(fs.remove(&path)), io::ErrorKind::NotFound);
     assert_eq!(

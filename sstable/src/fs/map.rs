@@ -1,24 +1,154 @@
-//! Mapping a file into memory: the only unsafe code of the storage engine.
+//! Files mapped into memory.
 
 #![allow(
     clippy::disallowed_types,
     reason = "this is the implementation of the seam that everything else goes through"
 )]
 
-use std::{fs::File, io};
+use std::{fmt, fs::File, io, ops::Deref, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
-/// Maps a whole file for reading. An empty file, which can't be mapped, is empty bytes.
-#[allow(unsafe_code, reason = "there is no safe way to map a file")]
-pub(super) fn map(file: &File) -> io::Result<Bytes> {
-    if file.metadata()?.len() == 0 {
-        return Ok(Bytes::new());
+use super::sigbus::Guard;
+
+/// A file that is mapped for reading, or otherwise in memory. Cheap to clone; slices of its bytes keep the mapping
+/// alive.
+#[derive(Clone)]
+pub struct Map {
+    bytes: Bytes,
+    /// `None` for bytes that are no map.
+    mapping: Option<Arc<Mapping>>,
+}
+
+/// The mapping itself. Fields are dropped in order: the guard first.
+struct Mapping {
+    guard: Guard,
+    memory: memmap2::Mmap,
+}
+
+/// Keeps a mapping alive for the bytes that lie in it.
+struct Owner(Arc<Mapping>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.memory
     }
-    // SAFETY: The contract of `Fs::map` is that the file is not written to any more. Tables are written
-    // once, synced, and only then mapped; the data directory is locked, so that no other process of ours
-    // writes there; removing a mapped file leaves its pages alone. What remains is another program that
-    // truncates or overwrites the file, which no user of a map can exclude.
-    let map = unsafe { memmap2::Mmap::map(file)? };
-    Ok(Bytes::from_owner(map))
+}
+
+impl Map {
+    /// Maps a whole file. An empty file, which can't be mapped, is empty bytes.
+    #[allow(unsafe_code, reason = "there is no safe way to map a file")]
+    pub(super) fn of_file(file: &File) -> io::Result<Self> {
+        if file.metadata()?.len() == 0 {
+            return Ok(Bytes::new().into());
+        }
+        // SAFETY: The contract of `Fs::map` is that the file is not written to any more. Tables are written
+        // once, synced, and only then mapped; the data directory is locked, so that no other process of ours
+        // writes there; removing a mapped file leaves its pages alone. What remains is another program that
+        // overwrites the file, which no user of a map can exclude, and what it truncates, which the guard covers.
+        let memory = unsafe { memmap2::Mmap::map(file)? };
+        let mapping = Arc::new(Mapping {
+            guard: Guard::new(&memory),
+            memory,
+        });
+        Ok(Self {
+            bytes: Bytes::from_owner(Owner(Arc::clone(&mapping))),
+            mapping: Some(mapping),
+        })
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Its bytes alone.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// Whether a read met a place that the file does not hold (any more), or that the disk could not deliver: it
+    /// got zeros there. To be asked after each use of bytes whose checksum was not computed in that use; once it
+    /// is `true` it stays so, and nothing from the map can be relied on.
+    pub fn is_poisoned(&self) -> bool {
+        self.mapping
+            .as_ref()
+            .is_some_and(|mapping| mapping.guard.is_poisoned())
+    }
+
+    /// Whether a range of bytes, cut to the map, can be read without the disk, as far as is known. A system call
+    /// of well under a microsecond; what was resident may be gone a moment later.
+    pub fn is_resident(&self, range: Range<usize>) -> bool {
+        self.mapping.as_ref().is_none_or(|mapping| {
+            let memory = &mapping.memory[cut(range, mapping.memory.len())];
+            memory.is_empty() || super::residency::is_resident(memory).unwrap_or(true)
+        })
+    }
+
+    /// Reads a range of bytes, cut to the map, from the disk into memory, and returns once it is there, so that
+    /// who reads it next does not wait. A hint: what fails here shows when the bytes are read.
+    pub fn load(&self, range: Range<usize>) {
+        self.advise(range, &[memmap2::Advice::PopulateRead, memmap2::Advice::WillNeed]);
+    }
+
+    /// Begins to read a range of bytes, cut to the map, from the disk, and does not wait for it. A hint.
+    pub fn prefetch(&self, range: Range<usize>) {
+        self.advise(range, &[memmap2::Advice::WillNeed]);
+    }
+
+    /// Lets the system forget a range of bytes, cut to the map, that is not read again soon. A hint; pages that
+    /// the range touches in part are forgotten too.
+    pub fn drop_behind(&self, range: Range<usize>) {
+        if let Some(mapping) = &self.mapping {
+            let memory = &mapping.memory[cut(range, mapping.memory.len())];
+            if !memory.is_empty() {
+                super::residency::drop_behind(memory);
+            }
+        }
+    }
+
+    /// Gives the first advice that the system takes.
+    fn advise(&self, range: Range<usize>, advice: &[memmap2::Advice]) {
+        let Some(mapping) = &self.mapping else { return };
+        let range = cut(range, mapping.memory.len());
+        if range.is_empty() {
+            return;
+        }
+        // Which of them an older system does not know, it says; and a hint that is not taken is no error.
+        let _ = advice.iter().any(|advice| {
+            mapping
+                .memory
+                .advise_range(*advice, range.start, range.len())
+                .is_ok()
+        });
+    }
+}
+
+fn cut(range: Range<usize>, length: usize) -> Range<usize> {
+    let end = range.end.min(length);
+    range.start.min(end)..end
+}
+
+impl Deref for Map {
+    type Target = Bytes;
+
+    fn deref(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+impl From<Bytes> for Map {
+    /// Bytes that are in memory anyway.
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, mapping: None }
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map")
+            .field("bytes", &self.bytes.len())
+            .field("is_poisoned", &self.is_poisoned())
+            .finish_non_exhaustive()
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Fs, WriteFile};
+use super::{Fs, Map, WriteFile};
 
 /// A file system in memory. Clones share their content.
 ///
@@ -42,10 +42,56 @@ struct State {
 
 type FileId = u64;
 
+/// A file: its bytes, of which those before `synced` are durable.
 #[derive(Debug, Default, Clone)]
 struct Content {
     bytes: Vec<u8>,
     synced: usize,
+    /// Where the last append ended: not at the end, where a file is written anew in place of what it holds.
+    written: usize,
+    /// What is durable from `synced` on, in place of what was written there.
+    old: Vec<u8>,
+    /// Bytes that were set aside for it in all.
+    reserved: u64,
+}
+
+impl Content {
+    fn append(&mut self, bytes: &[u8]) {
+        let over = (self.bytes.len() - self.written).min(bytes.len());
+        self.bytes[self.written..self.written + over].copy_from_slice(&bytes[..over]);
+        self.bytes.extend_from_slice(&bytes[over..]);
+        self.written += bytes.len();
+    }
+
+    fn sync(&mut self) {
+        let more = (self.written - self.synced).min(self.old.len());
+        self.old.drain(..more);
+        self.synced = self.written;
+    }
+
+    /// Makes all that it holds durable, whoever wrote it.
+    fn sync_all(&mut self) {
+        self.old.clear();
+        self.written = self.bytes.len();
+        self.synced = self.written;
+    }
+
+    fn begin_anew(&mut self) {
+        self.old = self.durable(0);
+        self.bytes.clone_from(&self.old);
+        (self.written, self.synced) = (0, 0);
+    }
+
+    /// What a crash leaves of it, if `kept` bytes survive that were not synced.
+    fn durable(&self, kept: usize) -> Vec<u8> {
+        let mut bytes = self.bytes[..self.synced + kept].to_vec();
+        bytes.extend_from_slice(self.old.get(kept..).unwrap_or_default());
+        bytes
+    }
+
+    fn used(&self) -> u64 {
+        self.reserved.max(self.bytes.len() as u64)
+    }
 }
 
 struct MemoryFile {
@@ -70,14 +116,14 @@ impl MemoryFs {
         let mut files = BTreeMap::new();
         for (path, id) in &state.durable_names {
             let mut content = state.files[id].clone();
-            let unsynced = content.bytes.len() - content.synced;
+            let unsynced = content.written - content.synced;
             let kept = if unsynced == 0 {
                 0
             } else {
                 keep(path, unsynced).min(unsynced)
             };
-            content.bytes.truncate(content.synced + kept);
-            content.synced = content.bytes.len();
+            content.bytes = content.durable(kept);
+            content.sync_all();
             files.insert(*id, content);
         }
         Self {
@@ -103,7 +149,7 @@ impl MemoryFs {
         let id = state.id(path)?;
         let content = state.content(id);
         change(&mut content.bytes);
-        content.synced = content.bytes.len();
+        content.sync_all();
         Ok(())
     }
 
@@ -127,10 +173,7 @@ impl State {
     }
 
     fn used(&self) -> u64 {
-        self.files
-            .values()
-            .map(|content| content.bytes.len() as u64)
-            .sum()
+        self.files.values().map(Content::used).sum()
     }
 
     fn parent(&self, path: &Path) -> io::Result<()> {
@@ -161,16 +204,26 @@ fn not_found(path: &Path) -> io::Error {
     )
 }
 
+impl State {
+    /// Fails if a file can't grow to so many bytes.
+    fn room(&self, id: FileId, bytes: u64) -> io::Result<()> {
+        let used = self.files.get(&id).map_or(0, Content::used);
+        match self.faults.capacity {
+            Some(capacity) if self.used() - used + used.max(bytes) > capacity => {
+                Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is full"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl WriteFile for MemoryFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.fs.lock();
-        if let Some(capacity) = state.faults.capacity
-            && state.used() + bytes.len() as u64 > capacity
-        {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is full"));
-        }
+        let written = state.files.get(&self.id).map_or(0, |content| content.written);
+        state.room(self.id, (written + bytes.len()) as u64)?;
         if let Some(content) = state.files.get_mut(&self.id) {
-            content.bytes.extend_from_slice(bytes);
+            content.append(bytes);
         }
         Ok(())
     }
@@ -181,7 +234,16 @@ impl WriteFile for MemoryFile {
             return Err(io::Error::other("the sync failed"));
         }
         if let Some(content) = state.files.get_mut(&self.id) {
-            content.synced = content.bytes.len();
+            content.sync();
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        let mut state = self.fs.lock();
+        state.room(self.id, bytes)?;
+        if let Some(content) = state.files.get_mut(&self.id) {
+            content.reserved = content.reserved.max(bytes);
         }
         Ok(())
     }
@@ -219,14 +281,21 @@ impl Fs for MemoryFs {
         Ok(Box::new(MemoryFile { fs: self.clone(), id }))
     }
 
+    fn overwrite(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        let mut state = self.lock();
+        let id = state.id(path)?;
+        state.content(id).begin_anew();
+        Ok(Box::new(MemoryFile { fs: self.clone(), id }))
+    }
+
     fn read(&self, path: &Path) -> io::Result<Bytes> {
         let state = self.lock();
         let id = state.id(path)?;
         Ok(Bytes::copy_from_slice(&state.files[&id].bytes))
     }
 
-    fn map(&self, path: &Path) -> io::Result<Bytes> {
-        self.read(path)
+    fn map(&self, path: &Path) -> io::Result<Map> {
+        self.read(path).map(Map::from)
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
@@ -236,7 +305,7 @@ impl Fs for MemoryFs {
             return Err(io::Error::other("the sync failed"));
         }
         let content = state.content(id);
-        content.synced = content.bytes.len();
+        content.sync();
         Ok(())
     }
 
@@ -294,5 +363,11 @@ impl Fs for MemoryFs {
     fn exists(&self, path: &Path) -> io::Result<bool> {
         let state = self.lock();
         Ok(state.names.contains_key(path) || state.directories.contains(path))
+    }
+
+    fn free_space(&self, _: &Path) -> io::Result<u64> {
+        let state = self.lock();
+        let capacity = state.faults.capacity;
+        Ok(capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(state.used())))
     }
 }

@@ -7,6 +7,8 @@ pub mod conformance;
 mod map;
 pub mod memory;
 pub mod real;
+mod residency;
+mod sigbus;
 
 use std::{
     io,
@@ -15,6 +17,7 @@ use std::{
 
 use bytes::Bytes;
 
+pub use map::Map;
 pub use memory::MemoryFs;
 pub use real::{DirectoryLock, RealFs};
 
@@ -36,12 +39,17 @@ pub trait Fs: Send + Sync + 'static {
     /// Makes an empty file for appending; one that exists is truncated.
     fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>>;
 
+    /// Opens a file that exists for writing in place of what it holds, from its beginning. What it held beyond what
+    /// was written stays there; so does its place on the disk, which makes such writes cheaper to sync. Until it is
+    /// synced, a crash may leave any mixture of what was there and what was written.
+    fn overwrite(&self, path: &Path) -> io::Result<Box<dyn WriteFile>>;
+
     /// Reads a whole file.
     fn read(&self, path: &Path) -> io::Result<Bytes>;
 
     /// Maps a file for reading. It must not be written to any more; it may be removed while mapped.
     /// Slices of the result share the mapping and keep it alive.
-    fn map(&self, path: &Path) -> io::Result<Bytes>;
+    fn map(&self, path: &Path) -> io::Result<Map>;
 
     /// Makes the content of a file durable that nobody is writing. For files that an earlier run left
     /// behind: what can be read of them may not be on the disk yet.
@@ -62,6 +70,18 @@ pub trait Fs: Send + Sync + 'static {
 
     /// Whether there is a file or directory of this name.
     fn exists(&self, path: &Path) -> io::Result<bool>;
+
+    /// How many bytes may still be written on the disk that a directory is on; `u64::MAX` if there is no limit.
+    fn free_space(&self, dir: &Path) -> io::Result<u64>;
+}
+
+/// Whether an error says that there is no room: the disk or the user's share of it is full, or files may not be
+/// larger. It may pass.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 /// A file that is being written, at its end. What was appended need not be seen by readers before
@@ -75,6 +95,17 @@ pub trait WriteFile: Send {
     /// After an error nothing may be assumed of what was appended since the last success: the caller
     /// must not sync again and believe it (the "fsyncgate" lesson), but give up the file.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Sets disk space aside for `bytes` in all, counted from the beginning of the file, so that appends up to there
+    /// don't run out of it, and are cheaper to sync. Readers may see zeros there. A file system that can't do it does
+    /// nothing.
+    ///
+    /// After an error the file is as before.
+    fn reserve(&mut self, bytes: u64) -> io::Result<()>;
+
+    /// A hint that nobody will read the file soon: what is appended from now on goes to the disk bit by bit, and need
+    /// not stay in memory.
+    fn drop_behind(&mut self) {}
 }
 
 #[cfg(test)]

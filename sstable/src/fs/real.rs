@@ -9,15 +9,27 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
+    mem,
+    num::NonZeroU64,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
+use rustix::{
+    fs::{Advice, FallocateFlags},
+    io::Errno,
+};
 
-use super::{Fs, WriteFile, map};
+use super::{Fs, Map, WriteFile};
 
 /// Appends are gathered up to this many bytes before they go to the system.
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// Appends of at least this many bytes are not gathered.
+const DIRECT_BYTES: usize = 32 << 10;
+
+/// A file that is not to stay in the cache goes to the disk in pieces of this many bytes.
+const BEHIND_BYTES: u64 = 8 << 20;
 
 /// The name of the file that [`DirectoryLock`] locks.
 pub const LOCK_FILE: &str = "LOCK";
@@ -29,13 +41,48 @@ pub struct RealFs;
 struct RealFile {
     file: File,
     buffer: Vec<u8>,
+    /// Bytes given to the system.
+    written: u64,
+    /// Who writes the file asked for the cache to be spared: how far that is done.
+    behind: Option<u64>,
 }
 
 impl RealFile {
+    fn new(file: File) -> Box<dyn WriteFile> {
+        Box::new(Self {
+            file,
+            buffer: Vec::new(),
+            written: 0,
+            behind: None,
+        })
+    }
+
     fn drain(&mut self) -> io::Result<()> {
-        let written = self.file.write_all(&self.buffer);
+        let buffer = mem::take(&mut self.buffer);
+        let outcome = self.write(&buffer);
+        self.buffer = buffer;
         self.buffer.clear();
-        written
+        outcome
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.written += bytes.len() as u64;
+        match self.behind {
+            Some(done) if self.written - done >= BEHIND_BYTES => self.forget(done),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes what was written since `done` to the disk and out of the cache. So the disk gets work in small pieces,
+    /// and others' syncs don't wait for one large one.
+    fn forget(&mut self, done: u64) -> io::Result<()> {
+        self.file.sync_data()?;
+        self.behind = Some(self.written);
+        let length = NonZeroU64::new(self.written - done);
+        // A hint: a file system that does not take it loses nothing.
+        let _ = rustix::fs::fadvise(&self.file, done, length, Advice::DontNeed);
+        Ok(())
     }
 }
 
@@ -44,8 +91,8 @@ impl WriteFile for RealFile {
         if self.buffer.len() + bytes.len() > BUFFER_BYTES {
             self.drain()?;
         }
-        if bytes.len() >= BUFFER_BYTES {
-            return self.file.write_all(bytes);
+        if self.buffer.is_empty() && bytes.len() >= DIRECT_BYTES {
+            return self.write(bytes);
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
@@ -53,7 +100,21 @@ impl WriteFile for RealFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.drain()?;
-        self.file.sync_data()
+        match self.behind {
+            Some(done) => self.forget(done),
+            None => self.file.sync_data(),
+        }
+    }
+
+    fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, bytes) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    fn drop_behind(&mut self) {
+        self.behind.get_or_insert(self.written);
     }
 }
 
@@ -78,18 +139,19 @@ impl Fs for RealFs {
             .create(true)
             .truncate(true)
             .open(path)?;
-        Ok(Box::new(RealFile {
-            file,
-            buffer: Vec::new(),
-        }))
+        Ok(RealFile::new(file))
+    }
+
+    fn overwrite(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        Ok(RealFile::new(OpenOptions::new().write(true).open(path)?))
     }
 
     fn read(&self, path: &Path) -> io::Result<Bytes> {
         Ok(fs::read(path)?.into())
     }
 
-    fn map(&self, path: &Path) -> io::Result<Bytes> {
-        map::map(&File::open(path)?)
+    fn map(&self, path: &Path) -> io::Result<Map> {
+        Map::of_file(&File::open(path)?)
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
@@ -113,16 +175,25 @@ impl Fs for RealFs {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let dir = if dir.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            dir
-        };
-        File::open(dir)?.sync_all()
+        File::open(or_current(dir))?.sync_all()
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         path.try_exists()
+    }
+
+    fn free_space(&self, dir: &Path) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(or_current(dir))?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+}
+
+/// A directory as the system takes it: no name at all is the current one.
+fn or_current(dir: &Path) -> &Path {
+    if dir.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        dir
     }
 }
 
