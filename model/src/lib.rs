@@ -35,7 +35,7 @@ pub use key::{Clustering, ClusteringRange, DecoratedKey};
 pub use mutation::Mutation;
 pub use partition::Partition;
 pub use range_tombstone::{RangeTombstone, RangeTombstones};
-pub use read::{KeyRange, Limits, Page, PartitionPage, Position, ReadCommand};
+pub use read::{EncodedPage, EncodedPartition, KeyRange, Limits, Page, PartitionPage, Position, ReadCommand};
 pub use row::{Marker, Row};
 pub use time::{Deletion, HybridClock, Seconds, Timestamp};
 pub use token::{Token, TokenRange};

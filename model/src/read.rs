@@ -1,8 +1,10 @@
 //! What a replica is asked for, and what it answers.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    encoding::{DecodeError, Reader},
     ids::TableId,
     key::{Clustering, ClusteringRange, DecoratedKey},
     partition::Partition,
@@ -94,4 +96,45 @@ pub struct Page {
     /// Where to go on; `None`: the range is exhausted. May be set with no partitions at all, after many
     /// tombstones.
     pub next: Option<Position>,
+}
+
+/// A [`PartitionPage`] whose content is encoded. Both have the same form as a part of a serde value, so one can
+/// be sent and the other received.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncodedPartition {
+    /// Which.
+    pub key: DecoratedKey,
+    /// The content, in the layout of [`crate::encoding`].
+    pub partition: Bytes,
+    /// See [`PartitionPage::cut`].
+    pub cut: Option<Clustering>,
+}
+
+/// A [`Page`] whose partitions are encoded: what a replica sends on without looking at it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncodedPage {
+    /// In token order, none empty.
+    pub partitions: Vec<EncodedPartition>,
+    /// See [`Page::next`].
+    pub next: Option<Position>,
+}
+
+impl EncodedPage {
+    /// The same page, decoded. Values share the page's memory.
+    pub fn decode(self) -> Result<Page, DecodeError> {
+        let decoded = self.partitions.into_iter().map(|page| {
+            let mut input = Reader::new(page.partition);
+            let partition = input.partition()?;
+            input.end()?;
+            Ok(PartitionPage {
+                key: page.key,
+                partition,
+                cut: page.cut,
+            })
+        });
+        Ok(Page {
+            partitions: decoded.collect::<Result<_, DecodeError>>()?,
+            next: self.next,
+        })
+    }
 }

@@ -25,7 +25,7 @@ pub mod table;
 pub mod version;
 
 pub use compaction::{PurgePolicy, Repaired, Scaling, Strategy};
-pub use engine::{Engine, Job, ReadResult, Recovery, RowResult, Step};
+pub use engine::{Engine, Job, PageResult, ReadResult, Recovery, RowResult, Step};
 pub use error::Error;
 pub use log::{Log, Lsn};
 pub use options::{Compression, Options, TableOptions};

@@ -31,6 +31,9 @@ pub struct Stats {
     pub reads: u64,
     /// Rows and tombstones visited by reads.
     pub visited: u64,
+    /// Live rows that reads returned. What was visited beyond them was read for nothing: tombstones, what they
+    /// cover, and other states of the same rows.
+    pub live: u64,
     /// Flushes installed.
     pub flushes: u64,
     /// Bytes of tables written by flushes.

@@ -42,6 +42,11 @@ impl RowMerger {
         Ok(left.then_some(&self.result[..]))
     }
 
+    /// The result of the last merge, if it left anything.
+    pub fn merged(&self) -> &[u8] {
+        &self.result
+    }
+
     /// Merges one or two rows into `result`; whether anything is left.
     fn pair(
         &mut self,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::{
     cell::{Cell, CellValue, Expiry},
     partition::Partition,
-    range_tombstone::RangeTombstone,
+    range_tombstone::{RangeTombstone, RangeTombstones},
     row::{Marker, Row},
     time::{Deletion, Timestamp},
 };
@@ -27,6 +27,11 @@ impl Writer {
     /// A writer that forgets what is in `buffer` and uses its memory.
     pub fn over(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
+        Self { out: buffer }
+    }
+
+    /// A writer that goes on behind what is in `buffer`.
+    pub fn behind(buffer: Vec<u8>) -> Self {
         Self { out: buffer }
     }
 
@@ -155,22 +160,43 @@ impl Writer {
     /// It must be canonical, which all functions of [`Partition`] see to: else it could not be read back.
     pub fn partition(&mut self, partition: &Partition) {
         debug_assert!(partition.is_canonical(), "not canonical: {partition:?}");
-        let with_static = !partition.static_row.is_empty();
-        self.byte(u8::from(partition.deletion.is_some()) | u8::from(with_static) << 1);
-        if let Some(deletion) = partition.deletion {
-            self.deletion(deletion);
+        let mut static_row = Self::default();
+        if !partition.static_row.is_empty() {
+            static_row.row(&partition.static_row);
         }
-        if with_static {
-            self.row(&partition.static_row);
-        }
-        self.varint(partition.ranges.len() as u64);
-        for tombstone in &partition.ranges {
-            self.range_tombstone(tombstone);
-        }
-        self.varint(partition.rows.len() as u64);
+        let static_row = Some(static_row.as_slice()).filter(|row| !row.is_empty());
+        self.partition_head(
+            partition.deletion,
+            static_row,
+            &partition.ranges,
+            partition.rows.len(),
+        );
         for (clustering, row) in &partition.rows {
             self.bytes(&clustering.0);
             self.row(row);
         }
+    }
+
+    /// What stands before the rows of a partition: `static_row` is encoded, and not there if it is empty; `rows` is
+    /// how many follow, each with its clustering before it.
+    pub fn partition_head(
+        &mut self,
+        deletion: Option<Deletion>,
+        static_row: Option<&[u8]>,
+        ranges: &RangeTombstones,
+        rows: usize,
+    ) {
+        self.byte(u8::from(deletion.is_some()) | u8::from(static_row.is_some()) << 1);
+        if let Some(deletion) = deletion {
+            self.deletion(deletion);
+        }
+        if let Some(row) = static_row {
+            self.fixed(row);
+        }
+        self.varint(ranges.len() as u64);
+        for tombstone in ranges {
+            self.range_tombstone(tombstone);
+        }
+        self.varint(rows as u64);
     }
 }

@@ -1,10 +1,39 @@
-//! Reading one row.
+//! Reading: one row, or a page.
 
 use bytes::Bytes;
-use starling_model::{ColumnId, DecoratedKey, TableId};
+use starling_model::{ColumnId, DecoratedKey, EncodedPage, Page, ReadCommand, TableId};
 
-use super::Engine;
-use crate::{Error, log::Lsn, read::Point};
+use super::{Engine, table_state::TableState};
+use crate::{
+    Error,
+    log::Lsn,
+    read::{self, Deadline, Never, Point},
+};
+
+/// A page, and when it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadResult {
+    /// The page.
+    pub page: Page,
+    /// The newest write to any partition the read touched that was not synced; [`Lsn::ZERO`] if all were.
+    /// The page may leave once [`Log::synced`](crate::Log::synced) is at least this, or it could show what a
+    /// crash undoes.
+    pub durable_at: Lsn,
+}
+
+/// A page as it is sent on, when it may be shown, and what it cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageResult {
+    /// The page, encoded.
+    pub page: EncodedPage,
+    /// As in [`ReadResult`].
+    pub durable_at: Lsn,
+    /// Rows and tombstones that were visited.
+    pub visited: u64,
+    /// Live rows in the page. The difference is what was read for nothing: tombstones, and what they cover or
+    /// what has expired.
+    pub live: u64,
+}
 
 /// A row, and when it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +79,48 @@ impl Engine {
         let tables = state.tables.live().iter().rev();
         let found = self.points.borrow_mut().get(&point, memory, tables)?;
         self.visited.set(self.visited.get() + found.visited);
+        self.live.set(self.live.get() + u64::from(found.row.is_some()));
         Ok(RowResult {
             row: found.row,
             durable_at: self.unsynced(found.newest),
+        })
+    }
+
+    /// Reads one page. Changes nothing.
+    ///
+    /// [`Error::Invalid`] for a command that can't be carried out; [`Error::Corrupt`] names a damaged file.
+    pub fn read(&self, command: &ReadCommand) -> Result<ReadResult, Error> {
+        let PageResult { page, durable_at, .. } = self.read_encoded(command, &mut Never)?;
+        let page = page.decode();
+        Ok(ReadResult {
+            page: page
+                .map_err(|_| Error::Invalid("the page can't be decoded: a table holds what is no row"))?,
+            durable_at,
+        })
+    }
+
+    /// [`read`](Self::read) without decoding: the page can be sent on as it is, and [`EncodedPage::decode`] makes
+    /// of it what `read` returns.
+    ///
+    /// When `deadline` has passed, the page ends with what it has covered by then: it is short, and says so by
+    /// its `next`, as it does at any of the command's limits. So a read through very many tombstones is bounded in
+    /// time as well as in memory.
+    pub fn read_encoded(
+        &self,
+        command: &ReadCommand,
+        deadline: &mut dyn Deadline,
+    ) -> Result<PageResult, Error> {
+        let state = self.tables.get(&command.table);
+        let sources = state.map(TableState::sources).unwrap_or_default();
+        let answer = read::execute(&sources, command, deadline)?;
+        self.reads.set(self.reads.get() + 1);
+        self.visited.set(self.visited.get() + answer.visited);
+        self.live.set(self.live.get() + answer.live);
+        Ok(PageResult {
+            page: answer.page,
+            durable_at: self.unsynced(answer.newest),
+            visited: answer.visited,
+            live: answer.live,
         })
     }
 

@@ -25,12 +25,12 @@ use std::{
 };
 
 use starling_model::{
-    DecodeError, Mutation, Page, ReadCommand, TableId,
+    DecodeError, Mutation, TableId,
     key::{MAX_CLUSTERING_BYTES, MAX_PARTITION_KEY_BYTES},
     mutation::MAX_MUTATION_BYTES,
 };
 
-pub use get::RowResult;
+pub use get::{PageResult, ReadResult, RowResult};
 pub use job::{Job, Step};
 pub use open::Recovery;
 
@@ -44,16 +44,6 @@ use crate::{
 use install::{Change, Turn};
 use merges::{Replaces, Work};
 use table_state::TableState;
-
-/// A page, and when it may be shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadResult {
-    /// The page.
-    pub page: Page,
-    /// The newest write to any partition the read touched that was not synced; [`Lsn::ZERO`] if all were.
-    /// The page may leave once [`Log::synced`] is at least this, or it could show what a crash undoes.
-    pub durable_at: Lsn,
-}
 
 /// A storage engine over one directory, which it has for itself.
 ///
@@ -83,6 +73,7 @@ pub struct Engine {
     points: RefCell<read::PointReader>,
     reads: Cell<u64>,
     visited: Cell<u64>,
+    live: Cell<u64>,
 }
 
 /// What is counted where the engine is changed.
@@ -170,24 +161,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads one page. Changes nothing.
-    ///
-    /// [`Error::Invalid`] for a command that can't be carried out; [`Error::Corrupt`] names a damaged file.
-    pub fn read(&self, command: &ReadCommand) -> Result<ReadResult, Error> {
-        let sources = self
-            .tables
-            .get(&command.table)
-            .map(TableState::sources)
-            .unwrap_or_default();
-        let answer = read::execute(sources, command)?;
-        self.reads.set(self.reads.get() + 1);
-        self.visited.set(self.visited.get() + answer.visited);
-        Ok(ReadResult {
-            durable_at: self.unsynced(answer.newest),
-            page: answer.page,
-        })
-    }
-
     /// The log, to be synced from any thread.
     pub fn log(&self) -> Arc<Log> {
         Arc::clone(&self.log)
@@ -227,6 +200,7 @@ impl Engine {
             refused: self.counters.refused,
             reads: self.reads.get(),
             visited: self.visited.get(),
+            live: self.live.get(),
             flushes: self.counters.flushes,
             flushed_bytes: self.counters.flushed_bytes,
             compactions: self.counters.compactions,

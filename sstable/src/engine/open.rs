@@ -279,6 +279,7 @@ impl Opening {
             points: RefCell::default(),
             reads: Cell::new(0),
             visited: Cell::new(0),
+            live: Cell::new(0),
         };
         engine.begin()?;
         Ok(engine)

@@ -1,23 +1,30 @@
-//! Reading: memtables and tables merged by the model's law, in bounded pieces.
+//! Reading: memtables and tables merged by the model's law, in bounded pieces, without decoding a row.
 //!
-//! - [`source`]: a memtable or a table, and one partition in it;
+//! - [`stream`]: the entries of a memtable or a table; [`source`]: one partition in it;
 //! - [`rows`] and [`tombstones`]: what of a partition lies in a slice, one after the other, either way;
 //! - [`merge`]: one slice of one partition, over all sources;
+//! - [`page`]: a whole [`ReadCommand`](starling_model::ReadCommand), with its limits and its exact coverage, put
+//!   together by [`assembly`];
 //! - [`point`]: one row;
-//! - [`page`]: a whole [`ReadCommand`](starling_model::ReadCommand), with its limits and its exact coverage.
-//!
-//! Flush and compaction read through the same sources and the same merge.
+//! - [`deadline`]: how long a read may take.
 
-pub mod merge;
+mod assembly;
+pub mod deadline;
+mod merge;
 pub mod page;
 pub mod point;
-pub mod rows;
+mod rows;
 pub mod source;
-pub mod tombstones;
+pub mod stream;
+mod tombstones;
 
+pub use deadline::{Deadline, Never};
 pub use page::{Answer, execute};
 pub use point::{Point, PointReader};
-pub use source::{Part, Source};
+pub use source::Source;
+pub use stream::Stream;
+
+use source::Head;
 
 #[cfg(test)]
 mod tests;

@@ -6,33 +6,67 @@
 //!    `cut` everything up to it.
 //! 3. Every page makes progress: it covers a place or completes a partition.
 //! 4. At most one block of each table, the page, and a row of each source are in memory.
+//! 5. A reader that runs out of time gets what it has covered so far, as any other page.
 
 use starling_model::{
-    Clustering, ClusteringRange, DecoratedKey, Deletion, KeyRange, Page, Partition, PartitionPage, Position,
-    RangeTombstone, ReadCommand, Row, TokenRange,
+    Clustering, ClusteringRange, DecoratedKey, Deletion, EncodedPage, KeyRange, Position, ReadCommand, Row,
+    TokenRange,
+    encoding::{RowMerger, RowView},
 };
 
 use super::{
-    Part, Source,
-    merge::{SliceMerge, remaining},
+    Deadline, Head, Source, Stream,
+    assembly::{Assembly, Frame},
+    merge::{self, SliceMerge, remaining},
+    source::of_kind,
+    stream,
 };
-use crate::{Error, log::Lsn};
+use crate::{
+    Error,
+    log::Lsn,
+    table::{
+        Target,
+        key::{self, Kind},
+    },
+};
+
+/// What a cell weighs in memory beside its content, in bytes.
+const CELL_BYTES: usize = size_of::<starling_model::Cell>();
+/// Rows and tombstones between two looks at the clock.
+const VISITS_PER_LOOK: u64 = 512;
 
 /// A page, and what it cost.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// The page.
-    pub page: Page,
+    pub page: EncodedPage,
     /// The newest write, of those that are in memtables, to any partition that was touched.
     pub newest: Lsn,
     /// Rows and tombstones visited.
     pub visited: u64,
+    /// Live rows in the page.
+    pub live: u64,
 }
 
-/// Reads one page.
-pub fn execute(mut sources: Vec<Source<'_>>, command: &ReadCommand) -> Result<Answer, Error> {
+/// Reads one page from sources, oldest first.
+pub fn execute(
+    sources: &[Source<'_>],
+    command: &ReadCommand,
+    deadline: &mut dyn Deadline,
+) -> Result<Answer, Error> {
     check(command)?;
-    let mut reader = PageReader::new(command);
+    let mut reader = PageReader {
+        command,
+        deadline,
+        merger: RowMerger::default(),
+        assembly: Assembly::default(),
+        newest: Lsn::ZERO,
+        visited: 0,
+        looked: 0,
+        late: false,
+        rows: 0,
+        bytes: 0,
+    };
     match &command.keys {
         KeyRange::Partition(key) => match &command.after {
             Some(after) if after.key != *key => {
@@ -42,12 +76,17 @@ pub fn execute(mut sources: Vec<Source<'_>>, command: &ReadCommand) -> Result<An
             }
             Some(Position { clustering: None, .. }) => {}
             after => {
-                reader.partition(&sources, key, after.as_ref())?;
+                reader.key(sources, key, after.as_ref())?;
             }
         },
-        KeyRange::Tokens(range) => reader.tokens(&mut sources, *range)?,
+        KeyRange::Tokens(range) => reader.tokens(sources, *range)?,
     }
-    Ok(reader.answer)
+    Ok(Answer {
+        page: reader.assembly.finish(),
+        newest: reader.newest,
+        visited: reader.visited,
+        live: reader.rows.into(),
+    })
 }
 
 fn check(command: &ReadCommand) -> Result<(), Error> {
@@ -78,6 +117,7 @@ fn check(command: &ReadCommand) -> Result<(), Error> {
 }
 
 /// How the reading of a partition ended.
+#[derive(PartialEq, Eq)]
 enum End {
     /// All slices are covered, or the partition's share of rows is reached.
     Complete,
@@ -85,67 +125,109 @@ enum End {
     Full,
 }
 
+/// How the reading of a slice ended.
+#[derive(PartialEq, Eq)]
+enum Stop {
+    AtEnd,
+    Share,
+    Full,
+}
+
 struct PageReader<'c> {
     command: &'c ReadCommand,
-    answer: Answer,
+    deadline: &'c mut dyn Deadline,
+    merger: RowMerger,
+    assembly: Assembly,
+    newest: Lsn,
+    visited: u64,
+    /// How much was visited when the clock was looked at.
+    looked: u64,
+    late: bool,
     rows: u32,
     bytes: usize,
 }
 
-impl<'c> PageReader<'c> {
-    fn new(command: &'c ReadCommand) -> Self {
-        Self {
-            command,
-            answer: Answer {
-                page: Page::default(),
-                newest: Lsn::ZERO,
-                visited: 0,
-            },
-            rows: 0,
-            bytes: 0,
-        }
-    }
+/// How far a partition was read.
+struct Reading {
+    /// Live rows over all pages.
+    rows: u32,
+    cut: Option<Clustering>,
+}
 
-    fn is_full(&self) -> bool {
+impl PageReader<'_> {
+    fn is_full(&mut self) -> bool {
         let limits = &self.command.limits;
-        self.rows >= limits.rows
+        if self.rows >= limits.rows
             || self.bytes >= limits.bytes as usize
-            || self.answer.visited >= u64::from(limits.visited)
+            || self.visited >= u64::from(limits.visited)
+        {
+            return true;
+        }
+        if self.visited - self.looked >= VISITS_PER_LOOK {
+            self.looked = self.visited;
+            self.late = self.deadline.has_passed();
+        }
+        self.late
     }
 
-    fn tokens(&mut self, sources: &mut [Source<'_>], range: TokenRange) -> Result<(), Error> {
-        let mut done: Option<Position> = None;
+    /// Reads one partition.
+    fn key(
+        &mut self,
+        sources: &[Source<'_>],
+        key: &DecoratedKey,
+        after: Option<&Position>,
+    ) -> Result<End, Error> {
+        let target = Target::new(key, Kind::Row, &[]);
+        let mut streams = Vec::with_capacity(sources.len());
+        let mut heads = Vec::with_capacity(sources.len());
+        let mut deletion = None;
+        // The newest first: what it deletes spares looking at older ones.
+        for source in sources.iter().rev() {
+            if let Some(mut stream) = source.open(&target, &self.command.slices, deletion)? {
+                let head = Head::take(&mut stream, target.prefix())?;
+                deletion = Deletion::strongest(deletion, head.deletion);
+                heads.push(head);
+                streams.push(stream);
+            }
+        }
+        self.partition(&mut streams, &heads, target.prefix(), key, after)
+    }
+
+    fn tokens(&mut self, sources: &[Source<'_>], range: TokenRange) -> Result<(), Error> {
+        // A range excludes its start; no key has the smallest token.
+        let mut from = starling_model::Token(range.start.0.saturating_add(1))
+            .ordered_bytes()
+            .to_vec();
+        let mut done: Option<DecoratedKey> = None;
         if let Some(after) = &self.command.after {
             if after.key.token <= range.start || after.key.token > range.end {
                 return Err(Error::Invalid(
                     "the position to go on from is outside of the range",
                 ));
             }
-            if after.clustering.is_some()
-                && let End::Full = self.partition(sources, &after.key, Some(after))?
-            {
+            if after.clustering.is_some() && self.key(sources, &after.key, Some(after))? == End::Full {
                 return Ok(());
             }
-            done = Some(complete(&after.key));
+            from = key::after_partition(&key::prefix(&after.key));
+            done = Some(after.key.clone());
         }
-        let mut nexts = Vec::with_capacity(sources.len());
-        for source in sources.iter_mut() {
-            nexts.push(source.next(range, done.as_ref().map(|done| &done.key))?);
-        }
-        while let Some(key) = nexts.iter().flatten().min().cloned() {
+        let mut lanes = Lanes::new(sources, &from)?;
+        let mut prefix = Vec::new();
+        while let Some(key) = lanes.meet(&mut prefix, range)? {
             if self.is_full() {
-                self.answer.page.next = done;
+                self.assembly.next = done.as_ref().map(complete);
                 return Ok(());
             }
-            if let End::Full = self.partition(sources, &key, None)? {
+            let streams = &mut lanes.streams[..lanes.together];
+            let mut heads = Vec::with_capacity(streams.len());
+            for stream in &mut *streams {
+                heads.push(Head::take(stream, &prefix)?);
+            }
+            if self.partition(streams, &heads, &prefix, &key, None)? == End::Full {
                 return Ok(());
             }
-            for (source, next) in sources.iter_mut().zip(&mut nexts) {
-                if next.as_ref() == Some(&key) {
-                    *next = source.next(range, Some(&key))?;
-                }
-            }
-            done = Some(complete(&key));
+            lanes.leave(&prefix, self.command.reversed)?;
+            done = Some(key);
         }
         Ok(())
     }
@@ -154,23 +236,31 @@ impl<'c> PageReader<'c> {
     /// full before the partition is complete.
     fn partition(
         &mut self,
-        sources: &[Source<'_>],
+        streams: &mut [Stream<'_>],
+        heads: &[Head],
+        prefix: &[u8],
         key: &DecoratedKey,
         after: Option<&Position>,
     ) -> Result<End, Error> {
-        let mut parts = Vec::with_capacity(sources.len());
-        for source in sources {
-            parts.extend(source.open(key)?);
-        }
-        let newest = parts.iter().map(Part::last).max().unwrap_or_default();
-        self.answer.newest = self.answer.newest.max(newest);
-        let mut reading = Reading::new(&parts, after);
-        self.bytes += reading.partition.weight() + key.key.len();
-        let mut end = End::Complete;
+        let mut frame = self.frame(streams, heads)?;
         let reversed = self.command.reversed;
+        let rows = of_kind(prefix, Kind::Row);
+        let partition = merge::Partition {
+            prefix,
+            rows: &rows,
+            deletion: frame.deletion,
+            ranges: heads.iter().any(|head| head.ranges),
+            reversed,
+        };
+        self.bytes += size_of::<starling_model::Partition>() + key.key.len();
+        let mut reading = Reading {
+            rows: after.map_or(0, |after| after.rows),
+            cut: None,
+        };
         let rest = after.and_then(|after| after.clustering.as_ref());
         let rest = rest.map_or(ClusteringRange::ALL, |last| remaining(last, reversed));
         let count = self.command.slices.len();
+        let mut end = End::Complete;
         for at in 0..count {
             let slice = if reversed { count - 1 - at } else { at };
             let slice = self.command.slices[slice].intersect(&rest);
@@ -178,123 +268,177 @@ impl<'c> PageReader<'c> {
                 continue;
             }
             let more = at + 1 < count;
-            match self.slice(&parts, &slice, more, &mut reading)? {
-                Stop::AtEnd => {}
-                Stop::Share => break,
-                Stop::Full => {
-                    end = End::Full;
-                    break;
-                }
+            let stop = self.slice(streams, partition, &slice, more, &mut reading, &mut frame)?;
+            if stop == Stop::Full {
+                end = End::Full;
+            }
+            if stop != Stop::AtEnd {
+                break;
             }
         }
-        if let End::Complete = end {
+        if end == End::Complete {
             // An empty partition is work, too.
-            self.answer.visited += 1;
+            self.visited += 1;
             let only_static = reading.cut.is_none() && reading.rows == 0;
-            if only_static && reading.partition.static_row.is_live(self.command.now) {
+            if only_static && self.is_static_live(&frame)? {
                 self.rows += 1;
             }
         } else {
-            self.answer.page.next = Some(Position {
+            self.assembly.next = Some(Position {
                 key: key.clone(),
                 clustering: reading.cut.clone(),
                 rows: reading.rows,
             });
         }
-        let page = reading.finish(key);
-        self.answer.page.partitions.extend(page);
+        self.assembly.partition(key, frame, reversed, reading.cut);
         Ok(end)
+    }
+
+    /// Merges what stands before the rows.
+    fn frame(&mut self, streams: &[Stream<'_>], heads: &[Head]) -> Result<Frame, Error> {
+        let deletion = heads.iter().map(|head| head.deletion);
+        let mut frame = Frame {
+            deletion: deletion.fold(None, Deletion::strongest),
+            ..Frame::default()
+        };
+        for head in heads {
+            self.newest = self.newest.max(head.last);
+        }
+        let rows: Vec<&[u8]> = heads
+            .iter()
+            .filter_map(|head| head.static_row.as_deref())
+            .collect();
+        if !rows.is_empty() {
+            let merged = self.merger.merge(&rows, frame.deletion);
+            let unreadable = |error| match streams.first() {
+                Some(stream) => stream.unreadable(error),
+                None => Error::Invalid("a static row can't be read"),
+            };
+            frame.static_row = merged.map_err(unreadable)?.map(<[u8]>::to_vec);
+            self.bytes += frame.static_row.as_ref().map_or(0, Vec::len);
+        }
+        Ok(frame)
+    }
+
+    fn is_static_live(&self, frame: &Frame) -> Result<bool, Error> {
+        let Some(row) = &frame.static_row else {
+            return Ok(false);
+        };
+        let live = RowView::new(row).and_then(|row| row.is_live(self.command.now));
+        live.map_err(|_| Error::Invalid("a static row can't be read"))
     }
 
     /// Reads one slice into the partition. `more`: other slices follow.
     fn slice(
         &mut self,
-        parts: &[Part<'_>],
+        streams: &mut [Stream<'_>],
+        partition: merge::Partition<'_>,
         slice: &ClusteringRange,
         more: bool,
         reading: &mut Reading,
+        frame: &mut Frame,
     ) -> Result<Stop, Error> {
-        let command = self.command;
-        let mut merge = SliceMerge::new(parts, reading.partition.deletion, slice, command.reversed, true)?;
+        let mut merger = std::mem::take(&mut self.merger);
+        let mut merge = SliceMerge::new(streams, partition, slice, &mut merger)?;
         let mut stop = Stop::AtEnd;
         let mut last = None;
-        while let Some(place) = merge.next_place()? {
-            self.answer.visited += u64::from(place.visited);
-            if let Some(row) = place.row {
-                self.bytes += place.clustering.0.len() + row.weight();
-                if row.is_live(command.now) {
+        loop {
+            let visited = merge.advance()?;
+            if visited == 0 {
+                break;
+            }
+            self.visited += u64::from(visited);
+            if let Some(row) = merge.row() {
+                let view = RowView::new(row).map_err(|error| merge.unreadable(error))?;
+                self.bytes +=
+                    size_of::<Row>() + view.count * CELL_BYTES + merge.clustering().len() + row.len();
+                if view
+                    .is_live(self.command.now)
+                    .map_err(|error| merge.unreadable(error))?
+                {
                     self.rows += 1;
                     reading.rows += 1;
                 }
-                reading.partition.rows.insert(place.clustering.clone(), row);
+                self.assembly.row(merge.clustering(), row);
             }
+            let share = reading.rows >= self.command.limits.rows_per_partition;
             // What ends exactly here is not cut.
-            let rest = more || merge.has_more();
-            if rest && reading.rows >= command.limits.rows_per_partition {
-                stop = Stop::Share;
-            } else if rest && self.is_full() {
-                stop = Stop::Full;
-            }
-            if !matches!(stop, Stop::AtEnd) {
-                last = Some(place.clustering);
+            if (share || self.is_full()) && (more || merge.has_more()?) {
+                stop = if share { Stop::Share } else { Stop::Full };
+                last = Some(Clustering::from(merge.clustering().to_vec()));
                 break;
             }
         }
-        reading.ranges.push(merge.tombstones(last.as_ref()));
+        if partition.ranges {
+            frame.ranges.push(merge.tombstones(last.as_ref()));
+        }
         reading.cut = last;
+        self.merger = merger;
         Ok(stop)
     }
 }
 
-/// How the reading of a slice ended.
-enum Stop {
-    AtEnd,
-    Share,
-    Full,
+/// Streams over all sources, moving from partition to partition.
+struct Lanes<'a> {
+    /// Those that stand on a partition; the first `together` of them on the same, the first of all.
+    streams: Vec<Stream<'a>>,
+    together: usize,
 }
 
-/// The content of one partition in the page.
-struct Reading {
-    partition: Partition,
-    /// Of each slice, in the order of the read.
-    ranges: Vec<Vec<RangeTombstone>>,
-    /// Live rows over all pages.
-    rows: u32,
-    cut: Option<Clustering>,
-}
-
-impl Reading {
-    fn new(parts: &[Part<'_>], after: Option<&Position>) -> Self {
-        let deletion = parts.iter().map(Part::deletion).fold(None, Deletion::strongest);
-        let mut static_row = Row::default();
-        for row in parts.iter().filter_map(Part::static_row) {
-            static_row.merge(row);
+impl<'a> Lanes<'a> {
+    fn new(sources: &[Source<'a>], from: &[u8]) -> Result<Self, Error> {
+        let mut streams = Vec::with_capacity(sources.len());
+        for source in sources {
+            let mut stream = source.stream();
+            if stream.seek(from)? {
+                streams.push(stream);
+            }
         }
-        if let Some(deletion) = deletion {
-            static_row.cover(deletion);
-        }
-        Self {
-            partition: Partition {
-                deletion,
-                static_row,
-                ..Partition::default()
-            },
-            ranges: Vec::new(),
-            rows: after.map_or(0, |after| after.rows),
-            cut: None,
-        }
+        Ok(Self { streams, together: 0 })
     }
 
-    fn finish(mut self, key: &DecoratedKey) -> Option<PartitionPage> {
-        // Ascending, so that each is added at the end of the list.
-        let mut ranges: Vec<RangeTombstone> = self.ranges.into_iter().flatten().collect();
-        ranges.sort_by(|a, b| a.range.start.cmp(&b.range.start));
-        self.partition.ranges = ranges.into_iter().collect();
-        (!self.partition.is_empty()).then(|| PartitionPage {
-            key: key.clone(),
-            partition: self.partition,
-            cut: self.cut,
-        })
+    /// Finds the next partition of a range, and the streams that have it; `None` if there is none left. Puts what
+    /// its keys begin with into `prefix`.
+    fn meet(&mut self, prefix: &mut Vec<u8>, range: TokenRange) -> Result<Option<DecoratedKey>, Error> {
+        let mut least: Option<usize> = None;
+        for (at, stream) in self.streams.iter().enumerate() {
+            if least.is_none_or(|least| stream.key() < self.streams[least].key()) {
+                least = Some(at);
+            }
+        }
+        let Some(least) = least else { return Ok(None) };
+        let stream = &self.streams[least];
+        prefix.clear();
+        prefix.extend_from_slice(stream.prefix()?.unwrap_or_default());
+        let key = stream::partition_key(stream, prefix)?;
+        if key.token > range.end {
+            return Ok(None);
+        }
+        self.together = 0;
+        for at in 0..self.streams.len() {
+            if self.streams[at].under(prefix).is_some() {
+                self.streams.swap(at, self.together);
+                self.together += 1;
+            }
+        }
+        Ok(Some(key))
+    }
+
+    /// Goes past the partition that streams met in.
+    fn leave(&mut self, prefix: &[u8], reversed: bool) -> Result<(), Error> {
+        let mut behind = None;
+        for stream in &mut self.streams[..self.together] {
+            // Most partitions are small: the next entry may be the next partition's.
+            if !reversed && stream.under(prefix).is_some() {
+                stream.next()?;
+            }
+            if reversed || stream.under(prefix).is_some() {
+                let behind = behind.get_or_insert_with(|| key::after_partition(prefix));
+                stream.seek(behind)?;
+            }
+        }
+        self.streams.retain(|stream| stream.key().is_some());
+        Ok(())
     }
 }
 

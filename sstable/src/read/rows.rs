@@ -1,115 +1,100 @@
 //! The rows of one partition of one source in a slice.
 
-use bytes::Bytes;
-use starling_model::{Clustering, ClusteringRange, Row, encoding::Reader};
+use starling_model::ClusteringRange;
 
+use super::Stream;
 use crate::{
-    Error, memtable,
-    table::{
-        Cursor, entry,
-        key::{self, Kind},
-    },
+    Error,
+    table::key::{self, Kind},
 };
 
-/// A stream of rows, first to last or last to first.
+/// The rows in a slice, first to last or last to first, on a stream that others use before and after.
 #[derive(Debug)]
-pub struct Rows<'a>(Inner<'a>);
-
-#[derive(Debug)]
-enum Inner<'a> {
-    Memory {
-        rows: memtable::part::Rows<'a>,
-        reversed: bool,
-    },
-    Table(Box<TableRows>),
-}
-
-#[derive(Debug)]
-struct TableRows {
-    cursor: Cursor,
-    /// The start of the keys of the partition's rows.
-    prefix: Vec<u8>,
-    slice: ClusteringRange,
+pub(super) struct Rows<'s, 'a> {
+    stream: &'s mut Stream<'a>,
+    /// What the keys of the partition's rows begin with.
+    prefix: &'s [u8],
+    slice: &'s ClusteringRange,
     reversed: bool,
-    started: bool,
+    /// Whether the stream stands on a row of the slice.
+    live: bool,
 }
 
-impl<'a> Rows<'a> {
-    pub(super) fn memory(rows: memtable::part::Rows<'a>, reversed: bool) -> Self {
-        Self(Inner::Memory { rows, reversed })
-    }
-
-    pub(super) fn table(cursor: Cursor, prefix: &[u8], slice: &ClusteringRange, reversed: bool) -> Self {
-        Self(Inner::Table(Box::new(TableRows {
-            cursor,
-            prefix: key::entry(prefix, Kind::Row, &[]),
-            slice: slice.clone(),
-            reversed,
-            started: false,
-        })))
-    }
-
-    /// The next row.
-    #[allow(clippy::should_implement_trait, reason = "it can fail, and borrows nothing")]
-    pub fn next(&mut self) -> Result<Option<(Clustering, Row)>, Error> {
-        match &mut self.0 {
-            Inner::Memory { rows, reversed } => {
-                let next = if *reversed { rows.next_back() } else { rows.next() };
-                Ok(next.and_then(|(clustering, row)| {
-                    Some((Clustering(Bytes::copy_from_slice(clustering)), decoded(row)?))
-                }))
+impl<'s, 'a> Rows<'s, 'a> {
+    /// The rows of a slice, on the first of them. Forward, the stream must stand in the partition before or at the
+    /// first row of the slice, or behind all rows that are before it.
+    pub(super) fn new(
+        stream: &'s mut Stream<'a>,
+        prefix: &'s [u8],
+        slice: &'s ClusteringRange,
+        reversed: bool,
+    ) -> Result<Self, Error> {
+        let mut target = prefix.to_vec();
+        if !reversed {
+            target.extend_from_slice(&slice.start);
+            if stream.key().is_some_and(|key| key < &target[..]) {
+                stream.seek(&target)?;
             }
-            Inner::Table(rows) => rows.next(),
-        }
-    }
-}
-
-impl TableRows {
-    fn next(&mut self) -> Result<Option<(Clustering, Row)>, Error> {
-        let found = if self.started {
-            if self.reversed {
-                self.cursor.prev()?
-            } else {
-                self.cursor.next()?
-            }
+        } else if let Some(end) = &slice.end {
+            target.extend_from_slice(end);
+            stream.seek_before(&target)?;
         } else {
-            self.started = true;
-            self.start()?
-        };
-        if !found {
-            return Ok(None);
+            target.pop();
+            stream.seek_before(&key::after_kind(&target, Kind::Row))?;
         }
-        let inside = self
-            .cursor
-            .key()
-            .and_then(|key| key.strip_prefix(&self.prefix[..]))
-            .filter(|clustering| self.slice.contains(clustering));
-        let Some(clustering) = inside.map(Bytes::copy_from_slice) else {
-            return Ok(None);
+        let mut rows = Self {
+            stream,
+            prefix,
+            slice,
+            reversed,
+            live: true,
         };
-        let value = self.cursor.value().unwrap_or_default();
-        let row = entry::row(value).map_err(|error| self.cursor.malformed(error.to_string()))?;
-        Ok(Some((Clustering(clustering), row)))
+        rows.check();
+        Ok(rows)
     }
 
-    fn start(&mut self) -> Result<bool, Error> {
-        let mut target = self.prefix.clone();
-        if !self.reversed {
-            target.extend_from_slice(&self.slice.start);
-            return self.cursor.seek(&target);
+    /// The clustering of the row it stands on; `None` behind the last.
+    #[inline]
+    pub(super) fn clustering(&self) -> Option<&[u8]> {
+        let key = self.stream.key().filter(|_| self.live)?;
+        key.get(self.prefix.len()..)
+    }
+
+    /// The row it stands on, encoded.
+    #[inline]
+    pub(super) fn row(&self) -> &[u8] {
+        self.stream.value()
+    }
+
+    /// Goes to the next row.
+    pub(super) fn advance(&mut self) -> Result<(), Error> {
+        if self.reversed {
+            self.stream.prev()?;
+        } else {
+            self.stream.next()?;
         }
-        match &self.slice.end {
-            Some(end) => target.extend_from_slice(end),
-            None => {
-                target.pop();
-                target = key::after_kind(&target, Kind::Row);
+        self.check();
+        Ok(())
+    }
+
+    /// The error for a row that could not be read.
+    pub(super) fn unreadable(&self, error: starling_model::DecodeError) -> Error {
+        self.stream.unreadable(error)
+    }
+
+    /// A stream of its own, over the same source.
+    pub(super) fn stream(&self) -> Stream<'a> {
+        self.stream.clone()
+    }
+
+    fn check(&mut self) {
+        let inside = |clustering: &[u8]| {
+            if self.reversed {
+                clustering >= &self.slice.start[..]
+            } else {
+                self.slice.end.as_ref().is_none_or(|end| clustering < &end[..])
             }
-        }
-        self.cursor.seek_before(&target)
+        };
+        self.live = self.live && self.stream.under(self.prefix).is_some_and(inside);
     }
-}
-
-/// A row of a memtable, which took it only after it was checked.
-pub(super) fn decoded(row: &[u8]) -> Option<Row> {
-    Reader::new(Bytes::copy_from_slice(row)).row().ok()
 }

@@ -2,32 +2,19 @@
 
 use starling_model::{ClusteringRange, RangeTombstone};
 
+use super::Stream;
 use crate::{
     Error,
     table::{
-        Cursor, entry,
+        entry,
         key::{self, Kind},
     },
 };
 
 /// A stream of disjoint range tombstones, clipped to a slice, first to last or last to first.
 #[derive(Debug)]
-pub struct Tombstones<'a>(Inner<'a>);
-
-#[derive(Debug)]
-enum Inner<'a> {
-    None,
-    Memory {
-        rest: &'a [RangeTombstone],
-        slice: ClusteringRange,
-        reversed: bool,
-    },
-    Table(Box<TableTombstones>),
-}
-
-#[derive(Debug)]
-struct TableTombstones {
-    cursor: Cursor,
+pub(super) struct Tombstones<'a> {
+    stream: Stream<'a>,
     /// The start of the keys of the partition's range tombstones.
     prefix: Vec<u8>,
     slice: ClusteringRange,
@@ -36,78 +23,27 @@ struct TableTombstones {
 }
 
 impl<'a> Tombstones<'a> {
-    pub(super) fn none() -> Self {
-        Self(Inner::None)
-    }
-
-    pub(super) fn memory(all: &'a [RangeTombstone], slice: &ClusteringRange, reversed: bool) -> Self {
-        let first = all.partition_point(|tombstone| {
-            tombstone
-                .range
-                .end
-                .as_ref()
-                .is_some_and(|end| *end <= slice.start)
-        });
-        let last = all
-            .partition_point(|tombstone| slice.end.as_ref().is_none_or(|end| tombstone.range.start < *end));
-        Self(Inner::Memory {
-            rest: &all[first..last.max(first)],
-            slice: slice.clone(),
-            reversed,
-        })
-    }
-
-    pub(super) fn table(cursor: Cursor, prefix: &[u8], slice: &ClusteringRange, reversed: bool) -> Self {
-        Self(Inner::Table(Box::new(TableTombstones {
-            cursor,
+    /// Those of the partition with this prefix. Where the stream stands does not matter.
+    pub(super) fn new(stream: Stream<'a>, prefix: &[u8], slice: &ClusteringRange, reversed: bool) -> Self {
+        Self {
+            stream,
             prefix: key::entry(prefix, Kind::Range, &[]),
             slice: slice.clone(),
             reversed,
             started: false,
-        })))
+        }
     }
 
     /// The next tombstone.
-    #[allow(clippy::should_implement_trait, reason = "it can fail, and borrows nothing")]
-    pub fn next(&mut self) -> Result<Option<RangeTombstone>, Error> {
-        match &mut self.0 {
-            Inner::None => Ok(None),
-            Inner::Memory {
-                rest,
-                slice,
-                reversed,
-            } => {
-                let split = if *reversed {
-                    rest.split_last()
-                } else {
-                    rest.split_first()
-                };
-                let Some((next, others)) = split else {
-                    return Ok(None);
-                };
-                *rest = others;
-                Ok(clip(next.clone(), slice))
-            }
-            Inner::Table(tombstones) => tombstones.next(),
-        }
-    }
-}
-
-fn clip(mut tombstone: RangeTombstone, slice: &ClusteringRange) -> Option<RangeTombstone> {
-    tombstone.range = tombstone.range.intersect(slice);
-    (!tombstone.range.is_empty()).then_some(tombstone)
-}
-
-impl TableTombstones {
-    fn next(&mut self) -> Result<Option<RangeTombstone>, Error> {
+    pub(super) fn advance(&mut self) -> Result<Option<RangeTombstone>, Error> {
         if !self.started {
             self.started = true;
             return self.start();
         }
         let found = if self.reversed {
-            self.cursor.prev()?
+            self.stream.prev()?
         } else {
-            self.cursor.next()?
+            self.stream.next()?
         };
         if found { self.current() } else { Ok(None) }
     }
@@ -123,7 +59,7 @@ impl TableTombstones {
                     target = key::after_kind(&target, Kind::Range);
                 }
             }
-            return if self.cursor.seek_before(&target)? {
+            return if self.stream.seek_before(&target)? {
                 self.current()
             } else {
                 Ok(None)
@@ -132,12 +68,12 @@ impl TableTombstones {
         // The last one that starts at or before the slice may reach into it.
         target.extend_from_slice(&self.slice.start);
         target.push(0);
-        if self.cursor.seek_before(&target)?
+        if self.stream.seek_before(&target)?
             && let Some(open) = self.current()?
         {
             return Ok(Some(open));
         }
-        if self.cursor.seek(&target)? {
+        if self.stream.seek(&target)? {
             self.current()
         } else {
             Ok(None)
@@ -146,14 +82,12 @@ impl TableTombstones {
 
     /// The tombstone under the cursor, if it is one of this partition and reaches into the slice.
     fn current(&self) -> Result<Option<RangeTombstone>, Error> {
-        let start = self
-            .cursor
-            .key()
-            .and_then(|key| key.strip_prefix(&self.prefix[..]));
-        let Some(start) = start else { return Ok(None) };
-        let value = self.cursor.value().unwrap_or_default();
-        let tombstone =
-            entry::range(start, value).map_err(|error| self.cursor.malformed(error.to_string()))?;
-        Ok(clip(tombstone, &self.slice))
+        let Some(start) = self.stream.under(&self.prefix) else {
+            return Ok(None);
+        };
+        let value = bytes::Bytes::copy_from_slice(self.stream.value());
+        let mut tombstone = entry::range(start, value).map_err(|error| self.stream.unreadable(error))?;
+        tombstone.range = tombstone.range.intersect(&self.slice);
+        Ok((!tombstone.range.is_empty()).then_some(tombstone))
     }
 }

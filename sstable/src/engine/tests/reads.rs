@@ -11,14 +11,14 @@ use crate::{
 
 #[derive(Debug, Clone)]
 enum Event {
-    Write(Mutation),
+    Write(Box<Mutation>),
     Flush,
     Settle,
 }
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        8 => mutation().prop_map(Event::Write),
+        8 => mutation().prop_map(|mutation| Event::Write(Box::new(mutation))),
         2 => Just(Event::Flush),
         1 => Just(Event::Settle),
     ]
