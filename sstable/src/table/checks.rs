@@ -1,25 +1,28 @@
-//! Which parts of a table were found whole, so that they are not checked again.
+//! What was found out about the stripes of a table when they were first used.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
 
-/// A bit for each part. Readers may set and ask at the same time: at worst a part is checked twice.
+use super::stripe::Shape;
+
+/// For each stripe its shape, once it was found whole. Readers may ask and set at the same time: at worst a
+/// stripe is checked twice. What is asked most lies close together, apart from the file.
 #[derive(Debug)]
-pub(super) struct Checks(Box<[AtomicU64]>);
+pub(super) struct Checks(Box<[OnceLock<Shape>]>);
 
 impl Checks {
-    /// No part was checked.
-    pub(super) fn new(parts: usize) -> Self {
-        Self((0..parts.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
+    /// No stripe was checked.
+    pub(super) fn new(stripes: usize) -> Self {
+        Self((0..stripes).map(|_| OnceLock::new()).collect())
     }
 
-    /// Whether a part was found whole.
+    /// The shape of a stripe that was found whole.
     #[inline]
-    pub(super) fn is_set(&self, part: usize) -> bool {
-        self.0[part / 64].load(Ordering::Relaxed) & (1 << (part % 64)) != 0
+    pub(super) fn get(&self, stripe: usize) -> Option<&Shape> {
+        self.0[stripe].get()
     }
 
-    /// A part was found whole.
-    pub(super) fn set(&self, part: usize) {
-        self.0[part / 64].fetch_or(1 << (part % 64), Ordering::Relaxed);
+    /// A stripe was found whole.
+    pub(super) fn set(&self, stripe: usize, shape: Shape) -> &Shape {
+        self.0[stripe].get_or_init(|| shape)
     }
 }

@@ -32,7 +32,7 @@ pub struct Table {
     file: Bytes,
     footer: Footer,
     directory: Directory,
-    /// Which stripes were found whole.
+    /// The stripes that were found whole.
     checks: Checks,
     decompressor: Decompressor,
     properties: Properties,
@@ -266,18 +266,24 @@ impl Table {
     }
 
     #[inline]
-    fn stripe_shape(&self, stripe: usize) -> Result<(&[u8], stripe::Shape), Error> {
+    fn stripe_shape(&self, stripe: usize) -> Result<(&[u8], &stripe::Shape), Error> {
         let Handle { offset, length } = self.directory.handle(stripe);
         let bytes = layout::part(&self.path, &self.file, offset, length.into())?;
-        if !self.checks.is_set(stripe) {
-            if !layout::is_whole(bytes, offset) {
-                let what = "the index of a stripe does not match its checksum";
-                return Err(self.corrupt_stripe(stripe, what));
-            }
-            self.checks.set(stripe);
+        match self.checks.get(stripe) {
+            Some(shape) => Ok((bytes, shape)),
+            None => Ok((bytes, self.check_stripe(stripe, bytes)?)),
+        }
+    }
+
+    #[cold]
+    fn check_stripe(&self, stripe: usize, bytes: &[u8]) -> Result<&stripe::Shape, Error> {
+        let offset = self.directory.handle(stripe).offset;
+        if !layout::is_whole(bytes, offset) {
+            let what = "the index of a stripe does not match its checksum";
+            return Err(self.corrupt_stripe(stripe, what));
         }
         let shape = stripe::Shape::read(bytes).map_err(|_| self.malformed(offset))?;
-        Ok((bytes, shape))
+        Ok(self.checks.set(stripe, shape))
     }
 
     fn range(&self, place: Place) -> Result<Range<u64>, Error> {

@@ -188,12 +188,12 @@ impl Shape {
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     stripe: &'a [u8],
-    shape: Shape,
+    shape: &'a Shape,
 }
 
 impl<'a> View<'a> {
     /// A stripe and its shape.
-    pub fn new(stripe: &'a [u8], shape: Shape) -> Self {
+    pub fn new(stripe: &'a [u8], shape: &'a Shape) -> Self {
         Self { stripe, shape }
     }
 

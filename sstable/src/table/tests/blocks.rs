@@ -169,7 +169,7 @@ proptest! {
     ) {
         let mut stripe = index(&separators, &lengths);
         let shape = stripe::Shape::read(&stripe).unwrap();
-        let view = stripe::View::new(&stripe, shape);
+        let view = stripe::View::new(&stripe, &shape);
         let all: Vec<&Vec<u8>> = separators.iter().collect();
         for target in targets.iter().chain(separators.iter()) {
             let found = view.find(&Separator::new(target), u64::MAX).unwrap();
@@ -184,7 +184,7 @@ proptest! {
         let at = at % stripe.len();
         stripe[at] = byte;
         if let Ok(shape) = stripe::Shape::read(&stripe) {
-            let view = stripe::View::new(&stripe, shape);
+            let view = stripe::View::new(&stripe, &shape);
             let _ = view.find(&Separator::new(&targets[0]), 7);
             let _ = view.may_contain(u64::from(byte));
             let _ = (0..shape.blocks).map(|block| view.block(block)).count();
