@@ -211,9 +211,7 @@ impl<'a> View<'a> {
     #[inline]
     fn entry(&self, block: usize) -> &'a [u8; ENTRY_BYTES] {
         let from = HEADER_BYTES + ENTRY_BYTES * block;
-        self.stripe[from..]
-            .first_chunk()
-            .unwrap_or(&[0; ENTRY_BYTES])
+        self.stripe[from..].first_chunk().unwrap_or(&[0; ENTRY_BYTES])
     }
 
     /// The first bytes of a block's separator as a number.

@@ -61,9 +61,7 @@ fn cover(table: &Arc<Table>) -> Result<Verified, Error> {
         verified.stripe_bytes += u64::from(handle.length);
         let view = table.stripe(stripe)?;
         for block in 0..view.blocks() {
-            let range = view
-                .block(block)
-                .ok_or_else(|| table.malformed(handle.offset))?;
+            let range = view.block(block).ok_or_else(|| table.malformed(handle.offset))?;
             verified.data_bytes += range.end - range.start;
             verified.blocks += 1;
             parts.push(range);
@@ -73,7 +71,11 @@ fn cover(table: &Arc<Table>) -> Result<Verified, Error> {
     let mut end = 0;
     for part in parts {
         if part.start < end || part.end > table.bytes() {
-            return Err(Error::corrupt(table.path(), part.start, "parts of the file overlap"));
+            return Err(Error::corrupt(
+                table.path(),
+                part.start,
+                "parts of the file overlap",
+            ));
         }
         if !table.is_zero(end..part.start) {
             return Err(Error::corrupt(table.path(), end, "bytes that belong to nothing"));

@@ -95,12 +95,12 @@ impl Builder {
         for at in 0..self.key_ends.len() {
             let rest = &self.key(at)[shared..];
             let (head, tail) = rest.split_at(rest.len().min(width));
-            let again = if at.is_multiple_of(RESTART_INTERVAL) || !last.starts_with(head) || head.len() < width
-            {
-                0
-            } else {
-                common_prefix(&last[width..], tail)
-            };
+            let again =
+                if at.is_multiple_of(RESTART_INTERVAL) || !last.starts_with(head) || head.len() < width {
+                    0
+                } else {
+                    common_prefix(&last[width..], tail)
+                };
             put_varint(&mut body, rest.len() << 1 | usize::from(again > 0));
             if again > 0 {
                 put_varint(&mut body, again);

@@ -83,9 +83,5 @@ pub fn head(rest: &[u8], width: usize) -> u64 {
 
 /// The first `width` of eight bytes.
 fn narrow(whole: u64, width: usize) -> u64 {
-    if width == 0 {
-        0
-    } else {
-        whole >> (64 - 8 * width)
-    }
+    if width == 0 { 0 } else { whole >> (64 - 8 * width) }
 }

@@ -26,7 +26,26 @@ impl Shape {
     /// Reads the shape of a block and checks that all of it lies in `block`.
     pub fn read(block: &[u8]) -> Result<Self, Malformed> {
         let (header, _) = block.split_first_chunk::<HEADER_BYTES>().ok_or(Malformed)?;
-        let [_, _, _, _, _, _, _, _, b0, b1, b2, b3, c0, c1, p0, p1, codec, width] = *header;
+        let [
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            b0,
+            b1,
+            b2,
+            b3,
+            c0,
+            c1,
+            p0,
+            p1,
+            codec,
+            width,
+        ] = *header;
         let body_bytes = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
         let count = usize::from(u16::from_le_bytes([c0, c1]));
         let heads = HEADER_BYTES + usize::from(u16::from_le_bytes([p0, p1]));

@@ -1,9 +1,6 @@
 //! Collecting a table's properties while it is written.
 
-use starling_model::{
-    DecodeError, DecoratedKey, Deletion, Seconds, Timestamp, ValueRef,
-    encoding::RowView,
-};
+use starling_model::{DecodeError, DecoratedKey, Deletion, Seconds, Timestamp, ValueRef, encoding::RowView};
 
 use super::{BOUND_BYTES, Properties};
 use crate::{

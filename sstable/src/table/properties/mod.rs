@@ -116,7 +116,10 @@ impl Properties {
     /// Whether a row, not a static one, may lie in a slice.
     pub fn may_have_rows_in(&self, slice: &ClusteringRange) -> bool {
         self.clusterings.as_ref().is_some_and(|bounds| {
-            let before = bounds.upper.as_ref().is_some_and(|upper| upper[..] < slice.start[..]);
+            let before = bounds
+                .upper
+                .as_ref()
+                .is_some_and(|upper| upper[..] < slice.start[..]);
             let behind = slice.end.as_ref().is_some_and(|end| end[..] <= bounds.lower[..]);
             !before && !behind
         })
@@ -184,8 +187,25 @@ impl Properties {
         for number in &mut numbers {
             *number = input.varint()?;
         }
-        let [partitions, rows, static_rows, heads, partition_deletions, range_tombstones, ..] = numbers;
-        let [.., row_deletions, cell_tombstones, cells, expiring, immortal, raw_bytes, last] = numbers;
+        let [
+            partitions,
+            rows,
+            static_rows,
+            heads,
+            partition_deletions,
+            range_tombstones,
+            ..,
+        ] = numbers;
+        let [
+            ..,
+            row_deletions,
+            cell_tombstones,
+            cells,
+            expiring,
+            immortal,
+            raw_bytes,
+            last,
+        ] = numbers;
         let flags = input.flags(15)?;
         let timestamps = if flags & 1 != 0 {
             Some((input.timestamp()?, input.timestamp()?))
@@ -197,7 +217,11 @@ impl Properties {
         } else {
             None
         };
-        let lower = if flags & 4 != 0 { Some(input.bytes()?) } else { None };
+        let lower = if flags & 4 != 0 {
+            Some(input.bytes()?)
+        } else {
+            None
+        };
         let upper = if flags & 8 != 0 {
             Some(input.bytes()?.to_vec())
         } else {

@@ -38,7 +38,14 @@ fn build(entries: &BTreeMap<Vec<u8>, Vec<u8>>, compression: Compression) -> Vec<
 fn body(block: &[u8]) -> Result<(Shape, Vec<u8>), Malformed> {
     let shape = Shape::read(block)?;
     // A malformed block of a test may promise a gigabyte.
-    let mut body = vec![0; if shape.body_bytes < 1 << 20 { shape.body_bytes } else { return Err(Malformed) }];
+    let mut body = vec![
+        0;
+        if shape.body_bytes < 1 << 20 {
+            shape.body_bytes
+        } else {
+            return Err(Malformed);
+        }
+    ];
     let stored = View::new(block, shape).stored();
     Decompressor::default().decompress(shape.codec, stored, &mut body)?;
     Ok((shape, body))

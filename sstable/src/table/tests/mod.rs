@@ -2,6 +2,8 @@
 
 mod blocks;
 mod damage;
+mod holes;
+mod search;
 
 use std::{path::Path, sync::Arc};
 
