@@ -19,7 +19,10 @@ use super::{
     layout::{self, Footer, HEADER_BYTES, Handle},
     stripe::{self, Separator},
 };
-use crate::{Error, fs::Fs};
+use crate::{
+    Error,
+    fs::{Fs, Map},
+};
 
 /// An open, immutable table, mapped into memory.
 ///
@@ -29,7 +32,7 @@ use crate::{Error, fs::Fs};
 pub struct Table {
     path: PathBuf,
     number: u64,
-    file: Bytes,
+    file: Map,
     footer: Footer,
     directory: Directory,
     /// The stripes that were found whole.
@@ -51,7 +54,7 @@ impl Table {
     /// Opens the table with this number in a directory.
     pub fn open(fs: &dyn Fs, dir: &Path, number: u64) -> Result<Self, Error> {
         let path = dir.join(file_name(number));
-        let file = fs.map(&path).map_err(Error::io("open", &path))?.into_bytes();
+        let file = fs.map(&path).map_err(Error::io("open", &path))?;
         let footer = Footer::decode(&path, &file)?;
         let malformed = |handle: Handle, what| Error::corrupt(&path, handle.offset, format!("malformed {what}"));
         let directory = layout::checked(&path, &file, footer.directory, "directory")?;
@@ -109,7 +112,11 @@ impl Table {
 
     pub(super) fn may_hold(&self, prefix: &[u8], hash: u64) -> Result<bool, Error> {
         match self.stripe_of(&Separator::new(prefix)) {
-            Some(stripe) => Ok(self.stripe(stripe)?.may_contain(hash)),
+            Some(stripe) => {
+                let hit = self.stripe(stripe)?.may_contain(hash);
+                self.intact()?;
+                Ok(hit)
+            }
             None => Ok(false),
         }
     }
@@ -180,6 +187,7 @@ impl Table {
         };
         let Some(begin) = begin else { return Ok(None) };
         if !self.stripe(begin)?.may_contain(target.hash()) {
+            self.intact()?;
             return Ok(None);
         }
         self.place_in(home, &key).map(Some)
@@ -211,8 +219,20 @@ impl Table {
     fn place_in(&self, stripe: usize, key: &Separator<'_>) -> Result<Place, Error> {
         let end = self.directory.start(stripe + 1);
         let block = self.stripe(stripe)?.find(key, end);
+        self.intact()?;
         let block = block.map_err(|_| self.malformed(self.directory.handle(stripe).offset))?;
         Ok(Place { stripe, block })
+    }
+
+    /// Fails if a part of the file that was found whole before could not be read since: what indexes and filters
+    /// said then may be wrong.
+    #[inline]
+    fn intact(&self) -> Result<(), Error> {
+        if self.file.is_poisoned() {
+            let what = "the file was cut short, or can't be read any more, while it is in use";
+            return Err(Error::corrupt(&self.path, 0, what));
+        }
+        Ok(())
     }
 
     /// The last block.
