@@ -67,9 +67,23 @@ pub enum Error {
     /// The request can't be carried out by its own fault. Nothing changed.
     #[error("invalid request: {0}")]
     Invalid(&'static str),
-    /// A sync of the log failed earlier. The engine takes no more writes until it is opened anew,
-    /// because what is on disk is not known any more; reads go on.
-    #[error("the log failed earlier and takes no more writes until a restart: {0}")]
+    /// The disk is nearly full. Nothing changed; reads go on. Writes are taken again by themselves once there is room.
+    #[error(
+        "no room for writes on the disk of {dir}: {free} bytes are free, and {reserve} are kept for flushes and \
+         compactions; make room, and writes go on",
+        dir = dir.display()
+    )]
+    NoSpace {
+        /// The engine's directory.
+        dir: PathBuf,
+        /// What is free on its disk, in bytes.
+        free: u64,
+        /// What must be free, in bytes.
+        reserve: u64,
+    },
+    /// The log could not be written. A write that gets this changed nothing; those that waited for the sync may or may
+    /// not survive a crash. Reads go on, and writes are taken again by themselves once the log can be written.
+    #[error("the log can't be written, and no write is taken until it can: {0}")]
     LogFailed(Box<Error>),
 }
 
@@ -80,6 +94,16 @@ impl Error {
             operation,
             path: path.to_path_buf(),
             source: Arc::new(source),
+        }
+    }
+
+    /// Whether the cause is that the disk, or the user's share of it, is full.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => crate::fs::is_full(source),
+            Self::NoSpace { .. } => true,
+            Self::LogFailed(cause) => cause.is_full(),
+            _ => false,
         }
     }
 

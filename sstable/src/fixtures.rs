@@ -217,6 +217,7 @@ pub(crate) fn small_options() -> Options {
         memtable_bytes: 4 << 10,
         memory_bytes: 1 << 20,
         segment_bytes: 700,
+        reserve_bytes: 0,
         log_bytes: 1 << 20,
         block_bytes: 64,
         compaction: compaction::Strategy::Unified(Scaling::all(1)),

@@ -24,10 +24,10 @@ pub mod stats;
 pub mod table;
 pub mod version;
 
-pub use compaction::{PurgePolicy, Repaired, Scaling, Strategy};
-pub use engine::{Engine, Job, PageResult, ReadResult, Recovery, RowResult, Step};
+pub use compaction::{Pace, PaceLimits, PurgePolicy, Repaired, Scaling, Strategy};
+pub use engine::{Engine, Final, FinalHook, Job, PageResult, Quarantined, ReadResult, Recovery, RowResult, Step};
 pub use error::Error;
-pub use log::{Log, Lsn};
+pub use log::{BatchSizes, Log, Lsn, recovery::Progress};
 pub use options::{Compression, Options, TableOptions};
 pub use shard::ShardMap;
 pub use stats::Stats;

@@ -39,7 +39,8 @@ pub struct Options {
     /// beyond it writes are refused with [`Overloaded`](crate::Error::Overloaded). At least twice
     /// `memtable_bytes`.
     pub memory_bytes: usize,
-    /// A log segment is closed when it is this large, in bytes.
+    /// A log segment has this much space set aside, and is closed when it is used, in bytes. A larger write has a
+    /// segment for itself.
     pub segment_bytes: u64,
     /// When the log is this large, in bytes, the memtable with the oldest write is flushed so that
     /// segments can go. Bounds the time of recovery.
@@ -47,6 +48,9 @@ pub struct Options {
     /// How much may wait for the log's sync, in bytes; beyond it writes are refused. At least the
     /// largest mutation.
     pub pending_bytes: usize,
+    /// Writes are refused with [`NoSpace`](crate::Error::NoSpace) while less than this is free on the disk, in bytes: room
+    /// for the flush of all memtables and for the log, of all engines that share the disk.
+    pub reserve_bytes: u64,
     /// A block of a table holds about this much before compression, in bytes.
     pub block_bytes: usize,
     /// How blocks are compressed.
@@ -100,6 +104,7 @@ impl Default for Options {
             segment_bytes: 32 << 20,
             log_bytes: 256 << 20,
             pending_bytes: 64 << 20,
+            reserve_bytes: 192 << 20,
             block_bytes: 4096,
             compression: Compression::Lz4,
             filter_bits: 10,

@@ -1,6 +1,6 @@
 //! What an engine tells about itself.
 
-use crate::log::Lsn;
+use crate::log::{BatchSizes, Lsn};
 
 /// Figures of one engine. Counters count since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,6 +23,22 @@ pub struct Stats {
     pub synced: Lsn,
     /// How often the log was synced.
     pub syncs: u64,
+    /// How many writes shared a sync.
+    pub batch_sizes: BatchSizes,
+    /// Bytes of log records that were made durable.
+    pub logged_bytes: u64,
+    /// Whether writes are refused, or soon will be, because the disk is full or fails.
+    pub log_refuses: bool,
+    /// Snapshots completed.
+    pub snapshots: u64,
+    /// Ingests installed.
+    pub ingests: u64,
+    /// Damaged pieces of tables whose tokens can't be read here.
+    pub quarantined: usize,
+    /// Damaged pieces that were found.
+    pub damage_found: u64,
+    /// Damaged pieces whose data was written anew.
+    pub damage_healed: u64,
     /// Mutations accepted.
     pub writes: u64,
     /// Mutations refused as overload.
@@ -44,4 +60,8 @@ pub struct Stats {
     pub compacted_bytes_in: u64,
     /// Bytes of tables that compactions wrote.
     pub compacted_bytes_out: u64,
+    /// Bytes of tables that are being compacted, or are due for it.
+    pub compaction_debt: u64,
+    /// The most tables of one table id that overlap: what a read may have to look at.
+    pub overlapping: usize,
 }

@@ -49,6 +49,7 @@ impl StoreSettings {
             memory_bytes: memtable_bytes * 64,
             segment_bytes: 1024 << random.below(6),
             log_bytes: 16 << 10 << random.below(4),
+            reserve_bytes: 1000 * random.below(4),
             block_bytes: 64 << random.below(6),
             compaction: Strategy::Unified(Scaling::all(random.index(5) as i8 - 2)),
             table_bytes: 4096 << random.below(6),
@@ -133,7 +134,7 @@ fn store_error(error: starling_sstable::Error) -> StoreError {
     match error {
         Error::Overloaded { .. } => StoreError::Overloaded,
         Error::Corrupt { .. } | Error::Version { .. } => StoreError::Corrupt(error.to_string()),
-        Error::Io { .. } | Error::TooLarge { .. } | Error::Invalid(_) | Error::LogFailed(_) => {
+        Error::Io { .. } | Error::TooLarge { .. } | Error::Invalid(_) | Error::LogFailed(_) | Error::NoSpace { .. } => {
             StoreError::Disk(error.to_string())
         }
     }

@@ -102,13 +102,14 @@ fn lock(turn: &Mutex<Turn>) -> MutexGuard<'_, Turn> {
 impl Engine {
     /// The install job, if there is something to install and none is out.
     pub(super) fn next_install(&mut self) -> Option<Install> {
-        if self.work.ready.is_empty() || self.work.installing.is_some() {
+        if self.work.installing.is_some() {
             return None;
         }
         let changes = self.take_ready();
-        if changes.is_empty() {
+        if changes.is_empty() && !self.reports.unsaved {
             return None;
         }
+        self.reports.unsaved = false;
         let mut turn = lock(&self.turn);
         turn.next += 1;
         turn.written = false;
@@ -138,6 +139,9 @@ impl Engine {
         let outputs = stale.iter().flat_map(|change| &change.outputs);
         let files = outputs.map(|output| output.table.path().to_path_buf());
         self.work.dead.extend(files);
+        for change in &stale {
+            self.tell(change, false);
+        }
         current
     }
 
@@ -154,6 +158,7 @@ impl Engine {
                 // Also after an error that leaves open which manifest is in force: the files of both stay
                 // until one was written.
                 self.work.ready.extend(installing.changes);
+                self.reports.unsaved = true;
             }
         }
     }
@@ -181,15 +186,17 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes the manifest of an engine that was just opened, and removes the segments that it does not need.
+    /// Makes durable what an engine that was just opened read in its log, writes its manifest, and removes the
+    /// segments that it does not need.
     pub(super) fn begin(&mut self) -> Result<(), Error> {
+        self.log.sync()?;
         let manifest = self.manifest(&[]);
         manifest.prepare(&*self.fs, &self.dir)?.commit(&*self.fs)?;
         self.log.release(manifest.floor)
     }
 
     /// The manifest after some changes.
-    fn manifest(&self, changes: &[Change]) -> Manifest {
+    pub(super) fn manifest(&self, changes: &[Change]) -> Manifest {
         let last = self.log.appended();
         let mut floor = last.next();
         let mut tables = BTreeMap::new();
@@ -209,6 +216,7 @@ impl Engine {
                         replayed = *newest;
                     }
                     Replaces::Files(gone) => files.retain(|number, _| !gone.contains(number)),
+                    Replaces::Nothing(_) => {}
                     Replaces::Everything(newest) => {
                         replayed = *newest;
                         files.clear();
@@ -226,7 +234,14 @@ impl Engine {
                 .into_iter()
                 .map(|(number, tokens)| File { number, tokens })
                 .collect();
-            tables.insert(*id, Entry { replayed, files });
+            let mut damage = state.tables.damage().to_vec();
+            damage.retain(|damage| files.iter().any(|file| file.number == damage.file));
+            let entry = Entry {
+                replayed,
+                files,
+                damage,
+            };
+            tables.insert(*id, entry);
         }
         // A table without files is named only while the log still has writes of it to ignore.
         tables.retain(|_, entry| !entry.files.is_empty() || entry.replayed >= floor);
@@ -244,6 +259,9 @@ impl Engine {
             let state = self.tables.entry(change.table).or_default();
             self.memory -= state.carry_out(&change, &mut self.work.dead);
             self.counters.count(&change);
+            self.announce(change.table, &change.outputs);
+            self.tell(&change, true);
         }
+        self.count_crowd();
     }
 }

@@ -2,17 +2,24 @@
 //!
 //! - `open`: the manifest, the files, the log;
 //! - [`job`] and `schedule`: the work that goes on beside, and what is offered when; `merges`, `install` and
-//!   `remove` are what it consists of, `compact` begins compactions;
-//! - `truncate`: emptying a table.
+//!   `remove` are what it consists of, `compact` begins compactions, `pressure` slows writers down that are ahead of it;
+//! - `truncate`: emptying a table;
+//! - [`snapshot`], [`ingest`], `finals`: tables go out and come in as whole files;
+//! - `quarantine`: damaged tables.
 
 mod compact;
+mod finals;
 mod get;
+pub mod ingest;
 mod install;
 pub mod job;
 mod merges;
 mod open;
+mod pressure;
+mod quarantine;
 mod remove;
 mod schedule;
+pub mod snapshot;
 mod table_state;
 mod truncate;
 
@@ -30,9 +37,11 @@ use starling_model::{
     mutation::MAX_MUTATION_BYTES,
 };
 
+pub use finals::{Final, FinalHook};
 pub use get::{PageResult, ReadResult, RowResult};
 pub use job::{Job, Step};
 pub use open::Recovery;
+pub use quarantine::Quarantined;
 
 use crate::{
     Error, Options, PurgePolicy, Stats, TableOptions,
@@ -66,8 +75,16 @@ pub struct Engine {
     memory: usize,
     /// Flushes and compactions under way.
     work: Work,
+    /// The most files of one table that overlap.
+    crowd: usize,
     /// Who may write the manifest.
     turn: Arc<Mutex<Turn>>,
+    /// Damage that was met.
+    reports: quarantine::Reports,
+    /// Snapshots and ingests.
+    bulk: ingest::Bulk,
+    /// Who is told of final tables.
+    hook: Option<FinalHook>,
     counters: Counters,
     /// Memory for reads of single rows.
     points: RefCell<read::PointReader>,
@@ -86,6 +103,8 @@ struct Counters {
     compactions: u64,
     compacted_bytes_in: u64,
     compacted_bytes_out: u64,
+    snapshots: u64,
+    ingests: u64,
 }
 
 impl Counters {
@@ -101,6 +120,7 @@ impl Counters {
                 self.compacted_bytes_in += change.bytes;
                 self.compacted_bytes_out += change.written();
             }
+            Replaces::Nothing(_) => self.ingests += 1,
             Replaces::Everything(_) => {}
         }
     }
@@ -114,7 +134,8 @@ impl Engine {
     /// nothing gets into the log that recovery could not read.
     ///
     /// After an error nothing changed: [`Error::TooLarge`], [`Error::Overloaded`] (run the jobs, sync the
-    /// log, try later), [`Error::LogFailed`], [`Error::Invalid`] for content that is not canonical.
+    /// log, try later), [`Error::NoSpace`] and [`Error::LogFailed`] (make room or mend the disk; call
+    /// [`Log::sync`] now and then), [`Error::Invalid`] for content that is not canonical.
     pub fn apply(&mut self, mutation: &Mutation) -> Result<Lsn, Error> {
         if mutation.partition.is_empty() {
             return Ok(self.log.appended());
@@ -196,6 +217,14 @@ impl Engine {
             appended: self.log.appended(),
             synced: self.log.synced(),
             syncs: self.log.syncs(),
+            batch_sizes: self.log.batch_sizes(),
+            logged_bytes: self.log.written_bytes(),
+            log_refuses: self.log.is_refusing(),
+            snapshots: self.counters.snapshots,
+            ingests: self.counters.ingests,
+            quarantined: self.tables.values().map(|state| state.tables.quarantined().count()).sum(),
+            damage_found: self.reports.found,
+            damage_healed: self.reports.healed,
             writes: self.counters.writes,
             refused: self.counters.refused,
             reads: self.reads.get(),
@@ -206,6 +235,8 @@ impl Engine {
             compactions: self.counters.compactions,
             compacted_bytes_in: self.counters.compacted_bytes_in,
             compacted_bytes_out: self.counters.compacted_bytes_out,
+            compaction_debt: self.compaction_debt(),
+            overlapping: self.crowd,
         }
     }
 

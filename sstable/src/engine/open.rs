@@ -10,9 +10,10 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use starling_model::{TableId, TokenRange};
 
-use super::{Counters, Engine, merges::Work, table_state::TableState};
+use super::{Counters, Engine, ingest::Bulk, merges::Work, quarantine::Reports, snapshot, table_state::TableState};
 use crate::{
     Error, Options, PurgePolicy,
     compaction::{
@@ -21,7 +22,11 @@ use crate::{
         worker::{Input, Plan, Worker},
     },
     fs::Fs,
-    log::{self, Log, Lsn, recovery, segment},
+    log::{
+        self, Log, Lsn,
+        recovery::{self, Progress},
+        segment,
+    },
     memtable::{Memtable, Write},
     table::{Table, reader},
     version::{
@@ -53,6 +58,8 @@ struct Listing {
     segments: BTreeMap<u64, PathBuf>,
     tables: BTreeMap<u64, PathBuf>,
     manifest_new: Option<PathBuf>,
+    /// Files for new log segments.
+    free: Vec<PathBuf>,
 }
 
 impl Engine {
@@ -61,7 +68,20 @@ impl Engine {
     /// Log writes that are in no table yet are applied again; if they are more than the memory budget,
     /// tables are written on the way. After an error the directory is as whole as before; what is corrupt
     /// is named, and never left out silently.
+    ///
+    /// On a disk that is full an engine that was there before opens all the same, for reads, as long as its log needs
+    /// no table to be written.
     pub fn open(fs: Arc<dyn Fs>, dir: PathBuf, options: Options) -> Result<(Self, Recovery), Error> {
+        Self::open_watched(fs, dir, options, &mut |_| ())
+    }
+
+    /// As [`open`](Self::open); `progress` is told of the log's replay, after each segment.
+    pub fn open_watched(
+        fs: Arc<dyn Fs>,
+        dir: PathBuf,
+        options: Options,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Self, Recovery), Error> {
         fs.create_dir_all(&dir).map_err(Error::io("create", &dir))?;
         let listing = list(&*fs, &dir)?;
         let manifest = read_manifest(&*fs, &dir, &listing)?;
@@ -75,9 +95,12 @@ impl Engine {
             memory: 0,
         };
         recovery.removed_files = opening.remove_obsolete(&listing, &manifest)?;
+        recovery.removed_files += snapshot::remove_unfinished(&*opening.fs, &opening.dir.join(snapshot::DIRECTORY))?;
         opening.open_tables(&manifest)?;
-        let recovered = opening.replay(&listing, &manifest, &mut recovery)?;
-        let engine = opening.finish(recovered, manifest.last)?;
+        let is_new = manifest.next_file == 0;
+        let mut recovered = opening.replay(&listing, &manifest, &mut recovery, progress)?;
+        recovered.free = listing.free;
+        let engine = opening.finish(recovered, manifest.last, is_new)?;
         recovery.tables = engine.stats().tables;
         Ok((engine, recovery))
     }
@@ -90,6 +113,8 @@ fn list(fs: &dyn Fs, dir: &Path) -> Result<Listing, Error> {
             listing.segments.insert(number, path);
         } else if let Some(number) = reader::file_number(&path) {
             listing.tables.insert(number, path);
+        } else if segment::is_free(&path) {
+            listing.free.push(path);
         } else if path
             .file_name()
             .is_some_and(|name| name == manifest::NEW_FILE_NAME)
@@ -159,12 +184,16 @@ impl Opening {
     }
 
     fn open_tables(&mut self, manifest: &Manifest) -> Result<(), Error> {
-        for (id, Entry { replayed, files }) in &manifest.tables {
+        for (id, entry) in &manifest.tables {
+            let Entry { replayed, files, damage } = entry;
             let state = self.tables.entry(*id).or_default();
             state.replayed = *replayed;
             for file in files {
                 let table = Table::open(&*self.fs, &self.dir, file.number)?;
                 state.tables.add(Arc::new(table), file.tokens);
+            }
+            for damage in damage {
+                state.tables.add_damage(damage.clone());
             }
         }
         Ok(())
@@ -175,10 +204,11 @@ impl Opening {
         listing: &Listing,
         manifest: &Manifest,
         recovery: &mut Recovery,
+        progress: &mut dyn FnMut(Progress),
     ) -> Result<recovery::Recovered, Error> {
         let paths: Vec<PathBuf> = listing.segments.values().cloned().collect();
         let fs = Arc::clone(&self.fs);
-        let recovered = recovery::recover(&*fs, &paths, manifest.floor, &mut |lsn, body, path, offset| {
+        let mut visit = |lsn: Lsn, body: Bytes, path: &Path, offset: u64| {
             let damaged = |error| Error::corrupt(path, offset, format!("write {lsn}: {error}"));
             let write = Write::check(&body).map_err(damaged)?;
             if self.apply(lsn, &write)? {
@@ -187,13 +217,10 @@ impl Opening {
                 recovery.skipped += 1;
             }
             Ok(())
-        })?;
+        };
+        let recovered = recovery::recover(&*fs, &paths, manifest.floor, &mut visit, progress)?;
         recovery.segments = recovered.segments.len();
         recovery.torn_bytes = recovered.torn_bytes;
-        // What could be read may be in the system's cache only; from now on it counts as durable.
-        if let Some(last) = recovered.segments.last() {
-            fs.sync_file(&last.path).map_err(Error::io("sync", &last.path))?;
-        }
         Ok(recovered)
     }
 
@@ -249,13 +276,14 @@ impl Opening {
         Ok(())
     }
 
-    fn finish(self, recovered: recovery::Recovered, last: Lsn) -> Result<Engine, Error> {
+    fn finish(self, recovered: recovery::Recovered, last: Lsn, is_new: bool) -> Result<Engine, Error> {
         // Numbers that the last run gave out are not given out again, also if the log lost them.
         let last = last.max(recovered.end);
         let files = Arc::new(self.next_file);
         let limits = log::Limits {
             segment_bytes: self.options.segment_bytes,
             pending_bytes: self.options.pending_bytes,
+            reserve_bytes: self.options.reserve_bytes,
         };
         let log = Log::new(
             Arc::clone(&self.fs),
@@ -274,14 +302,24 @@ impl Opening {
             tables: self.tables,
             memory: self.memory,
             work: Work::default(),
+            crowd: 0,
             turn: Arc::default(),
+            reports: Reports::default(),
+            bulk: Bulk::default(),
+            hook: None,
             counters: Counters::default(),
             points: RefCell::default(),
             reads: Cell::new(0),
             visited: Cell::new(0),
             live: Cell::new(0),
         };
-        engine.begin()?;
+        match engine.begin() {
+            // Nothing depends on it: the manifest that is there says the same in other words.
+            Err(error) if error.is_full() && !is_new => {
+                tracing::warn!(%error, "the disk is full: opened for reads, until there is room again");
+            }
+            outcome => outcome?,
+        }
         Ok(engine)
     }
 }

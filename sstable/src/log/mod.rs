@@ -1,25 +1,34 @@
 //! The commit log: what makes a write durable before it is in a table.
 //!
-//! Writes are appended to a buffer; a sync, from any thread, writes and syncs everything that waits in
-//! one go (group commit), while appends go on. The log is a chain of segments; a segment goes when all
-//! its writes are in tables.
+//! Writes are appended to a buffer; a sync, from any thread, writes and syncs everything that waits in one go (group
+//! commit), while appends go on. The log is a chain of segments, whose space is set aside in advance; a segment goes
+//! when all its writes are in tables, and its file is used again.
 //!
-//! The chapters: [`record`] and [`segment`] are the byte layout, [`recovery`] reads a log back.
+//! The chapters: [`record`] and [`segment`] are the byte layout; `batch`, `writer` and `files` are the way to the disk;
+//! [`recovery`] reads a log back; [`sizes`] counts.
 
+mod batch;
+mod files;
 pub mod record;
 pub mod recovery;
 pub mod segment;
+pub mod sizes;
+mod writer;
 
 use std::{
-    fmt, mem,
+    fmt,
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use crate::{Error, fs::Fs, fs::WriteFile};
+use crate::{Error, fs::Fs};
+use batch::Batch;
+use files::Files;
+pub use sizes::BatchSizes;
+use writer::Writer;
 
 /// A log sequence number: the n-th write that this engine took, over all restarts. Numbers may be
 /// skipped at a restart. [`Lsn::ZERO`] is before the first write.
@@ -43,103 +52,99 @@ impl fmt::Display for Lsn {
     }
 }
 
-/// A segment on disk that is not written to any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Segment {
-    pub(crate) path: PathBuf,
-    /// The newest write in it or before it.
-    pub(crate) last: Lsn,
-    pub(crate) bytes: u64,
-}
-
 /// The log of one engine. Shared between the engine, which appends, and whoever syncs.
 ///
 /// Contract:
 /// 1. A write whose number is at most [`synced`](Self::synced) survives a crash.
-/// 2. After a failed sync nothing is appended or synced any more: the same error comes back to everyone
-///    (what the disk holds is unknown, and a second sync could lie; "fsyncgate").
+/// 2. After a failed sync nothing of the segment is believed that was not synced before ("fsyncgate"): the writes that
+///    wait are written to a new one. If that fails too they wait on, new ones are refused, and each
+///    [`sync`](Self::sync) tries again; so writes go on by themselves once the disk does.
 /// 3. The buffer of what waits is bounded.
+/// 4. On a disk that gets full writes are refused before those that were taken have no room: while less is free than
+///    the reserve, and once the segment is full that was set aside.
 pub struct Log {
-    fs: Arc<dyn Fs>,
-    dir: PathBuf,
+    files: Files,
     limits: Limits,
-    /// The next number for a file of this directory, shared with the tables.
-    files: Arc<AtomicU64>,
     pending: Mutex<Pending>,
     writer: Mutex<Writer>,
-    closed: Mutex<Vec<Segment>>,
+    appended: AtomicU64,
     synced: AtomicU64,
+    /// Bytes that are used of the segment that is being written.
     current_bytes: AtomicU64,
-    syncs: AtomicU64,
-    failed: OnceLock<Error>,
+    written_bytes: AtomicU64,
+    sizes: sizes::Counting,
 }
 
 /// Bounds of a log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
+    /// The size of a segment.
     pub(crate) segment_bytes: u64,
+    /// What may wait for a sync.
     pub(crate) pending_bytes: usize,
+    /// While less than this is free on the disk, writes are refused.
+    pub(crate) reserve_bytes: u64,
 }
 
 /// What waits for the next sync.
 struct Pending {
     bytes: Vec<u8>,
     end: Lsn,
-}
-
-/// The end of the log on disk.
-struct Writer {
-    current: Option<Current>,
-    /// The newest write that is on disk: what the next segment follows.
-    end: Lsn,
-    /// The buffer that is not collecting at the moment, kept for its memory.
-    spare: Vec<u8>,
-}
-
-/// The segment that is being written.
-struct Current {
-    file: Box<dyn WriteFile>,
-    path: PathBuf,
-    bytes: u64,
-    last: Lsn,
+    /// How much may be taken; no limit as long as segments can be made.
+    room: usize,
+    /// Why writes are refused, at once or when `room` is used up.
+    trouble: Option<Error>,
 }
 
 impl Log {
     /// A log that goes on after a recovery: new writes get numbers after `last`, in segments of their
-    /// own. Touches no disk.
+    /// own. Touches no disk but to ask how much of it is free. What the recovery read and can't tell to be durable
+    /// is written anew by the first sync.
     pub(crate) fn new(
         fs: Arc<dyn Fs>,
         dir: PathBuf,
         limits: Limits,
-        files: Arc<AtomicU64>,
+        next_file: Arc<AtomicU64>,
         recovered: recovery::Recovered,
         last: Lsn,
     ) -> Self {
-        Self {
+        let tail = Batch::new(recovered.tail, recovered.end);
+        let synced = if tail.is_empty() { last } else { recovered.proven };
+        let end = if tail.is_empty() {
+            recovered.end
+        } else {
+            recovered.proven
+        };
+        let files = Files::new(
             fs,
             dir,
-            limits,
+            limits.segment_bytes,
+            next_file,
+            recovered.segments,
+            recovered.free,
+        );
+        let log = Self {
             files,
+            limits,
             pending: Mutex::new(Pending {
                 bytes: Vec::new(),
                 end: last,
+                room: usize::MAX,
+                trouble: None,
             }),
-            writer: Mutex::new(Writer {
-                current: None,
-                end: recovered.end,
-                spare: Vec::new(),
-            }),
-            closed: Mutex::new(recovered.segments),
-            synced: AtomicU64::new(last.0),
+            writer: Mutex::new(Writer::new(limits.segment_bytes, end, tail)),
+            appended: AtomicU64::new(last.0),
+            synced: AtomicU64::new(synced.0),
             current_bytes: AtomicU64::new(0),
-            syncs: AtomicU64::new(0),
-            failed: OnceLock::new(),
-        }
+            written_bytes: AtomicU64::new(0),
+            sizes: sizes::Counting::default(),
+        };
+        log.settle(Ok(()), 0);
+        log
     }
 
     /// Adds a write, not yet durable, and returns its number. After an error nothing was added.
     pub(crate) fn append(&self, body: &[u8]) -> Result<Lsn, Error> {
-        self.check()?;
         if body.len() > record::MAX_BODY_BYTES {
             return Err(Error::TooLarge {
                 what: "a log record",
@@ -147,9 +152,11 @@ impl Log {
                 limit: record::MAX_BODY_BYTES,
             });
         }
-        let synced = self.synced();
         let mut pending = lock(&self.pending);
         let held = pending.bytes.len() + record::HEADER_BYTES + body.len();
+        if held > pending.room {
+            return Err(pending.refusal());
+        }
         if held > self.limits.pending_bytes && !pending.bytes.is_empty() {
             return Err(Error::Overloaded {
                 what: "writes that wait for the log's sync",
@@ -158,39 +165,91 @@ impl Log {
             });
         }
         let lsn = pending.end.next();
-        record::put(&mut pending.bytes, lsn, synced, body);
+        record::put(&mut pending.bytes, lsn, body);
         pending.end = lsn;
+        self.appended.store(lsn.0, Ordering::Release);
         Ok(lsn)
     }
 
     /// Makes everything that was appended before the call durable, and returns the newest durable
-    /// write. Writes that arrive meanwhile wait for the next sync.
+    /// write. Writes that arrive meanwhile wait for the next sync. Also looks whether writes can be taken on, and is to
+    /// be called now and then while they are [refused](Self::is_refusing).
     ///
-    /// Calls from several threads follow each other. After an error, the unsynced writes may or may not
-    /// survive, and the log is done for (contract 2).
+    /// Calls from several threads follow each other. After an error, the writes that it was for wait on: a later
+    /// sync, or nothing but a crash, decides on them (contract 2).
     pub fn sync(&self) -> Result<Lsn, Error> {
         let mut writer = lock(&self.writer);
-        self.check()?;
-        let (mut bytes, end) = {
+        {
             let mut pending = lock(&self.pending);
-            let spare = mem::take(&mut writer.spare);
-            (mem::replace(&mut pending.bytes, spare), pending.end)
+            let Pending {
+                bytes,
+                end,
+                room,
+                trouble,
+            } = &mut *pending;
+            if bytes.is_empty() && writer.batch.is_empty() && trouble.is_none() {
+                return Ok(self.synced());
+            }
+            // What is being written has no place any more for what comes next.
+            if *room != usize::MAX {
+                *room = room.saturating_sub(bytes.len());
+            }
+            writer.batch.take(bytes, *end);
+        }
+        let outcome = self.write(&mut writer);
+        self.current_bytes.store(writer.used(), Ordering::Relaxed);
+        let spare = match &outcome {
+            Ok(()) if writer.wants_spare() => writer.make_spare(&self.files),
+            Ok(()) => Ok(()),
+            Err(error) => Err(error.clone()),
         };
-        if bytes.is_empty() {
-            writer.spare = bytes;
-            return Ok(self.synced());
+        let room = if outcome.is_ok() { writer.room() } else { 0 };
+        self.settle(spare, room as usize);
+        outcome.map(|()| self.synced())
+    }
+
+    fn write(&self, writer: &mut Writer) -> Result<(), Error> {
+        let mut writes = 0;
+        while let Some(piece) = writer.write(&self.files)? {
+            self.written_bytes
+                .fetch_add(piece.bytes as u64, Ordering::Relaxed);
+            writes += piece.records;
+            self.synced.store(piece.last.0, Ordering::Release);
         }
-        if let Err(error) = self.write(&mut writer, &bytes, end) {
-            let _ = self.failed.set(Error::LogFailed(Box::new(error.clone())));
-            return Err(error);
+        if writes > 0 {
+            self.sizes.count(writes);
         }
-        bytes.clear();
-        // A burst must not keep its memory for ever.
-        bytes.shrink_to(4 << 20);
-        writer.spare = bytes;
-        self.synced.store(end.0, Ordering::Release);
-        self.syncs.fetch_add(1, Ordering::Relaxed);
-        Ok(end)
+        // At the beginning this may be beyond the last write that there was.
+        self.synced.store(writer.batch.end().0, Ordering::Release);
+        Ok(())
+    }
+
+    /// Decides whether writes are taken: `ready` says whether there will be a segment for them, and `room` what there
+    /// is of the present one.
+    fn settle(&self, ready: Result<(), Error>, room: usize) {
+        let free = self.files.free_space();
+        let (room, trouble) = match ready {
+            _ if free < self.limits.reserve_bytes => (
+                0,
+                Some(Error::NoSpace {
+                    dir: self.files.dir().to_path_buf(),
+                    free,
+                    reserve: self.limits.reserve_bytes,
+                }),
+            ),
+            Ok(()) => (usize::MAX, None),
+            Err(error) => (room, Some(error)),
+        };
+        let mut pending = lock(&self.pending);
+        let changed = pending.trouble.is_some() != trouble.is_some();
+        (pending.room, pending.trouble) = (room, trouble);
+        match &pending.trouble {
+            Some(error) if changed => {
+                tracing::error!(%error, "the log takes no more writes, reads go on; it is tried again until it does");
+            }
+            None if changed => tracing::info!("the log takes writes again"),
+            _ => {}
+        }
     }
 
     /// The newest write that is durable.
@@ -200,97 +259,64 @@ impl Log {
 
     /// The newest write that was appended.
     pub fn appended(&self) -> Lsn {
-        lock(&self.pending).end
+        Lsn(self.appended.load(Ordering::Acquire))
+    }
+
+    /// Whether writes are refused, or soon will be, because the disk is full or fails. Each [`sync`](Self::sync) finds
+    /// out whether that is still so.
+    pub fn is_refusing(&self) -> bool {
+        lock(&self.pending).trouble.is_some()
     }
 
     /// How many syncs wrote something.
     pub fn syncs(&self) -> u64 {
-        self.syncs.load(Ordering::Relaxed)
+        self.batch_sizes().syncs()
     }
 
-    /// The number of segments on disk, and their bytes.
+    /// How many writes shared a sync.
+    pub fn batch_sizes(&self) -> BatchSizes {
+        self.sizes.sizes()
+    }
+
+    /// Bytes of writes that were made durable.
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The number of segments on disk that hold writes, and how many bytes of them are used.
     pub fn on_disk(&self) -> (usize, u64) {
-        let closed = lock(&self.closed);
+        let (closed, bytes) = self.files.closed();
         let current = self.current_bytes.load(Ordering::Relaxed);
-        let bytes = closed.iter().map(|segment| segment.bytes).sum::<u64>() + current;
-        (closed.len() + usize::from(current > 0), bytes)
+        (closed + usize::from(current > 0), bytes + current)
     }
 
-    /// Removes closed segments whose writes are all older than `floor`. The manifest must say so
-    /// already: a removal is not synced, and so may be undone by a crash.
+    /// Gives up closed segments whose writes are all older than `floor`. The manifest must say so
+    /// already: this is not synced, and so may be undone by a crash.
     pub(crate) fn release(&self, floor: Lsn) -> Result<(), Error> {
-        let mut closed = lock(&self.closed);
-        while let Some(oldest) = closed.first()
-            && oldest.last < floor
-        {
-            self.fs
-                .remove(&oldest.path)
-                .map_err(Error::io("remove", &oldest.path))?;
-            closed.remove(0);
+        self.files.release(floor)
+    }
+}
+
+impl Pending {
+    /// What a write is told that is not taken.
+    #[cold]
+    fn refusal(&self) -> Error {
+        match &self.trouble {
+            Some(error @ Error::NoSpace { .. }) => error.clone(),
+            Some(error) => Error::LogFailed(Box::new(error.clone())),
+            None => Error::Overloaded {
+                what: "writes that wait for the log's sync",
+                held: self.bytes.len(),
+                limit: self.room,
+            },
         }
-        Ok(())
-    }
-
-    /// Fails if the log has failed (contract 2).
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        self.failed.get().cloned().map_or(Ok(()), Err)
-    }
-
-    fn write(&self, writer: &mut Writer, bytes: &[u8], end: Lsn) -> Result<(), Error> {
-        if let Some(full) = writer
-            .current
-            .take_if(|current| current.bytes >= self.limits.segment_bytes)
-        {
-            lock(&self.closed).push(Segment {
-                path: full.path,
-                last: full.last,
-                bytes: full.bytes,
-            });
-            self.current_bytes.store(0, Ordering::Relaxed);
-        }
-        let current = match &mut writer.current {
-            Some(current) => current,
-            None => writer.current.insert(self.start(writer.end)?),
-        };
-        current
-            .file
-            .append(bytes)
-            .map_err(Error::io("write", &current.path))?;
-        current.file.sync().map_err(Error::io("sync", &current.path))?;
-        current.bytes += bytes.len() as u64;
-        current.last = end;
-        writer.end = end;
-        self.current_bytes.store(current.bytes, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Makes a new segment that follows write `previous`. Its header is synced with its first writes.
-    fn start(&self, previous: Lsn) -> Result<Current, Error> {
-        let number = self.files.fetch_add(1, Ordering::Relaxed);
-        let path = self.dir.join(segment::file_name(number));
-        let mut file = self.fs.create(&path).map_err(Error::io("create", &path))?;
-        let header = segment::Header {
-            number,
-            first: self.synced().next(),
-            previous,
-        };
-        file.append(&header.encode()).map_err(Error::io("write", &path))?;
-        self.fs
-            .sync_dir(&self.dir)
-            .map_err(Error::io("sync", &self.dir))?;
-        Ok(Current {
-            file,
-            path,
-            bytes: segment::HEADER_BYTES as u64,
-            last: previous,
-        })
     }
 }
 
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Log")
-            .field("dir", &self.dir)
+            .field("dir", &self.files.dir())
             .field("appended", &self.appended())
             .field("synced", &self.synced())
             .finish_non_exhaustive()

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0   8  "STARLLOG"
-//! 8   4  version, 1
+//! 8   4  version, 2
 //! 12  4  zero
 //! 16  8  the segment's number, as in its name
 //! 24  8  the number of its first write
@@ -10,6 +10,10 @@
 //! 40  8  checksum of bytes 0 to 40
 //! 48     records
 //! ```
+//!
+//! Behind the last record, up to the end of the file, is what the file held before: zeros, where space was set aside
+//! for it, or records of another segment, where a file is used again. So a file whose header has a smaller number than
+//! its name is a segment that was not begun.
 //!
 //! All numbers are little-endian. The chain "newest write before" is what shows a missing segment, or
 //! one that lost its end; it needs no repair of a torn tail, because the next segment says where the
@@ -23,11 +27,14 @@ use crate::{Error, checksum::checksum, log::Lsn};
 pub const HEADER_BYTES: usize = 48;
 
 /// The version that is written, and the newest that is read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"STARLLOG";
 
 const SUFFIX: &str = ".log";
+
+/// The extension of a file that is kept for a new segment.
+pub const FREE_EXTENSION: &str = "free";
 
 /// The start of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +93,12 @@ impl Header {
 /// The name of a segment's file.
 pub fn file_name(number: u64) -> String {
     format!("{number:016x}{SUFFIX}")
+}
+
+/// Whether a file is kept for a new segment.
+pub fn is_free(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == FREE_EXTENSION)
 }
 
 /// The number in a segment's file name; `None` if the file is something else.

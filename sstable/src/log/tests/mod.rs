@@ -1,9 +1,14 @@
 //! Torn tails are cut; damage is told.
 
+mod faults;
+mod recycling;
+
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
 };
+
+use bytes::Bytes;
 
 use super::{Limits, Log, Lsn, recovery, segment};
 use crate::{
@@ -20,32 +25,56 @@ fn files(fs: &MemoryFs) -> Vec<PathBuf> {
         .collect()
 }
 
+/// The segments that were begun.
+fn begun(fs: &MemoryFs) -> Vec<PathBuf> {
+    let mut files = files(fs);
+    files.retain(|path| !fs.read(path).unwrap().is_empty());
+    files
+}
+
 type Bodies = Vec<(Lsn, Vec<u8>)>;
 
 fn recover(fs: &MemoryFs, floor: u64) -> Result<(recovery::Recovered, Bodies), Error> {
     let mut bodies = Bodies::new();
-    let recovered = recovery::recover(fs, &files(fs), Lsn(floor), &mut |lsn, body, _, _| {
+    let mut visit = |lsn, body: Bytes, _: &Path, _| {
         bodies.push((lsn, body.to_vec()));
         Ok(())
-    })?;
+    };
+    let recovered = recovery::recover(fs, &files(fs), Lsn(floor), &mut visit, &mut |_| ())?;
     Ok((recovered, bodies))
 }
 
 /// A log that goes on from what is there.
 fn open(fs: &MemoryFs) -> (Log, Bodies) {
+    open_at(fs, Lsn(1))
+}
+
+fn open_at(fs: &MemoryFs, floor: Lsn) -> (Log, Bodies) {
+    let limits = Limits {
+        segment_bytes: 200,
+        pending_bytes: 1000,
+        reserve_bytes: 0,
+    };
+    open_with(fs, limits, floor)
+}
+
+fn open_with(fs: &MemoryFs, limits: Limits, floor: Lsn) -> (Log, Bodies) {
     fs.create_dir_all(Path::new(DIR)).unwrap();
-    let (recovered, bodies) = recover(fs, 1).unwrap();
+    let (mut recovered, bodies) = recover(fs, floor.0).unwrap();
+    recovered.free = fs
+        .list(Path::new(DIR))
+        .unwrap()
+        .into_iter()
+        .filter(|path| segment::is_free(path))
+        .collect();
     let next = files(fs)
         .last()
         .and_then(|path| segment::file_number(path))
         .map_or(0, |number| number + 1);
     let last = recovered.end;
-    let limits = Limits {
-        segment_bytes: 200,
-        pending_bytes: 1000,
-    };
     let numbers = Arc::new(AtomicU64::new(next));
     let log = Log::new(Arc::new(fs.clone()), DIR.into(), limits, numbers, recovered, last);
+    log.sync().unwrap();
     (log, bodies)
 }
 
@@ -76,7 +105,7 @@ fn what_was_synced_is_read_back_over_segments_and_restarts() {
             all.extend(bodies);
         }
         assert_eq!(log.synced(), log.appended());
-        assert_eq!(log.syncs(), 3);
+        assert!(log.syncs() >= 3, "and one for what was read and not proven");
     }
     assert!(files(&fs).len() >= 10);
 }
@@ -87,7 +116,7 @@ fn a_tail_torn_at_any_byte_is_cut_and_the_log_goes_on() {
     let (log, _) = open(&fs);
     write(&log, &[b"first"]);
     write(&log, &[b"second", b"third"]);
-    let path = files(&fs).pop().unwrap();
+    let path = begun(&fs).pop().unwrap();
     let whole = fs.read(&path).unwrap().len();
     let durable = segment::HEADER_BYTES + 24 + 5;
     for length in 0..whole {
@@ -108,7 +137,7 @@ fn sectors_lost_out_of_order_in_the_unsynced_tail_are_no_damage() {
     let (log, _) = open(&fs);
     write(&log, &[b"first"]);
     write(&log, &[b"second", b"third", b"fourth"]);
-    let path = files(&fs).pop().unwrap();
+    let path = begun(&fs).pop().unwrap();
     // The second write is lost, though the third and fourth of the same sync are there.
     let at = segment::HEADER_BYTES + 24 + 5;
     fs.damage(&path, |bytes| bytes[at..at + 30].fill(0)).unwrap();
@@ -121,7 +150,7 @@ fn damage_before_a_write_that_knew_it_to_be_synced_is_an_error() {
     let (log, _) = open(&fs);
     write(&log, &[b"first"]);
     write(&log, &[b"second"]);
-    let path = files(&fs).pop().unwrap();
+    let path = begun(&fs).pop().unwrap();
     for at in 0..segment::HEADER_BYTES + 24 + 5 {
         let fs = fs.after_crash(&mut |_, _| 0);
         fs.damage(&path, |bytes| bytes[at] ^= 1).unwrap();
@@ -142,7 +171,7 @@ fn a_segment_that_is_missing_or_lost_its_end_is_an_error() {
     for _ in 0..4 {
         write(&log, &[&[1; 200]]);
     }
-    let paths = files(&fs);
+    let paths = begun(&fs);
     assert_eq!(paths.len(), 4);
     for path in &paths[..3] {
         let missing = fs.after_crash(&mut |_, _| 0);
@@ -174,7 +203,7 @@ fn a_newer_version_is_refused() {
         recover(&fs, 1),
         Err(Error::Version {
             found: 9,
-            known: 1,
+            known: 2,
             ..
         })
     ));

@@ -1,0 +1,155 @@
+//! The files of the log: made, recycled, removed.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{Lsn, lock, segment};
+use crate::{
+    Error,
+    fs::{Fs, WriteFile},
+};
+
+/// Files that are kept for new segments.
+const FREE_FILES: usize = 2;
+
+/// A segment on disk that is not written to any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) path: PathBuf,
+    /// The newest write in it or before it.
+    pub(crate) last: Lsn,
+    /// Bytes that are used of it.
+    pub(crate) bytes: u64,
+}
+
+/// A file for a new segment. Its name is durable.
+pub(super) struct Fresh {
+    pub(super) number: u64,
+    pub(super) path: PathBuf,
+    pub(super) file: Box<dyn WriteFile>,
+}
+
+/// All files of a log but those that are being written.
+pub(super) struct Files {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    /// How much space is set aside for a segment.
+    segment_bytes: u64,
+    /// The next number for a file of this directory, shared with the tables.
+    next: Arc<AtomicU64>,
+    closed: Mutex<Vec<Segment>>,
+    free: Mutex<Vec<PathBuf>>,
+}
+
+impl Files {
+    pub(super) fn new(
+        fs: Arc<dyn Fs>,
+        dir: PathBuf,
+        segment_bytes: u64,
+        next: Arc<AtomicU64>,
+        closed: Vec<Segment>,
+        free: Vec<PathBuf>,
+    ) -> Self {
+        Self {
+            fs,
+            dir,
+            segment_bytes,
+            next,
+            closed: Mutex::new(closed),
+            free: Mutex::new(free),
+        }
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// How much may be written to the disk; no limit where it can't be asked: it says so when it is full.
+    pub(super) fn free_space(&self) -> u64 {
+        self.fs.free_space(&self.dir).unwrap_or(u64::MAX)
+    }
+
+    /// Makes a file for the next segment, out of one that is not used any more if there is one. Its space is set
+    /// aside, and its name is durable; what it holds is no segment of its number.
+    pub(super) fn make(&self) -> Result<Fresh, Error> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir.join(segment::file_name(number));
+        let free = lock(&self.free).pop();
+        self.open(free, number, &path).inspect_err(|_| {
+            // What is left over is found and freed at the next open, if it can't be removed now.
+            let _ = self.fs.remove(&path);
+        })
+    }
+
+    fn open(&self, free: Option<PathBuf>, number: u64, path: &Path) -> Result<Fresh, Error> {
+        let file = if let Some(free) = free {
+            self.fs.rename(&free, path).map_err(Error::io("rename", &free))?;
+            self.fs.overwrite(path).map_err(Error::io("open", path))?
+        } else {
+            let mut file = self.fs.create(path).map_err(Error::io("create", path))?;
+            file.reserve(self.segment_bytes)
+                .map_err(Error::io("set space aside for", path))?;
+            file
+        };
+        self.fs
+            .sync_dir(&self.dir)
+            .map_err(Error::io("sync", &self.dir))?;
+        Ok(Fresh {
+            number,
+            path: path.to_path_buf(),
+            file,
+        })
+    }
+
+    /// Takes a segment that is not written to any more.
+    pub(super) fn close(&self, segment: Segment) {
+        lock(&self.closed).push(segment);
+    }
+
+    /// Removes a file in which no write is durable. One that can't be removed goes the way of other segments.
+    pub(super) fn discard(&self, segment: Segment) {
+        if self.fs.remove(&segment.path).is_err() {
+            self.close(segment);
+        }
+    }
+
+    /// The number of closed segments, and the bytes that are used of them.
+    pub(super) fn closed(&self) -> (usize, u64) {
+        let closed = lock(&self.closed);
+        (closed.len(), closed.iter().map(|segment| segment.bytes).sum())
+    }
+
+    /// Gives up closed segments whose writes are all older than `floor`: keeps some for new segments and removes
+    /// the others. After an error those that are left are given up the next time.
+    pub(super) fn release(&self, floor: Lsn) -> Result<(), Error> {
+        let mut old: Vec<Segment> = {
+            let mut closed = lock(&self.closed);
+            // They are in order, but for those that an error put back.
+            closed.extract_if(.., |segment| segment.last < floor).collect()
+        };
+        while let Some(segment) = old.pop() {
+            if let Err(error) = self.let_go(&segment.path) {
+                old.push(segment);
+                lock(&self.closed).splice(0..0, old);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn let_go(&self, path: &Path) -> Result<(), Error> {
+        let keep = lock(&self.free).len() < FREE_FILES;
+        if keep {
+            let free = path.with_extension(segment::FREE_EXTENSION);
+            self.fs.rename(path, &free).map_err(Error::io("rename", path))?;
+            lock(&self.free).push(free);
+            return Ok(());
+        }
+        self.fs.remove(path).map_err(Error::io("remove", path))
+    }
+}

@@ -1,0 +1,135 @@
+//! Files that are used again.
+
+use std::collections::BTreeSet;
+
+use super::{DIR, expected, files, open, recover, write};
+use crate::{
+    Lsn,
+    fs::{Fs, MemoryFs, memory::Faults},
+    log::segment,
+};
+use std::path::Path;
+
+fn names(fs: &MemoryFs) -> BTreeSet<String> {
+    let all = fs.list(Path::new(DIR)).unwrap();
+    all.iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect()
+}
+
+#[test]
+fn a_released_segment_becomes_a_new_one() {
+    let fs = MemoryFs::new();
+    let (log, _) = open(&fs);
+    for _ in 0..6 {
+        write(&log, &[&[7; 150]]);
+    }
+    let space = fs.used();
+    for round in 0..20_u64 {
+        log.release(log.synced()).unwrap();
+        write(&log, &[&[7; 150]]);
+        assert!(fs.used() <= space, "round {round} needs new space");
+    }
+    let free = names(&fs)
+        .iter()
+        .filter(|name| segment::is_free(Path::new(name)))
+        .count();
+    assert!(free <= 2, "{:?}", names(&fs));
+    assert!(files(&fs).len() <= 4, "{:?}", names(&fs));
+}
+
+#[test]
+fn records_of_an_earlier_use_are_never_taken_for_new_ones() {
+    let fs = MemoryFs::new();
+    let (log, _) = open(&fs);
+    // All records are of one size, so that old ones lie exactly where new ones would.
+    let bodies: Vec<Vec<u8>> = (0..40_u8).map(|n| vec![n; 20]).collect();
+    let mut floor = 1;
+    for (n, body) in bodies.iter().enumerate() {
+        write(&log, &[body]);
+        if n % 5 == 4 {
+            floor = n as u64 + 1;
+            log.release(Lsn(floor)).unwrap();
+        }
+        for kept in [0, 1, 30, 44, usize::MAX] {
+            let survived = fs.after_crash(&mut |_, _| kept);
+            let (recovered, found) = recover(&survived, floor).unwrap();
+            assert_eq!(recovered.end, Lsn(n as u64 + 1));
+            let all: Vec<&[u8]> = bodies[..=n].iter().map(Vec::as_slice).collect();
+            assert_eq!(found, expected(&all)[floor as usize - 1..], "after write {n}");
+        }
+    }
+}
+
+#[test]
+fn a_sync_that_a_crash_cuts_in_a_recycled_file_is_a_torn_tail() {
+    let fs = MemoryFs::new();
+    let (log, _) = open(&fs);
+    for _ in 0..8 {
+        write(&log, &[&[7; 150]]);
+    }
+    log.release(log.synced()).unwrap();
+    let floor = log.synced().0;
+    for cut in 0..250 {
+        let before = fs.after_crash(&mut |_, _| 0);
+        let recovered = recover(&before, floor).unwrap().0;
+        assert_eq!(recovered.end, Lsn(8));
+        let (log, _) = super::open_at(&before, Lsn(floor));
+        log.append(&[8; 60]).unwrap();
+        log.append(&[9; 60]).unwrap();
+        // The sync that is cut, as far as it got.
+        before.set_faults(Faults {
+            capacity: None,
+            fail_syncs: true,
+        });
+        log.sync().unwrap_err();
+        let after = before.after_crash(&mut |_, _| cut);
+        let (recovered, found) = recover(&after, floor).unwrap();
+        assert!(recovered.end >= Lsn(8), "cut at {cut}");
+        assert!(
+            found
+                .iter()
+                .skip(1)
+                .all(|(lsn, body)| body[0] as u64 == lsn.0 - 1),
+            "cut at {cut}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_was_made_ready_and_not_begun_is_no_damage() {
+    let fs = MemoryFs::new();
+    let (log, _) = open(&fs);
+    write(&log, &[&[1; 60]]);
+    write(&log, &[&[2; 30]]);
+    assert_eq!(files(&fs).len(), 2, "the next one is ready");
+    let survived = fs.after_crash(&mut |_, _| 0);
+    let (log, bodies) = open(&survived);
+    assert_eq!(bodies, expected(&[&[1; 60], &[2; 30]]));
+    write(&log, &[b"more"]);
+    let old = files(&fs);
+    log.release(log.synced().next()).unwrap();
+    assert!(
+        files(&survived).iter().all(|path| !old.contains(path)),
+        "{:?}",
+        names(&survived)
+    );
+}
+
+#[test]
+fn batches_are_counted() {
+    let fs = MemoryFs::new();
+    let (log, _) = open(&fs);
+    write(&log, &[b"1"]);
+    write(&log, &[b"1", b"2", b"3"]);
+    write(&log, &[b"1", b"2", b"3", b"4", b"5", b"6", b"7"]);
+    log.sync().unwrap();
+    let sizes = log.batch_sizes();
+    assert_eq!(sizes.counts[..4], [1, 1, 1, 0]);
+    assert_eq!(sizes.syncs(), 3);
+    assert_eq!(
+        (sizes.quantile(0.0), sizes.quantile(0.5), sizes.quantile(1.0)),
+        (1, 3, 7)
+    );
+    assert!(log.written_bytes() > 11 * 24);
+}

@@ -1,0 +1,162 @@
+//! The end of the log on disk.
+
+use super::{
+    Lsn,
+    batch::{Batch, Piece},
+    files::{Files, Fresh, Segment},
+    segment,
+};
+use crate::{Error, fs::WriteFile};
+
+/// What is written at the moment. One thread at a time has it.
+pub(super) struct Writer {
+    segment_bytes: u64,
+    current: Option<Current>,
+    /// A file for the segment after it, so that what is taken has room when the disk is full.
+    spare: Option<Fresh>,
+    /// The newest write that is durable.
+    end: Lsn,
+    /// What is to be written next, or could not be written.
+    pub(super) batch: Batch,
+}
+
+/// The segment that is being written.
+struct Current {
+    number: u64,
+    file: Box<dyn WriteFile>,
+    segment: Segment,
+    /// Something in it is durable.
+    synced: bool,
+}
+
+impl Writer {
+    /// `batch` are writes after `end` that are to be written first.
+    pub(super) fn new(segment_bytes: u64, end: Lsn, batch: Batch) -> Self {
+        Self {
+            segment_bytes,
+            current: None,
+            spare: None,
+            end,
+            batch,
+        }
+    }
+
+    /// Bytes that are used of the current segment; 0 if there is none.
+    pub(super) fn used(&self) -> u64 {
+        self.current.as_ref().map_or(0, |current| current.segment.bytes)
+    }
+
+    /// Bytes that the current segment has room for.
+    pub(super) fn room(&self) -> u64 {
+        let room = |current: &Current| self.segment_bytes.saturating_sub(current.segment.bytes);
+        self.current.as_ref().map_or(0, room)
+    }
+
+    /// Whether the next segment should be made ready.
+    pub(super) fn wants_spare(&self) -> bool {
+        self.spare.is_none() && self.current.is_some() && self.room() < self.segment_bytes / 2
+    }
+
+    /// Makes the next segment ready.
+    pub(super) fn make_spare(&mut self, files: &Files) -> Result<(), Error> {
+        self.spare = Some(files.make()?);
+        Ok(())
+    }
+
+    /// Writes a piece of the batch and makes it durable; `None` if nothing is left.
+    ///
+    /// A segment that fails is given up, with all of it that is not known to be durable: what a failed sync leaves
+    /// behind is anybody's guess, and a second one would not tell. The piece goes to a new segment. After an error of
+    /// that one too it is still in the batch, to be written another time.
+    pub(super) fn write(&mut self, files: &Files) -> Result<Option<Piece>, Error> {
+        if self.batch.is_empty() {
+            return Ok(None);
+        }
+        let piece = match self.try_write(files) {
+            Ok(piece) => piece,
+            Err(error) => {
+                tracing::warn!(%error, "a segment of the log can't be written; its last writes go to a new one");
+                self.give_up(files);
+                self.try_write(files).inspect_err(|_| self.give_up(files))?
+            }
+        };
+        self.batch.advance(piece);
+        self.end = piece.last;
+        Ok(Some(piece))
+    }
+
+    fn try_write(&mut self, files: &Files) -> Result<Piece, Error> {
+        loop {
+            if self.current.is_none() {
+                self.begin(files)?;
+            }
+            let room = self.room() as usize;
+            let Some(current) = &mut self.current else {
+                continue;
+            };
+            // A write that is larger than a segment has one for itself.
+            let empty = current.segment.bytes <= segment::HEADER_BYTES as u64;
+            let Some(piece) = self.batch.seal(room, empty, current.number, self.end) else {
+                self.close(files);
+                continue;
+            };
+            let path = &current.segment.path;
+            current
+                .file
+                .append(self.batch.bytes(piece))
+                .map_err(Error::io("write", path))?;
+            current.file.sync().map_err(Error::io("sync", path))?;
+            current.synced = true;
+            current.segment.bytes += piece.bytes as u64;
+            current.segment.last = piece.last;
+            return Ok(piece);
+        }
+    }
+
+    /// Begins a segment. Its header is synced with its first writes.
+    fn begin(&mut self, files: &Files) -> Result<(), Error> {
+        let Fresh {
+            number,
+            path,
+            mut file,
+        } = match self.spare.take() {
+            Some(spare) => spare,
+            None => files.make()?,
+        };
+        let header = segment::Header {
+            number,
+            first: self.batch.first(),
+            previous: self.end,
+        };
+        let written = file.append(&header.encode()).map_err(Error::io("write", &path));
+        self.current = Some(Current {
+            number,
+            file,
+            segment: Segment {
+                path,
+                last: self.end,
+                bytes: segment::HEADER_BYTES as u64,
+            },
+            synced: false,
+        });
+        written
+    }
+
+    /// Ends a segment that is full.
+    fn close(&mut self, files: &Files) {
+        if let Some(current) = self.current.take() {
+            files.close(current.segment);
+        }
+    }
+
+    /// Ends a segment that has failed.
+    fn give_up(&mut self, files: &Files) {
+        if let Some(current) = self.current.take() {
+            if current.synced {
+                files.close(current.segment);
+            } else {
+                files.discard(current.segment);
+            }
+        }
+    }
+}
