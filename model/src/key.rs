@@ -89,7 +89,9 @@ impl ClusteringRange {
 
     /// Whether a row lies in the range.
     pub fn contains(&self, clustering: &[u8]) -> bool {
-        clustering >= &self.start[..] && self.end.as_ref().is_none_or(|end| clustering < &end[..])
+        // Comparing with an empty slice, which points to no memory, can be slow beyond all proportion.
+        (self.start.is_empty() || clustering >= &self.start[..])
+            && self.end.as_ref().is_none_or(|end| clustering < &end[..])
     }
 
     /// Whether no row can lie in the range.

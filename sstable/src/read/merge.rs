@@ -101,7 +101,8 @@ impl<'s, 'a> SliceMerge<'s, 'a> {
             inputs,
             partition,
             merger,
-            place: Vec::new(),
+            // Never without memory: see `ClusteringRange::contains` on empty slices.
+            place: Vec::with_capacity(64),
             row: At::Nowhere,
             passed,
         })

@@ -8,6 +8,8 @@
 //! 4. At most one block of each table, the page, and a row of each source are in memory.
 //! 5. A reader that runs out of time gets what it has covered so far, as any other page.
 
+use std::borrow::Cow;
+
 use starling_model::{
     Clustering, ClusteringRange, DecoratedKey, Deletion, EncodedPage, KeyRange, Position, ReadCommand, Row,
     TokenRange,
@@ -258,14 +260,17 @@ impl PageReader<'_> {
             cut: None,
         };
         let rest = after.and_then(|after| after.clustering.as_ref());
-        let rest = rest.map_or(ClusteringRange::ALL, |last| remaining(last, reversed));
+        let rest = rest.map(|last| remaining(last, reversed));
         let count = self.command.slices.len();
         let mut end = End::Complete;
         for at in 0..count {
             let slice = if reversed { count - 1 - at } else { at };
-            let slice = self.command.slices[slice].intersect(&rest);
-            if slice.is_empty() {
-                continue;
+            let mut slice = Cow::Borrowed(&self.command.slices[slice]);
+            if let Some(rest) = &rest {
+                slice = Cow::Owned(slice.intersect(rest));
+                if slice.is_empty() {
+                    continue;
+                }
             }
             let more = at + 1 < count;
             let stop = self.slice(streams, partition, &slice, more, &mut reading, &mut frame)?;

@@ -90,7 +90,7 @@ impl<'s, 'a> Rows<'s, 'a> {
     fn check(&mut self) {
         let inside = |clustering: &[u8]| {
             if self.reversed {
-                clustering >= &self.slice.start[..]
+                self.slice.start.is_empty() || clustering >= &self.slice.start[..]
             } else {
                 self.slice.end.as_ref().is_none_or(|end| clustering < &end[..])
             }
