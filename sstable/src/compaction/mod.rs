@@ -2,11 +2,13 @@
 //!
 //! - [`strategy`]: what an operator chooses; [`unified`] and [`window`]: the strategies; [`expired`]: tables that
 //!   go without being read; [`slices`]: how results are cut by token; [`space`]: what fits on the disk;
+//! - [`pace`]: how fast it may go;
 //! - [`worker`]: the merge, a flush being one whose inputs are memtables; [`purge`]: what it may forget.
 
 pub mod candidate;
 pub mod expired;
 mod merge;
+pub mod pace;
 mod pass;
 pub mod purge;
 mod ranges;
@@ -19,6 +21,7 @@ pub mod window;
 pub mod worker;
 
 pub use candidate::{Candidate, Pick};
+pub use pace::{Pace, PaceLimits};
 pub use purge::{PurgePolicy, Repaired};
 pub use slices::Slices;
 pub use strategy::{Scaling, Strategy};

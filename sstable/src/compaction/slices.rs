@@ -88,3 +88,22 @@ fn width(range: TokenRange) -> u64 {
 pub fn overlap(a: TokenRange, b: TokenRange) -> bool {
     a.start < b.end && b.start < a.end
 }
+
+/// The most of some ranges that hold the same token.
+pub fn crowd(ranges: impl Iterator<Item = TokenRange>) -> usize {
+    // Where a range ends and another starts, the end counts first.
+    let mut edges: Vec<(Token, bool)> = ranges
+        .flat_map(|range| [(range.start, true), (range.end, false)])
+        .collect();
+    edges.sort_unstable();
+    let (mut open, mut most) = (0_usize, 0);
+    for (_, starts) in edges {
+        if starts {
+            open += 1;
+            most = most.max(open);
+        } else {
+            open -= 1;
+        }
+    }
+    most
+}

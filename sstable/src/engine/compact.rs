@@ -46,6 +46,11 @@ impl Engine {
         }
     }
 
+    /// Bytes of files that are being compacted, or are due for it and wait, about. What a pace goes by.
+    pub fn compaction_debt(&self) -> u64 {
+        self.work.promised() + self.tables.values().map(|state| state.owed).sum::<u64>()
+    }
+
     /// A part of a compaction that was begun, or of a new one.
     pub(super) fn next_compaction(&mut self, now: Seconds) -> Option<Box<Part>> {
         if self.work.compacting() >= self.options.compactions.max(1) {
@@ -60,12 +65,13 @@ impl Engine {
     }
 
     fn begin_compaction(&mut self, table: TableId, now: Seconds) -> Option<Box<Part>> {
-        let room = self.room();
-        let state = self.tables.get_mut(&table)?;
-        if state.look_at.is_some_and(|second| now < second) {
+        if self.tables.get(&table)?.look_at.is_some_and(|second| now < second) {
             return None;
         }
+        let room = self.room();
+        let state = self.tables.get_mut(&table)?;
         let due = due(state, &self.options, now, room);
+        self.crowd = self.crowd.max(state.crowd);
         let Some(due) = due else {
             state.look_at = Some(Seconds(now.0.saturating_add(LOOK_AGAIN_SECONDS)));
             return None;
@@ -140,6 +146,8 @@ fn begin(state: &mut TableState, table: TableId, pick: Pick, options: &Options, 
 }
 
 fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> Option<Due> {
+    state.count_crowd();
+    state.owed = 0;
     let candidates = |tables: &mut dyn Iterator<Item = &Arc<Table>>| -> Vec<Candidate> {
         tables.map(|table| candidate(state, table)).collect()
     };
@@ -166,6 +174,7 @@ fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> O
         if picks.is_empty() && busy.is_empty() {
             state.major.clear();
         }
+        state.owed = picks.iter().map(|pick| pick.bytes).sum();
         if let Some(pick) = space::fitting(picks, &wanted, sizes, room) {
             return Some(Due::Merge(pick));
         }
@@ -174,6 +183,7 @@ fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> O
         Strategy::Unified(scaling) => unified::picks(&idle, sizes, scaling),
         Strategy::TimeWindow { seconds } => window::picks(&idle, sizes, seconds, now),
     };
+    state.owed += picks.iter().map(|pick| pick.bytes).sum::<u64>();
     space::fitting(picks, &idle, sizes, room).map(Due::Merge)
 }
 

@@ -40,6 +40,8 @@ pub(super) enum Replaces {
     Memtables(usize, Lsn),
     /// These files.
     Files(Vec<u64>),
+    /// No files: what it brings was ingested, by this number.
+    Nothing(u64),
     /// All that the table holds; the newest write that is truncated.
     Everything(Lsn),
 }

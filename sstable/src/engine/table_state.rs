@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     PurgePolicy,
+    compaction::slices,
     log::Lsn,
     memtable::Memtable,
     options::{Options, TableOptions},
@@ -39,6 +40,10 @@ pub(super) struct TableState {
     pub(super) flushed: u64,
     /// Files that were asked to be compacted.
     pub(super) major: BTreeSet<u64>,
+    /// The most files that overlap.
+    pub(super) crowd: usize,
+    /// Bytes of the compactions that are due and not begun.
+    pub(super) owed: u64,
     /// No compaction is due before this second, unless something changes.
     pub(super) look_at: Option<Seconds>,
     /// Writes up to this are in files, or truncated.
@@ -87,7 +92,7 @@ impl TableState {
         match replaces {
             Replaces::Memtables(..) => self.flushing = 0,
             Replaces::Files(files) => self.tables.release(files),
-            Replaces::Everything(_) => {}
+            Replaces::Nothing(_) | Replaces::Everything(_) => {}
         }
         self.look_at = None;
     }
@@ -110,6 +115,7 @@ impl TableState {
                 dead.extend(gone.map(|table| table.path().to_path_buf()));
                 self.tables.remove(files);
             }
+            Replaces::Nothing(_) => {}
             Replaces::Everything(last) => {
                 self.rotate();
                 flushed = self.waiting.len();
@@ -127,7 +133,14 @@ impl TableState {
             }
             self.tables.add(Arc::clone(table), *tokens);
         }
+        self.count_crowd();
         self.waiting.drain(..flushed).map(|memtable| memtable.weight()).sum()
+    }
+
+    /// Counts how many files overlap.
+    pub(super) fn count_crowd(&mut self) {
+        let tables = self.tables.live().iter();
+        self.crowd = slices::crowd(tables.map(|table| self.tables.tokens(table.number())));
     }
 
     /// A flush wrote `bytes` of `count` memtables. Smaller ones count less, because a memtable can be flushed

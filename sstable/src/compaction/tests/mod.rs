@@ -1,4 +1,5 @@
 mod choices;
 mod costs;
+mod pace;
 mod scaling;
 mod slices;

@@ -3,7 +3,7 @@ use starling_model::{Seconds, Token, TokenRange};
 
 use crate::compaction::{
     PurgePolicy, Repaired, Slices,
-    slices::{MAX_SLICES, overlap},
+    slices::{MAX_SLICES, crowd, overlap},
 };
 
 fn range(start: i64, end: i64) -> TokenRange {
@@ -62,6 +62,14 @@ fn the_number_of_slices_makes_tables_of_about_the_size_asked_for() {
     let count = |density| Slices::count(density, 100);
     assert_eq!([0, 99, 141, 142, 282, 300, 800].map(count), [1, 1, 1, 2, 2, 4, 8]);
     assert_eq!(count(u64::MAX), MAX_SLICES);
+}
+
+#[test]
+fn a_crowd_is_over_one_token() {
+    let of = |ranges: &[TokenRange]| crowd(ranges.iter().copied());
+    assert_eq!(of(&[]), 0);
+    assert_eq!(of(&[range(0, 10), range(10, 20), range(20, 30)]), 1);
+    assert_eq!(of(&[range(0, 30), range(0, 10), range(10, 20), range(15, 16), range(20, 30)]), 3);
 }
 
 #[test]
