@@ -1,9 +1,22 @@
 //! Background work: flushes and compactions, in small steps, on a few threads for all shards.
+//!
+//! What writes wait for goes first, and as fast as it can. Compactions share a pace that follows how much of them
+//! is owed, so that they take the disk and the processors from requests no more than they have to.
 
-use std::{io, thread::JoinHandle};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Instant,
+};
 
-use crossbeam::channel::{Receiver, Sender, TryRecvError, unbounded};
-use starling_sstable::{Job, Step};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use parking_lot::Mutex;
+use starling_sstable::{Job, Pace, PaceLimits, Step};
 
 use super::{request::Request, thread};
 
@@ -17,53 +30,141 @@ struct Queued {
 #[derive(Clone)]
 pub(super) struct JobQueue {
     queue: Sender<Queued>,
+    /// What each shard owes in compactions, in bytes.
+    debts: Arc<[AtomicU64]>,
 }
 
 impl JobQueue {
-    /// Starts `threads` background threads. They end when the last clone of the queue is dropped.
-    pub(super) fn start(threads: usize) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
+    /// Starts `threads` background threads for `shards` shards. They end when the last clone of the queue is
+    /// dropped.
+    pub(super) fn start(threads: usize, shards: u32) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (queue, jobs) = unbounded();
+        let debts: Arc<[AtomicU64]> = (0..shards).map(|_| AtomicU64::new(0)).collect();
+        let limiter = Arc::new(Limiter {
+            limits: PaceLimits::default(),
+            debts: Arc::clone(&debts),
+            start: Instant::now(),
+            pace: Mutex::new(Pace::new(PaceLimits::default().least)),
+        });
         let threads = (0..threads)
             .map(|n| {
-                let jobs = jobs.clone();
-                thread::vital(format!("background-{n}"), move || run(&jobs))
+                let worker = Worker {
+                    jobs: jobs.clone(),
+                    limiter: Arc::clone(&limiter),
+                    urgent: VecDeque::new(),
+                    patient: VecDeque::new(),
+                    rest_until: Instant::now(),
+                };
+                thread::vital(format!("background-{n}"), move || worker.run())
             })
             .collect::<io::Result<_>>()?;
-        Ok((Self { queue }, threads))
+        Ok((Self { queue, debts }, threads))
     }
 
     pub(super) fn push(&self, job: Box<Job>, owner: Sender<Request>) {
         // The threads live as long as the queue.
         let _ = self.queue.send(Queued { job, owner });
     }
+
+    /// Tells how much a shard owes in compactions, in bytes.
+    pub(super) fn owe(&self, shard: u32, bytes: u64) {
+        if let Some(debt) = self.debts.get(shard as usize) {
+            debt.store(bytes, Ordering::Relaxed);
+        }
+    }
 }
 
-/// Takes jobs in turn, so that a short flush does not wait for a long compaction: each thread gives a job
-/// one step, and looks at what else waits.
-fn run(jobs: &Receiver<Queued>) {
-    let mut own: std::collections::VecDeque<Queued> = std::collections::VecDeque::new();
-    loop {
-        if own.is_empty() {
-            match jobs.recv() {
-                Ok(job) => own.push_back(job),
-                Err(_) => return,
+/// The pace of all compactions together.
+struct Limiter {
+    limits: PaceLimits,
+    debts: Arc<[AtomicU64]>,
+    start: Instant,
+    pace: Mutex<Pace>,
+}
+
+impl Limiter {
+    /// Until when no more should be done after `bytes` of work.
+    fn paid_at(&self, bytes: u64) -> Instant {
+        let debt = self.debts.iter().map(|debt| debt.load(Ordering::Relaxed)).sum();
+        let now = Instant::now();
+        let elapsed = u64::try_from((now - self.start).as_nanos()).unwrap_or(u64::MAX);
+        let mut pace = self.pace.lock();
+        pace.set(self.limits.bytes_per_second(debt));
+        now + std::time::Duration::from_nanos(pace.take(elapsed, bytes))
+    }
+}
+
+/// One background thread.
+struct Worker {
+    jobs: Receiver<Queued>,
+    limiter: Arc<Limiter>,
+    /// What writes wait for.
+    urgent: VecDeque<Queued>,
+    patient: VecDeque<Queued>,
+    /// Patient work rests until then.
+    rest_until: Instant,
+}
+
+impl Worker {
+    /// Gives jobs a step in turn, and looks at what else waits. Ends when all shards have stopped: what is half
+    /// done then would be thrown away.
+    fn run(mut self) {
+        loop {
+            for queued in self.jobs.clone().try_iter() {
+                self.take(queued);
             }
+            let queued = match self.urgent.pop_front() {
+                Some(queued) => queued,
+                None => match self.wait() {
+                    Ok(Some(queued)) => queued,
+                    Ok(None) => continue,
+                    Err(Stopped) => return,
+                },
+            };
+            self.step(queued);
         }
-        match jobs.try_recv() {
-            Ok(job) => own.push_front(job),
-            Err(TryRecvError::Empty) => {}
-            // All shards have stopped: what is half done would be thrown away.
-            Err(TryRecvError::Disconnected) => return,
+    }
+
+    fn take(&mut self, queued: Queued) {
+        if queued.job.is_urgent() {
+            self.urgent.push_back(queued);
+        } else {
+            self.patient.push_back(queued);
         }
-        let Some(mut queued) = own.pop_front() else {
-            continue;
+    }
+
+    /// Waits until there is something to do: patient work that may go on, or (then `None`) something new.
+    fn wait(&mut self) -> Result<Option<Queued>, Stopped> {
+        let received = if self.patient.is_empty() {
+            self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            self.jobs.recv_deadline(self.rest_until)
         };
-        match queued.job.step() {
-            // Flushes free memory, which writes wait for.
-            Ok(Step::More) if queued.job.is_urgent() => own.push_front(queued),
-            Ok(Step::More) => own.push_back(queued),
+        match received {
+            Ok(queued) => {
+                self.take(queued);
+                Ok(None)
+            }
+            Err(RecvTimeoutError::Timeout) => Ok(self.patient.pop_front()),
+            Err(RecvTimeoutError::Disconnected) => Err(Stopped),
+        }
+    }
+
+    fn step(&mut self, mut queued: Queued) {
+        let before = queued.job.worked();
+        let outcome = queued.job.step();
+        let bytes = queued.job.worked() - before;
+        if !queued.job.is_urgent() && bytes > 0 {
+            self.rest_until = self.limiter.paid_at(bytes);
+        }
+        match outcome {
+            Ok(Step::More) if queued.job.is_urgent() => self.urgent.push_front(queued),
+            Ok(Step::More) => self.patient.push_back(queued),
             Ok(Step::Done) => drop(queued.owner.send(Request::JobDone(queued.job, Ok(())))),
             Err(error) => drop(queued.owner.send(Request::JobDone(queued.job, Err(error)))),
         }
     }
 }
+
+/// All shards have stopped.
+struct Stopped;

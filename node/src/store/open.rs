@@ -62,7 +62,7 @@ impl ShardedStore {
                 })
                 .collect::<Result<Vec<_>, _>>()
         })?;
-        let (jobs, mut threads) = JobQueue::start(options.background_threads)?;
+        let (jobs, mut threads) = JobQueue::start(options.background_threads, options.shards)?;
         let mut inboxes = Vec::new();
         for (shard, engine) in engines.into_iter().enumerate() {
             let (own, inbox) = bounded(INBOX_REQUESTS);
@@ -84,6 +84,8 @@ impl ShardedStore {
                 own: own.clone(),
                 groups,
                 jobs: jobs.clone(),
+                number: shard as u32,
+                writes_due: None,
                 rest_until: None,
             };
             threads.push(thread::vital(format!("shard-{shard}"), move || state.run())?);
@@ -104,7 +106,8 @@ fn engine(fs: &Arc<dyn Fs>, options: &StoreOptions, shard: u32) -> Result<Engine
     let memory = options.memtable_bytes / options.shards.max(1) as usize;
     let engine_options = Options {
         memory_bytes: memory,
-        memtable_bytes: memory / 4,
+        memtable_bytes: memory / 3,
+        tokens: ShardMap::new(options.shards).slice(shard),
         ..Options::default()
     };
     let dir = PathBuf::from(format!("shard-{shard}"));

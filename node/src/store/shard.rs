@@ -37,6 +37,10 @@ pub(super) struct Shard {
     pub(super) own: Sender<Request>,
     pub(super) groups: Sender<Group>,
     pub(super) jobs: JobQueue,
+    /// Its number.
+    pub(super) number: u32,
+    /// When the writes that were slowed down have waited for long enough.
+    pub(super) writes_due: Option<Instant>,
     /// After a job failed: when background work goes on. A disk that is full is not asked without pause.
     pub(super) rest_until: Option<Instant>,
 }
@@ -73,10 +77,13 @@ impl Shard {
 
     fn serve(&mut self, request: Request, group: &mut Group) -> ControlFlow<()> {
         match request {
-            Request::Apply(mutation, answer) => match self.engine.apply(&mutation) {
-                Ok(lsn) => self.acknowledge(group, lsn, answer),
-                Err(error) => refuse(answer, &error),
-            },
+            Request::Apply(mutation, answer) => {
+                let record = mutation.encode();
+                match self.engine.apply_encoded(&record) {
+                    Ok(lsn) => self.acknowledge(group, lsn, answer, record.len()),
+                    Err(error) => refuse(answer, &error),
+                }
+            }
             Request::Read(command, answer) => self.read(&command, answer, group),
             Request::Truncate(table, answer) => {
                 let outcome = self.engine.truncate(table).map_err(|error| store_error(&error));
@@ -92,12 +99,31 @@ impl Shard {
         ControlFlow::Continue(())
     }
 
-    /// Answers a write: after its sync, or at once where the log is synced by the clock.
-    fn acknowledge(&self, group: &mut Group, lsn: Lsn, answer: Answer<()>) {
+    /// Answers a write of `bytes`: after its sync, or at once where the log is synced by the clock; later where
+    /// flushes or compactions lag.
+    fn acknowledge(&mut self, group: &mut Group, lsn: Lsn, answer: Answer<()>, bytes: usize) {
+        let due = self.slowed_down(bytes);
         match self.mode {
-            CommitLogSync::Group => group.add(lsn, Ack::Write(answer)),
+            CommitLogSync::Group => group.add_not_before(lsn, Ack::Write(answer), due),
+            CommitLogSync::Periodic(_) if due.is_some() => {
+                group.add_not_before(Lsn::ZERO, Ack::Write(answer), due);
+            }
             CommitLogSync::Periodic(_) => drop(answer.send(Ok(()))),
         }
+    }
+
+    /// When a write may be answered, if the engine wants writes to be slower: each after the delay of all before
+    /// it, so that many clients are slowed down as one is.
+    fn slowed_down(&mut self, bytes: usize) -> Option<Instant> {
+        let delay = self.engine.write_delay(bytes);
+        if delay == 0 && self.writes_due.is_none() {
+            return None;
+        }
+        let now = Instant::now();
+        let from = self.writes_due.filter(|due| *due > now).unwrap_or(now);
+        let due = from + Duration::from_nanos(delay);
+        self.writes_due = (due > now).then_some(due);
+        self.writes_due
     }
 
     fn read(&self, command: &ReadCommand, answer: Answer<Page>, group: &mut Group) {
@@ -126,6 +152,7 @@ impl Shard {
         while let Some(job) = self.engine.next_job(now) {
             self.jobs.push(Box::new(job), self.own.clone());
         }
+        self.jobs.owe(self.number, self.engine.compaction_debt());
     }
 
     fn install(&mut self, job: Box<Job>, outcome: Result<(), Error>) {

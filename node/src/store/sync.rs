@@ -1,12 +1,15 @@
-//! Group commit: one sync of the log for all acknowledgements that wait for one.
+//! Group commit: one sync of the log for all acknowledgements that wait for one. Those that the shard wants to come
+//! later, because flushes or compactions lag, are held back.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 use starling_model::Page;
+use starling_replication::StoreError;
 use starling_sstable::{Log, Lsn};
 use tracing::error;
 
@@ -24,13 +27,19 @@ pub(super) enum Ack {
 #[derive(Default)]
 pub(super) struct Group {
     up_to: Lsn,
-    acks: Vec<Ack>,
+    /// Each with the time before which it must not go.
+    acks: Vec<(Ack, Option<Instant>)>,
 }
 
 impl Group {
     pub(super) fn add(&mut self, lsn: Lsn, ack: Ack) {
+        self.add_not_before(lsn, ack, None);
+    }
+
+    /// Adds one that is not to go before some time. Such times never go back.
+    pub(super) fn add_not_before(&mut self, lsn: Lsn, ack: Ack, due: Option<Instant>) {
         self.up_to = self.up_to.max(lsn);
-        self.acks.push(ack);
+        self.acks.push((ack, due));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -45,35 +54,75 @@ impl Group {
 
 /// Syncs the log whenever acknowledgements wait, until the shard is gone. With `period`, also by the clock.
 pub(super) fn run(log: &Arc<Log>, groups: &Receiver<Group>, period: Option<Duration>) {
-    let mut due = period.map(|period| Instant::now() + period);
+    let mut sync_at = period.map(|period| Instant::now() + period);
+    let mut held = Held::default();
     loop {
-        let received = match due {
+        held.release(Instant::now());
+        let wake_at = sync_at.into_iter().chain(held.next()).min();
+        let received = match wake_at {
             None => groups.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(due) => groups.recv_deadline(due),
+            Some(wake_at) => groups.recv_deadline(wake_at),
         };
         match received {
             Ok(mut group) => {
                 for more in groups.try_iter() {
                     group.absorb(more);
                 }
-                commit(log, group);
+                commit(log, group, &mut held);
             }
             Err(RecvTimeoutError::Timeout) => {
-                commit(
-                    log,
-                    Group {
+                if sync_at.is_some_and(|sync_at| sync_at <= Instant::now()) {
+                    let all = Group {
                         up_to: log.appended(),
                         acks: Vec::new(),
-                    },
-                );
-                due = period.map(|period| Instant::now() + period);
+                    };
+                    commit(log, all, &mut held);
+                    sync_at = period.map(|period| Instant::now() + period);
+                }
             }
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => {
+                held.release_all();
+                return;
+            }
         }
     }
 }
 
-fn commit(log: &Log, group: Group) {
+/// Acknowledgements of writes that were slowed down, in the order of their times.
+#[derive(Default)]
+struct Held {
+    acks: VecDeque<(Instant, Ack, Result<(), StoreError>)>,
+}
+
+impl Held {
+    fn next(&self) -> Option<Instant> {
+        self.acks.front().map(|(due, ..)| *due)
+    }
+
+    fn release(&mut self, now: Instant) {
+        while let Some((_, ack, outcome)) = self.acks.pop_front_if(|(due, ..)| *due <= now) {
+            ack.answer(outcome);
+        }
+    }
+
+    fn release_all(&mut self) {
+        for (_, ack, outcome) in self.acks.drain(..) {
+            ack.answer(outcome);
+        }
+    }
+}
+
+impl Ack {
+    fn answer(self, outcome: Result<(), StoreError>) {
+        // Whoever asked may have given up: then nobody hears of it.
+        match self {
+            Self::Write(answer) => drop(answer.send(outcome)),
+            Self::Read(answer, page) => drop(answer.send(outcome.map(|()| page))),
+        }
+    }
+}
+
+fn commit(log: &Log, group: Group, held: &mut Held) {
     let outcome = if log.synced() >= group.up_to {
         Ok(())
     } else {
@@ -82,11 +131,11 @@ fn commit(log: &Log, group: Group) {
             store_error(&error)
         })
     };
-    for ack in group.acks {
-        // Whoever asked may have given up: then nobody hears of it.
-        match ack {
-            Ack::Write(answer) => drop(answer.send(outcome.clone())),
-            Ack::Read(answer, page) => drop(answer.send(outcome.clone().map(|()| page))),
+    let now = Instant::now();
+    for (ack, due) in group.acks {
+        match due.filter(|due| *due > now) {
+            Some(due) => held.acks.push_back((due, ack, outcome.clone())),
+            None => ack.answer(outcome.clone()),
         }
     }
 }
