@@ -59,6 +59,14 @@ impl Fs for RootedFs {
         self.inner.remove(&self.place(path))
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.hard_link(&self.place(from), &self.place(to))
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.remove_dir(&self.place(dir))
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
         let paths = self.inner.list(&self.place(dir))?;
         Ok(paths

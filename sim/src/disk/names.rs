@@ -84,6 +84,36 @@ impl Names {
         Ok(())
     }
 
+    pub(super) fn link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (clean(from), clean(to));
+        let file = self.file(&from)?;
+        self.check_parent(&to)?;
+        if self.exists(&to) {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("simulated: {} exists", to.display()),
+            ));
+        }
+        self.current.insert(to.clone(), file);
+        self.changes.push(Change::Created(to, file));
+        Ok(())
+    }
+
+    /// At once, as directories are made; what in it was removed is gone for good with it.
+    pub(super) fn remove_dir(&mut self, dir: &Path) -> io::Result<()> {
+        let dir = clean(dir);
+        self.check_dir(&dir)?;
+        if !self.list(&dir)?.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::DirectoryNotEmpty,
+                format!("simulated: {} is not empty", dir.display()),
+            ));
+        }
+        self.sync(&dir)?;
+        self.dirs.remove(&dir);
+        Ok(())
+    }
+
     pub(super) fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
         let dir = clean(dir);
         self.check_dir(&dir)?;
@@ -106,8 +136,10 @@ impl Names {
             .ok_or_else(|| not_found(path))
     }
 
-    pub(super) fn files(&self) -> impl Iterator<Item = FileId> {
-        self.current.values().copied()
+    /// Files that have a name, each once.
+    pub(super) fn files(&self) -> impl Iterator<Item = FileId> + use<> {
+        let files: BTreeSet<FileId> = self.current.values().copied().collect();
+        files.into_iter()
     }
 
     /// Files that have a name, or would have one after some crash.

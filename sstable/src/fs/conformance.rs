@@ -17,6 +17,7 @@ pub fn check(fs: &dyn Fs, dir: &Path) {
     names(fs, dir);
     overwriting(fs, dir);
     space(fs, dir);
+    links(fs, dir);
     maps(fs, dir);
     missing(fs, dir);
 }
@@ -127,6 +128,28 @@ fn space(fs: &dyn Fs, dir: &Path) {
         read[6..].iter().all(|byte| *byte == 0),
         "what was set aside is zeros"
     );
+}
+
+fn links(fs: &dyn Fs, dir: &Path) {
+    let other = dir.join("links");
+    fs.create_dir_all(&other).expect("a directory can be made");
+    let (a, b) = (dir.join("linked"), other.join("link"));
+    write(fs, &a, &[b"content"]);
+    fs.hard_link(&a, &b).expect("a file can get a second name");
+    fs.sync_dir(&other).expect("a directory can be synced");
+    let kind = |result: io::Result<()>| result.expect_err("it can't be done").kind();
+    assert_eq!(kind(fs.hard_link(&a, &b)), io::ErrorKind::AlreadyExists);
+    assert_eq!(
+        kind(fs.hard_link(&dir.join("missing"), &dir.join("new"))),
+        io::ErrorKind::NotFound
+    );
+    fs.remove(&a).expect("one of the names can go");
+    assert_eq!(&fs.read(&b).expect("the other one stays")[..], b"content");
+    assert_eq!(kind(fs.remove_dir(&other)), io::ErrorKind::DirectoryNotEmpty);
+    fs.remove(&b).expect("the last name can go");
+    fs.remove_dir(&other).expect("an empty directory can be removed");
+    assert!(!fs.exists(&other).expect("existence can be asked"));
+    assert_eq!(kind(fs.remove_dir(&other)), io::ErrorKind::NotFound);
 }
 
 fn maps(fs: &dyn Fs, dir: &Path) {

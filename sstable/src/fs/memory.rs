@@ -326,6 +326,39 @@ impl Fs for MemoryFs {
         Ok(())
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        let id = state.id(from)?;
+        state.parent(to)?;
+        if state.names.contains_key(to) || state.directories.contains(to) {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("{} exists", to.display()),
+            ));
+        }
+        state.names.insert(to.to_path_buf(), id);
+        Ok(())
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        if !state.directories.contains(dir) {
+            return Err(not_found(dir));
+        }
+        let inside = |path: &&PathBuf| path.parent() == Some(dir);
+        if state.names.keys().chain(&state.directories).any(|path| inside(&path)) {
+            return Err(io::Error::new(
+                io::ErrorKind::DirectoryNotEmpty,
+                format!("{} is not empty", dir.display()),
+            ));
+        }
+        state.directories.remove(dir);
+        // What a crash could still bring back needs no directory any more.
+        state.durable_names.retain(|path, _| path.parent() != Some(dir));
+        state.collect();
+        Ok(())
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
         let state = self.lock();
         if !dir.as_os_str().is_empty() && !state.directories.contains(dir) {

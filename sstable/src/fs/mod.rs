@@ -61,6 +61,15 @@ pub trait Fs: Send + Sync + 'static {
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Gives a file a second name, which must be free ([`io::ErrorKind::AlreadyExists`]). Its content, and what of it
+    /// is durable, is shared from then on; it is gone with the last name.
+    ///
+    /// [`io::ErrorKind::CrossesDevices`] where the names are on different disks.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a directory with nothing in it, else [`io::ErrorKind::DirectoryNotEmpty`]. A crash may bring it back.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()>;
+
     /// The files and directories in a directory, by name, sorted. A directory that does not exist is
     /// [`io::ErrorKind::NotFound`].
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
