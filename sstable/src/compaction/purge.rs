@@ -8,10 +8,7 @@ use starling_model::{
 };
 
 use super::{slices::overlap, stream::Input};
-use crate::{
-    Error,
-    table::{Table, key},
-};
+use crate::table::{Table, key};
 
 /// Whether, and when, tombstones and expired values of a table may be purged. Decided outside of the
 /// engine, because it depends on what the other replicas know.
@@ -201,36 +198,30 @@ impl<'a> Purger<'a> {
     }
 
     /// Whether a deletion in the partition with this prefix may be forgotten.
-    pub(super) fn purges(&mut self, prefix: &[u8], deletion: Deletion) -> Result<bool, Error> {
-        if self.before.is_none_or(|before| deletion.at >= before) {
-            return Ok(false);
-        }
-        Ok(self.of(prefix)?.is_some_and(|purge| purge.deletion(deletion)))
+    pub(super) fn purges(&mut self, prefix: &[u8], deletion: Deletion) -> bool {
+        self.before.is_some_and(|before| deletion.at < before)
+            && self.of(prefix).is_some_and(|purge| purge.deletion(deletion))
     }
 
     /// What may be purged of a partition: nothing that could shadow something outside of the merge.
-    pub(super) fn of(&mut self, prefix: &[u8]) -> Result<Option<Purge>, Error> {
+    pub(super) fn of(&mut self, prefix: &[u8]) -> Option<Purge> {
         if self.last.0 != prefix {
-            self.last.1 = self.ask(prefix)?;
+            self.last.1 = self.ask(prefix);
             self.last.0.clear();
             self.last.0.extend_from_slice(prefix);
         }
-        Ok(self.last.1)
+        self.last.1
     }
 
-    fn ask(&self, prefix: &[u8]) -> Result<Option<Purge>, Error> {
-        let Some(key) = key::partition_key(prefix) else {
-            return Ok(None);
-        };
+    fn ask(&self, prefix: &[u8]) -> Option<Purge> {
+        let key = key::partition_key(prefix)?;
         let Purging {
             policy,
             now,
             memory,
             others,
         } = self.purging;
-        let Some(before) = policy.before_at(*now, key.token) else {
-            return Ok(None);
-        };
+        let before = policy.before_at(*now, key.token)?;
         let mut oldest = memory.unwrap_or(Timestamp(i64::MAX));
         for table in others {
             // What can't be told is taken as there: another table's damage does not hold up the merge.
@@ -240,10 +231,10 @@ impl<'a> Purger<'a> {
                 oldest = oldest.min(smallest);
             }
         }
-        Ok(Some(Purge {
+        Some(Purge {
             now: *now,
             before,
             oldest_elsewhere: oldest,
-        }))
+        })
     }
 }

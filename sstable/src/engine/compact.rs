@@ -103,7 +103,8 @@ impl Engine {
     fn room(&self) -> Room {
         Room {
             free: self.fs.free_space(&self.dir).unwrap_or(u64::MAX),
-            reserve: self.options.memory_bytes as u64 + self.options.segment_bytes,
+            reserve: (self.options.memory_bytes as u64 + self.options.segment_bytes)
+                .max(self.options.reserve_bytes),
             promised: self.work.promised(),
         }
     }

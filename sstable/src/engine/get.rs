@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use starling_model::{ColumnId, DecoratedKey, EncodedPage, Page, ReadCommand, TableId};
 
-use super::{Engine, table_state::TableState};
+use super::{Engine, quarantine::Guarded, table_state::TableState};
 use crate::{
     Error,
     log::Lsn,
@@ -72,12 +72,14 @@ impl Engine {
             clustering,
             columns,
         };
+        state.check_token(key.token)?;
         let waiting = state.waiting.iter().rev().map(|memtable| &**memtable);
         let memory = std::iter::once(&state.active)
             .chain(waiting)
             .filter(|memtable| !memtable.is_empty());
         let tables = state.tables.live().iter().rev();
-        let found = self.points.borrow_mut().get(&point, memory, tables)?;
+        let found = self.points.borrow_mut().get(&point, memory, tables);
+        let found = found.map_err(|error| self.met(error))?;
         self.visited.set(self.visited.get() + found.visited);
         self.live.set(self.live.get() + u64::from(found.row.is_some()));
         Ok(RowResult {
@@ -112,7 +114,10 @@ impl Engine {
     ) -> Result<PageResult, Error> {
         let state = self.tables.get(&command.table);
         let sources = state.map(TableState::sources).unwrap_or_default();
-        let answer = read::execute(&sources, command, deadline)?;
+        let guarded = Guarded::new(state, command)?;
+        let mut answer =
+            read::execute(&sources, &guarded.command, deadline, &mut self.points.borrow_mut()).map_err(|error| self.met(error))?;
+        guarded.finish(&mut answer)?;
         self.reads.set(self.reads.get() + 1);
         self.visited.set(self.visited.get() + answer.visited);
         self.live.set(self.live.get() + answer.live);

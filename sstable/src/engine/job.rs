@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{install::Install, merges::Part, remove::Remove};
+use super::{
+    ingest::Ingesting, install::Install, merges::Part, remove::Remove, snapshot::Snapshotting,
+};
 use crate::Error;
 
 /// Work that [`Engine::next_job`](crate::Engine::next_job) hands out. Steps may run on any thread, while the
@@ -11,6 +13,8 @@ use crate::Error;
 /// is opened anew.
 pub struct Job {
     pub(super) kind: Kind,
+    /// Why it was given up, where that says something about a table.
+    pub(super) failed: Option<Error>,
 }
 
 /// What a job does.
@@ -21,6 +25,10 @@ pub(super) enum Kind {
     Install(Box<Install>),
     /// Removes files that nobody needs any more.
     Remove(Remove),
+    /// Links all tables into a directory.
+    Snapshot(Box<Snapshotting>),
+    /// Takes tables in.
+    Ingest(Box<Ingesting>),
 }
 
 /// Whether a job is complete.
@@ -37,11 +45,19 @@ impl Job {
     /// error the job is to be given to `finish`, which gives it up; the work is offered again.
     pub fn step(&mut self) -> Result<Step, Error> {
         let done = match &mut self.kind {
-            Kind::Merge(part) => part.worker.step()?,
-            Kind::Install(install) => install.run()?,
-            Kind::Remove(remove) => remove.step(),
+            Kind::Merge(part) => part.worker.step(),
+            Kind::Install(install) => install.run(),
+            Kind::Remove(remove) => Ok(remove.step()),
+            Kind::Snapshot(snapshot) => snapshot.step(),
+            Kind::Ingest(ingest) => ingest.step(),
         };
-        Ok(if done { Step::Done } else { Step::More })
+        match done {
+            Ok(done) => Ok(if done { Step::Done } else { Step::More }),
+            Err(error) => {
+                self.failed = Some(error.clone());
+                Err(error)
+            }
+        }
     }
 
     /// Whether writes may have to wait for it: it frees memory, or the log, or makes such a job count. It goes
@@ -50,7 +66,7 @@ impl Job {
         match &self.kind {
             Kind::Merge(part) => part.is_flush,
             Kind::Install(_) => true,
-            Kind::Remove(_) => false,
+            Kind::Remove(_) | Kind::Snapshot(_) | Kind::Ingest(_) => false,
         }
     }
 
@@ -58,7 +74,7 @@ impl Job {
     pub fn worked(&self) -> u64 {
         match &self.kind {
             Kind::Merge(part) => part.worker.worked(),
-            Kind::Install(_) | Kind::Remove(_) => 0,
+            Kind::Install(_) | Kind::Remove(_) | Kind::Snapshot(_) | Kind::Ingest(_) => 0,
         }
     }
 }
@@ -72,6 +88,8 @@ impl fmt::Debug for Job {
                 .field("tokens", &part.worker.tokens())
                 .finish_non_exhaustive(),
             Kind::Install(_) => f.write_str("Install"),
+            Kind::Snapshot(_) => f.write_str("Snapshot"),
+            Kind::Ingest(_) => f.write_str("Ingest"),
             Kind::Remove(remove) => f.debug_tuple("Remove").field(&remove.left()).finish(),
         }
     }

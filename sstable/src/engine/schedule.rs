@@ -32,6 +32,8 @@ impl Engine {
     /// Several jobs can be out at once; they never touch the same data. Touches no disk but to ask how much
     /// of it is free.
     pub fn next_job(&mut self, now: Seconds) -> Option<Job> {
+        self.reports.now = now;
+        self.look_at_reports();
         self.rotate_for_space();
         let kind = self
             .next_install()
@@ -39,10 +41,12 @@ impl Engine {
             // On a full disk, the room for a flush is what an earlier try left.
             .or_else(|| self.next_removal().map(Kind::Remove))
             .or_else(|| self.next_flush(now).map(Kind::Merge))
+            .or_else(|| self.next_snapshot().map(|snapshot| Kind::Snapshot(Box::new(snapshot))))
+            .or_else(|| self.next_ingest().map(|ingest| Kind::Ingest(Box::new(ingest))))
             .or_else(|| self.next_compaction(now).map(Kind::Merge))
             // A compaction that only removes expired tables needs nothing but the manifest.
             .or_else(|| self.next_install().map(|install| Kind::Install(Box::new(install))))?;
-        Some(Job { kind })
+        Some(Job { kind, failed: None })
     }
 
     /// Makes every memtable due for its flush, whatever it holds: before a planned stop, or a snapshot.
@@ -131,7 +135,8 @@ impl Engine {
     }
 
     fn next_removal(&mut self) -> Option<Remove> {
-        if self.work.dead.is_empty() {
+        // A snapshot may be about to link them.
+        if self.work.dead.is_empty() || Arc::strong_count(&self.bulk.pin) > 1 {
             return None;
         }
         Some(Remove {
@@ -145,10 +150,15 @@ impl Engine {
     ///
     /// After an error of the job the engine is as before; reads and writes go on.
     pub fn finish(&mut self, job: Job) -> Result<(), Error> {
+        if let Some(error) = &job.failed {
+            self.report(error);
+        }
         match job.kind {
             Kind::Merge(part) => self.part_back(*part),
             Kind::Install(install) => self.installed(&install),
             Kind::Remove(remove) => self.work.dead.extend(remove.files),
+            Kind::Snapshot(snapshot) => self.snapshotted(*snapshot, job.failed),
+            Kind::Ingest(ingest) => self.ingest_back(*ingest, job.failed),
         }
         Ok(())
     }
@@ -175,9 +185,11 @@ impl Engine {
         if !merge.is_over() {
             return;
         }
-        let Some(merge) = self.work.merges.remove(&part.merge) else {
+        let Some(mut merge) = self.work.merges.remove(&part.merge) else {
             return;
         };
+        // It may have stepped over the damage, and must not make that good.
+        merge.failed |= self.reads_damage(&merge);
         let state = self.tables.entry(merge.table).or_default();
         let stale = state.epoch != merge.epoch;
         if merge.failed && !stale {

@@ -16,6 +16,9 @@ use crate::Error;
 ///
 /// It holds one data block, and reads another only if it must, so that short hops are cheap. The memory of a
 /// block that was decompressed is used for the next one, unless a value of it is still held.
+///
+/// Forward, it steps over the table's [holes](super::holes). Backward, it ends at one: those who go backward do so
+/// inside of a partition.
 #[derive(Debug, Clone)]
 pub struct Cursor {
     table: Arc<Table>,
@@ -25,6 +28,8 @@ pub struct Cursor {
     at: usize,
     key: Vec<u8>,
     value: Range<usize>,
+    /// The table had a hole when the cursor was made.
+    holes: bool,
 }
 
 /// A block that was checked and decompressed.
@@ -47,6 +52,7 @@ impl Cursor {
     /// A cursor on no entry.
     pub(super) fn new(table: Arc<Table>) -> Self {
         Self {
+            holes: table.holes().any(),
             table,
             loaded: None,
             valid: false,
@@ -96,6 +102,9 @@ impl Cursor {
 
     /// Goes to the first entry of the table.
     pub fn first(&mut self) -> Result<bool, Error> {
+        if self.holes {
+            return self.seek_outside(self.table.ends().0);
+        }
         self.valid = false;
         self.load(Place { stripe: 0, block: 0 })?;
         self.go(0)
@@ -111,18 +120,29 @@ impl Cursor {
 
     /// Goes to the first entry at or after `target`.
     pub fn seek(&mut self, target: &[u8]) -> Result<bool, Error> {
+        if self.holes && self.is_outside(target) {
+            return self.seek_outside(token_of(target));
+        }
         let (at, count) = self.search(target)?;
         if at < count {
-            return self.go(at);
+            self.go(at)?;
+            return self.ahead();
         }
         self.enter_next()
     }
 
     /// Goes to the last entry before `target`.
     pub fn seek_before(&mut self, target: &[u8]) -> Result<bool, Error> {
+        if self.holes && self.is_outside(target) {
+            self.valid = false;
+            return Ok(false);
+        }
         let (at, _) = self.search(target)?;
         match at.checked_sub(1) {
-            Some(before) => self.go(before),
+            Some(before) => {
+                self.go(before)?;
+                Ok(self.behind())
+            }
             None => self.enter_before(),
         }
     }
@@ -145,7 +165,7 @@ impl Cursor {
             Ok(value) => self.value = value,
             Err(Malformed) => return self.fail(),
         }
-        Ok(true)
+        if self.holes { self.ahead() } else { Ok(true) }
     }
 
     /// Goes to the entry before. On no entry it stays there.
@@ -154,7 +174,10 @@ impl Cursor {
             return Ok(false);
         }
         match self.at.checked_sub(1) {
-            Some(before) => self.go(before),
+            Some(before) => {
+                self.go(before)?;
+                Ok(self.behind())
+            }
             None => self.enter_before(),
         }
     }
@@ -197,18 +220,70 @@ impl Cursor {
         let Some(place) = self.table.next_place(loaded.place)? else {
             return Ok(false);
         };
+        if self.holes {
+            let start = self.table.start_of(place)?;
+            if self.table.holes().over(start).is_some() {
+                return self.seek_outside(start);
+            }
+        }
         self.load(place)?;
-        self.go(0)
+        self.go(0)?;
+        self.ahead()
+    }
+
+    /// Whether a target is in a hole, or behind one at the table's end.
+    fn is_outside(&self, target: &[u8]) -> bool {
+        let token = token_of(target).min(self.table.ends().1);
+        self.table.holes().over(token).is_some()
+    }
+
+    /// Goes on to the first entry that is in no hole.
+    fn ahead(&mut self) -> Result<bool, Error> {
+        let token = token_of(&self.key);
+        if self.holes && self.valid && self.table.holes().over(token).is_some() {
+            return self.seek_outside(token);
+        }
+        Ok(self.valid)
+    }
+
+    /// Stays where it is, if that is in no hole.
+    fn behind(&mut self) -> bool {
+        if self.holes && self.table.holes().over(token_of(&self.key)).is_some() {
+            self.valid = false;
+        }
+        self.valid
+    }
+
+    /// Goes to the first entry at or after a token that is in no hole.
+    #[cold]
+    fn seek_outside(&mut self, mut token: u64) -> Result<bool, Error> {
+        self.valid = false;
+        token = token.min(self.table.ends().1);
+        while let Some((_, to)) = self.table.holes().over(token) {
+            if to >= self.table.ends().1 {
+                return Ok(false);
+            }
+            token = to + 1;
+        }
+        self.seek(&token.to_be_bytes())
     }
 
     fn enter_before(&mut self) -> Result<bool, Error> {
         self.valid = false;
         let Some(loaded) = &self.loaded else { return Ok(false) };
+        if self.holes {
+            // A block is damaged only if its start and the next one's are in a hole.
+            let start = self.table.start_of(loaded.place)?;
+            if self.table.holes().over(start).is_some() {
+                return Ok(false);
+            }
+        }
         let Some(place) = self.table.place_before(loaded.place)? else {
             return Ok(false);
         };
         let count = self.load(place)?.shape.count;
-        self.go(count - 1)
+        self.go(count - 1)?;
+        Ok(self.behind())
     }
 
     /// Loads a block, if it is not the one that is loaded.
@@ -241,5 +316,14 @@ impl Cursor {
             shape,
             body,
         }))
+    }
+}
+
+/// The token that a key begins with.
+fn token_of(key: &[u8]) -> u64 {
+    match key.first_chunk() {
+        Some(token) => u64::from_be_bytes(*token),
+        // Shorter ones are seen only as the place before all that they begin.
+        None => key.iter().rev().fold(0, |token, byte| (token >> 8) | (u64::from(*byte) << 56)),
     }
 }

@@ -18,6 +18,7 @@ pub mod directory;
 pub mod dump;
 pub mod entry;
 pub mod filter;
+pub mod holes;
 pub mod key;
 pub mod layout;
 pub mod properties;

@@ -16,6 +16,7 @@ use super::{
     codec::{Codec, Decompressor},
     directory::Directory,
     filter,
+    holes::Holes,
     layout::{self, Footer, HEADER_BYTES, Handle},
     stripe::{self, Separator},
 };
@@ -41,6 +42,7 @@ pub struct Table {
     properties: Properties,
     /// The tokens of the first and the last partition as keys begin with them.
     tokens: (u64, u64),
+    holes: Holes,
 }
 
 /// A block in the file: its stripe, and its number in it.
@@ -53,7 +55,11 @@ pub(super) struct Place {
 impl Table {
     /// Opens the table with this number in a directory.
     pub fn open(fs: &dyn Fs, dir: &Path, number: u64) -> Result<Self, Error> {
-        let path = dir.join(file_name(number));
+        Self::open_file(fs, dir.join(file_name(number)), number)
+    }
+
+    /// Opens a table under any name.
+    pub fn open_file(fs: &dyn Fs, path: PathBuf, number: u64) -> Result<Self, Error> {
         let file = fs.map(&path).map_err(Error::io("open", &path))?;
         let footer = Footer::decode(&path, &file)?;
         let malformed = |handle: Handle, what| Error::corrupt(&path, handle.offset, format!("malformed {what}"));
@@ -77,6 +83,7 @@ impl Table {
             footer,
             directory,
             properties,
+            holes: Holes::default(),
         })
     }
 
@@ -125,7 +132,7 @@ impl Table {
     #[inline]
     fn stripe_of(&self, prefix: &Separator<'_>) -> Option<usize> {
         let (first, last) = self.tokens;
-        if prefix.start < first || prefix.start > last {
+        if prefix.start < first || prefix.start > last || self.holes.over(prefix.start).is_some() {
             return None;
         }
         self.directory.find(prefix)
@@ -266,6 +273,32 @@ impl Table {
         };
         let block = self.stripe_shape(stripe)?.1.blocks - 1;
         Ok(Some(Place { stripe, block }))
+    }
+
+    /// From now on the table says nothing about these tokens, both included: neither searches nor new cursors find
+    /// anything there, nor touch it.
+    pub fn add_hole(&self, from: Token, to: Token) {
+        let ordered = |token: Token| u64::from_be_bytes(token.ordered_bytes());
+        self.holes.add(ordered(from), ordered(to));
+    }
+
+    pub(super) fn holes(&self) -> &Holes {
+        &self.holes
+    }
+
+    /// The tokens of the first and the last partition as keys begin with them.
+    pub(super) fn ends(&self) -> (u64, u64) {
+        self.tokens
+    }
+
+    /// A token, as keys begin with it, before which nothing lies in a block. Does not touch the block, nor, for a
+    /// stripe's first one, the stripe.
+    pub(super) fn start_of(&self, place: Place) -> Result<u64, Error> {
+        let start = match place.block {
+            0 => self.directory.start(place.stripe),
+            block => self.stripe(place.stripe)?.start(block),
+        };
+        Ok(start.max(self.tokens.0))
     }
 
     /// How many stripes there are.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 8   "STARLMAN"
-//! 4   version, 2 (little-endian)
+//! 4   version, 3 (little-endian)
 //! 4   zero
 //! varint   the next number for a file
 //! varint   the newest write known when it was written
@@ -10,7 +10,10 @@
 //! varint   number of tables, and for each, in order:
 //!          16 table id (big-endian), varint newest write of the table that the log need not be asked for,
 //!          varint number of files, and for each, ascending:
-//!          varint number, 8 + 8 the tokens that it was made for (start exclusive, end inclusive, big-endian)
+//!          varint number, 8 + 8 the tokens that it was made for (start exclusive, end inclusive, big-endian);
+//!          varint number of damaged pieces of files, and for each:
+//!          varint file, 8 + 8 the tokens concerned (first and last, inclusive, big-endian), varint offset,
+//!          varint second it was found in, 1 healed or not, varint length and text of what is wrong
 //! 8   checksum of all before it (little-endian)
 //! ```
 //!
@@ -28,6 +31,7 @@ use starling_model::{
     encoding::{Reader, Writer},
 };
 
+use super::Damage;
 use crate::{Error, checksum::checksum, fs::Fs, log::Lsn};
 
 /// The name of the manifest in the engine's directory.
@@ -37,7 +41,7 @@ pub const FILE_NAME: &str = "manifest";
 pub const NEW_FILE_NAME: &str = "manifest.new";
 
 /// The version that is written, and the newest that is read.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"STARLMAN";
 const HEADER_BYTES: usize = 16;
@@ -63,6 +67,8 @@ pub struct Entry {
     pub replayed: Lsn,
     /// The live files, by ascending numbers.
     pub files: Vec<File>,
+    /// What of them was found damaged.
+    pub damage: Vec<Damage>,
 }
 
 /// One live file of a manifest.
@@ -117,6 +123,10 @@ impl Manifest {
                 out.fixed(&tokens.start.0.to_be_bytes());
                 out.fixed(&tokens.end.0.to_be_bytes());
             }
+            out.varint(entry.damage.len() as u64);
+            for damage in &entry.damage {
+                damage.encode(&mut out);
+            }
         }
         let sum = checksum(out.as_slice());
         out.fixed(&sum.to_le_bytes());
@@ -157,10 +167,13 @@ fn body(mut input: Reader) -> Result<Manifest, DecodeError> {
         let id = TableId(u128::from_be_bytes(input.fixed()?));
         let mut entry = Entry {
             replayed: Lsn(input.varint()?),
-            files: Vec::new(),
+            ..Entry::default()
         };
         for _ in 0..input.count()? {
             entry.files.push(file(&mut input)?);
+        }
+        for _ in 0..input.count()? {
+            entry.damage.push(Damage::decode(&mut input)?);
         }
         manifest.tables.insert(id, entry);
     }

@@ -5,8 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use starling_model::TokenRange;
+use starling_model::{Token, TokenRange};
 
+use super::{Damage, quarantine::MAX_PIECES};
 use crate::table::Table;
 
 /// Live tables, oldest file first. Cheap to copy: readers and jobs keep the version they began with.
@@ -17,6 +18,8 @@ pub struct Tables {
     tokens: BTreeMap<u64, TokenRange>,
     /// Files that a compaction is reading, to be replaced by its output.
     busy: BTreeSet<u64>,
+    /// What was found damaged.
+    damage: Vec<Damage>,
 }
 
 impl Tables {
@@ -25,14 +28,65 @@ impl Tables {
         &self.live
     }
 
-    /// Those that no compaction is working on.
+    /// Those that a compaction may take.
     pub fn idle(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.live.iter().filter(|table| !self.is_busy(table.number()))
     }
 
-    /// Whether a compaction is working on a file.
+    /// Whether a compaction is working on a file, or none may, because it is damaged.
     pub fn is_busy(&self, number: u64) -> bool {
-        self.busy.contains(&number)
+        self.busy.contains(&number) || self.quarantined().any(|damage| damage.file == number)
+    }
+
+    /// All that was found damaged, healed or not.
+    pub fn damage(&self) -> &[Damage] {
+        &self.damage
+    }
+
+    /// What was found damaged and is not healed.
+    pub fn quarantined(&self) -> impl Iterator<Item = &Damage> {
+        self.damage.iter().filter(|damage| !damage.healed)
+    }
+
+    /// The damage with the smallest token that concerns these tokens, both included.
+    pub fn quarantined_in(&self, from: Token, to: Token) -> Option<&Damage> {
+        self.quarantined()
+            .filter(|damage| damage.touches(from, to))
+            .min_by_key(|damage| damage.from)
+    }
+
+    /// Adds damage of a live table, unless it is known; whether it was new. The table has a hole there from now on,
+    /// so that reads beside the damage don't run into it; those of the damage itself are for the caller to refuse.
+    pub fn add_damage(&mut self, mut damage: Damage) -> bool {
+        let Some(table) = self.live.iter().find(|table| table.number() == damage.file) else {
+            return false;
+        };
+        let mut of_file = self.damage.iter().filter(|other| other.file == damage.file);
+        if of_file.clone().count() >= MAX_PIECES {
+            let properties = table.properties();
+            (damage.from, damage.to) = (properties.first_key.token, properties.last_key.token);
+            self.damage.retain(|other| other.file != damage.file);
+        } else if of_file.any(|other| other.from <= damage.from && damage.to <= other.to) {
+            return false;
+        }
+        table.add_hole(damage.from, damage.to);
+        self.damage.push(damage);
+        true
+    }
+
+    /// Heals the damage that lies within a range of tokens: the holes are all that is left of it. Returns how many
+    /// pieces that were.
+    pub fn heal(&mut self, range: TokenRange) -> usize {
+        let mut healed = 0;
+        for damage in self.damage.iter_mut().filter(|damage| !damage.healed) {
+            let own = damage.range();
+            if range.start > own.start || own.end > range.end {
+                continue;
+            }
+            damage.healed = true;
+            healed += 1;
+        }
+        healed
     }
 
     /// The tokens that a file was made for: it holds nothing else, and need not hold all of them.
@@ -50,6 +104,7 @@ impl Tables {
     /// Takes files out. They are not busy any more.
     pub fn remove(&mut self, files: &[u64]) {
         self.live.retain(|table| !files.contains(&table.number()));
+        self.damage.retain(|damage| !files.contains(&damage.file));
         for number in files {
             self.busy.remove(number);
             self.tokens.remove(number);

@@ -1,9 +1,9 @@
 use std::path::Path;
 
-use starling_model::{TableId, Token, TokenRange};
+use starling_model::{Seconds, TableId, Token, TokenRange};
 
 use super::{
-    Manifest,
+    Damage, Manifest,
     manifest::{Entry, FILE_NAME, File},
 };
 use crate::{
@@ -25,9 +25,19 @@ fn file(number: u64) -> File {
 }
 
 fn manifest(next_file: u64) -> Manifest {
+    let damage = |file| Damage {
+        file,
+        from: Token(-5),
+        to: Token(i64::MAX),
+        offset: 1 << 40,
+        what: "a block is bad".to_owned(),
+        since: Seconds(99),
+        healed: file == 5,
+    };
     let entry = |replayed, files: &[u64]| Entry {
         replayed: Lsn(replayed),
         files: files.iter().map(|number| file(*number)).collect(),
+        damage: files.iter().map(|number| damage(*number)).collect(),
     };
     Manifest {
         next_file,

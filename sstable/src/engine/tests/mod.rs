@@ -1,4 +1,5 @@
 mod bulk;
+mod crash;
 mod durability;
 mod limits;
 mod model;

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod damage;
+mod fixtures;
 mod holes;
 mod search;
 

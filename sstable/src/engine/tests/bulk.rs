@@ -1,0 +1,258 @@
+//! Whole tables going out and coming in: snapshots, ingests, announcements.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use starling_model::{Seconds, TableId, Token, TokenRange};
+
+use crate::{
+    Engine, Error, Options, Step,
+    engine::snapshot,
+    fixtures::{TABLE, contents, dir, everything, insert, key, open, settle, small_options},
+    fs::{Fs, MemoryFs, memory::Faults},
+};
+
+type Outcome = Arc<Mutex<Option<Result<(), Error>>>>;
+
+/// Where an outcome goes, and how it gets there.
+fn outcome() -> (Outcome, impl FnOnce(Result<(), Error>) + Send + 'static) {
+    let outcome = Outcome::default();
+    let told = Arc::clone(&outcome);
+    (outcome, move |result| *told.lock().unwrap() = Some(result))
+}
+
+fn taken(outcome: &Outcome) -> Result<(), Error> {
+    outcome.lock().unwrap().take().expect("it is told")
+}
+
+fn fill(engine: &mut Engine, from: i64, count: i64) {
+    for number in from..from + count {
+        let mutation = insert(key((number % 8) as u8), &number.to_be_bytes(), number, b"value");
+        engine.apply(&mutation).unwrap();
+        if number % 10 == 0 {
+            engine.flush_all();
+        }
+    }
+    engine.log().sync().unwrap();
+}
+
+/// Runs jobs like `settle`, but gives those up that fail.
+fn work(engine: &mut Engine, rounds: usize) {
+    for _ in 0..rounds {
+        let Some(mut job) = engine.next_job(Seconds(1)) else { return };
+        while matches!(job.step(), Ok(Step::More)) {}
+        engine.finish(job).unwrap();
+    }
+}
+
+fn open_at(fs: &MemoryFs, dir: &Path) -> Engine {
+    Engine::open(Arc::new(fs.clone()), dir.to_path_buf(), small_options()).unwrap().0
+}
+
+#[test]
+fn a_snapshot_is_an_engine_of_its_own() {
+    let fs = MemoryFs::new();
+    let mut engine = open(&fs);
+    fill(&mut engine, 0, 55);
+    let place = engine.snapshots().join("first");
+    let before = contents(&engine);
+    let (told, done) = outcome();
+    engine.snapshot(place.clone(), done).unwrap();
+    // Goes on while the snapshot is made, and comes too late for it once its flush has begun.
+    settle(&mut engine, Seconds(1));
+    taken(&told).unwrap();
+    fill(&mut engine, 100, 60);
+    engine.compact(TABLE);
+    settle(&mut engine, Seconds(1));
+    assert_eq!(snapshot::list(&fs, &engine.snapshots()).unwrap(), [place.clone()]);
+    assert_eq!(engine.stats().snapshots, 1);
+    drop(engine);
+    // It is durable, and nothing that happens to it touches the engine.
+    let fs = fs.after_crash(&mut |_, _| 0);
+    let mut copy = open_at(&fs, &place);
+    assert_eq!(contents(&copy), before);
+    fill(&mut copy, 200, 40);
+    copy.compact(TABLE);
+    settle(&mut copy, Seconds(1));
+    drop(copy);
+    let engine = open(&fs);
+    assert_eq!(contents(&engine).values().map(|partition| partition.rows.len()).sum::<usize>(), 115);
+    assert_eq!(snapshot::list(&fs, &engine.snapshots()).unwrap(), [place.clone()]);
+}
+
+#[test]
+fn a_deleted_snapshot_is_gone_and_nothing_else() {
+    let fs = MemoryFs::new();
+    let mut engine = open(&fs);
+    fill(&mut engine, 0, 30);
+    let (told, done) = outcome();
+    engine.snapshot("/elsewhere/first".into(), done).unwrap();
+    settle(&mut engine, Seconds(1));
+    taken(&told).unwrap();
+    let (told, done) = outcome();
+    engine.snapshot("/elsewhere/first".into(), done).unwrap();
+    work(&mut engine, 10);
+    assert!(matches!(taken(&told), Err(Error::Invalid(_))), "the place is taken");
+    let parent = Path::new("/elsewhere");
+    assert_eq!(snapshot::list(&fs, parent).unwrap().len(), 1);
+    snapshot::delete(&fs, &parent.join("first")).unwrap();
+    assert_eq!(fs.list(parent).unwrap(), Vec::<PathBuf>::new());
+    drop(engine);
+    assert_eq!(contents(&open(&fs)).len(), 8);
+}
+
+#[test]
+fn an_unfinished_snapshot_is_recognised_and_cleared_away() {
+    let fs = MemoryFs::new();
+    let mut engine = open(&fs);
+    fill(&mut engine, 0, 30);
+    engine.flush_all();
+    settle(&mut engine, Seconds(1));
+    let place = engine.snapshots().join("half");
+    let (told, done) = outcome();
+    engine.snapshot(place.clone(), done).unwrap();
+    // The manifest can't be written: what was linked goes again.
+    fs.set_faults(Faults {
+        fail_syncs: true,
+        ..Faults::default()
+    });
+    work(&mut engine, 3);
+    assert!(matches!(taken(&told), Err(Error::Io { .. })));
+    fs.set_faults(Faults::default());
+    work(&mut engine, 10);
+    assert!(snapshot::list(&fs, &engine.snapshots()).unwrap().is_empty());
+    drop(engine);
+    // A crash leaves tables without a manifest.
+    fs.create_dir_all(&place).unwrap();
+    let table = files(&fs, ".table").remove(0);
+    fs.hard_link(&table, &place.join(table.file_name().unwrap())).unwrap();
+    fs.sync_dir(&place).unwrap();
+    let engine = open(&fs);
+    assert!(!fs.exists(&place).unwrap());
+    assert_eq!(contents(&engine).len(), 8);
+}
+
+fn files(fs: &MemoryFs, suffix: &str) -> Vec<PathBuf> {
+    let mut all = fs.list(&dir()).unwrap();
+    all.retain(|path| path.to_string_lossy().ends_with(suffix));
+    all
+}
+
+/// Tables of another engine.
+fn foreign(fs: &MemoryFs, from: i64, count: i64) -> (Vec<PathBuf>, crate::fixtures::Content) {
+    let place = Path::new("/foreign");
+    let mut engine = open_at(fs, place);
+    fill(&mut engine, from, count);
+    engine.flush_all();
+    settle(&mut engine, Seconds(1));
+    let content = contents(&engine);
+    let mut files = fs.list(place).unwrap();
+    files.retain(|path| path.extension().is_some_and(|suffix| suffix == "table"));
+    (files, content)
+}
+
+#[test]
+fn ready_tables_are_taken_in_while_everything_goes_on() {
+    let fs = MemoryFs::new();
+    let (tables, expected) = foreign(&fs, 1_000, 40);
+    let mut engine = open(&fs);
+    fill(&mut engine, 0, 30);
+    let (told, done) = outcome();
+    engine.ingest(TABLE, tables.clone(), done).unwrap();
+    fill(&mut engine, 40, 30);
+    settle(&mut engine, Seconds(1));
+    taken(&told).unwrap();
+    let all = contents(&engine);
+    for (key, partition) in &expected {
+        for (clustering, row) in partition.rows.iter() {
+            assert_eq!(all[key].rows.get(clustering), Some(row));
+        }
+    }
+    assert_eq!(engine.stats().ingests, 1);
+    engine.compact(TABLE);
+    settle(&mut engine, Seconds(1));
+    assert_eq!(contents(&engine), all);
+    drop(engine);
+    let fs = fs.after_crash(&mut |_, _| 0);
+    assert_eq!(contents(&open(&fs)), all);
+    assert!(fs.exists(&tables[0]).unwrap(), "the files themselves stay");
+}
+
+#[test]
+fn one_bad_file_keeps_all_of_them_out() {
+    let fs = MemoryFs::new();
+    let (tables, _) = foreign(&fs, 1_000, 40);
+    let length = fs.read(&tables[0]).unwrap().len();
+    let mut engine = open(&fs);
+    fill(&mut engine, 0, 30);
+    settle(&mut engine, Seconds(1));
+    let before = (contents(&engine), files(&fs, ".table"));
+    for at in [0, length / 3, length - 1] {
+        fs.damage(&tables[0], |bytes| bytes[at] ^= 1).unwrap();
+        let (told, done) = outcome();
+        engine.ingest(TABLE, tables.clone(), done).unwrap();
+        work(&mut engine, 20);
+        let error = taken(&told).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. } | Error::Version { .. }), "{error}");
+        fs.damage(&tables[0], |bytes| bytes[at] ^= 1).unwrap();
+        assert_eq!((contents(&engine), files(&fs, ".table")), before);
+        assert_eq!(engine.stats().quarantined, 0);
+    }
+    drop(engine);
+    // Tokens of another shard.
+    let slice = Options {
+        tokens: TokenRange {
+            start: Token(0),
+            end: Token(i64::MAX),
+        },
+        ..small_options()
+    };
+    let (mut engine, _) = Engine::open(Arc::new(fs.clone()), "/slice".into(), slice).unwrap();
+    let (told, done) = outcome();
+    engine.ingest(TABLE, tables, done).unwrap();
+    work(&mut engine, 20);
+    assert!(matches!(taken(&told), Err(Error::Invalid(_))));
+    assert!(engine.read(&everything()).unwrap().page.partitions.is_empty());
+}
+
+#[test]
+fn a_truncation_keeps_out_what_was_on_its_way() {
+    let fs = MemoryFs::new();
+    let (tables, _) = foreign(&fs, 1_000, 10);
+    let mut engine = open(&fs);
+    let (told, done) = outcome();
+    engine.ingest(TABLE, tables, done).unwrap();
+    work(&mut engine, 1);
+    engine.truncate(TABLE).unwrap();
+    work(&mut engine, 20);
+    assert!(matches!(taken(&told), Err(Error::Invalid(_))));
+    assert!(contents(&engine).is_empty());
+    assert!(files(&fs, ".table").is_empty());
+}
+
+#[test]
+fn every_final_table_is_announced_before_it_can_go() {
+    let fs = MemoryFs::new();
+    let mut engine = open(&fs);
+    fill(&mut engine, 0, 20);
+    settle(&mut engine, Seconds(1));
+    let backup = PathBuf::from("/backup");
+    fs.create_dir_all(&backup).unwrap();
+    let seen: Arc<Mutex<BTreeSet<(TableId, u64)>>> = Arc::default();
+    let (disk, notes) = (fs.clone(), Arc::clone(&seen));
+    engine.on_final(Box::new(move |table| {
+        assert!(notes.lock().unwrap().insert((table.table, table.number)), "once");
+        disk.hard_link(table.path, &backup.join(table.path.file_name().unwrap())).unwrap();
+    }));
+    assert_eq!(seen.lock().unwrap().len(), engine.stats().tables);
+    fill(&mut engine, 20, 80);
+    settle(&mut engine, Seconds(1));
+    engine.compact(TABLE);
+    settle(&mut engine, Seconds(1));
+    let announced = seen.lock().unwrap().len() as u64;
+    assert!(announced > engine.stats().flushes, "{announced}");
+    assert_eq!(fs.list(Path::new("/backup")).unwrap().len() as u64, announced);
+}
