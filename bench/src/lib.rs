@@ -1,18 +1,20 @@
-//! Starling's cluster benchmark harness.
+//! Starling's benchmark harness: of clusters, and of the storage engine alone ([`engine`]).
 //!
-//! It starts real server processes on this machine, drives them through the CQL native protocol with a
+//! For clusters it starts real server processes on this machine, drives them through the CQL native protocol with a
 //! closed loop of prepared statements, and reports throughput, latency and what the servers spent.
 //!
 //! - [`cluster`]: server processes, and what they cost (time to ready, memory, CPU);
 //! - [`connection`]: one pipelined CQL connection;
 //! - [`workload`]: the table, the statements and the keys;
 //! - [`load`]: the closed loop and its measurements;
-//! - [`report`]: tables for people, JSON for programs.
+//! - [`report`]: tables for people, JSON for programs;
+//! - [`engine`]: the storage engine beside RocksDB and fjall.
 
 #![forbid(unsafe_code)]
 
 pub mod cluster;
 pub mod connection;
+pub mod engine;
 pub mod error;
 pub mod load;
 pub mod report;

@@ -1,4 +1,4 @@
-//! `starling-bench`: the figures of a cluster on this machine.
+//! `starling-bench`: the figures of a cluster, or of the storage engine, on this machine.
 
 use std::{
     io::Write,
@@ -11,6 +11,7 @@ use clap::Parser;
 use starling_bench::{
     cluster::{Cluster, server_beside_this_program},
     connection::Connection,
+    engine,
     error::Error,
     load::Load,
     report::{Figure, Idle, Report},
@@ -18,10 +19,27 @@ use starling_bench::{
 };
 use starling_model::Consistency;
 
-/// Starts clusters of one and of three nodes on this machine, measures how long they take to be ready and
-/// what they weigh idle, then drives prepared reads and writes of 100-byte rows through CQL v4 in a closed loop.
+/// The engines that are compared allocate with the same allocator, and it is the node's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures what Starling can do on this machine.
 #[derive(Debug, Parser)]
 #[command(version)]
+enum Benchmark {
+    Cluster(Arguments),
+    Engine(engine::command::Arguments),
+    /// One run of one store, as `engine` starts it
+    #[command(hide = true)]
+    EngineRun {
+        /// What is run, as JSON
+        plan: String,
+    },
+}
+
+/// Starts clusters of one and of three nodes on this machine, measures how long they take to be ready and
+/// what they weigh idle, then drives prepared reads and writes of 100-byte rows through CQL v4 in a closed loop.
+#[derive(Debug, clap::Args)]
 struct Arguments {
     /// The server's binary [default: `starling` beside this program]
     #[arg(long)]
@@ -50,8 +68,12 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments) {
+    let outcome = match Benchmark::parse() {
+        Benchmark::Cluster(arguments) => run(&arguments).map_err(|error| error.to_string()),
+        Benchmark::Engine(arguments) => engine::command::run(&arguments).map_err(|error| error.to_string()),
+        Benchmark::EngineRun { plan } => engine::command::run_one(&plan).map_err(|error| error.to_string()),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("starling-bench: {error}");
