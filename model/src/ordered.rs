@@ -42,12 +42,18 @@ pub fn put_bytes(out: &mut Vec<u8>, value: &[u8]) {
 /// Reads what [`put_bytes`] wrote from the front of `input`, and moves `input` past it.
 pub fn take_bytes(input: &mut &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut value = Vec::new();
+    take_bytes_into(input, &mut value)?;
+    Ok(value)
+}
+
+/// [`take_bytes`] that appends the value to `value`. After an error, a part of it may be there.
+pub fn take_bytes_into(input: &mut &[u8], value: &mut Vec<u8>) -> Result<(), Malformed> {
     let mut at = 0;
     loop {
         match (input.get(at), input.get(at + 1)) {
             (Some(0), Some(0)) => {
                 *input = &input[at + 2..];
-                return Ok(value);
+                return Ok(());
             }
             (Some(0), Some(1)) => {
                 value.push(0);

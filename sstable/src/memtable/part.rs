@@ -39,6 +39,24 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// Whether there are rows and nothing else.
+    pub fn is_plain(&self) -> bool {
+        match self.content {
+            Content::Row(_) => true,
+            Content::Wide(wide) => {
+                wide.deletion.is_none() && wide.static_row.is_empty() && wide.ranges.is_empty()
+            }
+        }
+    }
+
+    /// The clustering of the only row, if it is one and nothing else.
+    pub fn only_row(&self) -> Option<&'a [u8]> {
+        match self.content {
+            Content::Row(record) => Some(record.clustering),
+            Content::Wide(_) => None,
+        }
+    }
+
     /// The encoded static row, if there is one.
     pub fn static_row(&self) -> Option<&'a [u8]> {
         match self.content {

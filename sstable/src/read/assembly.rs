@@ -6,6 +6,8 @@ use starling_model::{
     RangeTombstones, encoding::Writer,
 };
 
+use super::name::Name;
+
 /// A page in the making.
 #[derive(Debug, Default)]
 pub(super) struct Assembly {
@@ -48,22 +50,19 @@ impl Assembly {
     }
 
     /// Completes the partition that is being read. One with nothing in it is left out.
-    pub(super) fn partition(
-        &mut self,
-        key: &DecoratedKey,
-        frame: Frame,
-        reversed: bool,
-        cut: Option<Clustering>,
-    ) {
-        // Ascending, so that each is added at the end of the list.
-        let mut ranges: Vec<RangeTombstone> = frame.ranges.into_iter().flatten().collect();
-        ranges.sort_by(|a, b| a.range.start.cmp(&b.range.start));
-        let ranges: RangeTombstones = ranges.into_iter().collect();
+    pub(super) fn partition(&mut self, name: &Name, frame: Frame, reversed: bool, cut: Option<Clustering>) {
+        let mut ranges = RangeTombstones::default();
+        if !frame.ranges.is_empty() {
+            // Ascending, so that each is added at the end of the list.
+            let mut all: Vec<RangeTombstone> = frame.ranges.into_iter().flatten().collect();
+            all.sort_by(|a, b| a.range.start.cmp(&b.range.start));
+            ranges = all.into_iter().collect();
+        }
         let nothing = frame.deletion.is_none() && frame.static_row.is_none() && ranges.is_empty();
         if nothing && self.starts.is_empty() {
             return;
         }
-        self.buffer.extend_from_slice(&key.key);
+        self.buffer.extend_from_slice(&name.key);
         let content = self.buffer.len();
         let mut out = Writer::behind(std::mem::take(&mut self.buffer));
         out.partition_head(
@@ -85,7 +84,7 @@ impl Assembly {
         self.rows.clear();
         self.starts.clear();
         self.partitions.push(Placed {
-            token: key.token,
+            token: name.token(),
             content,
             end: self.buffer.len(),
             cut,

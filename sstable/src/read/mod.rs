@@ -3,6 +3,7 @@
 //! - [`stream`]: the entries of a memtable or a table; [`source`]: one partition in it;
 //! - [`rows`] and [`tombstones`]: what of a partition lies in a slice, one after the other, either way;
 //! - [`merge`]: one slice of one partition, over all sources;
+//! - [`lanes`]: all sources of a scan, from partition to partition;
 //! - [`page`]: a whole [`ReadCommand`](starling_model::ReadCommand), with its limits and its exact coverage, put
 //!   together by [`assembly`];
 //! - [`point`]: one row;
@@ -10,7 +11,9 @@
 
 mod assembly;
 pub mod deadline;
+mod lanes;
 mod merge;
+mod name;
 pub mod page;
 pub mod point;
 mod rows;

@@ -11,17 +11,17 @@
 use std::borrow::Cow;
 
 use starling_model::{
-    Clustering, ClusteringRange, DecoratedKey, Deletion, EncodedPage, KeyRange, Position, ReadCommand, Row,
-    TokenRange,
+    Clustering, ClusteringRange, DecodeError, DecoratedKey, Deletion, EncodedPage, KeyRange, Position,
+    ReadCommand, Row, TokenRange,
     encoding::{RowMerger, RowView},
 };
 
 use super::{
-    Deadline, Head, Source, Stream,
+    Deadline, Head, Point, PointReader, Source, Stream,
     assembly::{Assembly, Frame},
+    lanes::Lanes,
     merge::{self, SliceMerge, remaining},
-    source::of_kind,
-    stream,
+    name::Name,
 };
 use crate::{
     Error,
@@ -55,6 +55,7 @@ pub fn execute(
     sources: &[Source<'_>],
     command: &ReadCommand,
     deadline: &mut dyn Deadline,
+    points: &mut PointReader,
 ) -> Result<Answer, Error> {
     check(command)?;
     let mut reader = PageReader {
@@ -77,9 +78,12 @@ pub fn execute(
                 ));
             }
             Some(Position { clustering: None, .. }) => {}
-            after => {
-                reader.key(sources, key, after.as_ref())?;
-            }
+            after => match only_row(sources, command, key) {
+                Some(clustering) => reader.point(sources, key, clustering, points)?,
+                None => {
+                    reader.key(sources, key, after.as_ref())?;
+                }
+            },
         },
         KeyRange::Tokens(range) => reader.tokens(sources, *range)?,
     }
@@ -192,7 +196,8 @@ impl PageReader<'_> {
                 streams.push(stream);
             }
         }
-        self.partition(&mut streams, &heads, target.prefix(), key, after)
+        let name = Name::new(key, target.prefix());
+        self.partition(&mut streams, &heads, &name, after)
     }
 
     fn tokens(&mut self, sources: &[Source<'_>], range: TokenRange) -> Result<(), Error> {
@@ -200,7 +205,7 @@ impl PageReader<'_> {
         let mut from = starling_model::Token(range.start.0.saturating_add(1))
             .ordered_bytes()
             .to_vec();
-        let mut done: Option<DecoratedKey> = None;
+        let mut done: Option<Name> = None;
         if let Some(after) = &self.command.after {
             if after.key.token <= range.start || after.key.token > range.end {
                 return Err(Error::Invalid(
@@ -210,28 +215,113 @@ impl PageReader<'_> {
             if after.clustering.is_some() && self.key(sources, &after.key, Some(after))? == End::Full {
                 return Ok(());
             }
-            from = key::after_partition(&key::prefix(&after.key));
-            done = Some(after.key.clone());
+            let prefix = key::prefix(&after.key);
+            from = key::after_partition(&prefix);
+            done = Some(Name::new(&after.key, &prefix));
         }
         let mut lanes = Lanes::new(sources, &from)?;
-        let mut prefix = Vec::new();
-        while let Some(key) = lanes.meet(&mut prefix, range)? {
+        let mut name = Name::default();
+        let whole = self.command.slices == [ClusteringRange::ALL] && !self.command.reversed;
+        while lanes.meet(&mut name)? && name.token() <= range.end {
             if self.is_full() {
-                self.assembly.next = done.as_ref().map(complete);
+                self.assembly.next = done.map(|done| done.position(None, 0));
                 return Ok(());
             }
-            let streams = &mut lanes.streams[..lanes.together];
-            let mut heads = Vec::with_capacity(streams.len());
-            for stream in &mut *streams {
-                heads.push(Head::take(stream, &prefix)?);
-            }
-            if self.partition(streams, &heads, &prefix, &key, None)? == End::Full {
+            let end = match lanes.together() {
+                [stream] if whole && stream.kind(&name.prefix) == Some(Kind::Row) => {
+                    self.plain(stream, &name)?
+                }
+                streams => {
+                    let mut heads = Vec::with_capacity(streams.len());
+                    for stream in &mut *streams {
+                        heads.push(Head::take(stream, &name.prefix)?);
+                    }
+                    self.partition(streams, &heads, &name, None)?
+                }
+            };
+            if end == End::Full {
                 return Ok(());
             }
-            lanes.leave(&prefix, self.command.reversed)?;
-            done = Some(key);
+            lanes.leave(&name.prefix, self.command.reversed)?;
+            std::mem::swap(done.get_or_insert_default(), &mut name);
         }
         Ok(())
+    }
+
+    /// Reads a partition of which one row at most can be there, in the page's form.
+    fn point(
+        &mut self,
+        sources: &[Source<'_>],
+        key: &DecoratedKey,
+        clustering: &[u8],
+        points: &mut PointReader,
+    ) -> Result<(), Error> {
+        let point = Point {
+            key,
+            clustering,
+            columns: None,
+        };
+        let memory = sources.iter().rev().filter_map(Source::as_memory);
+        let tables = sources.iter().rev().filter_map(Source::as_table);
+        let found = points.get(&point, memory, tables)?;
+        self.newest = found.newest;
+        self.visited = found.visited + 1;
+        if let Some(row) = found.row {
+            let live = RowView::new(&row).and_then(|row| row.is_live(self.command.now));
+            self.rows = u32::from(live.map_err(|_| Error::Invalid("a row can't be read"))?);
+            self.assembly.row(clustering, &row);
+            self.assembly
+                .partition(&Name::new(key, &[]), Frame::default(), false, None);
+        }
+        Ok(())
+    }
+
+    /// Reads a partition that one source has, and rows only, from its first row on, where the stream stands.
+    fn plain(&mut self, stream: &mut Stream<'_>, name: &Name) -> Result<End, Error> {
+        let rows = name.prefix.len() + 1;
+        self.newest = self.newest.max(stream.last_write());
+        self.bytes += size_of::<starling_model::Partition>() + name.key.len();
+        let mut live_rows = 0;
+        let mut end = End::Complete;
+        let mut cut = None;
+        loop {
+            let (row, clustering) = (stream.value(), stream.key().unwrap_or_default());
+            let clustering = clustering.get(rows..).unwrap_or_default();
+            let live = self
+                .row(clustering, row)
+                .map_err(|error| stream.unreadable(error))?;
+            live_rows += u32::from(live);
+            self.visited += 1;
+            let share = live_rows >= self.command.limits.rows_per_partition;
+            let ends = share || self.is_full();
+            let last = ends.then(|| Clustering::from(clustering.to_vec()));
+            // What ends exactly here is not cut.
+            if !stream.next()? || stream.under(&name.prefix).is_none() {
+                break;
+            }
+            if ends {
+                cut = last;
+                end = if share { End::Complete } else { End::Full };
+                break;
+            }
+        }
+        if end == End::Complete {
+            self.visited += 1;
+        } else {
+            self.assembly.next = Some(name.position(cut.clone(), live_rows));
+        }
+        self.assembly.partition(name, Frame::default(), false, cut);
+        Ok(end)
+    }
+
+    /// Takes a row into the page; whether it is live.
+    fn row(&mut self, clustering: &[u8], row: &[u8]) -> Result<bool, DecodeError> {
+        let view = RowView::new(row)?;
+        self.bytes += size_of::<Row>() + view.count * CELL_BYTES + clustering.len() + row.len();
+        let live = view.is_live(self.command.now)?;
+        self.rows += u32::from(live);
+        self.assembly.row(clustering, row);
+        Ok(live)
     }
 
     /// Reads a partition, from its start or from a place in it, into the page. Sets `next` if the page is
@@ -240,21 +330,20 @@ impl PageReader<'_> {
         &mut self,
         streams: &mut [Stream<'_>],
         heads: &[Head],
-        prefix: &[u8],
-        key: &DecoratedKey,
+        name: &Name,
         after: Option<&Position>,
     ) -> Result<End, Error> {
         let mut frame = self.frame(streams, heads)?;
         let reversed = self.command.reversed;
-        let rows = of_kind(prefix, Kind::Row);
+        let rows = key::entry(&name.prefix, Kind::Row, &[]);
         let partition = merge::Partition {
-            prefix,
+            prefix: &name.prefix,
             rows: &rows,
             deletion: frame.deletion,
             ranges: heads.iter().any(|head| head.ranges),
             reversed,
         };
-        self.bytes += size_of::<starling_model::Partition>() + key.key.len();
+        self.bytes += size_of::<starling_model::Partition>() + name.key.len();
         let mut reading = Reading {
             rows: after.map_or(0, |after| after.rows),
             cut: None,
@@ -289,13 +378,9 @@ impl PageReader<'_> {
                 self.rows += 1;
             }
         } else {
-            self.assembly.next = Some(Position {
-                key: key.clone(),
-                clustering: reading.cut.clone(),
-                rows: reading.rows,
-            });
+            self.assembly.next = Some(name.position(reading.cut.clone(), reading.rows));
         }
-        self.assembly.partition(key, frame, reversed, reading.cut);
+        self.assembly.partition(name, frame, reversed, reading.cut);
         Ok(end)
     }
 
@@ -354,17 +439,9 @@ impl PageReader<'_> {
             }
             self.visited += u64::from(visited);
             if let Some(row) = merge.row() {
-                let view = RowView::new(row).map_err(|error| merge.unreadable(error))?;
-                self.bytes +=
-                    size_of::<Row>() + view.count * CELL_BYTES + merge.clustering().len() + row.len();
-                if view
-                    .is_live(self.command.now)
-                    .map_err(|error| merge.unreadable(error))?
-                {
-                    self.rows += 1;
-                    reading.rows += 1;
-                }
-                self.assembly.row(merge.clustering(), row);
+                let live = self.row(merge.clustering(), row);
+                let live = live.map_err(|error| merge.unreadable(error))?;
+                reading.rows += u32::from(live);
             }
             let share = reading.rows >= self.command.limits.rows_per_partition;
             // What ends exactly here is not cut.
@@ -383,75 +460,28 @@ impl PageReader<'_> {
     }
 }
 
-/// Streams over all sources, moving from partition to partition.
-struct Lanes<'a> {
-    /// Those that stand on a partition; the first `together` of them on the same, the first of all.
-    streams: Vec<Stream<'a>>,
-    together: usize,
-}
-
-impl<'a> Lanes<'a> {
-    fn new(sources: &[Source<'a>], from: &[u8]) -> Result<Self, Error> {
-        let mut streams = Vec::with_capacity(sources.len());
-        for source in sources {
-            let mut stream = source.stream();
-            if stream.seek(from)? {
-                streams.push(stream);
-            }
+/// The clustering of the only row that a command can find, if no more than that row can be there: then there are
+/// no tombstones around it, and no static row.
+fn only_row<'c>(sources: &[Source<'_>], command: &'c ReadCommand, key: &DecoratedKey) -> Option<&'c [u8]> {
+    let [slice] = &command.slices[..] else { return None };
+    let one = slice.end.as_ref().is_some_and(|end| {
+        end.len() == slice.start.len() + 1 && end.starts_with(&slice.start) && end.ends_with(&[0])
+    });
+    // Without clustering columns, a partition is one row with an empty clustering.
+    let all = *slice == ClusteringRange::ALL;
+    let alone = (one || all) && command.after.is_none();
+    let plain = |source: &Source<'_>| match source {
+        Source::Memory(memtable) => match memtable.get(key) {
+            Some(part) if one => part.is_plain(),
+            Some(part) => part.only_row().is_some_and(<[u8]>::is_empty),
+            None => true,
+        },
+        Source::Table(table) => {
+            let properties = table.properties();
+            let bounds = properties.clusterings.as_ref();
+            let upper = bounds.and_then(|bounds| bounds.upper.as_ref());
+            properties.rows_only() && (one || upper.is_some_and(Vec::is_empty))
         }
-        Ok(Self { streams, together: 0 })
-    }
-
-    /// Finds the next partition of a range, and the streams that have it; `None` if there is none left. Puts what
-    /// its keys begin with into `prefix`.
-    fn meet(&mut self, prefix: &mut Vec<u8>, range: TokenRange) -> Result<Option<DecoratedKey>, Error> {
-        let mut least: Option<usize> = None;
-        for (at, stream) in self.streams.iter().enumerate() {
-            if least.is_none_or(|least| stream.key() < self.streams[least].key()) {
-                least = Some(at);
-            }
-        }
-        let Some(least) = least else { return Ok(None) };
-        let stream = &self.streams[least];
-        prefix.clear();
-        prefix.extend_from_slice(stream.prefix()?.unwrap_or_default());
-        let key = stream::partition_key(stream, prefix)?;
-        if key.token > range.end {
-            return Ok(None);
-        }
-        self.together = 0;
-        for at in 0..self.streams.len() {
-            if self.streams[at].under(prefix).is_some() {
-                self.streams.swap(at, self.together);
-                self.together += 1;
-            }
-        }
-        Ok(Some(key))
-    }
-
-    /// Goes past the partition that streams met in.
-    fn leave(&mut self, prefix: &[u8], reversed: bool) -> Result<(), Error> {
-        let mut behind = None;
-        for stream in &mut self.streams[..self.together] {
-            // Most partitions are small: the next entry may be the next partition's.
-            if !reversed && stream.under(prefix).is_some() {
-                stream.next()?;
-            }
-            if reversed || stream.under(prefix).is_some() {
-                let behind = behind.get_or_insert_with(|| key::after_partition(prefix));
-                stream.seek(behind)?;
-            }
-        }
-        self.streams.retain(|stream| stream.key().is_some());
-        Ok(())
-    }
-}
-
-/// The position after a whole partition.
-fn complete(key: &DecoratedKey) -> Position {
-    Position {
-        key: key.clone(),
-        clustering: None,
-        rows: 0,
-    }
+    };
+    (alone && sources.iter().all(plain)).then_some(&slice.start[..])
 }

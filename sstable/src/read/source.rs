@@ -9,10 +9,7 @@ use crate::{
     Error,
     log::Lsn,
     memtable::Memtable,
-    table::{
-        Table, Target, entry,
-        key::{self, Kind},
-    },
+    table::{Table, Target, entry, key::Kind},
 };
 
 /// Something that holds partitions in order.
@@ -28,6 +25,22 @@ impl<'a> Source<'a> {
     /// A table as a source.
     pub fn table(table: &'a Arc<Table>) -> Self {
         Self::Table(table)
+    }
+
+    /// The memtable, if it is one.
+    pub fn as_memory(&self) -> Option<&'a Memtable> {
+        match self {
+            Self::Memory(memtable) => Some(memtable),
+            Self::Table(_) => None,
+        }
+    }
+
+    /// The table, if it is one.
+    pub fn as_table(&self) -> Option<&'a Arc<Table>> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Table(table) => Some(table),
+        }
     }
 
     /// A cursor over it, on no entry.
@@ -98,9 +111,4 @@ impl Head {
         head.ranges = stream.kind(prefix) == Some(Kind::Range);
         Ok(head)
     }
-}
-
-/// The key of the first entry of a kind, and what such entries' keys begin with.
-pub(super) fn of_kind(prefix: &[u8], kind: Kind) -> Vec<u8> {
-    key::entry(prefix, kind, &[])
 }

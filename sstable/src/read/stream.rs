@@ -1,6 +1,6 @@
 //! The entries of a memtable or a table, in one order.
 
-use starling_model::{DecodeError, DecoratedKey};
+use starling_model::DecodeError;
 
 use crate::{
     Error,
@@ -118,9 +118,4 @@ impl Stream<'_> {
     pub fn unreadable(&self, error: DecodeError) -> Error {
         self.malformed(error.to_string())
     }
-}
-
-/// The partition of a prefix.
-pub fn partition_key(stream: &Stream<'_>, prefix: &[u8]) -> Result<DecoratedKey, Error> {
-    key::partition_key(prefix).ok_or_else(|| stream.malformed("malformed key"))
 }
