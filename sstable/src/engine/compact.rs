@@ -13,7 +13,9 @@ use super::{
 use crate::{
     PurgePolicy,
     compaction::{
-        Candidate, Pick, Slices, Strategy, expired,
+        Candidate, Pick, Slices, Strategy,
+        candidate::MAX_INPUTS,
+        expired,
         purge::Purging,
         space::{self, Room},
         unified::{self, Sizes},
@@ -119,7 +121,8 @@ fn begin(state: &mut TableState, table: TableId, pick: Pick, options: &Options, 
         .iter()
         .cloned()
         .partition(|table| pick.files.contains(&table.number()));
-    let major = pick.files.iter().any(|file| state.major.contains(file));
+    // A group of too many tables for one merge: what it makes is merged with the rest of it.
+    let major = pick.files.len() == MAX_INPUTS && pick.files.iter().any(|file| state.major.contains(file));
     state.major.retain(|file| !pick.files.contains(file));
     let plan = Plan {
         inputs: inputs.into_iter().map(Input::Table).collect(),

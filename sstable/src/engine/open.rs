@@ -84,7 +84,9 @@ impl Engine {
     ) -> Result<(Self, Recovery), Error> {
         fs.create_dir_all(&dir).map_err(Error::io("create", &dir))?;
         let listing = list(&*fs, &dir)?;
-        let manifest = read_manifest(&*fs, &dir, &listing)?;
+        let known = Manifest::read(&*fs, &dir)?;
+        let is_new = known.is_none();
+        let manifest = manifest_of(known, &dir, &listing)?;
         let mut recovery = Recovery::default();
         let mut opening = Opening {
             next_file: AtomicU64::new(next_file(&manifest, &listing)),
@@ -97,7 +99,6 @@ impl Engine {
         recovery.removed_files = opening.remove_obsolete(&listing, &manifest)?;
         recovery.removed_files += snapshot::remove_unfinished(&*opening.fs, &opening.dir.join(snapshot::DIRECTORY))?;
         opening.open_tables(&manifest)?;
-        let is_new = manifest.next_file == 0;
         let mut recovered = opening.replay(&listing, &manifest, &mut recovery, progress)?;
         recovered.free = listing.free;
         let engine = opening.finish(recovered, manifest.last, is_new)?;
@@ -125,9 +126,9 @@ fn list(fs: &dyn Fs, dir: &Path) -> Result<Listing, Error> {
     Ok(listing)
 }
 
-/// Reads the manifest. It is written when a directory is first opened, before any other file.
-fn read_manifest(fs: &dyn Fs, dir: &Path, listing: &Listing) -> Result<Manifest, Error> {
-    match Manifest::read(fs, dir)? {
+/// What to begin from. A manifest is written when a directory is first opened, before any other file.
+fn manifest_of(known: Option<Manifest>, dir: &Path, listing: &Listing) -> Result<Manifest, Error> {
+    match known {
         Some(manifest) => Ok(manifest),
         None if listing.segments.is_empty() && listing.tables.is_empty() => Ok(Manifest {
             floor: Lsn(1),

@@ -1,6 +1,6 @@
 use std::{io, path::Path};
 
-use super::{DirectoryLock, Fs, MemoryFs, RealFs, conformance, memory::Faults};
+use super::{DirectoryLock, Fs, Map, MemoryFs, RealFs, conformance, memory::Faults};
 
 #[test]
 fn the_real_file_system_conforms() {
@@ -11,6 +11,140 @@ fn the_real_file_system_conforms() {
 #[test]
 fn the_memory_file_system_conforms() {
     conformance::check(&MemoryFs::new(), Path::new("/data"));
+}
+
+/// A mapped file of 100 pages, all of the byte 7.
+fn mapped(dir: &Path) -> (std::path::PathBuf, Map) {
+    let path = dir.join("mapped");
+    let mut file = RealFs.create(&path).unwrap();
+    file.append(&[7; 100 * 4096]).unwrap();
+    file.sync().unwrap();
+    let map = RealFs.map(&path).unwrap();
+    (path, map)
+}
+
+/// Cuts a file, as another program would.
+#[allow(clippy::disallowed_methods, reason = "this is what another program does")]
+fn truncate(path: &Path, bytes: u64) {
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(bytes).unwrap();
+}
+
+#[test]
+fn a_map_of_a_file_that_was_cut_reads_as_zeros_and_is_known_to_be_bad() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, map) = mapped(dir.path());
+    let other_dir = tempfile::tempdir().unwrap();
+    let (_, other) = mapped(other_dir.path());
+    let slice = map.slice(50 * 4096..60 * 4096);
+    assert!(slice.iter().all(|byte| *byte == 7));
+    truncate(&path, 10 * 4096);
+    assert!(map[..10 * 4096].iter().all(|byte| *byte == 7));
+    assert!(!map.is_poisoned(), "nothing was read that is not there");
+    // Without the guard, this ends the process.
+    assert!(slice.iter().all(|byte| *byte == 0));
+    assert!(map.is_poisoned());
+    assert!(map.clone().is_poisoned());
+    assert!(
+        map[99 * 4096..].iter().all(|byte| *byte == 0),
+        "every page is guarded"
+    );
+    assert!(!other.is_poisoned(), "another map is as good as before");
+    assert!(other.iter().all(|byte| *byte == 7));
+    drop((map, slice));
+    let again = RealFs.map(&path).unwrap();
+    assert!(!again.is_poisoned(), "a new map of what is left is good");
+    assert_eq!(again.len(), 10 * 4096);
+}
+
+#[test]
+fn many_maps_are_guarded_from_many_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, first) = mapped(dir.path());
+    // More than one chunk of registrations.
+    let maps: Vec<Map> = (0..600).map(|_| RealFs.map(&path).unwrap()).collect();
+    truncate(&path, 4096);
+    #[allow(clippy::disallowed_methods, reason = "threads are what is tested")]
+    std::thread::scope(|scope| {
+        for half in maps.chunks(300) {
+            scope.spawn(move || {
+                for map in half.iter().step_by(2) {
+                    assert_eq!(map[99 * 4096], 0);
+                }
+            });
+        }
+    });
+    assert!(!first.is_poisoned());
+    for (n, map) in maps.iter().enumerate() {
+        assert_eq!(map.is_poisoned(), n % 2 == 0, "map {n}");
+    }
+}
+
+/// A map of a file that nobody guards.
+#[allow(unsafe_code, reason = "there is no safe way to map a file")]
+#[allow(clippy::disallowed_methods, reason = "it goes around the seam")]
+fn unguarded(path: &Path) -> memmap2::Mmap {
+    let file = std::fs::File::open(path).unwrap();
+    // SAFETY: The file is this test's own, and bytes that are not there are what it is about.
+    unsafe { memmap2::Mmap::map(&file).unwrap() }
+}
+
+/// In a process of its own, which this test starts: a SIGBUS that is none of our maps' still ends it.
+#[test]
+fn any_other_bus_error_ends_the_process_as_before() {
+    const CHILD: &str = "STARLING_TEST_BUS_ERROR";
+    if std::env::var_os(CHILD).is_some() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, map) = mapped(dir.path());
+        let other = unguarded(&path);
+        truncate(&path, 4096);
+        assert_eq!(map[8192], 0, "ours is handled");
+        std::hint::black_box(other[8192]);
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "fs::tests::any_other_bus_error_ends_the_process_as_before",
+        ])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(signal, Some(rustix::process::Signal::BUS.as_raw()), "{stderr}");
+}
+
+#[test]
+fn what_was_dropped_from_the_cache_is_loaded_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, map) = mapped(dir.path());
+    map.drop_behind(0..map.len());
+    map.load(0..map.len());
+    assert!(map.is_resident(0..map.len()));
+    assert!(map.iter().all(|byte| *byte == 7));
+}
+
+#[test]
+fn a_crash_brings_back_what_was_overwritten_and_not_synced() {
+    let fs = MemoryFs::new();
+    let path = Path::new("/file");
+    fs.create_dir_all(Path::new("/")).unwrap();
+    let mut file = fs.create(path).unwrap();
+    file.append(b"0123456789").unwrap();
+    file.sync().unwrap();
+    fs.sync_dir(Path::new("/")).unwrap();
+    let mut file = fs.overwrite(path).unwrap();
+    file.append(b"ab").unwrap();
+    file.sync().unwrap();
+    file.append(b"cdef").unwrap();
+    for (kept, left) in [(0, &b"ab23456789"[..]), (1, b"abc3456789"), (9, b"abcdef6789")] {
+        let survived = fs.after_crash(&mut |_, unsynced| {
+            assert_eq!(unsynced, 4);
+            kept
+        });
+        assert_eq!(&survived.read(path).unwrap()[..], left);
+    }
 }
 
 #[test]

@@ -50,11 +50,6 @@ impl Batch {
         self.at == self.bytes.len()
     }
 
-    /// Bytes that are not on disk.
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len() - self.at
-    }
-
     /// The newest write that it has, or had.
     pub(super) fn end(&self) -> Lsn {
         self.end
