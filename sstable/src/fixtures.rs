@@ -221,6 +221,12 @@ pub(crate) fn small_options() -> Options {
         log_bytes: 1 << 20,
         block_bytes: 64,
         compaction: compaction::Strategy::Unified(Scaling::all(1)),
+        tokens: TokenRange {
+            start: Token(-2_001),
+            end: Token(1_000),
+        },
+        table_bytes: 700,
+        compactions: 3,
         step_bytes: 200,
         ..Options::default()
     }

@@ -155,7 +155,7 @@ impl<'a> Pass<'a> {
             ranges |= head.ranges;
         }
         let kept = match deletion {
-            Some(deletion) if self.purger.purges(&own, deletion)? => None,
+            Some(deletion) if self.purger.purges(&own, deletion) => None,
             deletion => deletion,
         };
         self.partition = Some(Partition {
@@ -187,7 +187,7 @@ impl<'a> Pass<'a> {
         for _ in 0..LOOK_AHEAD {
             match ranges.next()? {
                 None => return Ok(false),
-                Some(tombstone) if keeps(&mut self.purger, partition, &tombstone)? => return Ok(true),
+                Some(tombstone) if keeps(&mut self.purger, partition, &tombstone) => return Ok(true),
                 Some(_) => {}
             }
         }
@@ -207,7 +207,7 @@ impl<'a> Pass<'a> {
         let mut value = Writer::default();
         while let Some(tombstone) = ranges.next()? {
             self.read += 64;
-            if keeps(&mut self.purger, partition, &tombstone)? {
+            if keeps(&mut self.purger, partition, &tombstone) {
                 value.clear();
                 entry::put_range(&mut value, &tombstone);
                 let key = key::entry(&partition.prefix, Kind::Range, &tombstone.range.start);
@@ -262,7 +262,7 @@ impl<'a> Pass<'a> {
             return sink.push(stream.key(), merged);
         }
         let (_, prefix) = stream.kind()?;
-        let Some(purge) = self.purger.of(&stream.key()[..prefix])? else {
+        let Some(purge) = self.purger.of(&stream.key()[..prefix]) else {
             return sink.push(stream.key(), merged);
         };
         let mut row = entry::row(Bytes::copy_from_slice(merged)).map_err(damaged)?;
@@ -277,11 +277,7 @@ impl<'a> Pass<'a> {
 }
 
 /// Whether a range tombstone of a partition stays.
-fn keeps(
-    purger: &mut Purger<'_>,
-    partition: &Partition,
-    tombstone: &RangeTombstone,
-) -> Result<bool, Error> {
+fn keeps(purger: &mut Purger<'_>, partition: &Partition, tombstone: &RangeTombstone) -> bool {
     let stronger = partition.deletion.is_none_or(|deletion| tombstone.deletion > deletion);
-    Ok(stronger && !purger.purges(&partition.prefix, tombstone.deletion)?)
+    stronger && !purger.purges(&partition.prefix, tombstone.deletion)
 }

@@ -78,7 +78,7 @@ impl<'a> Ranges<'a> {
             }
             let first = (0..self.inputs.len())
                 .filter(|at| self.inputs[*at].1.is_some())
-                .min_by(|a, b| start(&self.inputs[*a].1).cmp(&start(&self.inputs[*b].1)));
+                .min_by(|a, b| start(self.inputs[*a].1.as_ref()).cmp(&start(self.inputs[*b].1.as_ref())));
             let Some(first) = first else {
                 self.ready = self.open.take_before(None);
                 self.ready.reverse();
@@ -99,8 +99,8 @@ impl<'a> Ranges<'a> {
     }
 }
 
-fn start(tombstone: &Option<RangeTombstone>) -> Option<&[u8]> {
-    tombstone.as_ref().map(|tombstone| &tombstone.range.start[..])
+fn start(tombstone: Option<&RangeTombstone>) -> Option<&[u8]> {
+    tombstone.map(|tombstone| &tombstone.range.start[..])
 }
 
 /// What range tombstones cover, asked place by place, in order.

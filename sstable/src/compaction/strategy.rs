@@ -47,16 +47,16 @@ impl Scaling {
     }
 
     /// How many times denser a level is than the one below it: at least 2.
-    pub fn fan(&self, level: usize) -> u64 {
+    pub fn fan(self, level: usize) -> u64 {
         2 + u64::from(self.at(level).unsigned_abs())
     }
 
     /// How many overlapping tables a level has when they are merged: at least 2.
-    pub fn threshold(&self, level: usize) -> usize {
+    pub fn threshold(self, level: usize) -> usize {
         2 + usize::try_from(self.at(level)).unwrap_or(0)
     }
 
-    fn at(&self, level: usize) -> i8 {
+    fn at(self, level: usize) -> i8 {
         self.levels[level.min(Self::LEVELS - 1)]
     }
 }
