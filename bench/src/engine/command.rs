@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::{
+    chart::{self, quantity},
     compare::{Comparison, compare},
     error::Error,
     rows::WIDE_COLUMNS,
@@ -48,6 +49,9 @@ pub struct Arguments {
     /// Also write everything that was measured to this file, as JSON
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Also draw a chart of it into this file, as SVG
+    #[arg(long)]
+    chart: Option<PathBuf>,
 }
 
 /// What is compared.
@@ -128,6 +132,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         if let Some(path) = &arguments.json {
             std::fs::write(path, serde_json::to_vec(&comparisons)?)?;
         }
+        if let Some(path) = &arguments.chart {
+            std::fs::write(path, chart::draw(&comparisons))?;
+        }
     }
     Ok(())
 }
@@ -152,7 +159,7 @@ fn to_markdown(comparison: &Comparison) -> String {
     table.load_style(presets::ASCII_MARKDOWN).set_header(header);
     for row in &rows {
         let mut cells = vec![row.name.clone()];
-        cells.extend(stores.iter().map(|store| number(row.stores[store].median)));
+        cells.extend(stores.iter().map(|store| quantity(row.stores[store].median)));
         cells.push(
             row.ratio()
                 .map_or_else(String::new, |ratio| format!("{ratio:.2}")),
@@ -170,12 +177,4 @@ fn to_markdown(comparison: &Comparison) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     format!("{table}\n")
-}
-
-fn number(value: f64) -> String {
-    if value >= 1_000.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.2}")
-    }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     error::Error,
-    run::{Outcome, Phase, Plan},
+    run::{Figure, Outcome, Phase, Plan},
     session::Store,
 };
 
@@ -133,28 +133,37 @@ impl Comparison {
     pub fn rows(&self) -> Vec<Row> {
         let durable = self.plan.writers > 0;
         let mut rows = Vec::new();
+        let read = self.read_aim();
         for (phase, name, aim) in [
             (Phase::Load, "load", if durable { 2.0 } else { 1.3 }),
-            (Phase::GetBefore, "point read", self.read_aim()),
-            (Phase::GetAfter, "point read, compacted", self.read_aim()),
+            (Phase::GetBefore, "point read", read),
+            (Phase::GetAfter, "point read, compacted", read),
             (Phase::MissBefore, "missing key", 1.2),
             (Phase::MissAfter, "missing key, compacted", 1.2),
             (Phase::ScanBefore, "scan of 100 rows", 1.5),
             (Phase::ScanAfter, "scan of 100 rows, compacted", 1.5),
             (Phase::Mixed, "mixed 50/50", 1.3),
         ] {
+            let rate = |figure: &Figure| figure.operations as f64 / figure.seconds;
+            let cpu = |figure: &Figure| figure.cpu_seconds * 1e6 / figure.operations as f64;
+            let cpu_aim = (phase == Phase::Load && !durable).then_some(0.8);
             rows.extend(self.row(&format!("{name}, 1/s"), true, Some(aim), |outcome| {
-                let figure = outcome.figures.iter().find(|figure| figure.phase == phase)?;
-                Some(figure.operations as f64 / figure.seconds)
+                outcome.figure(phase).map(rate)
+            }));
+            rows.extend(self.row(&format!("{name}, CPU us"), false, cpu_aim, |outcome| {
+                outcome.figure(phase).map(cpu)
             }));
         }
-        rows.extend(self.row("CPU a put, us", false, Some(0.8), |outcome| {
-            let load = outcome.figures.first()?;
-            Some(load.cpu_seconds * 1e6 / load.operations as f64)
-        }));
         if durable {
             return rows;
         }
+        rows.extend(self.resources());
+        rows
+    }
+
+    /// What was spent beside the time.
+    fn resources(&self) -> Vec<Row> {
+        let mut rows = Vec::new();
         rows.extend(self.row("CPU of the full compaction, s", false, None, |outcome| {
             let compact = outcome
                 .figures
@@ -163,10 +172,10 @@ impl Comparison {
             Some(compact.cpu_seconds)
         }));
         rows.extend(self.row("worst put, ms", false, None, |outcome| {
-            Some(outcome.figures.first()?.latency_ns[3] as f64 / 1e6)
+            Some(outcome.figure(Phase::Load)?.latency_ns[3] as f64 / 1e6)
         }));
         rows.extend(self.row("put at 99.9 %, us", false, None, |outcome| {
-            Some(outcome.figures.first()?.latency_ns[2] as f64 / 1e3)
+            Some(outcome.figure(Phase::Load)?.latency_ns[2] as f64 / 1e3)
         }));
         rows.extend(
             self.row("worst small sync beside the load, ms", false, None, |outcome| {

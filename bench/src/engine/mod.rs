@@ -8,8 +8,10 @@
 //! - [`starling`], `rocksdb`, `fjall`: the stores, the latter two with the feature `peers`;
 //! - [`run`]: the phases of one run of one store;
 //! - [`compare`]: all runs of all stores, and the medians;
+//! - [`chart`]: the same as a picture;
 //! - [`usage`], [`disk`], [`timeline`]: what is measured beside the time.
 
+pub mod chart;
 pub mod command;
 pub mod compare;
 pub mod disk;

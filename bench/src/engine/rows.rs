@@ -60,15 +60,15 @@ pub struct Values {
 }
 
 impl Values {
-    /// Half of the content is random, half are words from a short list, so that LZ4 takes about a third off a
-    /// block.
+    /// A third of the content is random, the rest are words from a short list, so that LZ4 takes about a third off
+    /// a block of rows.
     pub fn new() -> Self {
         let mut pool = Vec::with_capacity(POOL_BYTES + 32);
         let mut step = 0_u64;
         while pool.len() < POOL_BYTES {
             step += 1;
             let word = xxh3_64_with_seed(&step.to_le_bytes(), 1);
-            for part in 0..3_u64 {
+            for part in 0..2_u64 {
                 pool.extend_from_slice(&xxh3_64_with_seed(&step.to_le_bytes(), 2 + part).to_le_bytes());
             }
             for part in 0..3_u64 {

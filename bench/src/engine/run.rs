@@ -114,6 +114,13 @@ pub struct Outcome {
     pub timeline: Vec<Interval>,
 }
 
+impl Outcome {
+    /// What a phase took, if it was run.
+    pub fn figure(&self, phase: Phase) -> Option<&Figure> {
+        self.figures.iter().find(|figure| figure.phase == phase)
+    }
+}
+
 /// Runs the plan. The directory of the plan must not exist, and does not afterwards.
 pub fn run(plan: &Plan) -> Result<Outcome, Error> {
     std::fs::create_dir_all(&plan.dir)?;

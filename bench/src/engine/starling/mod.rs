@@ -7,7 +7,8 @@ mod syncer;
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
@@ -28,6 +29,9 @@ use syncer::Syncer;
 
 /// A shard asks for work, and takes back what is done, once in so many writes.
 const WRITES_BETWEEN_LOOKS: u32 = 64;
+
+/// Shorter waits than this are gathered.
+const LEAST_SLEEP: Duration = Duration::from_micros(100);
 
 fn failed(reason: impl std::fmt::Display) -> Error {
     Error::Store {
@@ -58,6 +62,8 @@ struct Shard {
     back: Sender<Done>,
     under_way: usize,
     writes: u32,
+    /// What the engine asked writers to wait and was not waited yet.
+    owed: Duration,
     _syncer: Option<Syncer>,
 }
 
@@ -97,6 +103,7 @@ impl Shard {
             back,
             under_way: 0,
             writes: 0,
+            owed: Duration::ZERO,
             _syncer: syncer,
         })
     }
@@ -147,12 +154,23 @@ impl Shard {
                 self.jobs.push(Box::new(job), self.back.clone());
             }
         }
+        self.delay();
         self.writes += 1;
         if self.writes == WRITES_BETWEEN_LOOKS {
             self.writes = 0;
             self.look()?;
         }
         Ok(())
+    }
+
+    /// Waits as long as the engine asks writers to, in pieces that a thread can sleep.
+    fn delay(&mut self) {
+        self.owed += Duration::from_nanos(self.engine.write_delay(self.encoder.record_bytes()));
+        if self.owed >= LEAST_SLEEP {
+            let start = Instant::now();
+            thread::sleep(self.owed);
+            self.owed = self.owed.saturating_sub(start.elapsed());
+        }
     }
 
     fn work_off(&mut self) -> Result<(), Error> {
