@@ -5,6 +5,7 @@ mod encoding;
 mod generators;
 mod merge;
 mod ordered;
+mod pages;
 mod range_tombstones;
 mod ring_arcs;
 mod slices;

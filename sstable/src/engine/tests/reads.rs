@@ -1,11 +1,13 @@
 //! Reads of single rows agree with the merge of everything, wherever it lies.
 
 use proptest::{collection::vec, prelude::*};
-use starling_model::{Clustering, ColumnId, Mutation, Row, Seconds, TableId, encoding::Writer};
+use starling_model::{
+    Clustering, ColumnId, Deletion, Mutation, Row, Seconds, TableId, Timestamp, encoding::Writer,
+};
 
 use crate::{
     Engine, Lsn, Step,
-    fixtures::{Content, TABLE, any_key, insert, key, merge_into, mutation, open, settle},
+    fixtures::{Content, TABLE, any_key, everything, insert, key, merge_into, mutation, open, settle},
     fs::MemoryFs,
 };
 
@@ -126,4 +128,57 @@ fn an_older_table_is_left_out_once_nothing_in_it_can_matter() {
     assert_eq!(visited(None), 2);
     assert_eq!(visited(Some(&[ColumnId(1)])), 1);
     assert_eq!(visited(Some(&[ColumnId(1), ColumnId(2)])), 2);
+}
+
+/// Very many tombstones: a reader whose time is up gets what it has covered, and goes on from there.
+#[test]
+fn a_read_through_tombstones_ends_at_its_deadline_with_what_it_covered() {
+    let mut engine = open(&MemoryFs::new());
+    let rows = 3_000_u32;
+    for number in 0..rows {
+        let mut write = insert(key(1), &number.to_be_bytes(), 5, b"value");
+        if number + 1 < rows {
+            let row = write.partition.rows.values_mut().next().unwrap();
+            *row = Row {
+                deletion: Some(Deletion {
+                    timestamp: Timestamp(6),
+                    at: Seconds(1),
+                }),
+                ..Row::default()
+            };
+        }
+        engine.apply(&write).unwrap();
+        if number % 1_000 == 0 {
+            engine.log().sync().unwrap();
+            flush(&mut engine);
+        }
+    }
+    let mut command = everything();
+    let mut visited = 0;
+    let mut pages = 0;
+    let mut looks = 0;
+    loop {
+        // Each page is late at its second look at the clock.
+        let mut left = 1;
+        let mut late = || {
+            looks += 1;
+            left -= 1;
+            left < 0
+        };
+        let result = engine.read_encoded(&command, &mut late).unwrap();
+        visited += result.visited;
+        pages += 1;
+        let page = result.page.decode().unwrap();
+        command.after = page.next;
+        if command.after.is_none() {
+            assert_eq!(result.live, 1);
+            break;
+        }
+        assert_eq!(result.live, 0, "only the last row is alive");
+    }
+    assert!(pages > 2, "{pages} pages");
+    assert!(looks >= pages, "{looks} looks");
+    assert!(visited >= u64::from(rows));
+    let stats = engine.stats();
+    assert_eq!((stats.visited, stats.live), (visited, 1));
 }
