@@ -1,11 +1,11 @@
 //! Writes in memory, before they are in a table.
 //!
-//! A memtable has one writer and is made for uniform tokens: [`index`] computes where a partition is, and the
-//! encoded rows lie in an [`arena`] as they came. A write of one row to a new partition, by far the usual one, is
+//! A memtable has one writer and is made for uniform tokens: `index` computes where a partition is, and the
+//! encoded rows lie in an `arena` as they came. A write of one row to a new partition, by far the usual one, is
 //! a copy of its bytes; what comes later is merged as bytes too. Nothing is decoded but deletions and static
 //! columns.
 //!
-//! - [`write`]: a mutation that was checked, and can be applied;
+//! - [`write`](mod@write): a mutation that was checked, and can be applied;
 //! - `content` and `wide`: what is held of a partition with one row, and of one with more;
 //! - [`part`] and [`cursor`]: how it is read, by partition and entry by entry.
 

@@ -1,11 +1,11 @@
 //! Reading: memtables and tables merged by the model's law, in bounded pieces, without decoding a row.
 //!
 //! - [`stream`]: the entries of a memtable or a table; [`source`]: one partition in it;
-//! - [`rows`] and [`tombstones`]: what of a partition lies in a slice, one after the other, either way;
-//! - [`merge`]: one slice of one partition, over all sources;
-//! - [`lanes`]: all sources of a scan, from partition to partition;
+//! - `rows` and `tombstones`: what of a partition lies in a slice, one after the other, either way;
+//! - `merge`: one slice of one partition, over all sources;
+//! - `lanes`: all sources of a scan, from partition to partition;
 //! - [`page`]: a whole [`ReadCommand`](starling_model::ReadCommand), with its limits and its exact coverage, put
-//!   together by [`assembly`];
+//!   together by `assembly`;
 //! - [`point`]: one row;
 //! - [`deadline`]: how long a read may take.
 
