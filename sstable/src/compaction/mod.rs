@@ -5,6 +5,7 @@
 //! - [`pace`]: how fast it may go;
 //! - [`worker`]: the merge, a flush being one whose inputs are memtables; [`purge`]: what it may forget.
 
+mod behind;
 pub mod candidate;
 pub mod expired;
 mod merge;

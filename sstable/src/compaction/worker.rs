@@ -5,6 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 use starling_model::TokenRange;
 
 use super::{
+    behind::Behind,
+    merge::start_of,
     pass::{Partition, Pass},
     purge::Purging,
 };
@@ -44,7 +46,10 @@ pub struct Worker {
     next: Vec<u8>,
     /// The partition that `next` is in, if its head says something.
     partition: Option<Partition>,
+    begun: bool,
     done: bool,
+    /// The inputs, if they were not in memory.
+    behind: Option<Behind>,
     output: Option<Arc<Table>>,
     read: u64,
 }
@@ -58,6 +63,8 @@ pub(super) struct Sink {
     options: WriterOptions,
     writer: Option<TableWriter>,
     begun: bool,
+    /// Nobody is expected to read it soon.
+    cold: bool,
 }
 
 impl Sink {
@@ -71,7 +78,10 @@ impl Sink {
     #[cold]
     fn begin(&mut self) -> Result<&mut TableWriter, Error> {
         self.begun = true;
-        let writer = TableWriter::new(&self.fs, self.path(), self.newest, self.options)?;
+        let mut writer = TableWriter::new(&self.fs, self.path(), self.newest, self.options)?;
+        if self.cold {
+            writer.drop_behind();
+        }
         Ok(self.writer.insert(writer))
     }
 
@@ -99,7 +109,10 @@ impl Worker {
                 options: plan.options,
                 writer: None,
                 begun: false,
+                cold: false,
             },
+            behind: None,
+            begun: false,
             plan,
             next: starling_model::Token(first).ordered_bytes().to_vec(),
             partition: None,
@@ -150,6 +163,10 @@ impl Worker {
             return Ok(true);
         }
         let plan = Arc::clone(&self.plan);
+        if !std::mem::replace(&mut self.begun, true) {
+            self.behind = Behind::of(&plan.inputs, self.tokens);
+            self.sink.cold = self.behind.is_some();
+        }
         let mut pass = Pass::new(&plan, &self.next, self.partition.take())?;
         let over = pass.run(&mut self.sink, self.tokens.end)?;
         self.read += pass.read();
@@ -157,6 +174,10 @@ impl Worker {
             self.complete()?;
         } else {
             (self.next, self.partition) = pass.stop();
+        }
+        if let Some(behind) = &mut self.behind {
+            let come_to = if over { &self.tokens.end.ordered_bytes() } else { &self.next[..] };
+            behind.forget(start_of(come_to));
         }
         Ok(self.done)
     }

@@ -75,7 +75,7 @@ impl Table {
         let dictionary = dictionary.as_ref().map(|bytes| &bytes[layout::CHECKSUM_BYTES..]);
         Ok(Self {
             number,
-            checks: Checks::new(directory.len()),
+            checks: Checks::new(directory.stripes()),
             decompressor: Decompressor::new(dictionary),
             tokens: (ordered(&properties.first_key), ordered(&properties.last_key)),
             path,
@@ -100,6 +100,22 @@ impl Table {
     /// Bytes of its file.
     pub fn bytes(&self) -> u64 {
         self.file.len() as u64
+    }
+
+    /// Whether a range of its file, cut to it, is in memory, as far as is known.
+    pub fn is_resident(&self, range: Range<u64>) -> bool {
+        self.file.is_resident(range.start as usize..range.end as usize)
+    }
+
+    /// Lets the system forget a range of its file, cut to it. A hint.
+    pub fn forget(&self, range: Range<u64>) {
+        self.file.drop_behind(range.start as usize..range.end as usize);
+    }
+
+    /// Bytes of the indexes and filters in it.
+    pub fn index_bytes(&self) -> u64 {
+        let stripes = 0..self.directory.stripes();
+        stripes.map(|stripe| u64::from(self.directory.handle(stripe).length)).sum()
     }
 
     /// What is known of it without reading.
@@ -244,7 +260,7 @@ impl Table {
 
     /// The last block.
     pub(super) fn last_place(&self) -> Result<Place, Error> {
-        let stripe = self.directory.len() - 1;
+        let stripe = self.directory.stripes() - 1;
         let block = self.stripe_shape(stripe)?.1.blocks - 1;
         Ok(Place { stripe, block })
     }
@@ -259,7 +275,7 @@ impl Table {
             }));
         }
         let stripe = stripe + 1;
-        Ok((stripe < self.directory.len()).then_some(Place { stripe, block: 0 }))
+        Ok((stripe < self.directory.stripes()).then_some(Place { stripe, block: 0 }))
     }
 
     /// The block before this one.
@@ -303,7 +319,7 @@ impl Table {
 
     /// How many stripes there are.
     pub(super) fn stripes(&self) -> usize {
-        self.directory.len()
+        self.directory.stripes()
     }
 
     /// Where a stripe's index and filter are.
@@ -426,7 +442,7 @@ impl Table {
     /// Between which tokens, both included, the partitions lie of which something is at this offset of the
     /// file: those of a block, of a stripe where the index or filter is meant, or else all.
     pub fn tokens_at(&self, offset: u64) -> (Token, Token) {
-        for stripe in 0..self.directory.len() {
+        for stripe in 0..self.directory.stripes() {
             let handle = self.directory.handle(stripe);
             if (handle.offset..handle.offset + u64::from(handle.length)).contains(&offset) {
                 return self.tokens_of(stripe, stripe);

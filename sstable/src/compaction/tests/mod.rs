@@ -1,3 +1,4 @@
+mod behind;
 mod choices;
 mod costs;
 mod pace;

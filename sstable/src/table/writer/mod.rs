@@ -80,6 +80,11 @@ impl TableWriter {
         self.output.bytes() + self.block.len() as u64
     }
 
+    /// A hint that nobody will read the table soon: it need not stay in memory.
+    pub fn drop_behind(&mut self) {
+        self.output.drop_behind();
+    }
+
     /// Whether nothing was written yet.
     pub fn is_empty(&self) -> bool {
         self.last.is_empty()
@@ -131,7 +136,7 @@ impl TableWriter {
         self.collector
             .entry(kind, &key[prefix + 1..], value)
             .map_err(|error: DecodeError| self.malformed(error.to_string()))?;
-        self.block.push(key, value);
+        self.block.push(key, shared, value);
         self.raw_bytes += (key.len() + value.len()) as u64;
         self.last.truncate(shared);
         self.last.extend_from_slice(&key[shared..]);

@@ -7,7 +7,7 @@ use crate::{
     fs::WriteFile,
     table::{
         Properties, block,
-        codec::{self, Compressor},
+        codec::Compressor,
         directory,
         layout::{self, Footer, Handle},
         stripe,
@@ -20,9 +20,6 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// Stripes wait for each other until they have so much, in bytes: what is read most lies together then, and
 /// memory stays bounded however large the table is.
 const GROUP_BYTES: usize = 8 << 20;
-
-/// A dictionary is trained from so much content, in bytes: about a hundred times its own size.
-const SAMPLE_BYTES: usize = 1 << 20;
 
 /// A block that is complete.
 pub(super) struct Block<'a> {
@@ -69,13 +66,14 @@ impl Output {
         compression: Compression,
         filter_bits: u32,
     ) -> Result<Self, Error> {
+        let compressor = Compressor::new(compression);
         let mut output = Self {
             file,
             path,
             offset: 0,
             buffer: Vec::with_capacity(BUFFER_BYTES + (BUFFER_BYTES >> 3)),
-            compressor: Compressor::new(compression),
-            waiting: (compression == Compression::ZstdDictionary).then(Default::default),
+            waiting: compressor.wanted_sample().map(|_| Default::default()),
+            compressor,
             dictionary: None,
             filter_bits: filter_bits.clamp(1, 64),
             stripe: stripe::Builder::default(),
@@ -86,6 +84,11 @@ impl Output {
         };
         output.append(&layout::header())?;
         Ok(output)
+    }
+
+    /// What is written from now on need not stay in memory.
+    pub(super) fn drop_behind(&mut self) {
+        self.file.drop_behind();
     }
 
     /// About how many bytes there are, in the file and on the way to it.
@@ -105,14 +108,18 @@ impl Output {
             separator: block.separator.to_vec(),
             hashes: block.hashes.to_vec(),
         });
-        if *bytes >= SAMPLE_BYTES {
-            self.train()?;
+        if self
+            .compressor
+            .wanted_sample()
+            .is_none_or(|wanted| *bytes >= wanted)
+        {
+            self.learn()?;
         }
         Ok(())
     }
 
     /// Makes the dictionary, if the blocks that wait are enough for one, and writes them.
-    fn train(&mut self) -> Result<(), Error> {
+    fn learn(&mut self) -> Result<(), Error> {
         let Some((waiting, _)) = self.waiting.take() else {
             return Ok(());
         };
@@ -121,8 +128,7 @@ impl Output {
             .iter()
             .map(|block| block.entries.put_sample(&mut samples))
             .collect();
-        if let Some(dictionary) = codec::train(&samples, &sizes) {
-            self.compressor.set_dictionary(&dictionary);
+        if let Some(dictionary) = self.compressor.learn(&samples, &sizes) {
             let mut part = vec![0; layout::CHECKSUM_BYTES];
             part.extend_from_slice(&dictionary);
             self.dictionary = Some(self.write_part(&mut part)?);
@@ -218,7 +224,7 @@ impl Output {
 
     /// Completes the file and syncs it.
     pub(super) fn finish(mut self, properties: &Properties) -> Result<(), Error> {
-        self.train()?;
+        self.learn()?;
         self.end_stripe()?;
         self.end_group()?;
         let directory = std::mem::take(&mut self.directory);
