@@ -48,7 +48,7 @@ struct RealFile {
 }
 
 impl RealFile {
-    fn new(file: File) -> Box<dyn WriteFile> {
+    fn boxed(file: File) -> Box<dyn WriteFile> {
         Box::new(Self {
             file,
             buffer: Vec::new(),
@@ -139,11 +139,11 @@ impl Fs for RealFs {
             .create(true)
             .truncate(true)
             .open(path)?;
-        Ok(RealFile::new(file))
+        Ok(RealFile::boxed(file))
     }
 
     fn overwrite(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
-        Ok(RealFile::new(OpenOptions::new().write(true).open(path)?))
+        Ok(RealFile::boxed(OpenOptions::new().write(true).open(path)?))
     }
 
     fn read(&self, path: &Path) -> io::Result<Bytes> {

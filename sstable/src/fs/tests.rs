@@ -17,7 +17,7 @@ fn the_memory_file_system_conforms() {
 fn mapped(dir: &Path) -> (std::path::PathBuf, Map) {
     let path = dir.join("mapped");
     let mut file = RealFs.create(&path).unwrap();
-    file.append(&[7; 100 * 4096]).unwrap();
+    file.append(&vec![7; 100 * 4096]).unwrap();
     file.sync().unwrap();
     let map = RealFs.map(&path).unwrap();
     (path, map)
@@ -82,7 +82,11 @@ fn many_maps_are_guarded_from_many_threads() {
 
 /// A map of a file that nobody guards.
 #[allow(unsafe_code, reason = "there is no safe way to map a file")]
-#[allow(clippy::disallowed_methods, reason = "it goes around the seam")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "it goes around the seam"
+)]
 fn unguarded(path: &Path) -> memmap2::Mmap {
     let file = std::fs::File::open(path).unwrap();
     // SAFETY: The file is this test's own, and bytes that are not there are what it is about.

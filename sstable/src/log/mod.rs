@@ -77,6 +77,7 @@ pub struct Log {
 
 /// Bounds of a log.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_field_names, reason = "the unit")]
 pub(crate) struct Limits {
     /// The size of a segment.
     pub(crate) segment_bytes: u64,

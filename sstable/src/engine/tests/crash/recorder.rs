@@ -43,13 +43,13 @@ struct Record {
 #[derive(Clone)]
 pub(super) struct Recorder {
     inner: MemoryFs,
-    record: Arc<Mutex<Record>>,
+    state: Arc<Mutex<Record>>,
 }
 
 struct File {
     inner: Box<dyn WriteFile>,
     record: Arc<Mutex<Record>>,
-    file: FileId,
+    id: FileId,
     at: usize,
 }
 
@@ -67,7 +67,7 @@ impl Recorder {
         };
         Self {
             inner: image.to_fs(),
-            record: Arc::new(Mutex::new(record)),
+            state: Arc::new(Mutex::new(record)),
         }
     }
 
@@ -80,14 +80,14 @@ impl Recorder {
     }
 
     fn lock(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap()
+        self.state.lock().unwrap()
     }
 
     fn file(&self, inner: Box<dyn WriteFile>, file: FileId) -> Box<dyn WriteFile> {
         Box::new(File {
             inner,
-            record: Arc::clone(&self.record),
-            file,
+            record: Arc::clone(&self.state),
+            id: file,
             at: 0,
         })
     }
@@ -109,7 +109,7 @@ impl WriteFile for File {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.inner.append(bytes)?;
         self.record.lock().unwrap().operations.push(Operation::Write {
-            file: self.file,
+            file: self.id,
             at: self.at,
             bytes: bytes.to_vec(),
         });
@@ -120,7 +120,7 @@ impl WriteFile for File {
     fn sync(&mut self) -> io::Result<()> {
         self.inner.sync()?;
         let mut record = self.record.lock().unwrap();
-        record.operations.push(Operation::Sync(self.file));
+        record.operations.push(Operation::Sync(self.id));
         Ok(())
     }
 
