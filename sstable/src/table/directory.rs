@@ -102,7 +102,7 @@ impl Directory {
     }
 
     /// How many stripes there are.
-    pub fn len(&self) -> usize {
+    pub fn stripes(&self) -> usize {
         self.handles.len()
     }
 

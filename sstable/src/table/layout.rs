@@ -65,10 +65,10 @@ impl Handle {
 
     /// Reads an encoded handle.
     pub fn decode(input: [u8; Self::BYTES]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = input;
+        let (offset, length) = input.split_at(8);
         Self {
-            offset: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            length: u32::from_le_bytes([i, j, k, l]),
+            offset: u64::from_le_bytes(offset.try_into().unwrap_or_default()),
+            length: u32::from_le_bytes(length.try_into().unwrap_or_default()),
         }
     }
 }

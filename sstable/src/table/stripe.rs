@@ -61,14 +61,21 @@ impl<'a> Separator<'a> {
     pub fn new(key: &'a [u8]) -> Self {
         Self {
             start: super::block::head(key, 8),
-            rest: key.get(8..).unwrap_or_default(),
+            rest: &key[key.len().min(8)..],
         }
     }
 
     /// Compares with a whole key. (A key has at least 8 bytes, so the zeros don't matter.)
     #[inline]
     pub fn compare(&self, key: &Separator<'_>) -> Ordering {
-        self.start.cmp(&key.start).then_with(|| self.rest.cmp(key.rest))
+        self.start.cmp(&key.start).then_with(|| {
+            // Most separators have none, and an empty slice without an address is slow to compare.
+            if self.rest.is_empty() {
+                0.cmp(&key.rest.len())
+            } else {
+                self.rest.cmp(key.rest)
+            }
+        })
     }
 }
 
@@ -287,7 +294,7 @@ impl<'a> View<'a> {
         match self.start(block).cmp(&key.start) {
             Ordering::Less => Ok(true),
             Ordering::Greater => Ok(false),
-            Ordering::Equal => Ok(self.separator(block)?.rest <= key.rest),
+            Ordering::Equal => Ok(self.separator(block)?.compare(key).is_le()),
         }
     }
 }

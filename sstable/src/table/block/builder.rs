@@ -6,6 +6,8 @@ use crate::table::codec::Compressor;
 /// Collects sorted entries and makes a block of them. It keeps its memory from block to block.
 #[derive(Debug, Default)]
 pub struct Builder {
+    /// The most bytes that two keys one after the other begin with in common.
+    alike: usize,
     keys: Vec<u8>,
     key_ends: Vec<u32>,
     values: Vec<u8>,
@@ -14,8 +16,12 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Adds an entry; keys are strictly ascending. There is room for it, see [`has_room`](Self::has_room).
-    pub fn push(&mut self, key: &[u8], value: &[u8]) {
+    /// Adds an entry; keys are strictly ascending, and `shared` is how many bytes this one and the one before
+    /// begin with in common. There is room for it, see [`has_room`](Self::has_room).
+    pub fn push(&mut self, key: &[u8], shared: usize, value: &[u8]) {
+        if !self.is_empty() {
+            self.alike = self.alike.max(shared);
+        }
         self.keys.extend_from_slice(key);
         self.key_ends.push(self.keys.len() as u32);
         self.values.extend_from_slice(value);
@@ -39,8 +45,14 @@ impl Builder {
 
     /// Appends what a dictionary can learn from; returns how many bytes that is.
     pub fn put_sample(&self, out: &mut Vec<u8>) -> usize {
-        out.extend_from_slice(&self.values);
-        self.values.len()
+        let before = out.len();
+        for at in 0..self.key_ends.len() {
+            let key = self.key(at);
+            // Tokens are never alike.
+            out.extend_from_slice(&key[key.len().min(8)..]);
+            out.extend_from_slice(&self.values[start(&self.value_ends, at)..self.value_ends[at] as usize]);
+        }
+        out.len() - before
     }
 
     fn key(&self, at: usize) -> &[u8] {
@@ -56,8 +68,12 @@ impl Builder {
         let count = self.key_ends.len();
         assert!(count > 0, "a block is not empty");
         let shared = common_prefix(self.key(0), self.key(count - 1)).min(usize::from(u16::MAX));
-        let longest = (0..count).map(|at| self.key(at).len() - shared).max();
-        let width = longest.unwrap_or_default().min(MAX_WIDTH);
+        // Just wide enough to tell all keys apart: what is in the body can be compressed.
+        let width = if count == 1 {
+            0
+        } else {
+            (self.alike + 1 - shared).min(MAX_WIDTH)
+        };
         let ends = self.build_body(shared, width);
         let (codec, stored) = compressor.compress(&self.body);
 
@@ -115,6 +131,7 @@ impl Builder {
     }
 
     fn clear(&mut self) {
+        self.alike = 0;
         self.keys.clear();
         self.key_ends.clear();
         self.values.clear();

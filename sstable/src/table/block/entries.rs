@@ -45,7 +45,7 @@ impl<'a> Entries<'a> {
         let rest = &target[self.view.prefix().len()..];
         let width = self.view.shape().width;
         let start = self.restart(ties.clone(), rest)?;
-        let tail = rest.get(width..).unwrap_or_default();
+        let tail = &rest[rest.len().min(width)..];
         // Bytes in which the tail wanted agrees with that of the entry before, which is less.
         let mut agreed = 0;
         for at in start..ties.end {
@@ -73,7 +73,7 @@ impl<'a> Entries<'a> {
     /// Where in `ties` to begin: the last entry that shares nothing and is not greater than the key.
     fn restart(&self, ties: Range<usize>, rest: &[u8]) -> Result<usize, Malformed> {
         let width = self.view.shape().width;
-        let tail = rest.get(width..).unwrap_or_default();
+        let tail = &rest[rest.len().min(width)..];
         let (mut low, mut high) = (
             ties.start / RESTART_INTERVAL + 1,
             ties.end.div_ceil(RESTART_INTERVAL),

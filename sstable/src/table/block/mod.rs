@@ -1,9 +1,9 @@
 //! A data block: sorted entries, found without decompressing anything that does not hold them.
 //!
 //! What all keys of a block begin with is stored once. Of the rest, the first bytes of every key (the
-//! *heads*, all of one width, up to 8) lie side by side and are never compressed, and so do the places
-//! where the entries end: a search needs nothing else until a head is equal. In a table of small partitions
-//! the heads are what is left of the tokens, in a wide partition they are what is left of the clusterings.
+//! *heads*, all of one width, just enough to tell the keys apart, at most 8) lie side by side and are never
+//! compressed, and so do the places where the entries end: a search needs nothing else until a head is equal.
+//! In a table of small partitions the heads are pieces of the tokens, in a wide partition of the clusterings.
 //! The *body* has the entries, with what is left of their keys, and is compressed as a whole.
 //!
 //! ```text

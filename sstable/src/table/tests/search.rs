@@ -179,13 +179,17 @@ fn a_dictionary_makes_small_blocks_smaller() {
             (flat(&(at << 49, 1, false, Vec::new())), out.into_vec())
         })
         .collect();
-    let [plain, trained] =
-        [Compression::Zstd, Compression::ZstdDictionary].map(|compression| build(&entries, 512, compression));
+    let [plain, trained, sampled] = [Compression::Zstd, Compression::ZstdDictionary, Compression::Lz4]
+        .map(|compression| build(&entries, 512, compression));
     assert!(
         trained.bytes() * 10 < plain.bytes() * 9,
         "{} against {}",
         trained.bytes(),
         plain.bytes()
     );
-    check(&trained, &entries, &[]);
+    for table in [trained, sampled] {
+        check(&table, &entries, &[]);
+        let found = find(&table, &(77 << 49, 1, false, Vec::new()));
+        assert!(found.is_some_and(|value| value.ends_with(b"Romansh\"}")));
+    }
 }
