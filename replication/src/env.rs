@@ -5,7 +5,7 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use starling_model::{Mutation, Page, ReadCommand, TableId, Timestamp};
+use starling_model::{Mutation, Page, ReadCommand, TableId, Timestamp, TokenRange};
 use starling_sstable::fs::Fs;
 
 use crate::message::{PeerRequest, PeerResponse};
@@ -92,6 +92,22 @@ pub trait Store: Send + Sync + 'static {
     /// Removes all data of a table that was written until now. Durable when it ends. Also how a dropped
     /// table's space is freed.
     fn truncate(&self, table: TableId) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
+
+    /// What can't be read any more, because stored bytes were found damaged. Reads of it are answered with
+    /// [`StoreError::Corrupt`]; writes are taken.
+    fn damaged(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send + 'static;
+
+    /// The data of a damaged piece was written anew: reads of it go on, without what was damaged.
+    fn heal(&self, piece: Damaged) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
+}
+
+/// A piece of a table that was found damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Damaged {
+    /// The table.
+    pub table: TableId,
+    /// The tokens concerned; the range does not wrap.
+    pub tokens: TokenRange,
 }
 
 /// Why the storage could not do what was asked.

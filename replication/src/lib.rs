@@ -31,7 +31,7 @@ mod testing;
 pub mod tracing;
 
 pub use config::{Bounds, Config, Timeouts};
-pub use env::{CallError, Env, Store, StoreError};
+pub use env::{CallError, Damaged, Env, Store, StoreError};
 pub use events::{ClusterEvent, Listener};
 pub use message::{PeerRequest, PeerResponse};
 pub use node::{Executed, Node};

@@ -181,6 +181,7 @@ impl<E: Env> Node<E> {
             counters: Arc::clone(&counters),
             datacenter: config.datacenter.clone(),
             timeouts: config.timeouts,
+            healing: AtomicBool::new(false),
         });
         let told = Arc::clone(&membership);
         let agreement = SchemaAgreement::new(
@@ -240,6 +241,7 @@ impl<E: Env> Node<E> {
                 let store = move || keeper.clock_floor.store(&**keeper.env.fs(), &keeper.clock);
                 node.env.blocking(store).await;
                 node.coordinator.deliver_hints();
+                node.coordinator.heal_damage().await;
                 node.batch_log.replay().await;
             }
         });

@@ -106,6 +106,8 @@ counters! {
     digest_mismatches,
     /// Repair mutations sent to stale replicas.
     read_repairs,
+    /// Damaged pieces of this node's storage that were written anew from other replicas.
+    healed,
     /// Reads that asked one more replica because one was slow or failed.
     speculative_reads,
     /// Hints kept for replicas that missed a write.

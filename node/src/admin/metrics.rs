@@ -100,6 +100,25 @@ const SHARD: [Figure; 15] = [
     ("table_bytes", "gauge", "Bytes of live tables.", |shard| {
         shard.table_bytes
     }),
+    (
+        "quarantined",
+        "gauge",
+        "Damaged pieces of tables that can't be read here until other replicas' data replaces them.",
+        |shard| shard.quarantined as u64,
+    ),
+    ("damage_found_total", "counter", "Damaged pieces found.", |shard| {
+        shard.damage_found
+    }),
+    (
+        "damage_healed_total",
+        "counter",
+        "Damaged pieces whose data was written anew.",
+        |shard| shard.damage_healed,
+    ),
+    ("snapshots_total", "counter", "Snapshots completed.", |shard| {
+        shard.snapshots
+    }),
+    ("ingests_total", "counter", "Ingests installed.", |shard| shard.ingests),
     ("log_segments", "gauge", "Log segments.", |shard| {
         shard.log_segments as u64
     }),

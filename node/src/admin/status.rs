@@ -81,6 +81,16 @@ pub struct ShardView {
     pub tables: usize,
     /// Their bytes on disk.
     pub table_bytes: u64,
+    /// Damaged pieces of tables that can't be read here until other replicas' data replaces them.
+    pub quarantined: usize,
+    /// Damaged pieces that were found.
+    pub damage_found: u64,
+    /// Damaged pieces whose data was written anew.
+    pub damage_healed: u64,
+    /// Snapshots completed.
+    pub snapshots: u64,
+    /// Ingests of ready tables installed.
+    pub ingests: u64,
     /// Log segments.
     pub log_segments: usize,
     /// Their bytes on disk.
@@ -167,6 +177,11 @@ fn shard(stats: &ShardStats) -> ShardView {
         memtable_bytes: engine.memtable_bytes,
         tables: engine.tables,
         table_bytes: engine.table_bytes,
+        quarantined: engine.quarantined,
+        damage_found: engine.damage_found,
+        damage_healed: engine.damage_healed,
+        snapshots: engine.snapshots,
+        ingests: engine.ingests,
         log_segments: engine.log_segments,
         log_bytes: engine.log_bytes,
         writes: engine.writes,

@@ -8,7 +8,8 @@
 //!
 //! Contract:
 //! 1. A write is acknowledged after it is durable (with [`CommitLogSync::Group`]).
-//! 2. A read shows only what is durable: one that saw younger writes waits for their sync.
+//! 2. A read shows only what is durable: one that saw younger writes waits for their sync. Where that fails (the disk
+//!    is full or broken) it shows them too: who wrote them was told that they may be there or not.
 //! 3. Nothing queues without a bound: a full shard answers `Overloaded`.
 //! 4. A shard, sync or background thread that panics takes the process down (`thread`): a node that has
 //!    lost one of them must not look alive.
@@ -31,7 +32,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use crossbeam::channel::{Sender, TrySendError};
 use parking_lot::Mutex;
 use starling_model::{KeyRange, Mutation, Page, ReadCommand, TableId};
-use starling_replication::{Store, StoreError};
+use starling_replication::{Damaged, Store, StoreError};
 use starling_sstable::{ShardMap, Stats};
 use tokio::sync::oneshot;
 
@@ -97,6 +98,21 @@ impl Store for ShardedStore {
     fn truncate(&self, table: TableId) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
         let all: Vec<_> = (0..self.inner.map.shards())
             .map(|shard| self.ask(shard, move |answer| Request::Truncate(table, answer)))
+            .collect();
+        async move { futures::future::try_join_all(all).await.map(drop) }
+    }
+
+    fn damaged(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send + 'static {
+        let all: Vec<_> = (0..self.inner.map.shards())
+            .map(|shard| self.ask(shard, Request::Damaged))
+            .collect();
+        async move { Ok(futures::future::try_join_all(all).await?.into_iter().flatten().collect()) }
+    }
+
+    fn heal(&self, piece: Damaged) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        // Each shard gives up what it knows within these tokens.
+        let all: Vec<_> = (0..self.inner.map.shards())
+            .map(|shard| self.ask(shard, move |answer| Request::Heal(piece, answer)))
             .collect();
         async move { futures::future::try_join_all(all).await.map(drop) }
     }

@@ -1,7 +1,7 @@
 //! What a shard is asked.
 
 use starling_model::{Mutation, Page, ReadCommand, TableId};
-use starling_replication::StoreError;
+use starling_replication::{Damaged, StoreError};
 use starling_sstable::{Error, Job, Stats};
 use tokio::sync::oneshot;
 
@@ -16,6 +16,10 @@ pub(super) enum Request {
     Read(ReadCommand, Answer<Page>),
     /// Remove a table's data.
     Truncate(TableId, Answer<()>),
+    /// Tell what is damaged.
+    Damaged(Answer<Vec<Damaged>>),
+    /// The data of a damaged piece was written anew.
+    Heal(Damaged, Answer<()>),
     /// Tell figures.
     Stats(Answer<Stats>),
     /// A background job is through, or has failed.

@@ -8,6 +8,7 @@ use std::{
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use starling_model::{Page, ReadCommand, Seconds};
+use starling_replication::Damaged;
 use starling_sstable::{Engine, Error, Job, Log, Lsn};
 use tracing::error;
 
@@ -89,6 +90,11 @@ impl Shard {
                 let outcome = self.engine.truncate(table).map_err(|error| store_error(&error));
                 let _ = answer.send(outcome);
             }
+            Request::Damaged(answer) => drop(answer.send(Ok(self.damaged()))),
+            Request::Heal(piece, answer) => {
+                self.engine.heal(piece.table, piece.tokens);
+                let _ = answer.send(Ok(()));
+            }
             Request::Stats(answer) => drop(answer.send(Ok(self.engine.stats()))),
             Request::JobDone(job, outcome) => self.install(job, outcome),
             Request::Stop(answer) => {
@@ -139,6 +145,15 @@ impl Shard {
             }
             Err(error) => refuse(answer, &error),
         }
+    }
+
+    fn damaged(&mut self) -> Vec<Damaged> {
+        let quarantined = self.engine.quarantined();
+        let pieces = quarantined.iter().map(|piece| Damaged {
+            table: piece.table,
+            tokens: piece.tokens,
+        });
+        pieces.collect()
     }
 
     /// Hands new flushes and compactions to the background threads.

@@ -6,9 +6,11 @@
 //! - [`read`]: a page from one set of replicas: data, digests, speculation;
 //! - [`reconcile`]: pages of several replicas become one, by what all of them cover;
 //! - [`repair`]: stale replicas are brought up to date before the answer;
+//! - [`heal`]: what this node's storage lost is fetched from the others;
 //! - [`scan`]: a token range over many sets of replicas;
 //! - [`truncate`]: all data of a table, on all nodes.
 
+mod heal;
 pub(crate) mod read;
 pub(crate) mod reconcile;
 mod repair;
@@ -19,7 +21,10 @@ pub(crate) mod write;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use starling_cql::{Error, ErrorKind};
 use starling_model::Consistency;
@@ -40,6 +45,8 @@ pub(crate) struct Coordinator<E: Env> {
     pub(crate) counters: Arc<Counters>,
     pub(crate) datacenter: String,
     pub(crate) timeouts: Timeouts,
+    /// Damaged data is being fetched from other replicas.
+    pub(crate) healing: AtomicBool,
 }
 
 /// What the parts of one request share.

@@ -252,6 +252,14 @@ impl<E: Env> Coordinator<E> {
         .boxed()
     }
 
+    /// One replica's page; `None` if it did not answer.
+    pub(super) async fn fetch_data(&self, peer: &Peer, command: ReadCommand, task: &Task) -> Option<Page> {
+        match self.ask_for_page(peer, command, false, task).await {
+            Ok(Answer::Page(page)) => Some(page),
+            Ok(Answer::Digest(_)) | Err(_) => None,
+        }
+    }
+
     async fn ask_for_page(
         &self,
         peer: &Peer,

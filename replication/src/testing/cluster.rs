@@ -12,7 +12,7 @@ use starling_model::{
 use starling_ring::Partitioner;
 use starling_sstable::fs::MemoryFs;
 
-use super::{Link, TestEnv, World};
+use super::{Link, MapStore, TestEnv, World};
 use crate::{
     config::Config,
     env::Env,
@@ -173,6 +173,11 @@ impl TestCluster {
                 .read(command, level, &crate::tracing::Tracer::OFF)
                 .await
         })
+    }
+
+    /// A node's own storage.
+    pub(crate) fn store(&self, number: usize) -> &MapStore {
+        &self.envs[number - 1].store
     }
 
     /// What a node's own storage has of a partition.

@@ -8,7 +8,7 @@ use starling_model::{
     ReadCommand, Row, TableId,
 };
 
-use crate::env::{Store, StoreError};
+use crate::env::{Damaged, Store, StoreError};
 
 type Data = BTreeMap<(TableId, DecoratedKey), Partition>;
 
@@ -17,12 +17,39 @@ type Data = BTreeMap<(TableId, DecoratedKey), Partition>;
 pub(crate) struct MapStore {
     data: Arc<Mutex<Data>>,
     fault: Arc<Mutex<Option<StoreError>>>,
+    damaged: Arc<Mutex<Vec<Damaged>>>,
 }
 
 impl MapStore {
     /// From now on everything fails like this; `None` heals.
     pub(crate) fn set_fault(&self, fault: Option<StoreError>) {
         *self.fault.lock() = fault;
+    }
+
+    /// Loses what is stored for some tokens, and knows it.
+    pub(crate) fn damage(&self, piece: Damaged) {
+        let is_lost =
+            |table: TableId, key: &DecoratedKey| table == piece.table && piece.tokens.contains(key.token);
+        self.data.lock().retain(|(table, key), _| !is_lost(*table, key));
+        self.damaged.lock().push(piece);
+    }
+
+    fn check_damage(&self, command: &ReadCommand) -> Result<(), StoreError> {
+        let hits = |piece: &Damaged| match &command.keys {
+            KeyRange::Partition(key) => piece.tokens.contains(key.token),
+            KeyRange::Tokens(range) => piece.tokens.start < range.end && range.start < piece.tokens.end,
+        };
+        let damaged = self.damaged.lock();
+        match damaged
+            .iter()
+            .find(|piece| piece.table == command.table && hits(piece))
+        {
+            Some(piece) => Err(StoreError::Corrupt(format!(
+                "tokens {} are damaged",
+                piece.tokens
+            ))),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn partition(&self, table: TableId, key: &DecoratedKey) -> Partition {
@@ -179,10 +206,19 @@ impl Store for MapStore {
     }
 
     fn read(&self, command: ReadCommand) -> impl Future<Output = Result<Page, StoreError>> + Send + 'static {
-        std::future::ready(self.checked(|store| store.read_now(&command)))
+        let read = |store: &Self| store.check_damage(&command).map(|()| store.read_now(&command));
+        std::future::ready(self.checked(read).flatten())
     }
 
     fn truncate(&self, table: TableId) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
         std::future::ready(self.checked(|store| store.data.lock().retain(|(t, _), _| *t != table)))
+    }
+
+    fn damaged(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send + 'static {
+        std::future::ready(self.checked(|store| store.damaged.lock().clone()))
+    }
+
+    fn heal(&self, piece: Damaged) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        std::future::ready(self.checked(|store| store.damaged.lock().retain(|other| *other != piece)))
     }
 }

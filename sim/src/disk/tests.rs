@@ -170,7 +170,7 @@ fn rot_flips_bits() {
     let before = disk.map(&path("a")).expect("there");
     disk.corrupt(&path("a"), 1, 0x20).expect("there");
     assert_eq!(disk.read(&path("a")).expect("there"), b"aBc"[..]);
-    assert_eq!(before, b"abc"[..], "what is mapped was read already");
+    assert_eq!(before[..], b"abc"[..], "what is mapped was read already");
     assert!(disk.corrupt(&path("a"), 9, 1).is_err());
     assert!(disk.corrupt(&path("b"), 0, 1).is_err());
 }

@@ -13,15 +13,10 @@ pub(super) async fn run(shard: Arc<Shard>) {
     loop {
         shard.pause().await;
         let Some(mut job) = shard.next_job() else { continue };
-        let done = loop {
-            match job.step() {
-                Ok(Step::More) => shard.pause().await,
-                Ok(Step::Done) => break true,
-                Err(_) => break false,
-            }
-        };
-        if done {
-            shard.finish(job);
+        while let Ok(Step::More) = job.step() {
+            shard.pause().await;
         }
+        // Also one that failed: it is given up, and the engine learns of damage.
+        shard.finish(job);
     }
 }

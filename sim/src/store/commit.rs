@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use super::shard::Shard;
 
-/// Syncs whenever someone waits, and wakes who waited. Ends when the log has failed.
+/// Syncs whenever someone waits, and wakes who waited. A log that fails, or whose disk is full, is tried again until it
+/// does not.
 pub(super) async fn run(shard: Arc<Shard>) {
     loop {
-        shard.wanted().await;
+        if shard.log().is_refusing() {
+            shard.pause().await;
+        } else {
+            shard.wanted().await;
+        }
         // What is appended while the disk works is in the same sync or the next: the engine says which.
         shard.sync_time().await;
         let synced = shard.log().sync();
-        shard.report(synced.as_ref().err());
-        if synced.is_err() {
-            return;
-        }
+        shard.report(synced.err());
     }
 }

@@ -14,7 +14,7 @@ mod tests;
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use starling_model::{KeyRange, Mutation, Page, ReadCommand, TableId, Token};
-use starling_replication::env::{Store, StoreError};
+use starling_replication::env::{Damaged, Store, StoreError};
 use starling_sstable::{Options, Scaling, ShardMap, Strategy};
 
 use self::shard::Shard;
@@ -172,5 +172,17 @@ impl Store for SimStore {
             }
             Ok(())
         }
+    }
+
+    fn damaged(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send + 'static {
+        let damaged = self.shards.iter().flat_map(|shard| shard.damaged()).collect();
+        std::future::ready(Ok(damaged))
+    }
+
+    fn heal(&self, piece: Damaged) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        for shard in self.shards.iter() {
+            shard.heal(piece);
+        }
+        std::future::ready(Ok(()))
     }
 }

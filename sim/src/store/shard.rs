@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use starling_model::{
     ClusteringRange, KeyRange, Limits, Mutation, Page, PartitionPage, ReadCommand, TableId, TokenRange,
 };
+use starling_replication::env::Damaged;
 use starling_sstable::{Engine, Error, Job, Log, Lsn, Stats, fs::Fs};
 
 use super::StoreSettings;
@@ -31,6 +32,7 @@ pub(super) struct Shard {
 struct Commit {
     /// The newest write that someone waits for.
     wanted: Lsn,
+    /// How the last sync failed, if it did.
     failed: Option<Error>,
 }
 
@@ -93,6 +95,21 @@ impl Shard {
         Ok(result.page)
     }
 
+    /// What was found damaged.
+    pub(super) fn damaged(&self) -> Vec<Damaged> {
+        let quarantined = self.engine.lock().quarantined();
+        let pieces = quarantined.iter().map(|piece| Damaged {
+            table: piece.table,
+            tokens: piece.tokens,
+        });
+        pieces.collect()
+    }
+
+    /// What was damaged there was written anew.
+    pub(super) fn heal(&self, piece: Damaged) {
+        self.engine.lock().heal(piece.table, piece.tokens);
+    }
+
     /// One page, durable or not; for what only looks.
     pub(super) fn read_now(&self, command: &ReadCommand) -> Option<Page> {
         self.engine.lock().read(command).ok().map(|result| result.page)
@@ -148,10 +165,8 @@ impl Shard {
     }
 
     /// Tells everyone who waits how a sync went.
-    pub(super) fn report(&self, error: Option<&Error>) {
-        if let Some(error) = error {
-            self.state.lock().failed = Some(error.clone());
-        }
+    pub(super) fn report(&self, error: Option<Error>) {
+        self.state.lock().failed = error;
         self.reported.raise();
     }
 

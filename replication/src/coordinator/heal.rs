@@ -1,0 +1,150 @@
+//! Damaged tokens of this node's own storage, written anew from the other replicas.
+//!
+//! What a block held that fails its checks can't be read here any more (the storage answers `Corrupt`, and reads
+//! at QUORUM go on with the others). The data is read from as many other replicas as a quorum counts, or from all
+//! of them where they are fewer; merged, applied here, and then the storage is told to give the damaged piece up.
+//!
+//! Invariant: every write that was acknowledged at QUORUM is there afterwards. It is on a quorum of the replicas,
+//! this one perhaps among them, so on `quorum - 1` of the `n - 1` others at least; `quorum` of those are read, and
+//! `2 quorum - 1 > n - 1`.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use futures::future::join_all;
+use starling_model::{
+    ClusteringRange, Consistency, KeyRange, Limits, Mutation, Page, ReadCommand, TableId, TokenRange,
+};
+
+use super::{Coordinator, reconcile::reconcile};
+use crate::{
+    env::{Damaged, Env, Store},
+    snapshot::Peer,
+    tracing::Tracer,
+};
+
+/// Content of one page that is fetched, in bytes.
+const PAGE_BYTES: u32 = 256 << 10;
+
+/// Rows and tombstones that a replica looks at for one page.
+const PAGE_VISITED: u32 = 50_000;
+
+impl<E: Env> Coordinator<E> {
+    /// Begins to heal what is damaged, unless that is under way.
+    pub(crate) async fn heal_damage(self: &Arc<Self>) {
+        let damaged = match self.env.store().damaged().await {
+            Ok(damaged) if !damaged.is_empty() => damaged,
+            // A storage that can't tell now is asked again soon.
+            _ => return,
+        };
+        if self.healing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let coordinator = Arc::clone(self);
+        self.env.spawn(async move {
+            for piece in damaged {
+                match coordinator.heal(piece).await {
+                    Ok(()) => {
+                        coordinator.counters.healed.one();
+                        ::tracing::info!(table = %piece.table, tokens = %piece.tokens, "damaged data was written anew from other replicas");
+                    }
+                    Err(why) => {
+                        ::tracing::warn!(table = %piece.table, tokens = %piece.tokens, why, "damaged data can't be written anew yet");
+                    }
+                }
+            }
+            coordinator.healing.store(false, Ordering::Release);
+        });
+    }
+
+    async fn heal(&self, piece: Damaged) -> Result<(), &'static str> {
+        let snapshot = self.views.load();
+        let table = snapshot.schema.table_by_id(piece.table);
+        let table = table.ok_or("the table is not known here")?;
+        let placement = snapshot.placement(&table.keyspace);
+        let placement = Arc::clone(placement.map_err(|_| "the keyspace is not known here")?);
+        let me = snapshot.cluster.me;
+        for (arc, replicas) in placement.ranges() {
+            let tokens = TokenRange {
+                start: arc.start.max(piece.tokens.start),
+                end: arc.end.min(piece.tokens.end),
+            };
+            // Of what this node is no replica of, nobody asks it.
+            if tokens.start >= tokens.end || !replicas.contains(&me) {
+                continue;
+            }
+            let mut others = snapshot.peers_of(replicas);
+            others.retain(|peer| peer.id != me);
+            if others.is_empty() {
+                return Err("this node has the only replica: restore a snapshot, or truncate the table");
+            }
+            let needed = others.len().min(replicas.len() / 2 + 1);
+            others.retain(|peer| peer.alive);
+            if others.len() < needed {
+                return Err("too few other replicas are alive");
+            }
+            self.fetch(piece.table, tokens, &others, needed).await?;
+        }
+        let healed = self.env.store().heal(piece).await;
+        healed.map_err(|_| "the storage could not take it")
+    }
+
+    /// Reads a range from other replicas and applies here what they have.
+    async fn fetch(
+        &self,
+        table: TableId,
+        tokens: TokenRange,
+        others: &[Arc<Peer>],
+        needed: usize,
+    ) -> Result<(), &'static str> {
+        let mut command = ReadCommand {
+            table,
+            keys: KeyRange::Tokens(tokens),
+            slices: vec![ClusteringRange::ALL],
+            reversed: false,
+            after: None,
+            limits: Limits {
+                bytes: PAGE_BYTES,
+                visited: PAGE_VISITED,
+                ..Limits::NONE
+            },
+            now: self.env.wall().seconds(),
+        };
+        loop {
+            let (page, missing) = self.fetch_page(&command, others, needed).await?;
+            let applied = missing
+                .into_iter()
+                .map(|mutation| self.env.store().apply(mutation));
+            let applied = join_all(applied).await;
+            if applied.iter().any(Result::is_err) {
+                return Err("the storage could not take it");
+            }
+            if page.next.is_none() {
+                return Ok(());
+            }
+            if page.next == command.after {
+                return Err("a replica's page made no progress");
+            }
+            command.after = page.next;
+        }
+    }
+
+    /// One page of enough other replicas, and what a replica lacks that has nothing of it.
+    async fn fetch_page(
+        &self,
+        command: &ReadCommand,
+        others: &[Arc<Peer>],
+        needed: usize,
+    ) -> Result<(Page, Vec<Mutation>), &'static str> {
+        let task = self.task(Consistency::All, self.timeouts.range, &Tracer::OFF);
+        let asked = others
+            .iter()
+            .map(|peer| self.fetch_data(peer, command.clone(), &task));
+        let mut pages: Vec<Page> = join_all(asked).await.into_iter().flatten().collect();
+        if pages.len() < needed {
+            return Err("too few other replicas answered");
+        }
+        pages.push(Page::default());
+        let mut reconciled = reconcile(command, pages);
+        Ok((reconciled.page, reconciled.missing.pop().unwrap_or_default()))
+    }
+}
