@@ -115,8 +115,13 @@ impl Engine {
         let state = self.tables.get(&command.table);
         let sources = state.map(TableState::sources).unwrap_or_default();
         let guarded = Guarded::new(state, command)?;
-        let mut answer =
-            read::execute(&sources, &guarded.command, deadline, &mut self.points.borrow_mut()).map_err(|error| self.met(error))?;
+        let mut answer = read::execute(
+            &sources,
+            &guarded.command,
+            deadline,
+            &mut self.points.borrow_mut(),
+        )
+        .map_err(|error| self.met(error))?;
         guarded.finish(&mut answer)?;
         self.reads.set(self.reads.get() + 1);
         self.visited.set(self.visited.get() + answer.visited);

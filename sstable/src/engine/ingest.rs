@@ -147,13 +147,17 @@ impl Ingesting {
             let properties = table.properties();
             let (first, last) = (properties.first_key.token, properties.last_key.token);
             if first <= self.tokens.start || last > self.tokens.end {
-                return Err(Error::Invalid("a file to be taken in holds tokens of another shard"));
+                return Err(Error::Invalid(
+                    "a file to be taken in holds tokens of another shard",
+                ));
             }
             self.opened.push(table);
             self.left.pop();
         }
         if self.left.is_empty() && !self.complete {
-            self.fs.sync_dir(&self.dir).map_err(Error::io("sync", &self.dir))?;
+            self.fs
+                .sync_dir(&self.dir)
+                .map_err(Error::io("sync", &self.dir))?;
             self.complete = true;
         }
         Ok(self.complete)

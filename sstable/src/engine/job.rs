@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use super::{
-    ingest::Ingesting, install::Install, merges::Part, remove::Remove, snapshot::Snapshotting,
-};
+use super::{ingest::Ingesting, install::Install, merges::Part, remove::Remove, snapshot::Snapshotting};
 use crate::Error;
 
 /// Work that [`Engine::next_job`](crate::Engine::next_job) hands out. Steps may run on any thread, while the

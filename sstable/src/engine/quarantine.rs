@@ -139,7 +139,12 @@ impl Engine {
             return false;
         };
         let state = self.tables.get(&merge.table);
-        state.is_some_and(|state| state.tables.quarantined().any(|damage| files.contains(&damage.file)))
+        state.is_some_and(|state| {
+            state
+                .tables
+                .quarantined()
+                .any(|damage| files.contains(&damage.file))
+        })
     }
 
     /// Quarantines what was reported.
@@ -192,7 +197,10 @@ impl<'c> Guarded<'c> {
             }
             KeyRange::Tokens(range) => *range,
         };
-        let first = command.after.as_ref().map_or(Token(range.start.0.saturating_add(1)), |after| after.key.token);
+        let first = command
+            .after
+            .as_ref()
+            .map_or(Token(range.start.0.saturating_add(1)), |after| after.key.token);
         let Some(damage) = state.tables.quarantined_in(first, range.end) else {
             return Ok(whole);
         };
@@ -241,7 +249,11 @@ impl TableState {
 
     #[cold]
     fn corrupt(&self, damage: &Damage) -> Error {
-        let table = self.tables.live().iter().find(|table| table.number() == damage.file);
+        let table = self
+            .tables
+            .live()
+            .iter()
+            .find(|table| table.number() == damage.file);
         Error::Corrupt {
             file: table.map(|table| table.path().to_path_buf()).unwrap_or_default(),
             offset: damage.offset,

@@ -90,7 +90,11 @@ impl Engine {
     /// The next snapshot, if all that belongs to it is in tables.
     pub(super) fn next_snapshot(&mut self) -> Option<Snapshotting> {
         let last = self.bulk.snapshots.front()?.last;
-        let first_unflushed = self.tables.values().filter_map(super::TableState::first_unflushed).min();
+        let first_unflushed = self
+            .tables
+            .values()
+            .filter_map(super::TableState::first_unflushed)
+            .min();
         if first_unflushed.is_some_and(|first| first <= last) {
             return None;
         }
@@ -142,7 +146,9 @@ impl Snapshotting {
         }
         if self.left.is_empty() && !self.complete {
             // The names of the tables must not be younger than the manifest that lists them.
-            self.fs.sync_dir(&self.dir).map_err(Error::io("sync", &self.dir))?;
+            self.fs
+                .sync_dir(&self.dir)
+                .map_err(Error::io("sync", &self.dir))?;
             self.manifest.prepare(&*self.fs, &self.dir)?.commit(&*self.fs)?;
             self.complete = true;
         }
@@ -151,7 +157,8 @@ impl Snapshotting {
 
     fn begin(&self) -> Result<(), Error> {
         let fs = &*self.fs;
-        fs.create_dir_all(&self.dir).map_err(Error::io("create", &self.dir))?;
+        fs.create_dir_all(&self.dir)
+            .map_err(Error::io("create", &self.dir))?;
         if is_finished(fs, &self.dir)? {
             return Err(Error::Invalid("there is a snapshot in this directory"));
         }
@@ -236,7 +243,10 @@ fn is_finished(fs: &dyn Fs, dir: &Path) -> Result<bool, Error> {
 fn clear(fs: &dyn Fs, dir: &Path) -> Result<bool, Error> {
     let files = fs.list(dir).map_err(Error::io("list", dir))?;
     let is_own = |path: &PathBuf| {
-        file_number(path).is_some() || path.file_name().is_some_and(|name| name == manifest::NEW_FILE_NAME)
+        file_number(path).is_some()
+            || path
+                .file_name()
+                .is_some_and(|name| name == manifest::NEW_FILE_NAME)
     };
     if !files.iter().all(is_own) {
         return Ok(false);

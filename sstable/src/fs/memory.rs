@@ -346,7 +346,12 @@ impl Fs for MemoryFs {
             return Err(not_found(dir));
         }
         let inside = |path: &&PathBuf| path.parent() == Some(dir);
-        if state.names.keys().chain(&state.directories).any(|path| inside(&path)) {
+        if state
+            .names
+            .keys()
+            .chain(&state.directories)
+            .any(|path| inside(&path))
+        {
             return Err(io::Error::new(
                 io::ErrorKind::DirectoryNotEmpty,
                 format!("{} is not empty", dir.display()),

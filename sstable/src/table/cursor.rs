@@ -198,7 +198,9 @@ impl Cursor {
     /// Goes to an entry of the loaded block.
     fn go(&mut self, at: usize) -> Result<bool, Error> {
         self.valid = false;
-        let Some(loaded) = &self.loaded else { return Ok(false) };
+        let Some(loaded) = &self.loaded else {
+            return Ok(false);
+        };
         match loaded.entries().key(at, &mut self.key) {
             Ok(value) => self.value = value,
             Err(Malformed) => return self.fail(),
@@ -216,7 +218,9 @@ impl Cursor {
 
     fn enter_next(&mut self) -> Result<bool, Error> {
         self.valid = false;
-        let Some(loaded) = &self.loaded else { return Ok(false) };
+        let Some(loaded) = &self.loaded else {
+            return Ok(false);
+        };
         let Some(place) = self.table.next_place(loaded.place)? else {
             return Ok(false);
         };
@@ -231,9 +235,10 @@ impl Cursor {
         self.ahead()
     }
 
-    /// Whether a target is in a hole, or behind one at the table's end.
+    /// Whether a target is in a hole, or beyond one at an end of the table.
     fn is_outside(&self, target: &[u8]) -> bool {
-        let token = token_of(target).min(self.table.ends().1);
+        let (first, last) = self.table.ends();
+        let token = token_of(target).clamp(first, last);
         self.table.holes().over(token).is_some()
     }
 
@@ -258,9 +263,10 @@ impl Cursor {
     #[cold]
     fn seek_outside(&mut self, mut token: u64) -> Result<bool, Error> {
         self.valid = false;
-        token = token.min(self.table.ends().1);
+        let (first, last) = self.table.ends();
+        token = token.clamp(first, last);
         while let Some((_, to)) = self.table.holes().over(token) {
-            if to >= self.table.ends().1 {
+            if to >= last {
                 return Ok(false);
             }
             token = to + 1;
@@ -270,7 +276,9 @@ impl Cursor {
 
     fn enter_before(&mut self) -> Result<bool, Error> {
         self.valid = false;
-        let Some(loaded) = &self.loaded else { return Ok(false) };
+        let Some(loaded) = &self.loaded else {
+            return Ok(false);
+        };
         if self.holes {
             // A block is damaged only if its start and the next one's are in a hole.
             let start = self.table.start_of(loaded.place)?;
@@ -324,6 +332,9 @@ fn token_of(key: &[u8]) -> u64 {
     match key.first_chunk() {
         Some(token) => u64::from_be_bytes(*token),
         // Shorter ones are seen only as the place before all that they begin.
-        None => key.iter().rev().fold(0, |token, byte| (token >> 8) | (u64::from(*byte) << 56)),
+        None => key
+            .iter()
+            .rev()
+            .fold(0, |token, byte| (token >> 8) | (u64::from(*byte) << 56)),
     }
 }

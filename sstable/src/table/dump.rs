@@ -1,21 +1,38 @@
 //! A table as text, for people and for tests that show what a table holds.
 
-use std::{fmt::Write, sync::Arc};
+use std::{
+    fmt::{self, Write},
+    ops::ControlFlow,
+    sync::Arc,
+};
 
-use starling_model::{CellValue, Deletion, Expiry, Row};
+use starling_model::{CellValue, Clustering, DecoratedKey, Deletion, Expiry, RangeTombstone, Row};
 
 use super::{
-    Properties, Table, entry,
+    Properties, Table,
+    entry::{self, Head},
     key::{self, Kind},
 };
 use crate::Error;
 
-/// Every entry of a table, one a line, after its properties. Checks every block on the way.
-///
-/// Keys and values are shown as text where they are printable, else in hexadecimal.
-pub fn dump(table: &Arc<Table>) -> Result<String, Error> {
-    let mut out = String::new();
-    stats(&mut out, table.properties());
+/// An entry of a table, decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// What follows is of this partition.
+    Partition(DecoratedKey),
+    /// Its deletion, and whether it has range tombstones.
+    Head(Head),
+    /// Its static row.
+    Static(Row),
+    /// A range tombstone.
+    Range(RangeTombstone),
+    /// A row, by its clustering.
+    Row(Clustering, Row),
+}
+
+/// Calls `visit` for every entry of a table until it breaks, partitions before what is in them. Checks every block on
+/// the way; one is in memory at a time.
+pub fn each(table: &Arc<Table>, visit: &mut dyn FnMut(Shown) -> ControlFlow<()>) -> Result<(), Error> {
     let mut partition = Vec::new();
     let mut cursor = table.cursor();
     let mut more = cursor.first()?;
@@ -28,37 +45,61 @@ pub fn dump(table: &Arc<Table>) -> Result<String, Error> {
             partition.clear();
             partition.extend_from_slice(parts.prefix);
             let key = key::partition_key(parts.prefix).ok_or_else(|| cursor.malformed("malformed key"))?;
-            let _ = writeln!(out, "partition {} token {}", text(&key.key), key.token);
+            if visit(Shown::Partition(key)).is_break() {
+                return Ok(());
+            }
         }
-        let bad = |error: starling_model::DecodeError| cursor.malformed(error.to_string());
-        match parts.kind {
-            Kind::Partition => {
-                let head = entry::head(value).map_err(bad)?;
-                let ranges = if head.ranges { " ranges" } else { "" };
-                let deletion = head.deletion.map(deletion).unwrap_or_default();
-                let _ = writeln!(out, "  head{ranges}{deletion}");
-            }
-            Kind::Static => {
-                let _ = writeln!(out, "  static{}", row(&entry::row(value).map_err(bad)?));
-            }
-            Kind::Range => {
-                let tombstone = entry::range(parts.clustering, value).map_err(bad)?;
-                let end = tombstone.range.end.as_deref().map_or("end".to_owned(), text);
-                let _ = writeln!(
-                    out,
-                    "  range {} to {end}{}",
-                    text(parts.clustering),
-                    deletion(tombstone.deletion)
-                );
-            }
+        let shown = match parts.kind {
+            Kind::Partition => entry::head(value).map(Shown::Head),
+            Kind::Static => entry::row(value).map(Shown::Static),
+            Kind::Range => entry::range(parts.clustering, value).map(Shown::Range),
             Kind::Row => {
-                let row = row(&entry::row(value).map_err(bad)?);
-                let _ = writeln!(out, "  row {}{row}", text(parts.clustering));
+                let clustering = Clustering::from(parts.clustering.to_vec());
+                entry::row(value).map(|row| Shown::Row(clustering, row))
             }
+        };
+        let shown = shown.map_err(|error| cursor.malformed(error.to_string()))?;
+        if visit(shown).is_break() {
+            return Ok(());
         }
         more = cursor.next()?;
     }
+    Ok(())
+}
+
+/// Every entry of a table, one a line, after its properties. For small tables.
+pub fn dump(table: &Arc<Table>) -> Result<String, Error> {
+    let mut out = String::new();
+    stats(&mut out, table.properties());
+    each(table, &mut |entry| {
+        let _ = writeln!(out, "{entry}");
+        ControlFlow::Continue(())
+    })?;
     Ok(out)
+}
+
+/// One line. Keys and values are shown as text where they are printable, else in hexadecimal.
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Partition(key) => write!(f, "partition {} token {}", text(&key.key), key.token),
+            Self::Head(head) => {
+                let ranges = if head.ranges { " ranges" } else { "" };
+                write!(
+                    f,
+                    "  head{ranges}{}",
+                    head.deletion.map(deletion).unwrap_or_default()
+                )
+            }
+            Self::Static(content) => write!(f, "  static{}", row(content)),
+            Self::Range(tombstone) => {
+                let start = text(&tombstone.range.start);
+                let end = tombstone.range.end.as_deref().map_or("end".to_owned(), text);
+                write!(f, "  range {start} to {end}{}", deletion(tombstone.deletion))
+            }
+            Self::Row(clustering, content) => write!(f, "  row {}{}", text(&clustering.0), row(content)),
+        }
+    }
 }
 
 /// What is known of a table without reading it, a few things a line.

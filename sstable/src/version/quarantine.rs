@@ -12,7 +12,10 @@
 //! purged already; what it hid here may show again. Purging only what was repaired does not change that, so damage
 //! should be healed within the grace period, which is counted in days.
 
-use starling_model::{DecodeError, Seconds, Token, TokenRange, encoding::{Reader, Writer}};
+use starling_model::{
+    DecodeError, Seconds, Token, TokenRange,
+    encoding::{Reader, Writer},
+};
 
 use crate::table::Table;
 

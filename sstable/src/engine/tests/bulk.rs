@@ -42,14 +42,18 @@ fn fill(engine: &mut Engine, from: i64, count: i64) {
 /// Runs jobs like `settle`, but gives those up that fail.
 fn work(engine: &mut Engine, rounds: usize) {
     for _ in 0..rounds {
-        let Some(mut job) = engine.next_job(Seconds(1)) else { return };
+        let Some(mut job) = engine.next_job(Seconds(1)) else {
+            return;
+        };
         while matches!(job.step(), Ok(Step::More)) {}
         engine.finish(job).unwrap();
     }
 }
 
 fn open_at(fs: &MemoryFs, dir: &Path) -> Engine {
-    Engine::open(Arc::new(fs.clone()), dir.to_path_buf(), small_options()).unwrap().0
+    Engine::open(Arc::new(fs.clone()), dir.to_path_buf(), small_options())
+        .unwrap()
+        .0
 }
 
 #[test]
@@ -67,7 +71,10 @@ fn a_snapshot_is_an_engine_of_its_own() {
     fill(&mut engine, 100, 60);
     engine.compact(TABLE);
     settle(&mut engine, Seconds(1));
-    assert_eq!(snapshot::list(&fs, &engine.snapshots()).unwrap(), [place.clone()]);
+    assert_eq!(
+        snapshot::list(&fs, &engine.snapshots()).unwrap(),
+        std::slice::from_ref(&place)
+    );
     assert_eq!(engine.stats().snapshots, 1);
     drop(engine);
     // It is durable, and nothing that happens to it touches the engine.
@@ -79,8 +86,17 @@ fn a_snapshot_is_an_engine_of_its_own() {
     settle(&mut copy, Seconds(1));
     drop(copy);
     let engine = open(&fs);
-    assert_eq!(contents(&engine).values().map(|partition| partition.rows.len()).sum::<usize>(), 115);
-    assert_eq!(snapshot::list(&fs, &engine.snapshots()).unwrap(), [place.clone()]);
+    assert_eq!(
+        contents(&engine)
+            .values()
+            .map(|partition| partition.rows.len())
+            .sum::<usize>(),
+        115
+    );
+    assert_eq!(
+        snapshot::list(&fs, &engine.snapshots()).unwrap(),
+        std::slice::from_ref(&place)
+    );
 }
 
 #[test]
@@ -95,7 +111,10 @@ fn a_deleted_snapshot_is_gone_and_nothing_else() {
     let (told, done) = outcome();
     engine.snapshot("/elsewhere/first".into(), done).unwrap();
     work(&mut engine, 10);
-    assert!(matches!(taken(&told), Err(Error::Invalid(_))), "the place is taken");
+    assert!(
+        matches!(taken(&told), Err(Error::Invalid(_))),
+        "the place is taken"
+    );
     let parent = Path::new("/elsewhere");
     assert_eq!(snapshot::list(&fs, parent).unwrap().len(), 1);
     snapshot::delete(&fs, &parent.join("first")).unwrap();
@@ -128,7 +147,8 @@ fn an_unfinished_snapshot_is_recognised_and_cleared_away() {
     // A crash leaves tables without a manifest.
     fs.create_dir_all(&place).unwrap();
     let table = files(&fs, ".table").remove(0);
-    fs.hard_link(&table, &place.join(table.file_name().unwrap())).unwrap();
+    fs.hard_link(&table, &place.join(table.file_name().unwrap()))
+        .unwrap();
     fs.sync_dir(&place).unwrap();
     let engine = open(&fs);
     assert!(!fs.exists(&place).unwrap());
@@ -167,7 +187,7 @@ fn ready_tables_are_taken_in_while_everything_goes_on() {
     taken(&told).unwrap();
     let all = contents(&engine);
     for (key, partition) in &expected {
-        for (clustering, row) in partition.rows.iter() {
+        for (clustering, row) in &partition.rows {
             assert_eq!(all[key].rows.get(clustering), Some(row));
         }
     }
@@ -196,7 +216,10 @@ fn one_bad_file_keeps_all_of_them_out() {
         engine.ingest(TABLE, tables.clone(), done).unwrap();
         work(&mut engine, 20);
         let error = taken(&told).unwrap_err();
-        assert!(matches!(error, Error::Corrupt { .. } | Error::Version { .. }), "{error}");
+        assert!(
+            matches!(error, Error::Corrupt { .. } | Error::Version { .. }),
+            "{error}"
+        );
         fs.damage(&tables[0], |bytes| bytes[at] ^= 1).unwrap();
         assert_eq!((contents(&engine), files(&fs, ".table")), before);
         assert_eq!(engine.stats().quarantined, 0);
@@ -245,7 +268,8 @@ fn every_final_table_is_announced_before_it_can_go() {
     let (disk, notes) = (fs.clone(), Arc::clone(&seen));
     engine.on_final(Box::new(move |table| {
         assert!(notes.lock().unwrap().insert((table.table, table.number)), "once");
-        disk.hard_link(table.path, &backup.join(table.path.file_name().unwrap())).unwrap();
+        disk.hard_link(table.path, &backup.join(table.path.file_name().unwrap()))
+            .unwrap();
     }));
     assert_eq!(seen.lock().unwrap().len(), engine.stats().tables);
     fill(&mut engine, 20, 80);

@@ -138,7 +138,10 @@ fn a_damaged_block_is_quarantined_and_healed() {
     let quarantined = engine.quarantined();
     assert_eq!(quarantined.len(), 1);
     let found = &quarantined[0];
-    assert_eq!((found.table, &found.file, found.since), (TABLE, &path, Seconds(77)));
+    assert_eq!(
+        (found.table, &found.file, found.since),
+        (TABLE, &path, Seconds(77))
+    );
     assert!(found.tokens.contains(key(bad[bad.len() / 2]).token));
     let (fine, bad) = survey(&engine);
     assert!(bad.iter().all(|number| found.tokens.contains(key(*number).token)));
@@ -148,7 +151,10 @@ fn a_damaged_block_is_quarantined_and_healed() {
         let (content, error) = scan(&engine, rows);
         assert!(matches!(error, Some(Error::Corrupt { .. })));
         assert!(content.iter().all(|(key, partition)| whole[key] == *partition));
-        assert_eq!(content.keys().next_back(), Some(&key(bad[0] - 1)).filter(|_| fine.contains(&(bad[0] - 1))));
+        assert_eq!(
+            content.keys().next_back(),
+            Some(&key(bad[0] - 1)).filter(|_| fine.contains(&(bad[0] - 1)))
+        );
     }
     engine = reopen(&fs, engine);
     assert_eq!(engine.quarantined(), quarantined);
@@ -177,7 +183,10 @@ fn a_damaged_block_is_quarantined_and_healed() {
     look(&mut engine);
     assert!(engine.stats().compactions > 0);
     assert!(contents(&engine) == whole);
-    assert!(!engine.files(TABLE).iter().any(|table| table.path() == path), "the damaged file is left behind");
+    assert!(
+        !engine.files(TABLE).iter().any(|table| table.path() == path),
+        "the damaged file is left behind"
+    );
 }
 
 #[test]

@@ -56,6 +56,12 @@ impl Histogram {
         bins.map(|(_, count)| count).sum::<u64>() + pending.map_or(0, |(_, count)| count)
     }
 
+    /// The bins with something in them, in order: the first second, how many seconds it spans, how many things.
+    pub fn bins(&self) -> impl Iterator<Item = (Seconds, u64, u64)> {
+        let bin = |(bin, count): (&u32, &u64)| (Seconds(bin << self.shift), 1 << self.shift, *count);
+        self.bins.iter().map(bin)
+    }
+
     /// Appends it: varint logarithm of the width, varint bins, for each: varint number, varint count.
     pub(super) fn encode(&self, out: &mut Writer) {
         let mut settled = self.clone();

@@ -18,9 +18,13 @@ fn fill(writer: &mut TableWriter) {
     for token in 0..PARTITIONS {
         // Every tenth is as wide as some blocks.
         let rows = if token % 10 == 3 { 12 } else { 1 };
-        writer.partition(&partition_key(token * 1_000, "key"), super::Head::default()).unwrap();
+        writer
+            .partition(&partition_key(token * 1_000, "key"), super::Head::default())
+            .unwrap();
         for row in 0..rows {
-            writer.row(&super::clustering(&[row]), &simple_row(token, b"some value")).unwrap();
+            writer
+                .row(&super::clustering(&[row]), &simple_row(token, b"some value"))
+                .unwrap();
         }
     }
 }
@@ -29,7 +33,10 @@ fn token_of(key: &[u8]) -> Token {
     Token::from_ordered_bytes(*key.first_chunk().unwrap())
 }
 
-fn entries(table: &Arc<Table>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+/// Keys and values.
+type Entry = (Vec<u8>, Vec<u8>);
+
+fn entries(table: &Arc<Table>) -> Result<Vec<Entry>, Error> {
     let mut all = Vec::new();
     let mut cursor = table.cursor();
     let mut more = cursor.first()?;
@@ -41,13 +48,16 @@ fn entries(table: &Arc<Table>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
 }
 
 /// Every seek and every point read finds what a list of the entries says.
-fn agrees(table: &Arc<Table>, entries: &[(Vec<u8>, Vec<u8>)]) {
+fn agrees(table: &Arc<Table>, entries: &[Entry]) {
     for token in (0..PARTITIONS * 1_000).step_by(500) {
         let target = key::prefix(&partition_key(token, "key"));
         let mut cursor = table.cursor();
         let found = cursor.seek(&target).unwrap();
         let expected = entries.get(entries.partition_point(|(key, _)| key < &target));
-        assert_eq!(found.then(|| cursor.key().unwrap()), expected.map(|(key, _)| &key[..]));
+        assert_eq!(
+            found.then(|| cursor.key().unwrap()),
+            expected.map(|(key, _)| &key[..])
+        );
         let mut target = Target::default();
         target.set(&partition_key(token, "key"), Kind::Row, &[0]);
         let row = table.find(&mut target).unwrap();
@@ -58,13 +68,15 @@ fn agrees(table: &Arc<Table>, entries: &[(Vec<u8>, Vec<u8>)]) {
     for (key, _) in entries.iter().rev().step_by(50) {
         let parts = key::parts(key).unwrap();
         let mut cursor = table.cursor();
-        let mut more = cursor.seek_before(&key::after_kind(parts.prefix, Kind::Row)).unwrap();
+        let mut more = cursor
+            .seek_before(&key::after_kind(parts.prefix, Kind::Row))
+            .unwrap();
         let mut rows = 0;
         while more && cursor.key().unwrap().starts_with(parts.prefix) {
             rows += 1;
             more = cursor.prev().unwrap();
         }
-        let of_partition = |(key, _): &&(Vec<u8>, Vec<u8>)| key.starts_with(parts.prefix);
+        let of_partition = |(key, _): &&Entry| key.starts_with(parts.prefix);
         assert_eq!(rows, entries.iter().filter(of_partition).count());
     }
 }
@@ -103,9 +115,15 @@ fn holes_that_touch_are_one() {
     assert_eq!((holes.any(), holes.over(5)), (false, None));
     holes.add(10, 20);
     holes.add(30, 40);
-    assert_eq!((holes.over(9), holes.over(10), holes.over(25)), (None, Some((10, 20)), None));
+    assert_eq!(
+        (holes.over(9), holes.over(10), holes.over(25)),
+        (None, Some((10, 20)), None)
+    );
     holes.add(21, 29);
-    assert_eq!((holes.over(10), holes.over(40), holes.over(41)), (Some((10, 40)), Some((10, 40)), None));
+    assert_eq!(
+        (holes.over(10), holes.over(40), holes.over(41)),
+        (Some((10, 40)), Some((10, 40)), None)
+    );
     holes.add(u64::MAX, u64::MAX);
     assert_eq!(holes.over(u64::MAX), Some((u64::MAX, u64::MAX)));
 }
