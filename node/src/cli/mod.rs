@@ -6,6 +6,7 @@ mod logging;
 mod node;
 mod output;
 mod ring;
+mod sstable;
 mod status;
 
 use std::{net::SocketAddr, process::ExitCode};
@@ -39,6 +40,9 @@ enum Command {
     /// Make a cluster's certificate authority, and certificates for its nodes
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    /// Look into table files: what they hold, and whether they are whole
+    #[command(subcommand)]
+    Sstable(sstable::SstableCommand),
 }
 
 /// For commands that ask a node's admin pages.
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Ring(args) => ring::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Ca(command) => ca::run(command),
+        Command::Sstable(command) => sstable::run(command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
