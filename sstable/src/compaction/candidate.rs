@@ -42,6 +42,8 @@ impl Candidate {
     }
 
     pub(super) fn total(tables: &[Self]) -> u64 {
-        tables.iter().fold(0, |sum, table| sum.saturating_add(table.bytes))
+        tables
+            .iter()
+            .fold(0, |sum, table| sum.saturating_add(table.bytes))
     }
 }

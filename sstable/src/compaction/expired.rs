@@ -16,9 +16,9 @@ pub fn pick(
     purgeable: impl Fn(TokenRange) -> Option<Seconds>,
 ) -> Vec<u64> {
     let (mut dead, alive): (Vec<Candidate>, Vec<Candidate>) = idle.iter().partition(|table| {
-        table.dead_after.is_some_and(|second| {
-            purgeable(table.tokens).is_some_and(|before| second < before)
-        })
+        table
+            .dead_after
+            .is_some_and(|second| purgeable(table.tokens).is_some_and(|before| second < before))
     });
     let mut staying: Vec<Candidate> = alive.into_iter().chain(others.iter().copied()).collect();
     // The one with the newest timestamp is the first that may have to stay, and then holds others back.

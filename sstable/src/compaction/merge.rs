@@ -62,7 +62,11 @@ impl<'a> Merge<'a> {
 
     /// The first `count` streams.
     pub(super) fn first(&self, count: usize) -> impl Iterator<Item = &Stream<'a>> {
-        self.order.iter().rev().take(count).map(|at| &self.streams[*at].stream)
+        self.order
+            .iter()
+            .rev()
+            .take(count)
+            .map(|at| &self.streams[*at].stream)
     }
 
     /// Moves the first `count` streams to their next entries.
@@ -73,7 +77,9 @@ impl<'a> Merge<'a> {
     /// Moves the streams that stand before `target` to it, or to what comes after it.
     pub(super) fn skip_to(&mut self, target: &[u8]) -> Result<(), Error> {
         let before = self.order.iter().rev();
-        let before = before.take_while(|at| self.streams[**at].stream.key() < target).count();
+        let before = before
+            .take_while(|at| self.streams[**at].stream.key() < target)
+            .count();
         self.go(before, |stream| stream.seek(target))
     }
 
@@ -108,7 +114,12 @@ impl<'a> Merge<'a> {
             let other = &self.streams[*other];
             (other.token, other.stream.key()) < (head.token, head.stream.key())
         };
-        let before = self.order.iter().rev().take_while(|other| is_before(other)).count();
+        let before = self
+            .order
+            .iter()
+            .rev()
+            .take_while(|other| is_before(other))
+            .count();
         self.order.insert(self.order.len() - before, at);
     }
 }

@@ -7,7 +7,10 @@
 //! once beside the rows to tell what is covered. So memory does not grow with either.
 
 use bytes::Bytes;
-use starling_model::{Deletion, RangeTombstone, Token, encoding::{RowMerger, Writer}};
+use starling_model::{
+    Deletion, RangeTombstone, Token,
+    encoding::{RowMerger, Writer},
+};
 
 use super::{
     candidate::MAX_INPUTS,
@@ -57,7 +60,10 @@ pub(super) struct Pass<'a> {
 impl<'a> Pass<'a> {
     /// A step from the key `next` on, which is in `partition` if that is some.
     pub(super) fn new(plan: &'a Plan, next: &[u8], partition: Option<Partition>) -> Result<Self, Error> {
-        assert!(plan.inputs.len() <= MAX_INPUTS, "a merge has a bounded number of inputs");
+        assert!(
+            plan.inputs.len() <= MAX_INPUTS,
+            "a merge has a bounded number of inputs"
+        );
         let rows_only = plan.inputs.iter().all(|input| match input {
             Input::Memory(_) => false,
             Input::Table(table) => table.properties().rows_only(),
@@ -278,6 +284,8 @@ impl<'a> Pass<'a> {
 
 /// Whether a range tombstone of a partition stays.
 fn keeps(purger: &mut Purger<'_>, partition: &Partition, tombstone: &RangeTombstone) -> bool {
-    let stronger = partition.deletion.is_none_or(|deletion| tombstone.deletion > deletion);
+    let stronger = partition
+        .deletion
+        .is_none_or(|deletion| tombstone.deletion > deletion);
     stronger && !purger.purges(&partition.prefix, tombstone.deletion)
 }

@@ -91,7 +91,9 @@ impl PurgePolicy {
     fn latest(&self, now: Seconds) -> Option<Seconds> {
         match self {
             Self::Keep => None,
-            Self::After { grace } | Self::Repaired { grace, .. } => Some(Seconds(now.0.saturating_sub(*grace))),
+            Self::After { grace } | Self::Repaired { grace, .. } => {
+                Some(Seconds(now.0.saturating_sub(*grace)))
+            }
         }
     }
 
@@ -158,7 +160,10 @@ impl<'a> Purger<'a> {
         let before = purging.policy.latest(purging.now).filter(|before| {
             inputs.iter().any(|input| match input {
                 Input::Memory(_) => true,
-                Input::Table(table) => table.properties().ages.is_some_and(|(oldest, _)| oldest < *before),
+                Input::Table(table) => table
+                    .properties()
+                    .ages
+                    .is_some_and(|(oldest, _)| oldest < *before),
             })
         });
         Self {

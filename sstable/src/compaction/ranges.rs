@@ -67,7 +67,9 @@ impl<'a> Ranges<'a> {
             return Ok(None);
         };
         let tombstone = entry::range(start, Bytes::copy_from_slice(stream.value()));
-        tombstone.map(Some).map_err(|error| stream.malformed(error.to_string()))
+        tombstone
+            .map(Some)
+            .map_err(|error| stream.malformed(error.to_string()))
     }
 
     /// The next one.

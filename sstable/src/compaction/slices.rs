@@ -35,7 +35,8 @@ impl Slices {
     /// The tokens that a flush was made for: all of the engine's, or all there are if it holds others.
     pub fn made_for(&self, table: &Table) -> TokenRange {
         let properties = table.properties();
-        let own = self.whole.start < properties.first_key.token && properties.last_key.token <= self.whole.end;
+        let own =
+            self.whole.start < properties.first_key.token && properties.last_key.token <= self.whole.end;
         if own { self.whole } else { TokenRange::ALL }
     }
 

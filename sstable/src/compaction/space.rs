@@ -24,7 +24,9 @@ pub struct Room {
 impl Room {
     /// What a new merge may write, in bytes.
     pub fn left(&self) -> u64 {
-        self.free.saturating_sub(self.reserve).saturating_sub(self.promised)
+        self.free
+            .saturating_sub(self.reserve)
+            .saturating_sub(self.promised)
     }
 }
 

@@ -70,7 +70,9 @@ impl Default for Scaling {
 
 /// A scaling that can't be read. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no scaling: write one to 8 of T2..T32 (tiered), L2..L32 (leveled) or N, with commas between them")]
+#[error(
+    "{0:?} is no scaling: write one to 8 of T2..T32 (tiered), L2..L32 (leveled) or N, with commas between them"
+)]
 pub struct NotScaling(String);
 
 impl FromStr for Scaling {
@@ -86,7 +88,8 @@ impl FromStr for Scaling {
             levels[level..].fill(w);
             last = Some(w);
         }
-        last.map(|_| Self { levels }).ok_or_else(|| NotScaling(text.to_owned()))
+        last.map(|_| Self { levels })
+            .ok_or_else(|| NotScaling(text.to_owned()))
     }
 }
 
@@ -107,7 +110,11 @@ fn knob(item: &str) -> Option<i8> {
 impl fmt::Display for Scaling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let last = self.levels[Self::LEVELS - 1];
-        let distinct = self.levels.iter().rposition(|w| *w != last).map_or(1, |at| at + 2);
+        let distinct = self
+            .levels
+            .iter()
+            .rposition(|w| *w != last)
+            .map_or(1, |at| at + 2);
         for (level, w) in self.levels[..distinct].iter().enumerate() {
             let comma = if level == 0 { "" } else { "," };
             match w {

@@ -10,8 +10,10 @@
 //! What it costs, for `n` levels of which the densest holds `D` bytes, with tiers of `t` (`t = W + 2`):
 //! - every byte is written `n + 1` times (the flush counted);
 //! - a read meets at most `t - 1` tables a level;
-//! - at rest the tables hold at most `t - 1` versions of everything a level, in all `D * (t - 1) * t / (t - 1)`,
-//!   and while a merge runs, once more what it reads: see [`space`](super::space).
+//! - where everything is overwritten again and again, the densest level holds up to `t - 1` versions of it, and the
+//!   levels below together about as much at the worst: at most `2 t` times the data, which a test simulates;
+//! - while a merge runs, once more what it reads (see [`space`](super::space)): of the densest level that is at most
+//!   `t` tables of about the size asked for, over one slice of the tokens, not all of the level.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +67,10 @@ pub fn everything(tables: &[Candidate], sizes: Sizes) -> Vec<Pick> {
     let mut groups: Vec<Vec<Candidate>> = Vec::new();
     let mut end = None;
     for table in sorted {
-        match groups.last_mut().filter(|_| end.is_some_and(|end| table.tokens.start < end)) {
+        match groups
+            .last_mut()
+            .filter(|_| end.is_some_and(|end| table.tokens.start < end))
+        {
             Some(group) => group.push(table),
             None => groups.push(vec![table]),
         }

@@ -4,13 +4,13 @@ use std::{path::PathBuf, sync::Arc};
 
 use starling_model::TokenRange;
 
+pub use super::stream::Input;
 use super::{
     behind::Behind,
     merge::start_of,
     pass::{Partition, Pass},
     purge::Purging,
 };
-pub use super::stream::Input;
 use crate::{
     Error,
     fs::Fs,
@@ -176,7 +176,11 @@ impl Worker {
             (self.next, self.partition) = pass.stop();
         }
         if let Some(behind) = &mut self.behind {
-            let come_to = if over { &self.tokens.end.ordered_bytes() } else { &self.next[..] };
+            let come_to = if over {
+                &self.tokens.end.ordered_bytes()
+            } else {
+                &self.next[..]
+            };
             behind.forget(start_of(come_to));
         }
         Ok(self.done)

@@ -63,11 +63,18 @@ impl Engine {
             return Some(part);
         }
         let tables: Vec<TableId> = self.tables.keys().copied().collect();
-        tables.into_iter().find_map(|table| self.begin_compaction(table, now))
+        tables
+            .into_iter()
+            .find_map(|table| self.begin_compaction(table, now))
     }
 
     fn begin_compaction(&mut self, table: TableId, now: Seconds) -> Option<Box<Part>> {
-        if self.tables.get(&table)?.look_at.is_some_and(|second| now < second) {
+        if self
+            .tables
+            .get(&table)?
+            .look_at
+            .is_some_and(|second| now < second)
+        {
             return None;
         }
         let room = self.room();

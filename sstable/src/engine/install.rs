@@ -225,7 +225,11 @@ impl Engine {
                 let outputs = change.outputs.iter();
                 files.extend(outputs.map(|output| (output.table.number(), output.tokens)));
             }
-            let waiting = state.waiting.iter().skip(flushed).map(|memtable| memtable.first());
+            let waiting = state
+                .waiting
+                .iter()
+                .skip(flushed)
+                .map(|memtable| memtable.first());
             let active = (!state.active.is_empty()).then(|| state.active.first());
             if let Some(first) = waiting.chain(active).filter(|first| *first > replayed).min() {
                 floor = floor.min(first);

@@ -41,11 +41,17 @@ impl Engine {
             // On a full disk, the room for a flush is what an earlier try left.
             .or_else(|| self.next_removal().map(Kind::Remove))
             .or_else(|| self.next_flush(now).map(Kind::Merge))
-            .or_else(|| self.next_snapshot().map(|snapshot| Kind::Snapshot(Box::new(snapshot))))
+            .or_else(|| {
+                self.next_snapshot()
+                    .map(|snapshot| Kind::Snapshot(Box::new(snapshot)))
+            })
             .or_else(|| self.next_ingest().map(|ingest| Kind::Ingest(Box::new(ingest))))
             .or_else(|| self.next_compaction(now).map(Kind::Merge))
             // A compaction that only removes expired tables needs nothing but the manifest.
-            .or_else(|| self.next_install().map(|install| Kind::Install(Box::new(install))))?;
+            .or_else(|| {
+                self.next_install()
+                    .map(|install| Kind::Install(Box::new(install)))
+            })?;
         Some(Job { kind, failed: None })
     }
 
@@ -88,7 +94,11 @@ impl Engine {
             .min_by_key(|(_, state)| state.first_unflushed())?;
         let inputs: Vec<Arc<Memtable>> = state.waiting.iter().take(FLUSH_INPUTS).cloned().collect();
         state.flushing = inputs.len();
-        let last = inputs.iter().map(|memtable| memtable.last()).max().unwrap_or_default();
+        let last = inputs
+            .iter()
+            .map(|memtable| memtable.last())
+            .max()
+            .unwrap_or_default();
         let plan = Plan {
             inputs: inputs.iter().cloned().map(Input::Memory).collect(),
             purging: Purging {
@@ -196,7 +206,10 @@ impl Engine {
             state.give_up(&merge.replaces);
         }
         if merge.failed || stale {
-            let files = merge.outputs.iter().map(|output| output.table.path().to_path_buf());
+            let files = merge
+                .outputs
+                .iter()
+                .map(|output| output.table.path().to_path_buf());
             self.work.dead.extend(files);
             return;
         }

@@ -134,7 +134,10 @@ impl TableState {
             self.tables.add(Arc::clone(table), *tokens);
         }
         self.count_crowd();
-        self.waiting.drain(..flushed).map(|memtable| memtable.weight()).sum()
+        self.waiting
+            .drain(..flushed)
+            .map(|memtable| memtable.weight())
+            .sum()
     }
 
     /// Counts how many files overlap.

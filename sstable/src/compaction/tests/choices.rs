@@ -80,7 +80,9 @@ fn load(flushes: u64, sizes: Sizes, scaling: &str) -> String {
     let mut out = String::new();
     for number in 1..=flushes {
         tables.push(table(number, sizes.flush_bytes));
-        out += &settle(&mut tables, &mut next, |tables| unified::picks(tables, sizes, scaling));
+        out += &settle(&mut tables, &mut next, |tables| {
+            unified::picks(tables, sizes, scaling)
+        });
     }
     out
 }
@@ -141,7 +143,10 @@ fn the_most_crowded_level_goes_first_and_takes_all_it_may() {
     tables.extend((10..60).map(|number| table(number, 100)));
     let picks = unified::picks(&tables, sizes(100, 10_000), Scaling::default());
     let files: Vec<Vec<u64>> = picks.into_iter().map(|pick| pick.files).collect();
-    assert_eq!(files, [(10..10 + MAX_INPUTS as u64).collect::<Vec<_>>(), vec![1, 2, 3, 4]]);
+    assert_eq!(
+        files,
+        [(10..10 + MAX_INPUTS as u64).collect::<Vec<_>>(), vec![1, 2, 3, 4]]
+    );
 }
 
 #[test]
@@ -168,7 +173,14 @@ fn everything_is_merged_by_groups_that_hang_together() {
         droppable: true,
         ..part(6, 900, 1_000)
     };
-    let tables = [part(1, 0, 100), part(2, 100, 300), part(3, 200, 400), part(4, 250, 260), part(5, 500, 600), dead];
+    let tables = [
+        part(1, 0, 100),
+        part(2, 100, 300),
+        part(3, 200, 400),
+        part(4, 250, 260),
+        part(5, 500, 600),
+        dead,
+    ];
     let picks = unified::everything(&tables, sizes(100, 1_000));
     let files: Vec<_> = picks.iter().map(|pick| pick.files.clone()).collect();
     assert_eq!(files, [vec![2, 3, 4], vec![6]]);
@@ -181,19 +193,39 @@ fn windows_become_one_table_each_and_stay() {
         timestamps: (Timestamp(0), Timestamp(second * 1_000_000)),
         ..table(number, bytes)
     };
-    let mut tables = vec![at(1, 100, 5), at(2, 100, 9), at(3, 300, 3), at(4, 100, 12), at(5, 100, 13)];
+    let mut tables = vec![
+        at(1, 100, 5),
+        at(2, 100, 9),
+        at(3, 300, 3),
+        at(4, 100, 12),
+        at(5, 100, 13),
+    ];
     let mut next = 100;
     let due = |now| move |tables: &[Candidate]| window::picks(tables, sizes(100, 10_000), 10, Seconds(now));
     assert_eq!(settle(&mut tables, &mut next, due(15)), "[1, 2, 3] -> 100:500\n");
     tables.push(at(6, 10, 4));
-    assert_eq!(settle(&mut tables, &mut next, due(15)), "", "a late one does not make all be written again");
+    assert_eq!(
+        settle(&mut tables, &mut next, due(15)),
+        "",
+        "a late one does not make all be written again"
+    );
     assert_eq!(settle(&mut tables, &mut next, due(25)), "[4, 5] -> 101:200\n");
     tables.extend([at(7, 10, 4), at(8, 10, 4), at(9, 10, 4)]);
-    assert_eq!(settle(&mut tables, &mut next, due(25)), "[6, 7, 8, 9] -> 102:40\n");
+    assert_eq!(
+        settle(&mut tables, &mut next, due(25)),
+        "[6, 7, 8, 9] -> 102:40\n"
+    );
     tables.push(at(10, 200, 4));
-    assert_eq!(settle(&mut tables, &mut next, due(25)), "", "40 is much less than 200");
+    assert_eq!(
+        settle(&mut tables, &mut next, due(25)),
+        "",
+        "40 is much less than 200"
+    );
     tables.push(at(11, 70, 4));
-    assert_eq!(settle(&mut tables, &mut next, due(25)), "[10, 11, 100, 102] -> 103:810\n");
+    assert_eq!(
+        settle(&mut tables, &mut next, due(25)),
+        "[10, 11, 100, 102] -> 103:810\n"
+    );
 }
 
 #[test]
@@ -210,13 +242,23 @@ fn expired_tables_go_unless_they_hide_something_older() {
     let pick = |idle: &[Candidate], others: &[Candidate], memory: Option<i64>| {
         expired::pick(idle, others, memory.map(Timestamp), |_| Some(Seconds(100)))
     };
-    assert_eq!(pick(&[dead(1, 99, 20), dead(2, 50, 30), dead(3, 100, 60)], &[], None), [1, 2], "3 is not dead yet");
-    assert_eq!(pick(&[dead(1, 9, 20), dead(2, 9, 40), living(3, 30)], &[], None), [1]);
+    assert_eq!(
+        pick(&[dead(1, 99, 20), dead(2, 50, 30), dead(3, 100, 60)], &[], None),
+        [1, 2],
+        "3 is not dead yet"
+    );
+    assert_eq!(
+        pick(&[dead(1, 9, 20), dead(2, 9, 40), living(3, 30)], &[], None),
+        [1]
+    );
     assert_eq!(pick(&[dead(1, 9, 20)], &[living(3, 20)], None), []);
     assert_eq!(pick(&[dead(1, 9, 20)], &[], Some(20)), []);
     assert_eq!(pick(&[dead(1, 9, 20)], &[], Some(21)), [1]);
     // The second can't go, and so the first, which it may be hiding under, can't either.
-    assert_eq!(pick(&[dead(1, 9, 38), dead(2, 9, 40), living(3, 40)], &[], None), []);
+    assert_eq!(
+        pick(&[dead(1, 9, 38), dead(2, 9, 40), living(3, 40)], &[], None),
+        []
+    );
     assert_eq!(expired::pick(&[dead(1, 9, 20)], &[], None, |_| None), []);
 }
 
@@ -237,7 +279,11 @@ fn a_merge_that_does_not_fit_is_made_smaller_or_waits() {
     };
     assert_eq!(fit(140, &[&whole]), Some(vec![1, 2, 3, 4]));
     assert_eq!(fit(139, &[&whole]), Some(vec![1, 2, 3]));
-    assert_eq!(fit(139, &[&whole, &small]), Some(vec![8, 9]), "one that fits goes first");
+    assert_eq!(
+        fit(139, &[&whole, &small]),
+        Some(vec![8, 9]),
+        "one that fits goes first"
+    );
     assert_eq!(fit(30, &[&whole]), Some(vec![2, 3]));
     assert_eq!(fit(29, &[&whole]), None);
 }

@@ -117,5 +117,8 @@ fn a_load_of_five_million_rows_at_the_default() {
     let flush = 32 << 20;
     let cost = load((0..12).map(|_| flush), flush, Scaling::default(), u64::MAX >> 20);
     assert_eq!(cost.written, 2 * cost.flushed);
-    assert_eq!(cost.overlapping, 5, "two tables of four flushes each, and three flushes, at the most");
+    assert_eq!(
+        cost.overlapping, 5,
+        "two tables of four flushes each, and three flushes, at the most"
+    );
 }

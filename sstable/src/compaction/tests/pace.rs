@@ -8,7 +8,11 @@ const MILLI: u64 = 1_000_000;
 fn work_is_paid_for_with_waiting() {
     let mut pace = Pace::new(1_000_000);
     let now = 5_000 * MILLI;
-    assert_eq!(pace.take(now, 100_000), 0, "a tenth of a second's work is free after a rest");
+    assert_eq!(
+        pace.take(now, 100_000),
+        0,
+        "a tenth of a second's work is free after a rest"
+    );
     assert_eq!(pace.take(now, 50_000), 50 * MILLI);
     assert_eq!(pace.take(now + 50 * MILLI, 10_000), 10 * MILLI);
     pace.set(10_000_000);
@@ -23,7 +27,10 @@ fn the_pace_follows_the_debt() {
         most: 100,
         seconds: 5,
     };
-    assert_eq!([0, 50, 200, 500, 10_000].map(|debt| limits.bytes_per_second(debt)), [10, 10, 40, 100, 100]);
+    assert_eq!(
+        [0, 50, 200, 500, 10_000].map(|debt| limits.bytes_per_second(debt)),
+        [10, 10, 40, 100, 100]
+    );
 }
 
 proptest! {

@@ -43,7 +43,10 @@ proptest! {
 fn the_whole_is_cut_into_equal_parts() {
     let slices = Slices::new(range(0, 1_000));
     let cut = slices.cut(range(0, 1_000), 4);
-    assert_eq!(cut, [range(0, 250), range(250, 500), range(500, 750), range(750, 1_000)]);
+    assert_eq!(
+        cut,
+        [range(0, 250), range(250, 500), range(500, 750), range(750, 1_000)]
+    );
     assert_eq!(slices.cut(range(240, 260), 4), [range(240, 250), range(250, 260)]);
     assert_eq!(Slices::new(range(5, 5)).whole(), TokenRange::ALL);
 }
@@ -69,7 +72,16 @@ fn a_crowd_is_over_one_token() {
     let of = |ranges: &[TokenRange]| crowd(ranges.iter().copied());
     assert_eq!(of(&[]), 0);
     assert_eq!(of(&[range(0, 10), range(10, 20), range(20, 30)]), 1);
-    assert_eq!(of(&[range(0, 30), range(0, 10), range(10, 20), range(15, 16), range(20, 30)]), 3);
+    assert_eq!(
+        of(&[
+            range(0, 30),
+            range(0, 10),
+            range(10, 20),
+            range(15, 16),
+            range(20, 30)
+        ]),
+        3
+    );
 }
 
 #[test]
