@@ -128,7 +128,7 @@ impl Chart {
             let decade = ns.max(1.0).log10().clamp(DECADES[0], DECADES[1]);
             bottom - (bottom - top) * (decade - DECADES[0]) / (DECADES[1] - DECADES[0])
         };
-        self.text(20.0, (top + bottom) / 2.0, "", outcome.store.name());
+        self.text(20.0, f64::midpoint(top, bottom), "", outcome.store.name());
         for (ns, name) in [
             (1e3, "1 us"),
             (1e6, "1 ms"),

@@ -24,7 +24,7 @@ pub struct Arguments {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "lz4,plain,two-threads,wide,durable",
+        default_value = "lz4,plain,two-threads,wide,durable,writers",
         value_enum
     )]
     settings: Vec<Setting>,
@@ -65,8 +65,10 @@ enum Setting {
     TwoThreads,
     /// One thread, ten columns, LZ4
     Wide,
-    /// Two threads, 64 writers, a put is over when it is on the disk
+    /// Two threads, each of which commits for 32 writers; a put is over when it is on the disk
     Durable,
+    /// The same with 64 threads, each of which waits for its own puts
+    Writers,
 }
 
 fn default_stores() -> Vec<Store> {
@@ -84,12 +86,13 @@ impl Setting {
             Self::Plain => "one thread, no compression",
             Self::TwoThreads => "two threads, LZ4",
             Self::Wide => "one thread, ten columns, LZ4",
-            Self::Durable => "two threads, 64 writers, durable",
+            Self::Durable => "durable, two threads for 64 writers",
+            Self::Writers => "durable, 64 threads",
         }
     }
 
     fn plan(self, arguments: &Arguments, dir: PathBuf) -> Plan {
-        let durable = self == Self::Durable;
+        let durable = matches!(self, Self::Durable | Self::Writers);
         Plan {
             store: Store::Starling,
             // A tenth is enough where each put waits for the disk.
@@ -98,7 +101,11 @@ impl Setting {
             } else {
                 arguments.rows
             },
-            threads: if durable || self == Self::TwoThreads { 2 } else { 1 },
+            threads: match self {
+                Self::Lz4 | Self::Plain | Self::Wide => 1,
+                Self::TwoThreads | Self::Durable => 2,
+                Self::Writers => 64,
+            },
             lz4: self != Self::Plain,
             columns: if self == Self::Wide { WIDE_COLUMNS } else { 1 },
             durability: if durable {
@@ -106,7 +113,11 @@ impl Setting {
             } else {
                 arguments.durability
             },
-            writers: if durable { 32 } else { 0 },
+            writers: match self {
+                Self::Durable => 32,
+                Self::Writers => 1,
+                _ => 0,
+            },
             memtable_bytes: arguments.memtable_mib << 20,
             memory_bytes: arguments.memtable_mib << 22,
             cache_bytes: arguments.cache_mib << 20,

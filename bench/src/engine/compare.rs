@@ -116,16 +116,17 @@ fn in_own_process(plan: &Plan) -> Result<Outcome, Error> {
 
 /// A line on what a run gave, for whoever waits.
 fn brief(outcome: &Outcome) -> String {
-    outcome
+    let phases: Vec<String> = outcome
         .figures
         .iter()
         .filter(|figure| figure.operations > 0)
         .map(|figure| {
             let rate = figure.operations as f64 / figure.seconds / 1e3;
             let cpu = figure.cpu_seconds * 1e6 / figure.operations as f64;
-            format!(" {:?} {rate:.0}k/s {cpu:.2}us", figure.phase)
+            format!("{:?} {rate:.0}k/s {cpu:.2}us", figure.phase)
         })
-        .collect()
+        .collect();
+    format!(" {}", phases.join(", "))
 }
 
 impl Comparison {

@@ -26,3 +26,6 @@ pub mod session;
 pub mod starling;
 pub mod timeline;
 pub mod usage;
+
+#[cfg(test)]
+mod tests;

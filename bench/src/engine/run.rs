@@ -18,8 +18,11 @@ use super::{
     rows::{KEY_BYTES, Key, VALUE_BYTES, Values},
     session::{Durability, Session, Settings, Store},
     timeline::{Interval, Timeline},
-    usage::{self, Memory, Watch},
+    usage::{self, Cpu, Memory, Watch},
 };
+
+/// More threads than this share shards.
+const MOST_SHARDS: u32 = 2;
 
 /// What is run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -134,6 +137,7 @@ fn phases(plan: &Plan) -> Result<Outcome, Error> {
     let settings = Settings {
         dir: store_dir.clone(),
         threads: plan.threads,
+        shards: plan.threads.min(MOST_SHARDS),
         lz4: plan.lz4,
         columns: plan.columns,
         durability: plan.durability,
@@ -212,7 +216,7 @@ struct Part {
 impl Bench<'_> {
     fn load(&mut self) -> Result<Vec<Interval>, Error> {
         let (plan, map) = (self.plan, self.map);
-        let cpu = usage::cpu();
+        let cpu = Cpu::start();
         let (seconds, parts) = on_all(&mut self.sessions, |number, session, part| {
             let mine = (0..plan.rows)
                 .map(Key::of)
@@ -226,7 +230,7 @@ impl Bench<'_> {
         for session in &mut self.sessions {
             session.settle()?;
         }
-        let cpu = usage::cpu() - cpu;
+        let cpu = cpu.spent();
         let mut latencies = histogram();
         let mut timeline = Timeline::new(Instant::now());
         for part in parts {
@@ -249,9 +253,9 @@ impl Bench<'_> {
             if phase != Phase::Mixed {
                 self.pass(phase, operations / 2)?;
             }
-            let cpu = usage::cpu();
+            let cpu = Cpu::start();
             let (seconds, latencies) = self.pass(phase, operations)?;
-            let cpu = usage::cpu() - cpu;
+            let cpu = cpu.spent();
             self.figures.push(figure(phase, seconds, cpu, &latencies));
         }
         Ok(())
@@ -288,7 +292,7 @@ impl Bench<'_> {
     }
 
     fn compact(&mut self) -> Result<(), Error> {
-        let cpu = usage::cpu();
+        let cpu = Cpu::start();
         let (seconds, _) = on_all(&mut self.sessions, |number, session, _| {
             // Stores that threads share are compacted once.
             if number == 0 || matches!(self.plan.store, Store::Starling) {
@@ -297,7 +301,7 @@ impl Bench<'_> {
                 Ok(())
             }
         })?;
-        let cpu = usage::cpu() - cpu;
+        let cpu = cpu.spent();
         self.figures
             .push(figure(Phase::Compact, seconds, cpu, &histogram()));
         Ok(())

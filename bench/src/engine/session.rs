@@ -65,6 +65,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// How many threads use the store, each for its own slice of the tokens.
     pub threads: u32,
+    /// Engines that ours is split into; its threads if those are few.
+    pub shards: u32,
     /// LZ4 for all tables, or none at all.
     pub lz4: bool,
     /// Columns of a row: 1 or [`WIDE_COLUMNS`](super::rows::WIDE_COLUMNS).

@@ -14,8 +14,24 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The CPU time of all threads, user and system.
-pub fn cpu() -> Duration {
+/// Counts the CPU time of all threads, user and system.
+#[derive(Debug, Clone, Copy)]
+pub struct Cpu(Duration);
+
+impl Cpu {
+    /// Starts to count.
+    pub fn start() -> Self {
+        Self(spent())
+    }
+
+    /// What was spent since the start.
+    pub fn spent(self) -> Duration {
+        spent().saturating_sub(self.0)
+    }
+}
+
+/// The CPU time of the process so far.
+fn spent() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -63,11 +63,6 @@ impl Encoder {
         }
     }
 
-    /// How long a record is.
-    pub(super) fn record_bytes(&self) -> usize {
-        self.record.len()
-    }
-
     /// The record of a row's first write, or of its later ones.
     pub(super) fn encode(&mut self, key: Key, update: u64) -> &[u8] {
         for (place, bytes) in &self.rewrites {
