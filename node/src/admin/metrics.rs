@@ -89,7 +89,7 @@ type Figure = (
 );
 
 /// Name, kind, meaning, and where it is found.
-const SHARD: [Figure; 15] = [
+const SHARD: [Figure; 20] = [
     ("queued", "gauge", "Requests that wait.", |shard| {
         shard.queued as u64
     }),
@@ -106,9 +106,12 @@ const SHARD: [Figure; 15] = [
         "Damaged pieces of tables that can't be read here until other replicas' data replaces them.",
         |shard| shard.quarantined as u64,
     ),
-    ("damage_found_total", "counter", "Damaged pieces found.", |shard| {
-        shard.damage_found
-    }),
+    (
+        "damage_found_total",
+        "counter",
+        "Damaged pieces found.",
+        |shard| shard.damage_found,
+    ),
     (
         "damage_healed_total",
         "counter",
@@ -118,7 +121,9 @@ const SHARD: [Figure; 15] = [
     ("snapshots_total", "counter", "Snapshots completed.", |shard| {
         shard.snapshots
     }),
-    ("ingests_total", "counter", "Ingests installed.", |shard| shard.ingests),
+    ("ingests_total", "counter", "Ingests installed.", |shard| {
+        shard.ingests
+    }),
     ("log_segments", "gauge", "Log segments.", |shard| {
         shard.log_segments as u64
     }),
