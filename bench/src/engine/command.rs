@@ -95,11 +95,11 @@ impl Setting {
         let durable = matches!(self, Self::Durable | Self::Writers);
         Plan {
             store: Store::Starling,
-            // A tenth is enough where each put waits for the disk.
-            rows: if durable {
-                arguments.rows / 10
-            } else {
-                arguments.rows
+            // Fewer are enough where puts wait for the disk.
+            rows: match self {
+                Self::Lz4 | Self::Plain | Self::TwoThreads | Self::Wide => arguments.rows,
+                Self::Durable => arguments.rows / 10,
+                Self::Writers => arguments.rows / 100,
             },
             threads: match self {
                 Self::Lz4 | Self::Plain | Self::Wide => 1,
