@@ -57,7 +57,8 @@ pub fn run(config: &NodeConfig, until_stdin_ends: bool) -> Result<(), Failure> {
             ))
         })?;
     let outcome = runtime.block_on(async {
-        let stop = stop_signal(until_stdin_ends)
+        let stop = survive_file_limits()
+            .and_then(|()| stop_signal(until_stdin_ends))
             .map_err(|error| Failure::work(format!("cannot listen for signals: {error}")))?;
         let running = Running::start(config).await?;
         info!(
@@ -231,6 +232,13 @@ fn bind_error(address: SocketAddr, flag: &str, error: &io::Error) -> String {
         }
         _ => format!("cannot listen on {address}: {error}; choose another address with {flag}"),
     }
+}
+
+/// Has a file that reaches the limit on the size of files (`ulimit -f`) be an error of the write, as a full disk is, and
+/// not the end of the process.
+fn survive_file_limits() -> io::Result<()> {
+    // Whoever installs a handler gets no default action; that nobody asks the handler is all that is needed.
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }
 
 /// Ends when the node is to stop, with the reason.

@@ -14,5 +14,7 @@ pub(super) fn start() {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // A log that can't be written, on a full disk, must not end the node: telling of it on the same stream would.
+        .log_internal_errors(false)
         .try_init();
 }

@@ -101,6 +101,12 @@ impl ShardedStore {
     }
 }
 
+/// What must be free on the disk for writes to be taken, in bytes: room for the flush of all memtables and for the
+/// next log segment of every shard, because the shards share the disk.
+fn reserve_bytes(options: &StoreOptions) -> u64 {
+    options.memtable_bytes as u64 + u64::from(options.shards) * Options::default().segment_bytes
+}
+
 /// Opens one shard's engine in its own directory.
 fn engine(fs: &Arc<dyn Fs>, options: &StoreOptions, shard: u32) -> Result<Engine, OpenError> {
     let memory = options.memtable_bytes / options.shards.max(1) as usize;
@@ -108,6 +114,7 @@ fn engine(fs: &Arc<dyn Fs>, options: &StoreOptions, shard: u32) -> Result<Engine
         memory_bytes: memory,
         memtable_bytes: memory / 3,
         tokens: ShardMap::new(options.shards).slice(shard),
+        reserve_bytes: reserve_bytes(options),
         ..Options::default()
     };
     let dir = PathBuf::from(format!("shard-{shard}"));

@@ -15,6 +15,9 @@ use tracing::error;
 
 use super::request::{Answer, store_error};
 
+/// While the log refuses writes, because the disk is full or fails, it is tried again this often.
+const RETRY: Duration = Duration::from_millis(250);
+
 /// An acknowledgement that waits for the log.
 pub(super) enum Ack {
     /// Of a write.
@@ -56,9 +59,13 @@ impl Group {
 pub(super) fn run(log: &Arc<Log>, groups: &Receiver<Group>, period: Option<Duration>) {
     let mut sync_at = period.map(|period| Instant::now() + period);
     let mut held = Held::default();
+    let mut retry_at = None;
     loop {
         held.release(Instant::now());
-        let wake_at = sync_at.into_iter().chain(held.next()).min();
+        retry_at = log
+            .is_refusing()
+            .then(|| retry_at.unwrap_or_else(|| Instant::now() + RETRY));
+        let wake_at = sync_at.into_iter().chain(held.next()).chain(retry_at).min();
         let received = match wake_at {
             None => groups.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(wake_at) => groups.recv_deadline(wake_at),
@@ -71,6 +78,10 @@ pub(super) fn run(log: &Arc<Log>, groups: &Receiver<Group>, period: Option<Durat
                 commit(log, group, &mut held);
             }
             Err(RecvTimeoutError::Timeout) => {
+                if retry_at.take_if(|retry_at| *retry_at <= Instant::now()).is_some() {
+                    // How it went, the log says itself.
+                    let _ = log.sync();
+                }
                 if sync_at.is_some_and(|sync_at| sync_at <= Instant::now()) {
                     let all = Group {
                         up_to: log.appended(),
@@ -117,7 +128,9 @@ impl Ack {
         // Whoever asked may have given up: then nobody hears of it.
         match self {
             Self::Write(answer) => drop(answer.send(outcome)),
-            Self::Read(answer, page) => drop(answer.send(outcome.map(|()| page))),
+            // A disk that fails or is full must not stop reads. What this one shows beyond what is durable was
+            // answered with an error to who wrote it: it may have been written, or not.
+            Self::Read(answer, page) => drop(answer.send(Ok(page))),
         }
     }
 }
@@ -127,7 +140,7 @@ fn commit(log: &Log, group: Group, held: &mut Held) {
         Ok(())
     } else {
         log.sync().map(drop).map_err(|error| {
-            error!(%error, "the log can't be synced: writes fail until the node is restarted, reads go on");
+            error!(%error, "the log can't be synced: writes fail until it can, reads go on");
             store_error(&error)
         })
     };

@@ -171,6 +171,18 @@ impl Node {
         assert!(status.success(), "{status}: {}", log(&self.dir));
     }
 
+    /// Limits the size of the node's files from now on, so that writing more fails; `None`: as before.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let process = self.process.as_ref().unwrap();
+        let pid = rustix::process::Pid::from_child(process);
+        let before = rustix::process::getrlimit(rustix::process::Resource::Fsize);
+        let limit = rustix::process::Rlimit {
+            current: bytes.or(before.current),
+            maximum: before.maximum,
+        };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).unwrap();
+    }
+
     pub(crate) fn status(&self) -> Option<StatusView> {
         admin::client::get_json(self.admin, "/status").ok()
     }

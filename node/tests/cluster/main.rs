@@ -3,6 +3,7 @@
 mod availability;
 mod demo;
 mod durability;
+mod full_disk;
 mod garbage;
 mod harness;
 mod messages;
