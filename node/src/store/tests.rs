@@ -11,7 +11,7 @@ use starling_model::{
     Cell, CellValue, Clustering, ClusteringRange, ColumnId, DecoratedKey, Limits, Partition, Row, Seconds,
     Timestamp, Token, TokenRange,
 };
-use starling_sstable::fs::{Fs, WriteFile, memory::MemoryFs};
+use starling_sstable::fs::{Fs, Map, WriteFile, memory::MemoryFs};
 
 use super::*;
 
