@@ -25,8 +25,8 @@ const DICTIONARY_BYTES: usize = 16 << 10;
 /// A dictionary is trained from so much content, in bytes: about a hundred times its own size.
 const TRAINED_BYTES: usize = 1 << 20;
 
-/// How much LZ4 hurries when it has a dictionary: then it takes as long as without one, and what it misses by that
-/// is far less than what it gains by the dictionary.
+/// How much LZ4 hurries when it has a dictionary: looking things up in it takes time, and what is missed by hurrying
+/// is less than what the dictionary gains.
 const LZ4_HURRY: i32 = 3;
 
 /// A dictionary for LZ4 has so many pieces of so many bytes: much less and things are missing, much more and it
