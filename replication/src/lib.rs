@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+pub mod budget;
 mod clock;
 mod clock_floor;
 pub mod config;
@@ -30,6 +31,7 @@ pub mod status;
 mod testing;
 pub mod tracing;
 
+pub use budget::{Budget, Charge};
 pub use config::{Bounds, Config, Timeouts};
 pub use env::{CallError, Env, Store, StoreError};
 pub use events::{ClusterEvent, Listener};
