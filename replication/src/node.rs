@@ -112,7 +112,12 @@ impl<E: Env> Node<E> {
         let cluster = first_cluster(&config, &identity, &known);
         let views = Arc::new(Views::new(cluster, schema));
         let listeners = Arc::new(Listeners::default());
-        let shared = (Arc::clone(&clock), Arc::clone(&views), Arc::clone(&listeners));
+        let shared = (
+            Arc::clone(&clock),
+            Arc::clone(&views),
+            Arc::clone(&listeners),
+            Arc::new(Counters::default()),
+        );
         let (membership, woken) = Membership::new(env.clone(), config.clone(), &identity, shared, known);
         let membership = Arc::new(membership);
         let suspects = Arc::clone(&membership);
@@ -163,7 +168,7 @@ impl<E: Env> Node<E> {
         peers: Arc<Peers<E>>,
     ) -> Result<Arc<Self>, StartError> {
         let bounds = config.bounds;
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::clone(&membership.counters);
         let hints = Arc::new(Hints::open(env.clone(), bounds, Arc::clone(&counters))?);
         let kept = KeptBatches::open(env.clone(), config.partitioner, bounds.batch_bytes).await?;
         let kept = Arc::new(kept);
@@ -305,7 +310,8 @@ impl<E: Env> Node<E> {
         self.node_status()
     }
 
-    /// Whether the node serves clients: it is in the ring and agrees with the live nodes on the schema.
+    /// Whether the node serves clients: it is in the ring, has heard from the members it knows of or has waited
+    /// for them, and agrees with the live nodes on the schema.
     pub fn is_ready(&self) -> bool {
         !self.is_stopping()
             && self.failure().is_none()

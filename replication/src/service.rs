@@ -88,6 +88,7 @@ impl<E: Env> Node<E> {
                 .map(|()| Response::Done)
                 .map_err(|error| Failure::Storage(error.message)),
             Request::SchemaPull => {
+                .await
                 let schema = &self.views.load().schema;
                 Ok(Response::Schema(encode_entries(schema.entries())))
             }

@@ -16,12 +16,15 @@ pub struct NodeStatus {
     pub partitioner: String,
     /// This build's version.
     pub release: String,
-    /// Whether it serves clients: it is in the ring and agrees with the live nodes on the schema.
+    /// Whether it serves clients: it is in the ring, has heard from the members it knows of or has waited for
+    /// them, and agrees with the live nodes on the schema.
     pub ready: bool,
     /// The schema's version, a UUID.
     pub schema_version: String,
     /// Whether all live members have that schema.
     pub schema_agreed: bool,
+    /// Whether a restart would find the members as they are now; false for long means that the disk refuses.
+    pub members_stored: bool,
     /// All members, this node among them, by host id.
     pub members: Vec<MemberStatus>,
     /// Client requests that it coordinates now.
@@ -120,6 +123,8 @@ counters! {
     prepared,
     /// Schema changes learnt or made.
     schema_changes,
+    /// Times that the schema or the list of members could not be written to disk.
+    store_failures,
 }
 
 /// A number that only grows.

@@ -27,6 +27,8 @@ pub struct StatusView {
     pub schema_version: String,
     /// Whether all live members have that schema.
     pub schema_agreed: bool,
+    /// Whether the list of members is on disk as it is now.
+    pub members_stored: bool,
     /// The process.
     pub pid: u32,
     /// Seconds since the start.
@@ -158,6 +160,7 @@ fn member(member: &starling_replication::MemberStatus) -> MemberView {
         release: member.release.clone(),
         hint_bytes: member.hint_bytes,
     }
+            members_stored: status.members_stored,
 }
 
 fn shard(stats: &ShardStats) -> ShardView {

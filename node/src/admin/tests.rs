@@ -59,6 +59,7 @@ fn view() -> StatusView {
         ready: true,
         schema_version: "v".to_owned(),
         schema_agreed: true,
+        members_stored: true,
         pid: 1,
         uptime_seconds: 2,
         resident_bytes: Some(3),

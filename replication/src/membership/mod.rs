@@ -3,6 +3,7 @@
 //! The chapters:
 //! - [`join`]: how a new node comes in, and when it may not;
 //! - [`known`]: members that were seen in the ring, remembered across restarts;
+//! - [`members_file`]: storing them;
 //! - [`observe`]: from gossip's states to the ring, and the events on the way.
 //!
 //! The ring follows from gossip and schema by rules that every node applies to the same data, so that all
@@ -14,6 +15,7 @@
 
 pub(crate) mod join;
 pub(crate) mod known;
+mod members_file;
 mod observe;
 
 #[cfg(test)]
@@ -49,8 +51,10 @@ use crate::{
     message::{PeerRequest, Request, decode_value},
     snapshot::Views,
     start_error::StartError,
+    status::Counters,
 };
 use known::Known;
+use members_file::MembersFile;
 
 /// When a node joined, in microseconds, as gossip carries it. Nodes that don't know it pass it on.
 const JOINED_AT: StateKey = StateKey::Unknown(32);
@@ -72,13 +76,17 @@ pub(crate) struct Membership<E: Env> {
     clock: Arc<Clock>,
     views: Arc<Views>,
     listeners: Arc<Listeners>,
+    pub(crate) counters: Arc<Counters>,
     gossip: Mutex<Gossip>,
     /// Held while a new snapshot is made from gossip's states.
     observing: Mutex<BTreeMap<NodeId, Known>>,
+    file: Arc<MembersFile>,
     /// Until when rounds are fast.
     lively_until: Mutex<Duration>,
     wake: Mutex<mpsc::Sender<()>>,
     started: Duration,
+    /// The node has been ready once: what others do does not take that back.
+    settled: AtomicBool,
     stopped: AtomicBool,
     failure: Mutex<Option<StartError>>,
 }
@@ -90,7 +98,7 @@ impl<E: Env> Membership<E> {
         env: E,
         config: Config,
         identity: &Identity,
-        shared: (Arc<Clock>, Arc<Views>, Arc<Listeners>),
+        shared: (Arc<Clock>, Arc<Views>, Arc<Listeners>, Arc<Counters>),
         known: Vec<Known>,
     ) -> (Self, mpsc::Receiver<()>) {
         let mut seeds = config.seeds.clone();
@@ -115,18 +123,21 @@ impl<E: Env> Membership<E> {
             seeds,
         );
         let (wake, woken) = mpsc::channel(1);
-        let (clock, views, listeners) = shared;
+        let (clock, views, listeners, counters) = shared;
         let started = env.monotonic();
         let membership = Self {
             me: identity.id,
             clock,
             views,
             listeners,
+            counters,
             gossip: Mutex::new(gossip),
+            file: Arc::new(MembersFile::new(known.clone())),
             observing: Mutex::new(known.into_iter().map(|member| (member.id, member)).collect()),
             lively_until: Mutex::new(started + LIVELY),
             wake: Mutex::new(wake),
             started,
+            settled: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             failure: Mutex::new(None),
             env,
@@ -187,6 +198,7 @@ impl<E: Env> Membership<E> {
             };
             self.send(outgoing);
             self.observe();
+            self.store_members();
             every_round();
             let sleep = self.env.sleep(self.pause());
             if let Either::Right((Some(()), _)) = select(pin!(sleep), woken.next()).await {
@@ -285,12 +297,27 @@ impl<E: Env> Membership<E> {
         self.failure.lock().clone()
     }
 
-    /// Whether the node is in the ring, and has had its chance to hear from the others.
+    /// Whether the node is in the ring and knows who is alive, so that it refuses no statement only because
+    /// it has not heard from live replicas yet: it has heard from every member that it knows of, from before
+    /// its restart or from its seeds, or has waited long enough for those that are down. Once it is so it
+    /// stays so.
     pub(crate) fn is_settled(&self) -> bool {
+        if self.settled.load(Ordering::Acquire) {
+            return true;
+        }
         let snapshot = self.views.load();
-        let in_ring = snapshot.cluster.own().is_some_and(|own| own.joined);
-        let heard = snapshot.cluster.live_others().next().is_some();
-        in_ring && (heard || !self.expects_others() || self.env.monotonic() >= self.started + DISCOVERY)
+        let cluster = &snapshot.cluster;
+        let in_ring = cluster.own().is_some_and(|own| own.joined);
+        let alone = cluster.live_others().next().is_none() && self.expects_others();
+        let heard_all = !alone && cluster.joined().all(|peer| peer.alive);
+        let settled = in_ring && (heard_all || self.env.monotonic() >= self.started + DISCOVERY);
+        self.settled.store(settled, Ordering::Release);
+        settled
+    }
+
+    /// Whether a restart would find the members as they are now.
+    pub(crate) fn are_members_stored(&self) -> bool {
+        self.file.is_stored()
     }
 
     /// Whether all live members have this node's schema.
