@@ -21,13 +21,21 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use starling_cql::{Error, ErrorKind};
+use starling_cql::{Error, ErrorKind, FailureReason, ReplicaFailure};
 use starling_model::Consistency;
 use starling_ring::{Requirement, Shortfall};
 
 use crate::{
-    config::Timeouts, deadline::Deadline, env::Env, hints::Hints, peers::Peers, replica::Replica,
-    snapshot::Views, status::Counters, tracing::Tracer,
+    config::Timeouts,
+    deadline::Deadline,
+    env::{CallError, Env},
+    hints::Hints,
+    message::Failure,
+    peers::{AskError, Peers},
+    replica::Replica,
+    snapshot::{Peer, Views},
+    status::Counters,
+    tracing::Tracer,
 };
 
 /// A node as coordinator.
@@ -80,5 +88,19 @@ impl<E: Env> Coordinator<E> {
                 short.required, short.alive
             ),
         )
+    }
+}
+
+/// What a client is told of a replica that answered with a failure.
+fn failure(peer: &Peer, error: &AskError) -> ReplicaFailure {
+    let reason = match error {
+        AskError::Failed(Failure::UnknownTable(_)) => FailureReason::IncompatibleSchema,
+        AskError::Failed(Failure::NotServing) => FailureReason::NodeDown,
+        AskError::Failed(Failure::Late) | AskError::Call(CallError::Timeout(_)) => FailureReason::Timeout,
+        AskError::Failed(_) | AskError::Call(_) | AskError::Confused => FailureReason::Unknown,
+    };
+    ReplicaFailure {
+        address: peer.address.ip(),
+        reason,
     }
 }

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, channel::mpsc, future::join_all};
-use starling_cql::{Error, ErrorKind, WriteType, schema::Schema};
+use starling_cql::{Error, ErrorKind, ReplicaFailure, WriteType, schema::Schema};
 use starling_model::{Consistency, Mutation, mutation::MAX_MUTATION_BYTES};
 use starling_ring::{Requirement, Tally};
 
-use super::{Coordinator, Task};
+use super::{Coordinator, Task, failure};
 use crate::{
     deadline::Deadline,
     env::{CallError, Env},
@@ -30,9 +30,12 @@ struct Sending {
 enum Outcome {
     /// It is durable there.
     Acknowledged,
-    /// It is not known to be there: whether the replica refused it, rather than said nothing, and whether a
-    /// hint for it is durable now.
-    Missed { refused: bool, hinted: bool },
+    /// It is not known to be there: how the replica refused it, if it said anything, and whether a hint for it
+    /// is durable now.
+    Missed {
+        refused: Option<ReplicaFailure>,
+        hinted: bool,
+    },
 }
 
 impl<E: Env> Coordinator<E> {
@@ -175,21 +178,19 @@ impl<E: Env> Coordinator<E> {
             || self.env.wall(),
             || format!("{} missed the write: {error}", peer.address),
         );
+        let refused = (!error.is_timeout() && !error.is_unreachable()).then(|| failure(peer, &error));
         let hinted = match error {
             // Sending it again would not help.
             AskError::Failed(Failure::Invalid(_)) => false,
             _ => self.hints.keep(peer.id, encoded).await,
         };
-        Outcome::Missed {
-            refused: !error.is_timeout() && !error.is_unreachable(),
-            hinted,
-        }
+        Outcome::Missed { refused, hinted }
     }
 
     fn write_error(&self, task: &Task, write_type: WriteType, count: &Count) -> Error {
         let consistency = task.consistency;
         let (received, required) = (count.tally.received(), count.requirement.block_for());
-        if count.failures == 0 {
+        if count.failures.is_empty() {
             self.counters.write_timeouts.one();
             let kind = ErrorKind::WriteTimeout {
                 consistency,
@@ -205,12 +206,13 @@ impl<E: Env> Coordinator<E> {
             );
         }
         self.counters.write_failures.one();
-        let failures = count.failures;
+        let failures = count.failures.len() as u32;
         let kind = ErrorKind::WriteFailure {
             consistency,
             received,
             required,
             failures,
+            reasons: count.failures.clone(),
             write_type,
         };
         Error::new(
@@ -277,7 +279,7 @@ struct Count {
     requirement: Requirement,
     tally: Tally,
     pending: Vec<Arc<Peer>>,
-    failures: u32,
+    failures: Vec<ReplicaFailure>,
 }
 
 impl Count {
@@ -287,7 +289,7 @@ impl Count {
             // Those known to be dead are hinted, which takes no place among the failures.
             pending: replicas,
             requirement,
-            failures: 0,
+            failures: Vec::new(),
         }
     }
 
@@ -301,8 +303,11 @@ impl Count {
             Outcome::Missed { refused, hinted } => {
                 if *hinted && self.requirement.hint_suffices() {
                     self.tally.add(&peer.datacenter);
-                } else if *refused && peer.alive && self.requirement.counts(&peer.datacenter) {
-                    self.failures += 1;
+                } else if let Some(failure) = refused
+                    && peer.alive
+                    && self.requirement.counts(&peer.datacenter)
+                {
+                    self.failures.push(*failure);
                 }
             }
         }

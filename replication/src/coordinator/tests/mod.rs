@@ -6,7 +6,7 @@ mod scan;
 use std::time::Duration;
 
 use bytes::Bytes;
-use starling_cql::{ErrorKind, WriteType};
+use starling_cql::{ErrorKind, FailureReason, ReplicaFailure, WriteType};
 use starling_model::{
     Clustering, Consistency, Deletion, KeyRange, Limits, Mutation, Partition, Row, TableId, Timestamp,
     TokenRange,
@@ -14,7 +14,7 @@ use starling_model::{
 
 use crate::{
     env::StoreError,
-    testing::{Link, TestCluster, insert, key, rows_of, whole_partition},
+    testing::{Link, TestCluster, address, insert, key, rows_of, whole_partition},
 };
 
 const LATER: Duration = Duration::from_secs(30);
@@ -227,25 +227,41 @@ fn silent_replicas_are_a_timeout_and_failing_ones_a_failure() {
         .write(1, insert(table, "a", 2, "x", 10), Consistency::Quorum)
         .expect_err("two disks burn");
     let ErrorKind::WriteFailure {
-        received, required, ..
+        received,
+        required,
+        reasons,
+        ..
     } = error.kind
     else {
         panic!("{error:?}")
     };
     assert_eq!((received, required), (1, 2));
+    let failed: Vec<ReplicaFailure> = [2, 3]
+        .map(|node| ReplicaFailure {
+            address: address(node).ip(),
+            reason: FailureReason::Unknown,
+        })
+        .into();
+    assert!(
+        !reasons.is_empty() && reasons.iter().all(|reason| failed.contains(reason)),
+        "{reasons:?}"
+    );
     let error = cluster
         .read(1, whole_partition(table, "a", cluster.now()), Consistency::Quorum)
         .expect_err("two disks burn");
-    assert_eq!(
-        error.kind,
-        ErrorKind::ReadFailure {
-            consistency: Consistency::Quorum,
-            received: 1,
-            required: 2,
-            failures: 2,
-            data_present: true,
-        }
-    );
+    let ErrorKind::ReadFailure {
+        consistency: Consistency::Quorum,
+        received: 1,
+        required: 2,
+        failures: 2,
+        mut reasons,
+        data_present: true,
+    } = error.kind
+    else {
+        panic!("{error:?}")
+    };
+    reasons.sort_by_key(|failure| failure.address);
+    assert_eq!(reasons, failed);
 }
 
 #[test]
