@@ -184,6 +184,7 @@ impl<E: Env> Node<E> {
             replica: Arc::clone(&replica),
             hints: Arc::clone(&hints),
             counters: Arc::clone(&counters),
+            budget: Arc::clone(&config.budget),
             datacenter: config.datacenter.clone(),
             timeouts: config.timeouts,
         });

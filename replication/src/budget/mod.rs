@@ -22,6 +22,8 @@ mod tests;
 
 use bytes::Bytes;
 
+use crate::config::DEFAULT_BUDGET_BYTES;
+
 pub use pool::{Charge, Pool};
 
 /// What is smaller than this, in bytes, does not wait for room: the number of such things is bounded where
@@ -44,17 +46,17 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// So many bytes in all. Half of them are for requests; in that half only a half is given to those who
-    /// wait, because a request owes as much again when its mutations are encoded.
+    /// So many bytes in all. Of the requests' part only a half is given to those who wait, because a request
+    /// owes as much again when its mutations are encoded.
     pub fn new(bytes: usize) -> Self {
         let sixteenth = bytes / 16;
-        let mostly = |bytes: usize| Pool::new(bytes, bytes - bytes / 8);
+        let mostly = |bytes: usize| Pool::new(bytes, bytes - bytes / 16);
         Self {
-            requests: Pool::new(8 * sixteenth, 4 * sixteenth),
-            replies: mostly(3 * sixteenth),
-            peer_requests: mostly(2 * sixteenth),
+            requests: Pool::new(4 * sixteenth, 2 * sixteenth),
+            replies: mostly(4 * sixteenth),
+            peer_requests: mostly(4 * sixteenth),
             peer_answers: mostly(2 * sixteenth),
-            pages: mostly(sixteenth),
+            pages: mostly(2 * sixteenth),
         }
     }
 
@@ -77,6 +79,12 @@ impl Budget {
     /// Bytes of all pools.
     pub fn limit(&self) -> usize {
         self.pools().iter().map(|(_, pool)| pool.limit()).sum()
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new(DEFAULT_BUDGET_BYTES)
     }
 }
 

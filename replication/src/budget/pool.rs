@@ -175,6 +175,12 @@ impl Charge {
         self.bytes
     }
 
+    /// Takes over what another charge of the same pool holds.
+    pub fn merge(&mut self, mut other: Self) {
+        debug_assert!(Arc::ptr_eq(&self.pool.0, &other.pool.0));
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     /// Holds `bytes` from now on, whether there is room or not: what was a guess turned out.
     pub fn resize(&mut self, bytes: usize) {
         if bytes > self.bytes {

@@ -26,6 +26,7 @@ use starling_model::Consistency;
 use starling_ring::{Requirement, Shortfall};
 
 use crate::{
+    budget::Budget,
     config::Timeouts,
     deadline::Deadline,
     env::{CallError, Env},
@@ -46,6 +47,7 @@ pub(crate) struct Coordinator<E: Env> {
     pub(crate) replica: Arc<Replica<E>>,
     pub(crate) hints: Arc<Hints<E>>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) datacenter: String,
     pub(crate) timeouts: Timeouts,
 }

@@ -19,7 +19,7 @@ use starling_ring::{Requirement, Tally};
 use super::{Coordinator, Task, failure};
 use crate::{
     env::Env,
-    message::{Failure, Request, Response, decode_page, page_digest},
+    message::{Failure, MAX_PAGE_BYTES, Request, Response, decode_page, page_digest},
     peers::AskError,
     snapshot::Peer,
     tracing::Tracer,
@@ -58,7 +58,7 @@ impl<E: Env> Coordinator<E> {
     /// The page may hold fewer rows than the limits allow, or none, and still have a `next`.
     pub(crate) async fn read(
         self: &Arc<Self>,
-        command: ReadCommand,
+        mut command: ReadCommand,
         consistency: Consistency,
         tracer: &Tracer,
     ) -> Result<Page, Error> {
@@ -78,6 +78,7 @@ impl<E: Env> Coordinator<E> {
             .ok_or_else(|| Error::invalid("the table was dropped meanwhile"))?;
         let placement = Arc::clone(snapshot.placement(&table.keyspace)?);
         let requirement = self.requirement(consistency, placement.replication());
+        command.limits.bytes = command.limits.bytes.min(MAX_PAGE_BYTES);
         let after = command.after.clone();
         let page = match &command.keys {
             KeyRange::Partition(key) => {

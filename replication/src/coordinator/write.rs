@@ -10,6 +10,7 @@ use starling_ring::{Requirement, Tally};
 
 use super::{Coordinator, Task, failure};
 use crate::{
+    budget::{SMALL_BYTES, hold},
     deadline::Deadline,
     env::{CallError, Env},
     message::{Failure, Request, WriteReason},
@@ -96,7 +97,7 @@ impl<E: Env> Coordinator<E> {
         requirement
             .check(alive.map(|peer| peer.datacenter.as_str()))
             .map_err(|short| self.unavailable(consistency, &short))?;
-        let encoded = mutation.encode();
+        let encoded = self.encode(&mutation);
         if encoded.len() > MAX_MUTATION_BYTES {
             return Err(Error::invalid(format!(
                 "the write is {} bytes long, and at most {MAX_MUTATION_BYTES} are accepted; nothing was changed",
@@ -109,6 +110,17 @@ impl<E: Env> Coordinator<E> {
             replicas,
             requirement,
         })
+    }
+
+    /// The mutation's bytes, counted until the last replica that they are on the way to has them: the request
+    /// that they come from may be answered sooner.
+    fn encode(&self, mutation: &Mutation) -> Bytes {
+        let encoded = mutation.encode();
+        if encoded.len() < SMALL_BYTES {
+            return encoded;
+        }
+        let charge = self.budget.requests.owe(encoded.len());
+        hold(encoded, charge)
     }
 
     async fn send(
@@ -258,7 +270,7 @@ impl<E: Env> Coordinator<E> {
             return Ok(());
         }
         let body = Request::Write {
-            mutations: mutations.iter().map(Mutation::encode).collect(),
+            mutations: mutations.iter().map(|mutation| self.encode(mutation)).collect(),
             reason,
         };
         let timeout: Duration = deadline.remaining(&self.env);
