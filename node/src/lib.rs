@@ -20,3 +20,4 @@ pub mod run;
 pub mod store;
 pub mod tls;
 pub mod transport;
+mod weight;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use starling_replication::{Config, Node};
+use starling_replication::{Budget, Config, Node};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -96,11 +96,14 @@ impl Running {
             .unwrap_or(u32::try_from(cores).unwrap_or(1).min(1024));
         let dir = DataDir::open(&config.dir, shards, config.shards.is_some()).map_err(Failure::work)?;
         let credentials = credentials(config, &dir)?;
+        let budget = Arc::new(Budget::new(config.in_flight_bytes));
         // Addresses first: a port that is taken is told before the logs are replayed.
-        let transport = Transport::bind(config.listen, &credentials).map_err(|error| match error {
-            BindError::Socket(error) => Failure::work(bind_error(config.listen, "--listen", &error)),
-            BindError::Tls(error) => Failure::work(error),
-        })?;
+        let transport = Transport::bind(config.listen, &credentials, Arc::clone(&budget)).map_err(
+            |error| match error {
+                BindError::Socket(error) => Failure::work(bind_error(config.listen, "--listen", &error)),
+                BindError::Tls(error) => Failure::work(error),
+            },
+        )?;
         let cql_listener = listen(config.cql, "--cql").await?;
         let admin_listener = match config.admin {
             Some(address) => Some(listen(address, "--admin").await?),
@@ -116,19 +119,25 @@ impl Running {
         settings.vnodes = config.vnodes;
         settings.partitioner = config.partitioner;
         settings.shards = store.shards();
+        settings.budget = Arc::clone(&budget);
         let release = settings.release.clone();
         let node = Node::start(env, settings).await.map_err(Failure::work)?;
         transport.serve(
             Arc::new(Peers(Arc::clone(&node))),
-            Arc::new(NativeServer::new(Arc::clone(&node), release)),
+            Arc::new(NativeServer::new(Arc::clone(&node), release, Arc::clone(&budget))),
         );
-        let cql = cql_server::serve(cql_listener, Arc::clone(&node), cql_server::Options::default())
+        let options = cql_server::Options {
+            budget: Arc::clone(&budget),
+            ..cql_server::Options::default()
+        };
+        let cql = cql_server::serve(cql_listener, Arc::clone(&node), options)
             .map_err(|error| Failure::work(format!("cannot serve CQL on {cql_address}: {error}")))?;
         let admin = admin_listener.map(|listener| {
             let admin = Admin {
                 name: config.name.clone(),
                 node: Arc::clone(&node),
                 store: store.clone(),
+                budget: Arc::clone(&budget),
                 cql: Arc::clone(cql.counters()),
                 started,
             };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::StatusView;
+use super::{PoolView, StatusView};
 use crate::cql_server;
 
 /// All metrics of a node.
@@ -31,10 +31,50 @@ pub(super) fn text(status: &StatusView, cql: &cql_server::Counters) -> String {
         let labels = format!("address=\"{}\"", member.address);
         out.sample("hint_bytes", &labels, member.hint_bytes);
     }
+    budget(&mut out, status);
     coordinator(&mut out, status);
     listener(&mut out, cql);
     shards(&mut out, status);
     out.text
+}
+
+type PoolFigure = (&'static str, &'static str, &'static str, fn(&PoolView) -> u64);
+
+const POOL: [PoolFigure; 5] = [
+    (
+        "held_bytes",
+        "gauge",
+        "Bytes that requests and results hold.",
+        |pool| pool.held as u64,
+    ),
+    (
+        "peak_bytes",
+        "gauge",
+        "The most bytes that were held at a time.",
+        |pool| pool.peak as u64,
+    ),
+    ("limit_bytes", "gauge", "Bytes that may be held.", |pool| {
+        pool.limit as u64
+    }),
+    ("waiting", "gauge", "How many wait for room.", |pool| {
+        pool.waiting as u64
+    }),
+    (
+        "waits_total",
+        "counter",
+        "How often somebody had to wait for room.",
+        |pool| pool.waits,
+    ),
+];
+
+fn budget(out: &mut Page, status: &StatusView) {
+    for (name, kind, help, value) in POOL {
+        let name = format!("budget_{name}");
+        out.family(&name, kind, help);
+        for pool in &status.budget {
+            out.sample(&name, &format!("pool=\"{}\"", pool.name), value(pool));
+        }
+    }
 }
 
 fn coordinator(out: &mut Page, status: &StatusView) {

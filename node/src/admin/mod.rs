@@ -21,10 +21,10 @@ use axum::{
     routing::get,
 };
 use starling_cql::native::Topology;
-use starling_replication::{Node, NodeStatus};
+use starling_replication::{Budget, Node, NodeStatus};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-pub use status::{MemberView, RingEntry, ShardView, StatusView};
+pub use status::{MemberView, PoolView, RingEntry, ShardView, StatusView};
 
 use crate::{cql_server, env::TokioEnv, store::ShardedStore};
 
@@ -36,6 +36,8 @@ pub struct Admin {
     pub node: Arc<Node<TokioEnv>>,
     /// Its storage.
     pub store: ShardedStore,
+    /// The bytes that it may hold for others.
+    pub budget: Arc<Budget>,
     /// What its CQL listener has done.
     pub cql: Arc<cql_server::Counters>,
     /// When it was started.
@@ -64,6 +66,7 @@ impl Admin {
             &self.name,
             self.started.elapsed(),
             &status,
+            &self.budget,
             &self.store.stats().await,
         )
     }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use starling_cql::native::Topology;
-use starling_replication::{NodeStatus, status::CounterValues};
+use starling_replication::{Budget, NodeStatus, budget::Pool, status::CounterValues};
 
 use crate::store::ShardStats;
 
@@ -35,6 +35,8 @@ pub struct StatusView {
     pub uptime_seconds: u64,
     /// Memory in use, in bytes; absent where the system does not tell.
     pub resident_bytes: Option<u64>,
+    /// What requests and results that are under way hold of the node's budget.
+    pub budget: Vec<PoolView>,
     /// All members, this node among them.
     pub members: Vec<MemberView>,
     /// The shards of its storage.
@@ -70,6 +72,23 @@ pub struct MemberView {
     pub release: Option<String>,
     /// Bytes of hints that this node keeps for it.
     pub hint_bytes: u64,
+}
+
+/// A part of the node's budget (`--in-flight-mib`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolView {
+    /// What it is for.
+    pub name: String,
+    /// Bytes that are held.
+    pub held: usize,
+    /// The most bytes that were held at a time.
+    pub peak: usize,
+    /// How many bytes it has.
+    pub limit: usize,
+    /// How many wait for room now.
+    pub waiting: usize,
+    /// How often somebody had to wait.
+    pub waits: u64,
 }
 
 /// A shard of the node's storage.
@@ -125,7 +144,13 @@ pub struct RingEntry {
 }
 
 impl StatusView {
-    pub(super) fn new(name: &str, uptime: Duration, status: &NodeStatus, shards: &[ShardStats]) -> Self {
+    pub(super) fn new(
+        name: &str,
+        uptime: Duration,
+        status: &NodeStatus,
+        budget: &Budget,
+        shards: &[ShardStats],
+    ) -> Self {
         Self {
             name: name.to_owned(),
             id: status.id.to_string(),
@@ -135,9 +160,11 @@ impl StatusView {
             ready: status.ready,
             schema_version: status.schema_version.clone(),
             schema_agreed: status.schema_agreed,
+            members_stored: status.members_stored,
             pid: std::process::id(),
             uptime_seconds: uptime.as_secs(),
             resident_bytes: resident_bytes(),
+            budget: budget.pools().map(pool).to_vec(),
             members: status.members.iter().map(member).collect(),
             shards: shards.iter().map(shard).collect(),
             counters: status.counters,
@@ -160,7 +187,17 @@ fn member(member: &starling_replication::MemberStatus) -> MemberView {
         release: member.release.clone(),
         hint_bytes: member.hint_bytes,
     }
-            members_stored: status.members_stored,
+}
+
+fn pool((name, pool): (&'static str, &Pool)) -> PoolView {
+    PoolView {
+        name: name.to_owned(),
+        held: pool.held(),
+        peak: pool.peak(),
+        limit: pool.limit(),
+        waiting: pool.waiting(),
+        waits: pool.waits(),
+    }
 }
 
 fn shard(stats: &ShardStats) -> ShardView {

@@ -63,6 +63,14 @@ fn view() -> StatusView {
         pid: 1,
         uptime_seconds: 2,
         resident_bytes: Some(3),
+        budget: vec![PoolView {
+            name: "replies".to_owned(),
+            held: 5,
+            peak: 6,
+            limit: 7,
+            waiting: 0,
+            waits: 8,
+        }],
         members: Vec::new(),
         shards: Vec::new(),
         counters: CounterValues {
@@ -77,6 +85,10 @@ fn metrics_are_what_prometheus_reads() {
     let text = metrics::text(&view(), &cql_server::Counters::default());
     assert!(text.contains("\nstarling_reads_total 4\n"), "{text}");
     assert!(text.contains("\nstarling_resident_bytes 3\n"), "{text}");
+    assert!(
+        text.contains("\nstarling_budget_held_bytes{pool=\"replies\"} 5\n"),
+        "{text}"
+    );
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(name.starts_with("starling_"), "{line}");

@@ -2,7 +2,7 @@
 
 use super::{AdminArgs, output};
 use crate::{
-    admin::{ShardView, StatusView},
+    admin::{PoolView, ShardView, StatusView},
     failure::Failure,
 };
 
@@ -30,6 +30,7 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
                 .resident_bytes
                 .map_or_else(|| "?".to_owned(), output::bytes),
         ),
+        ("under way", under_way(&status)),
         ("reads", status.counters.reads.to_string()),
         ("writes", status.counters.writes.to_string()),
         ("read repairs", status.counters.read_repairs.to_string()),
@@ -63,6 +64,20 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
         output::table(&header, status.shards.iter().enumerate().map(row))
     );
     Ok(())
+}
+
+/// How much of its budget the node holds, the most of it that was held, and how much it has.
+fn under_way(status: &StatusView) -> String {
+    let sum = |figure: fn(&PoolView) -> usize| -> String {
+        let all: usize = status.budget.iter().map(figure).sum();
+        output::bytes(all as u64)
+    };
+    format!(
+        "{} (up to {} of {})",
+        sum(|pool| pool.held),
+        sum(|pool| pool.peak),
+        sum(|pool| pool.limit)
+    )
 }
 
 fn row((n, shard): (usize, &ShardView)) -> Vec<String> {

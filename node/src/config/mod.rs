@@ -8,6 +8,7 @@ mod tests;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use starling_replication::config::DEFAULT_BUDGET_BYTES;
 use starling_ring::Partitioner;
 
 pub use address::{ADMIN_PORT, CQL_PORT, LISTEN_PORT};
@@ -17,6 +18,9 @@ use crate::{store::CommitLogSync, tls::TlsFiles};
 
 /// Memory for memtables unless it is set, in MiB.
 pub const DEFAULT_MEMTABLE_MIB: usize = 256;
+
+/// Memory for requests and results that are under way unless it is set, in MiB.
+pub const DEFAULT_IN_FLIGHT_MIB: usize = DEFAULT_BUDGET_BYTES >> 20;
 
 /// Settings that make sense.
 #[derive(Debug, Clone)]
@@ -49,6 +53,8 @@ pub struct NodeConfig {
     pub commitlog_sync: CommitLogSync,
     /// Memory for memtables, in bytes.
     pub memtable_bytes: usize,
+    /// Memory for requests and results that are under way, in bytes.
+    pub in_flight_bytes: usize,
     /// The certificates; `None`: made for this node alone, which then is a cluster of its own.
     pub tls: Option<TlsFiles>,
 }
@@ -126,6 +132,11 @@ impl NodeConfig {
                 settings.memtable_mib.unwrap_or(DEFAULT_MEMTABLE_MIB),
                 16..=1 << 20,
                 "--memtable-mib",
+            )? << 20,
+            in_flight_bytes: within(
+                settings.in_flight_mib.unwrap_or(DEFAULT_IN_FLIGHT_MIB),
+                16..=1 << 20,
+                "--in-flight-mib",
             )? << 20,
             tls,
         })

@@ -8,6 +8,7 @@ use starling_cql::{
     Error, ErrorKind,
     native::{self, Event, Request, Response},
 };
+use starling_replication::budget::{Pool, SMALL_BYTES, hold};
 use tokio::{
     sync::{Semaphore, broadcast, mpsc},
     task::JoinSet,
@@ -16,7 +17,10 @@ use tokio::{
 use tracing::debug;
 
 use super::{NativeBackend, Shared};
-use crate::transport::frame::{self, Frame, FrameError, FrameReader};
+use crate::{
+    transport::frame::{self, Frame, FrameError, FrameReader},
+    weight,
+};
 
 /// Requests of one connection that are worked on at a time.
 const MAX_IN_FLIGHT: usize = 1024;
@@ -36,7 +40,7 @@ pub(super) async fn serve<B: NativeBackend>(shared: &Arc<Shared<B>>, connection:
             stream = connection.accept_bi() => {
                 let Ok((send, receive)) = stream else { break };
                 let frames = FrameReader::new(receive, native::MAX_FRAME_BYTES)
-                    .with_budget(Arc::clone(&shared.budget));
+                    .with_budget(shared.budget.requests.clone());
                 let client = Client { shared: Arc::clone(shared), room: Arc::clone(&room) };
                 streams.spawn(client.stream(frames, send));
             }
@@ -108,7 +112,7 @@ impl<B: NativeBackend> Client<B> {
                 let _ = answers
                     .send(Frame {
                         id: first.id,
-                        payload: encode(&welcome),
+                        payload: encode(&welcome).into(),
                     })
                     .await;
                 Ok(())
@@ -137,14 +141,15 @@ impl<B: NativeBackend> Client<B> {
                     Err(error) => Err(error),
                 };
                 let response = response.unwrap_or_else(Response::Error);
+                drop((received.payload, received.share));
                 // The client may be gone.
                 let _ = answers
                     .send(Frame {
                         id: received.id,
-                        payload: encode(&response),
+                        payload: answer(&shared.budget.replies, response).await.into(),
                     })
                     .await;
-                drop((permit, received.share));
+                drop(permit);
             });
         }
         Ok(())
@@ -192,7 +197,7 @@ async fn tell(mut events: broadcast::Receiver<Event>, answers: mpsc::Sender<Fram
         if answers
             .send(Frame {
                 id: 0,
-                payload: encode(&Response::Event(event)),
+                payload: encode(&Response::Event(event)).into(),
             })
             .await
             .is_err()
@@ -200,6 +205,21 @@ async fn tell(mut events: broadcast::Receiver<Event>, answers: mpsc::Sender<Fram
             return;
         }
     }
+}
+
+/// A response's bytes. Large ones wait for room before they are made, and count until the client has them.
+async fn answer(room: &Pool, response: Response) -> Bytes {
+    let weight = match &response {
+        Response::Result { result, .. } => weight::of_result(result),
+        _ => 0,
+    };
+    if weight < SMALL_BYTES {
+        return encode(&response);
+    }
+    let mut charge = room.take(weight).await;
+    let bytes = encode(&response);
+    charge.resize(bytes.len());
+    hold(bytes, charge)
 }
 
 /// A response's bytes; one that is too large for a frame becomes an error that says what to do.

@@ -6,7 +6,7 @@ use quinn::{
     ClientConfig, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 
-use super::BindError;
+use super::{BindError, large::LARGE_STREAMS};
 use crate::tls::Credentials;
 
 /// Application error codes with which a connection is closed.
@@ -34,11 +34,13 @@ const MAX_INCOMING: usize = 256;
 const INCOMING_BYTES: u64 = 16 << 10;
 const INCOMING_BYTES_TOTAL: u64 = 2 << 20;
 
-/// Streams that the other side may open: a peer needs three, a client one.
-const MAX_STREAMS: u32 = 4;
-/// Flow-control windows. They are filled only by a sender that is faster than its receiver.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Streams that the other side may open: a peer its lanes and [`LARGE_STREAMS`], a client one or a few.
+const MAX_BIDI_STREAMS: u32 = 2 + LARGE_STREAMS;
+const MAX_UNI_STREAMS: u32 = 1 + LARGE_STREAMS;
+/// What a stream may buffer while its receiver does not read it.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// All streams together have all their windows: large messages that wait for room hold up nobody.
+const CONNECTION_WINDOW: u32 = (MAX_BIDI_STREAMS + MAX_UNI_STREAMS) * STREAM_WINDOW;
 
 /// Opens the endpoint on exactly this address.
 pub(super) fn open(listen: SocketAddr, credentials: &Credentials) -> Result<Endpoint, BindError> {
@@ -73,8 +75,8 @@ fn transport(idle: Duration) -> TransportConfig {
     config
         .max_idle_timeout(IdleTimeout::try_from(idle).ok())
         .initial_rtt(INITIAL_RTT)
-        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS))
-        .max_concurrent_uni_streams(VarInt::from_u32(MAX_STREAMS))
+        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_BIDI_STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(MAX_UNI_STREAMS))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(u64::from(CONNECTION_WINDOW))

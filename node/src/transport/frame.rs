@@ -8,12 +8,17 @@
 //!
 //! The same layout serves peers and native clients (`starling_cql::native`).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, SendStream, WriteError};
 use starling_cql::native;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use starling_replication::{
+    Charge,
+    budget::{Pool, SMALL_BYTES},
+    message::Encoded,
+};
+use tokio::sync::mpsc;
 
 /// A frame to be written.
 #[derive(Debug, Clone)]
@@ -21,7 +26,7 @@ pub struct Frame {
     /// Of the request.
     pub id: u64,
     /// At most the stream's maximum.
-    pub payload: Bytes,
+    pub payload: Encoded,
 }
 
 /// How many frames go out in one write.
@@ -29,9 +34,6 @@ const BATCH_FRAMES: usize = 64;
 
 /// Payloads up to this size are copied together; larger ones are handed over as they are.
 const COALESCED_BYTES: usize = 8 << 10;
-
-/// Frames up to this size need no share of the budget.
-const SMALL_BYTES: usize = 16 << 10;
 
 /// How long a frame that has a share of the budget may take to arrive: who announces much and sends little
 /// would keep others waiting for ever.
@@ -58,17 +60,26 @@ pub async fn write(
     Ok(())
 }
 
+/// Writes one frame.
+pub async fn write_one(stream: &mut SendStream, frame: Frame) -> Result<(), WriteError> {
+    let mut chunks = Vec::new();
+    lay_out(std::iter::once(frame), &mut chunks);
+    stream.write_all_chunks(&mut chunks).await
+}
+
 /// Turns frames into as few chunks as copying is worth.
 fn lay_out(frames: impl Iterator<Item = Frame>, chunks: &mut Vec<Bytes>) {
     let mut small = BytesMut::new();
     for frame in frames {
         small.extend_from_slice(&(frame.payload.len() as u32).to_be_bytes());
         small.extend_from_slice(&frame.id.to_be_bytes());
-        if frame.payload.len() <= COALESCED_BYTES {
-            small.extend_from_slice(&frame.payload);
-        } else {
-            chunks.push(small.split().freeze());
-            chunks.push(frame.payload);
+        for piece in std::iter::once(frame.payload.head).chain(frame.payload.rest) {
+            if piece.len() <= COALESCED_BYTES {
+                small.extend_from_slice(&piece);
+            } else {
+                chunks.push(small.split().freeze());
+                chunks.push(piece);
+            }
         }
     }
     if !small.is_empty() {
@@ -106,7 +117,7 @@ pub struct FrameReader {
     stream: RecvStream,
     buffer: BytesMut,
     limit: usize,
-    budget: Option<Arc<Semaphore>>,
+    budget: Option<Pool>,
 }
 
 /// A frame that was read.
@@ -117,7 +128,7 @@ pub struct Received {
     /// What it says.
     pub payload: Bytes,
     /// Its share of the budget, to be held until the request is answered.
-    pub share: Option<OwnedSemaphorePermit>,
+    pub share: Option<Charge>,
 }
 
 impl FrameReader {
@@ -131,15 +142,23 @@ impl FrameReader {
         }
     }
 
-    /// Large frames wait for their size in KiB from `budget` before they are read: many senders together
-    /// can't make the node buffer more than that.
-    pub fn with_budget(mut self, budget: Arc<Semaphore>) -> Self {
+    /// Large frames wait for room in `budget` before they are read: many senders together can't make the
+    /// node buffer more than that.
+    pub fn with_budget(mut self, budget: Pool) -> Self {
         self.budget = Some(budget);
         self
     }
 
     /// The next frame; `None` at the orderly end of the stream.
     pub async fn next(&mut self) -> Result<Option<Received>, FrameError> {
+        match self.header().await? {
+            Some((id, length)) => self.payload(id, length).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The id and length of the next frame; [`payload`](Self::payload) must follow.
+    pub async fn header(&mut self) -> Result<Option<(u64, usize)>, FrameError> {
         if !self.fill(native::HEADER_BYTES).await? {
             return if self.buffer.is_empty() {
                 Ok(None)
@@ -156,8 +175,17 @@ impl FrameReader {
                 limit: self.limit,
             });
         }
-        let share = self.share(length).await;
-        let whole = if share.is_some() {
+        Ok(Some((id, length)))
+    }
+
+    /// The rest of a frame of which [`header`](Self::header) was read.
+    pub async fn payload(&mut self, id: u64, length: usize) -> Result<Received, FrameError> {
+        let share = match self.budget.as_ref().filter(|_| length >= SMALL_BYTES) {
+            Some(budget) => Some(budget.take(length).await),
+            None => None,
+        };
+        let whole = if length >= SMALL_BYTES {
+            self.buffer.reserve(length.saturating_sub(self.buffer.len()));
             tokio::time::timeout(LARGE_FRAME_TIMEOUT, self.fill(length))
                 .await
                 .map_err(|_| FrameError::TooSlow { length })??
@@ -168,7 +196,7 @@ impl FrameReader {
             return Err(FrameError::Torn);
         }
         let payload = self.buffer.split_to(length).freeze();
-        Ok(Some(Received { id, payload, share }))
+        Ok(Received { id, payload, share })
     }
 
     /// Reads until `length` bytes are buffered; whether they came before the end. Memory grows with what
@@ -181,13 +209,5 @@ impl FrameReader {
             }
         }
         Ok(true)
-    }
-
-    async fn share(&self, length: usize) -> Option<OwnedSemaphorePermit> {
-        let budget = self.budget.as_ref().filter(|_| length > SMALL_BYTES)?;
-        Arc::clone(budget)
-            .acquire_many_owned(length.div_ceil(1024) as u32)
-            .await
-            .ok()
     }
 }

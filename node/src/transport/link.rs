@@ -4,23 +4,20 @@
 //! are refused at once (`NotSent`) and the attempts go on in the background, so that a dead peer costs
 //! nobody any time. A peer that connects to us is tried again at once.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures::future::{select_all, try_join_all};
 use quinn::{ClientConfig, Connection, Endpoint, SendStream};
-use starling_replication::{CallError, message::MAX_MESSAGE_BYTES};
+use starling_replication::{CallError, budget::Pool, message::Encoded};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::{
     endpoint,
     frame::{self, Frame, FrameReader},
-    lane::Lane,
+    lane::{LANE_FRAME_BYTES, Lane},
+    large::{self, LargeCall},
     pending::{Outcome, Pending, Registered},
     probe,
 };
@@ -28,6 +25,8 @@ use crate::tls::NODE_SERVER_NAME;
 
 /// Frames queued for one stream.
 const QUEUE_FRAMES: usize = 8192;
+/// Gossip goes before everything else: a node that is busy must not look dead.
+const GOSSIP_PRIORITY: i32 = 1;
 /// Casts queued: beyond, they are lost.
 const QUEUE_CASTS: usize = 256;
 /// How long one attempt to connect may take.
@@ -45,6 +44,7 @@ const LASTING: Duration = Duration::from_secs(2);
 pub(super) struct Link {
     pending: Arc<Pending>,
     lanes: [mpsc::Sender<Frame>; 2],
+    large: mpsc::Sender<LargeCall>,
     casts: mpsc::Sender<Frame>,
     signals: Arc<Signals>,
 }
@@ -67,15 +67,25 @@ struct Driver {
     config: ClientConfig,
     pending: Arc<Pending>,
     lanes: [mpsc::Receiver<Frame>; 2],
+    large: mpsc::Receiver<LargeCall>,
     casts: mpsc::Receiver<Frame>,
+    budget: Pool,
     signals: Arc<Signals>,
     lost: OnLost,
 }
 
 impl Link {
-    pub(super) fn start(to: SocketAddr, endpoint: Endpoint, config: ClientConfig, lost: OnLost) -> Arc<Self> {
+    /// A link to a peer. Its large answers are read as `budget` has room for them.
+    pub(super) fn start(
+        to: SocketAddr,
+        endpoint: Endpoint,
+        config: ClientConfig,
+        budget: Pool,
+        lost: OnLost,
+    ) -> Arc<Self> {
         let (requests, requests_out) = mpsc::channel(QUEUE_FRAMES);
         let (bulk, bulk_out) = mpsc::channel(QUEUE_FRAMES);
+        let (large, large_out) = mpsc::channel(QUEUE_FRAMES);
         let (casts, casts_out) = mpsc::channel(QUEUE_CASTS);
         let pending = Pending::new(to);
         let signals = Arc::<Signals>::default();
@@ -85,7 +95,9 @@ impl Link {
             config,
             pending: Arc::clone(&pending),
             lanes: [requests_out, bulk_out],
+            large: large_out,
             casts: casts_out,
+            budget,
             signals: Arc::clone(&signals),
             lost,
         };
@@ -93,30 +105,39 @@ impl Link {
         Arc::new(Self {
             pending,
             lanes: [requests, bulk],
+            large,
             casts,
             signals,
         })
     }
 
+    /// Queues a request that is given up `until` then.
     pub(super) fn call(
         &self,
         lane: Lane,
-        request: Bytes,
+        request: Encoded,
+        until: Instant,
     ) -> Result<(oneshot::Receiver<Outcome>, Registered), CallError> {
-        let queue = &self.lanes[lane.index()];
-        let outcome = self.pending.register(request.len(), |id| {
-            queue.try_send(Frame { id, payload: request }).is_ok()
+        let length = request.len();
+        let outcome = self.pending.register(length, |id| {
+            let frame = Frame { id, payload: request };
+            if length > LANE_FRAME_BYTES {
+                return self.large.try_send(LargeCall { frame, until }).is_ok();
+            }
+            self.lanes[lane.index()].try_send(frame).is_ok()
         });
         self.signals.demand.notify_one();
         outcome
     }
 
-    pub(super) fn cast(&self, message: Bytes) {
+    pub(super) fn cast(&self, message: Encoded) {
         // A full queue means that the peer is slow or gone: this message is lost, as casts may be.
-        let _ = self.casts.try_send(Frame {
-            id: 0,
-            payload: message,
-        });
+        if message.len() <= LANE_FRAME_BYTES {
+            let _ = self.casts.try_send(Frame {
+                id: 0,
+                payload: message,
+            });
+        }
         self.signals.demand.notify_one();
     }
 
@@ -228,12 +249,22 @@ impl Driver {
             (Ok(streams), Ok(casts)) => (streams, casts),
             (Err(error), _) | (_, Err(error)) => return error.to_string(),
         };
+        if let Err(error) = casts.set_priority(GOSSIP_PRIORITY) {
+            return error.to_string();
+        }
         let pending = &self.pending;
         let mut work: Vec<futures::future::BoxFuture<'_, String>> = Vec::new();
+        work.push(Box::pin(large::send(
+            connection,
+            &mut self.large,
+            pending,
+            &self.budget,
+        )));
+        work.push(Box::pin(large::receive(connection, pending, &self.budget)));
         for ((send, receive), queue) in streams.into_iter().zip(&mut self.lanes) {
             work.push(Box::pin(write_calls(send, queue, pending)));
             work.push(Box::pin(read_answers(
-                FrameReader::new(receive, MAX_MESSAGE_BYTES),
+                FrameReader::new(receive, LANE_FRAME_BYTES),
                 pending,
             )));
         }
@@ -254,6 +285,7 @@ impl Driver {
         for lane in &mut self.lanes {
             while lane.try_recv().is_ok() {}
         }
+        while self.large.try_recv().is_ok() {}
         while self.casts.try_recv().is_ok() {}
     }
 }
@@ -271,7 +303,7 @@ async fn write_calls(mut send: SendStream, queue: &mut mpsc::Receiver<Frame>, pe
 async fn read_answers(mut frames: FrameReader, pending: &Pending) -> String {
     loop {
         match frames.next().await {
-            Ok(Some(answer)) => pending.answer(answer.id, answer.payload),
+            Ok(Some(answer)) => pending.answer(answer),
             Ok(None) => return "the peer ended the stream".to_owned(),
             Err(error) => return error.to_string(),
         }

@@ -2,18 +2,19 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use starling_replication::CallError;
 use tokio::sync::oneshot;
+
+use super::frame::Received;
 
 /// How many calls may wait for one peer.
 const MAX_CALLS: usize = 8192;
 
 /// How many bytes of requests may wait for one peer.
-const MAX_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 256 << 20;
 
-pub(super) type Outcome = Result<Bytes, CallError>;
+pub(super) type Outcome = Result<Received, CallError>;
 
 /// The calls of one link.
 ///
@@ -117,12 +118,17 @@ impl Pending {
     }
 
     /// An answer came. One that nobody waits for any more is dropped.
-    pub(super) fn answer(&self, id: u64, answer: Bytes) {
-        let waiting = self.calls.lock().remove(id);
+    pub(super) fn answer(&self, answer: Received) {
+        let waiting = self.calls.lock().remove(answer.id);
         if let Some(waiting) = waiting {
             // The caller may have gone at this very moment.
             let _ = waiting.answer.send(Ok(answer));
         }
+    }
+
+    /// Whether anybody still waits for this call's answer.
+    pub(super) fn waits_for(&self, id: u64) -> bool {
+        self.calls.lock().waiting.contains_key(&id)
     }
 
     /// Fails every call and refuses new ones until [`accept`](Self::accept).
