@@ -172,6 +172,11 @@ impl<B: Backend> Connection<B> {
             linger(&mut reader, &mut writer).await;
         }
         drop((reader, writer));
+        self.room = None;
+        self.shared
+            .counters
+            .in_flight
+            .subtract(self.large.drain(..).len() as u64);
         while self.running.next().await.is_some() {
             self.shared.counters.in_flight.subtract(1);
         }
@@ -248,8 +253,7 @@ impl<B: Backend> Connection<B> {
             }
             Happened::Event(Ok(event)) => {
                 if self.session.wants(event.kind()) {
-                    self.outbox.push(EVENT_STREAM, &Response::Event(event).into());
-                    self.note_output();
+                    self.push(EVENT_STREAM, &Response::Event(event).into());
                 }
             }
             Happened::Event(Err(_)) => return Some(End::LostEvents),
@@ -280,10 +284,8 @@ impl<B: Backend> Connection<B> {
         while !self.broken && !stopping && !self.is_full() {
             match self.decoder.next(&mut self.input) {
                 Ok(Some(envelope)) => self.take(envelope),
-                Ok(None) => {
-                    self.reserve_for_large();
-                    return;
-                }
+                Ok(None) if self.reserve_for_large() => {}
+                Ok(None) => return,
                 Err(error) => self.refuse_frame(&error),
             }
         }
@@ -363,11 +365,14 @@ impl<B: Backend> Connection<B> {
     }
 
     /// A large message that begins waits for its share of the budget, or is passed over if the client wants
-    /// errors instead.
-    fn reserve_for_large(&mut self) {
+    /// errors instead. Whether the decoder may go on at once: all of the message may be there already.
+    fn reserve_for_large(&mut self) -> bool {
         let Some(incoming) = self.decoder.incoming().filter(|incoming| incoming.waits) else {
-            return;
+            return false;
         };
+        if self.asked.is_some() {
+            return false;
+        }
         let mut asked = ask(&self.shared.options.budget.requests, incoming.held);
         match (&mut asked).now_or_never() {
             Some(share) => self.arrive(share),
@@ -375,8 +380,12 @@ impl<B: Backend> Connection<B> {
                 self.decoder.skip_incoming();
                 self.refuse_overloaded(incoming.stream);
             }
-            None => self.asked = Some(asked),
+            None => {
+                self.asked = Some(asked);
+                return false;
+            }
         }
+        true
     }
 
     fn arrive(&mut self, share: Charge) {
@@ -415,8 +424,8 @@ impl<B: Backend> Connection<B> {
     }
 
     fn push(&mut self, stream: i16, reply: &ResponseFrame) {
-        self.outbox.push(stream, reply);
         self.note_output();
+        self.outbox.push(stream, reply);
     }
 
     /// The client's time to take its replies begins when there is something to take.

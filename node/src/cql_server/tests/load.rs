@@ -203,6 +203,7 @@ async fn large_replies_take_turns() {
     let (server, _) = server_with(Options {
         budget: Arc::clone(&budget),
         max_unsent_bytes: 100_000,
+        pressed_timeout: Duration::from_mins(10),
         ..Options::default()
     })
     .await;
