@@ -17,6 +17,7 @@ pub mod env;
 pub mod failure;
 pub mod native_server;
 pub mod run;
+mod seeds;
 pub mod store;
 pub mod tls;
 pub mod transport;

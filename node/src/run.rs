@@ -3,12 +3,13 @@
 use std::{
     io,
     net::SocketAddr,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::future::BoxFuture;
-use starling_replication::{Budget, Config, Node};
+use starling_replication::{Budget, Config, Node, has_joined};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -23,6 +24,7 @@ use crate::{
     env::{Peers, TokioEnv},
     failure::Failure,
     native_server::NativeServer,
+    seeds::{Lookup, Starter},
     store::{ShardedStore, StoreOptions},
     tls::{Authority, Credentials, TlsFiles},
     transport::{BindError, Transport},
@@ -59,7 +61,15 @@ pub fn run(config: &NodeConfig, until_stdin_ends: bool) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         let stop = stop_signal(until_stdin_ends)
             .map_err(|error| Failure::work(format!("cannot listen for signals: {error}")))?;
-        let running = Running::start(config).await?;
+        let mut stop = pin!(stop);
+        let running = tokio::select! {
+            running = Running::start(config) => running?,
+            // It may be waiting for its seeds, and has let nobody in yet.
+            reason = &mut stop => {
+                info!(reason, "stopped before it served");
+                return Ok(());
+            }
+        };
         info!(
             name = config.name, listen = %config.listen, cql = %config.cql, admin = ?config.admin,
             "serving"
@@ -84,6 +94,7 @@ struct Running {
     store: ShardedStore,
     cql: cql_server::Server,
     admin: Option<tokio::task::JoinHandle<()>>,
+    lookup: tokio::task::JoinHandle<()>,
     _dir: DataDir,
 }
 
@@ -111,17 +122,25 @@ impl Running {
         };
         let (cql_address, listen_address) = addresses(&cql_listener, &transport)?;
         let store = open_store(config, &dir).await?;
+        let starter = Starter {
+            listen: listen_address,
+            has_joined: has_joined(&**dir.fs()).map_err(Failure::work)?,
+        };
+        let mut lookup = Lookup::new(&config.seeds);
+        lookup.until_enough(starter).await;
         let env = TokioEnv::new(transport.clone(), store.clone(), Arc::clone(dir.fs()));
         let mut settings = Config::new(&config.cluster, listen_address, cql_address);
         settings.datacenter.clone_from(&config.datacenter);
         settings.rack.clone_from(&config.rack);
-        settings.seeds.clone_from(&config.seeds);
+        settings.seeds = lookup.found().to_vec();
         settings.vnodes = config.vnodes;
         settings.partitioner = config.partitioner;
         settings.shards = store.shards();
         settings.budget = Arc::clone(&budget);
         let release = settings.release.clone();
         let node = Node::start(env, settings).await.map_err(Failure::work)?;
+        let seeded = Arc::clone(&node);
+        let lookup = tokio::spawn(lookup.until_all(move |seed| seeded.add_seed(seed)));
         transport.serve(
             Arc::new(Peers(Arc::clone(&node))),
             Arc::new(NativeServer::new(Arc::clone(&node), release, Arc::clone(&budget))),
@@ -149,12 +168,14 @@ impl Running {
             store,
             cql,
             admin,
+            lookup,
             _dir: dir,
         })
     }
 
     /// Lets clients finish, tells peers, and makes everything durable.
     async fn stop(self) -> Result<(), Failure> {
+        self.lookup.abort();
         if let Some(admin) = self.admin {
             admin.abort();
         }

@@ -35,6 +35,7 @@ pub use budget::{Budget, Charge};
 pub use config::{Bounds, Config, Timeouts};
 pub use env::{CallError, Env, Store, StoreError};
 pub use events::{ClusterEvent, Listener};
+pub use identity::has_joined;
 pub use message::{PeerRequest, PeerResponse};
 pub use node::{Executed, Node};
 pub use start_error::StartError;

@@ -301,6 +301,11 @@ impl<E: Env> Node<E> {
         self.native_topology()
     }
 
+    /// Another seed, whose address was not known at the start. It is not asked whether the node may join.
+    pub fn add_seed(&self, seed: SocketAddr) {
+        self.membership.add_seed(seed);
+    }
+
     /// Calls `listener` for every event from now on. It must not block, nor call the node.
     pub fn subscribe(&self, listener: Listener) {
         self.listeners.add(listener);

@@ -11,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use starling_replication::config::DEFAULT_BUDGET_BYTES;
 use starling_ring::Partitioner;
 
-pub use address::{ADMIN_PORT, CQL_PORT, LISTEN_PORT};
+pub use address::{ADMIN_PORT, CQL_PORT, LISTEN_PORT, Seed};
 pub use settings::Settings;
 
 use crate::{store::CommitLogSync, tls::TlsFiles};
@@ -42,7 +42,7 @@ pub struct NodeConfig {
     /// Where the admin pages are; `None`: nowhere.
     pub admin: Option<SocketAddr>,
     /// Nodes to ask for the cluster.
-    pub seeds: Vec<SocketAddr>,
+    pub seeds: Vec<Seed>,
     /// Tokens of a new node.
     pub vnodes: u32,
     /// How keys become tokens.
@@ -96,10 +96,10 @@ impl NodeConfig {
             .seeds
             .unwrap_or_default()
             .iter()
-            .map(|seed| address::resolve(seed, LISTEN_PORT, "--seeds"))
+            .map(|seed| address::seed(seed, LISTEN_PORT, "--seeds"))
             .collect::<Result<Vec<_>, _>>()?;
         let tls = settings.tls.map(|dir| TlsFiles::in_directory(&dir));
-        if tls.is_none() && seeds.iter().any(|seed| *seed != listen) {
+        if tls.is_none() && seeds.iter().any(|seed| *seed != Seed::Address(listen)) {
             return Err(ConfigError::new(
                 "a node that joins others needs a certificate of their cluster: make one with `starling ca \
                  issue` and give its directory with --tls",

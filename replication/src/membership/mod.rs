@@ -169,6 +169,11 @@ impl<E: Env> Membership<E> {
         self.observe();
     }
 
+    /// Another address to try while the node hears from nobody.
+    pub(crate) fn add_seed(&self, seed: SocketAddr) {
+        self.gossip.lock().add_seed(seed);
+    }
+
     /// Tells the schema's version, and everybody soon.
     pub(crate) fn say_schema(&self) {
         let version = self.views.load().schema.version();
