@@ -222,11 +222,13 @@ async fn large_replies_take_turns() {
         for _ in 0..20 {
             assert!(modest.works().await);
         }
-        for client in &mut greedy {
+        // All of them read now: one alone would wait for those that do not.
+        let readers = greedy.iter_mut().map(|client| async move {
             for _ in 0..20 {
                 client.receive().await.unwrap();
             }
-        }
+        });
+        futures::future::join_all(readers).await;
         until(|| budget.held() == 0).await;
     }
     // One turn's room, and at most what each connection may have unsent without any.
