@@ -316,8 +316,8 @@ impl<E: Env> Node<E> {
         self.node_status()
     }
 
-    /// Whether the node serves clients: it is in the ring, has heard from the members it knows of or has waited
-    /// for them, and agrees with the live nodes on the schema.
+    /// Whether the node serves clients: it is in the ring, knows who is alive or has waited for news, and agrees
+    /// with the live nodes on the schema.
     pub fn is_ready(&self) -> bool {
         !self.is_stopping()
             && self.failure().is_none()

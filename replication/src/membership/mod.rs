@@ -1,6 +1,7 @@
 //! Who is in the cluster, as this node knows it: gossip, its loop, and the ring that follows from it.
 //!
 //! The chapters:
+//! - [`discovery`]: when a node that started knows enough of the others;
 //! - [`join`]: how a new node comes in, and when it may not;
 //! - [`known`]: members that were seen in the ring, remembered across restarts;
 //! - [`members_file`]: storing them;
@@ -13,6 +14,7 @@
 //!    their data. (It refuses to start for this reason; the rule covers races and wiped seeds.)
 //! 3. A member that was in the ring stays there while it is down, also across a restart of this node.
 
+mod discovery;
 pub(crate) mod join;
 pub(crate) mod known;
 mod members_file;
@@ -53,6 +55,7 @@ use crate::{
     start_error::StartError,
     status::Counters,
 };
+use discovery::Discovery;
 use known::Known;
 use members_file::MembersFile;
 
@@ -64,9 +67,6 @@ const LIVELY: Duration = Duration::from_secs(1);
 
 /// How long a peer has to answer when a connection to it broke. A process that is gone refuses at once.
 const PROOF: Duration = Duration::from_millis(300);
-
-/// For how long a node that knows of others waits to hear from them before it calls itself ready.
-const DISCOVERY: Duration = Duration::from_secs(3);
 
 /// A node's part in gossip.
 pub(crate) struct Membership<E: Env> {
@@ -85,8 +85,7 @@ pub(crate) struct Membership<E: Env> {
     lively_until: Mutex<Duration>,
     wake: Mutex<mpsc::Sender<()>>,
     started: Duration,
-    /// The node has been ready once: what others do does not take that back.
-    settled: AtomicBool,
+    discovery: Discovery,
     stopped: AtomicBool,
     failure: Mutex<Option<StartError>>,
 }
@@ -137,7 +136,7 @@ impl<E: Env> Membership<E> {
             lively_until: Mutex::new(started + LIVELY),
             wake: Mutex::new(wake),
             started,
-            settled: AtomicBool::new(false),
+            discovery: Discovery::default(),
             stopped: AtomicBool::new(false),
             failure: Mutex::new(None),
             env,
@@ -203,6 +202,7 @@ impl<E: Env> Membership<E> {
             };
             self.send(outgoing);
             self.observe();
+            self.discover();
             self.store_members();
             every_round();
             let sleep = self.env.sleep(self.pause());
@@ -232,23 +232,28 @@ impl<E: Env> Membership<E> {
     }
 
     fn send(&self, outgoing: Vec<Outgoing>) {
-        let digest = self.views.load().cluster.digest;
         for Outgoing { to, message } in outgoing {
             let Ok(message) = rmp_serde::to_vec(&message) else {
                 continue;
             };
-            let request = PeerRequest {
-                sender: self.me,
-                ring: digest,
-                clock: self.clock.latest(self.env.wall()),
-                deadline_ms: u32::try_from(self.config.gossip_interval.as_millis()).unwrap_or(u32::MAX),
-                tracing: false,
-                body: Request::Gossip {
-                    reply_to: self.config.listen,
-                    message: message.into(),
-                },
+            let body = Request::Gossip {
+                reply_to: self.config.listen,
+                message: message.into(),
             };
-            self.env.cast(to, request);
+            self.env
+                .cast(to, self.envelope(body, self.config.gossip_interval));
+        }
+    }
+
+    /// A request as it travels, to be carried out within `timeout`.
+    fn envelope(&self, body: Request, timeout: Duration) -> PeerRequest {
+        PeerRequest {
+            sender: self.me,
+            ring: self.views.load().cluster.digest,
+            clock: self.clock.latest(self.env.wall()),
+            deadline_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
+            tracing: false,
+            body,
         }
     }
 
@@ -269,15 +274,7 @@ impl<E: Env> Membership<E> {
     /// A connection to a peer broke. It may have been one to an earlier process of a peer that is back already,
     /// so the peer is asked before it is taken for dead.
     pub(crate) fn suspect(self: &Arc<Self>, id: NodeId, address: SocketAddr) {
-        let request = PeerRequest {
-            sender: self.me,
-            ring: self.views.load().cluster.digest,
-            clock: self.clock.latest(self.env.wall()),
-            deadline_ms: PROOF.as_millis() as u32,
-            tracing: false,
-            body: Request::Ping,
-        };
-        let answer = self.env.call(address, request, PROOF);
+        let answer = self.env.call(address, self.envelope(Request::Ping, PROOF), PROOF);
         let membership = Arc::clone(self);
         self.env.spawn(async move {
             if answer.await.is_err() {
@@ -300,24 +297,6 @@ impl<E: Env> Membership<E> {
     /// Why the node can't be part of the cluster, if it found out after its start.
     pub(crate) fn failure(&self) -> Option<StartError> {
         self.failure.lock().clone()
-    }
-
-    /// Whether the node is in the ring and knows who is alive, so that it refuses no statement only because
-    /// it has not heard from live replicas yet: it has heard from every member that it knows of, from before
-    /// its restart or from its seeds, or has waited long enough for those that are down. Once it is so it
-    /// stays so.
-    pub(crate) fn is_settled(&self) -> bool {
-        if self.settled.load(Ordering::Acquire) {
-            return true;
-        }
-        let snapshot = self.views.load();
-        let cluster = &snapshot.cluster;
-        let in_ring = cluster.own().is_some_and(|own| own.joined);
-        let alone = cluster.live_others().next().is_none() && self.expects_others();
-        let heard_all = !alone && cluster.joined().all(|peer| peer.alive);
-        let settled = in_ring && (heard_all || self.env.monotonic() >= self.started + DISCOVERY);
-        self.settled.store(settled, Ordering::Release);
-        settled
     }
 
     /// Whether a restart would find the members as they are now.
@@ -357,7 +336,7 @@ pub(crate) fn uuid_text(bits: u128) -> String {
 }
 
 /// The inverse of [`uuid_text`].
-fn parse_uuid(text: &str) -> Option<u128> {
+pub(crate) fn parse_uuid(text: &str) -> Option<u128> {
     let hex: String = text.chars().filter(|c| *c != '-').collect();
     (hex.len() == 32).then(|| u128::from_str_radix(&hex, 16).ok())?
 }

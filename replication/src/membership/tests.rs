@@ -255,32 +255,77 @@ fn a_slow_disk_stores_the_newest_members() {
     assert_eq!(members_seen_by(&cluster, 1), [(1, true), (2, false), (3, false)]);
 }
 
-#[test]
-fn a_restarted_node_is_ready_when_it_heard_from_all_or_waited() {
+/// Lets time pass until the node is ready; says how much.
+fn time_until_ready(cluster: &TestCluster, number: usize) -> Duration {
+    let mut passed = Duration::ZERO;
+    while !cluster.node(number).is_ready() {
+        let step = Duration::from_millis(10);
+        cluster.run_for(step);
+        passed += step;
+        assert!(passed < LATER, "n{number} does not get ready");
+    }
+    passed
+}
+
+/// Of a cluster with a table, whose third node is down for a while.
+fn without_the_third() -> TestCluster {
     let mut cluster = TestCluster::new(3);
     cluster.make_table(3);
     cluster.kill(3);
     cluster.run_for(LATER);
-    // n3 hears at first from n1 alone: with more nodes a write at QUORUM through it would be refused.
+    cluster
+}
+
+#[test]
+fn a_restarted_node_is_ready_when_it_heard_from_all() {
+    let mut cluster = without_the_third();
+    cluster.restart(3);
+    assert!(!cluster.node(3).is_ready(), "it heard from nobody");
+    let took = time_until_ready(&cluster, 3);
+    assert_eq!(members_seen_by(&cluster, 3), [(1, true), (2, true), (3, true)]);
+    assert!(took < Duration::from_millis(500), "{took:?}");
+}
+
+#[test]
+fn a_restarted_node_does_not_wait_for_members_that_are_not_there() {
+    let mut cluster = without_the_third();
+    cluster.kill(1);
+    cluster.restart(3);
+    let took = time_until_ready(&cluster, 3);
+    assert_eq!(members_seen_by(&cluster, 3), [(1, false), (2, true), (3, true)]);
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    // What happens to others later does not take it back.
+    cluster.kill(2);
+    cluster.run_for(LATER);
+    assert!(cluster.node(3).is_ready());
+}
+
+#[test]
+fn a_restarted_node_waits_a_second_for_members_that_are_silent() {
+    let mut cluster = without_the_third();
+    // Were it ready with n1 alone, a write at QUORUM through it would be refused though n2 is there.
     cluster.restart(3);
     cluster.partition(&[1, 3], &[2], Link::Silent);
-    cluster.run_for(Duration::from_secs(1));
-    let up = |cluster: &TestCluster| members_seen_by(cluster, 3).iter().filter(|(_, up)| *up).count();
-    assert!(up(&cluster) < 3, "n2 is silent");
+    cluster.run_for(Duration::from_millis(900));
+    assert_eq!(members_seen_by(&cluster, 3), [(1, true), (2, false), (3, true)]);
     assert!(!cluster.node(3).is_ready());
-    cluster.partition(&[1, 3], &[2], Link::Good);
-    cluster.run_for(Duration::from_millis(1500));
-    assert_eq!(up(&cluster), 3);
-    assert!(cluster.node(3).is_ready(), "before the wait is over");
-    // Members that stay away are not waited for forever, and who is ready stays it.
+    cluster.run_for(Duration::from_millis(200));
+    assert!(cluster.node(3).is_ready());
+    assert_eq!(members_seen_by(&cluster, 3), [(1, true), (2, false), (3, true)]);
+}
+
+#[test]
+fn a_node_that_finds_nobody_waits_for_others_that_may_be_starting() {
+    let mut cluster = without_the_third();
     cluster.kill(1);
-    assert!(cluster.node(3).is_ready());
-    cluster.kill(3);
+    cluster.kill(2);
     cluster.restart(3);
-    cluster.run_for(Duration::from_secs(1));
-    assert!(!cluster.node(3).is_ready(), "n1 may yet answer");
-    cluster.run_for(Duration::from_secs(3));
-    assert!(cluster.node(3).is_ready());
+    cluster.run_for(Duration::from_millis(500));
+    assert!(!cluster.node(3).is_ready());
+    cluster.restart(2);
+    let took = time_until_ready(&cluster, 3);
+    assert_eq!(members_seen_by(&cluster, 3), [(1, false), (2, true), (3, true)]);
+    assert!(took < Duration::from_millis(500), "{took:?}");
 }
 
 #[test]
