@@ -2,7 +2,8 @@
 //!
 //! While the first connection is made, calls wait for it, for a moment. Once an attempt has failed, calls
 //! are refused at once (`NotSent`) and the attempts go on in the background, so that a dead peer costs
-//! nobody any time. A peer that connects to us is tried again at once.
+//! nobody any time. An attempt fails as soon as the peer's system says that nobody is there. A peer that connects to
+//! us is tried again at once.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -212,15 +213,19 @@ impl Driver {
 
     /// One attempt. Calls wait for it as long as `patience`, then they are failed and refused.
     async fn attempt(&mut self, patience: Duration) -> Option<Connection> {
+        let to = self.to;
         let connecting = self
             .endpoint
-            .connect_with(self.config.clone(), self.to, NODE_SERVER_NAME);
+            .connect_with(self.config.clone(), to, NODE_SERVER_NAME);
         let attempt = async {
             let connecting = connecting.map_err(|error| error.to_string())?;
-            match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-                Ok(Ok(connection)) => Ok(connection),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err("no answer".to_owned()),
+            tokio::select! {
+                outcome = tokio::time::timeout(CONNECT_TIMEOUT, connecting) => match outcome {
+                    Ok(Ok(connection)) => Ok(connection),
+                    Ok(Err(error)) => Err(error.to_string()),
+                    Err(_) => Err("no answer".to_owned()),
+                },
+                refusal = probe::nobody_there(to) => Err(refusal),
             }
         };
         tokio::pin!(attempt);

@@ -259,6 +259,14 @@ async fn a_port_that_nobody_has_is_told_from_one_that_is_silent() {
         }
     });
     assert_eq!(refused.await.unwrap(), io::ErrorKind::ConnectionRefused);
+    // So it is known without waiting for QUIC's handshake to fail.
+    let (silent, nowhere) = (silent.local_addr().unwrap(), nowhere());
+    tokio::select! {
+        told = probe::nobody_there(silent) => panic!("somebody is there: {told}"),
+        told = tokio::time::timeout(PATIENT, probe::nobody_there(nowhere)) => {
+            assert_eq!(told.unwrap(), "nobody listens at its port");
+        }
+    }
 }
 
 /// Answers a request of a few bytes with megabytes.
