@@ -120,6 +120,10 @@ fn a_budget_gives_away_what_it_has() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "that a pool may be shared by threads is what is tested"
+)]
 fn threads_that_take_and_give_back_leave_nothing_behind() {
     let pool = Pool::new(1000, 800);
     std::thread::scope(|scope| {
