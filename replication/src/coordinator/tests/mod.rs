@@ -320,6 +320,24 @@ fn a_mismatch_repairs_the_stale_replica_before_the_answer() {
     }
 }
 
+/// Until there is anti-entropy repair, this is what brings such a write to the replica that missed it.
+#[test]
+fn a_write_whose_coordinator_died_without_a_hint_is_missing_at_one_until_a_quorum_reads_it() {
+    let (mut cluster, table) = cluster();
+    cluster.partition(&[1], &[3], Link::Silent);
+    cluster
+        .write(1, insert(table, "a", 1, "x", 10), Consistency::Quorum)
+        .expect("n1 and n2 have it");
+    // It waits for n3's answer still, so it kept no hint.
+    cluster.kill(1);
+    cluster.run_for(LATER);
+    let none: [&str; 0] = [];
+    assert_eq!(read_all(&cluster, 3, table, Consistency::One), none);
+    assert_eq!(read_all(&cluster, 3, table, Consistency::Quorum), ["a/1=x"]);
+    assert_eq!(read_all(&cluster, 3, table, Consistency::One), ["a/1=x"]);
+    assert_eq!(cluster.stored(3, table, &key("a")).rows.len(), 1);
+}
+
 #[test]
 fn quorum_reads_are_monotonic() {
     let (cluster, table) = cluster();
