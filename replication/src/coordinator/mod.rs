@@ -94,15 +94,36 @@ impl<E: Env> Coordinator<E> {
 }
 
 /// What a client is told of a replica that answered with a failure.
-fn failure(peer: &Peer, error: &AskError) -> ReplicaFailure {
+fn refusal(peer: &Peer, error: &AskError) -> Refusal {
     let reason = match error {
         AskError::Failed(Failure::UnknownTable(_)) => FailureReason::IncompatibleSchema,
         AskError::Failed(Failure::NotServing) => FailureReason::NodeDown,
         AskError::Failed(Failure::Late) | AskError::Call(CallError::Timeout(_)) => FailureReason::Timeout,
         AskError::Failed(_) | AskError::Call(_) | AskError::Confused => FailureReason::Unknown,
     };
-    ReplicaFailure {
-        address: peer.address.ip(),
-        reason,
+    Refusal {
+        failure: ReplicaFailure {
+            address: peer.address.ip(),
+            reason,
+        },
+        words: format!("{}: {error}", peer.address),
+    }
+}
+
+/// A replica that answered that it did not do what it was asked.
+#[derive(Debug, Clone)]
+struct Refusal {
+    /// As clients' drivers are told of it.
+    failure: ReplicaFailure,
+    /// As people are.
+    words: String,
+}
+
+/// What a statement's error says about those that refused: how many, and of one why.
+fn in_words(refusals: &[Refusal]) -> String {
+    let first = refusals.first().map_or("", |refusal| &refusal.words);
+    match refusals.len() {
+        1 => format!("1 failed ({first})"),
+        n => format!("{n} failed (one of them {first})"),
     }
 }

@@ -12,11 +12,11 @@ use futures::{
     future::{BoxFuture, Either, select},
     stream::FuturesUnordered,
 };
-use starling_cql::{Error, ErrorKind, ReplicaFailure};
+use starling_cql::{Error, ErrorKind};
 use starling_model::{Consistency, KeyRange, NodeId, Page, ReadCommand};
 use starling_ring::{Requirement, Tally};
 
-use super::{Coordinator, Task, failure};
+use super::{Coordinator, Refusal, Task, in_words, refusal};
 use crate::{
     env::Env,
     message::{Failure, MAX_PAGE_BYTES, Request, Response, decode_page, page_digest},
@@ -48,7 +48,7 @@ type Flight = BoxFuture<'static, (Arc<Peer>, Result<Answer, AskError>)>;
 pub(super) struct Answers {
     pub(super) pages: Vec<(Arc<Peer>, Page)>,
     pub(super) digests: Vec<(Arc<Peer>, u128)>,
-    pub(super) failures: Vec<ReplicaFailure>,
+    pub(super) refusals: Vec<Refusal>,
     pub(super) unreachable: BTreeSet<NodeId>,
 }
 
@@ -291,7 +291,7 @@ impl<E: Env> Coordinator<E> {
         let tally = answers.tally(&plan.requirement);
         let (received, required) = (tally.received(), plan.requirement.block_for());
         let data_present = !answers.pages.is_empty();
-        if !answers.unreachable.is_empty() && answers.failures.is_empty() && !task.deadline.is_over(&self.env)
+        if !answers.unreachable.is_empty() && answers.refusals.is_empty() && !task.deadline.is_over(&self.env)
         {
             // Nobody is there to ask any more: what the failure detector would have said a moment later.
             let short = tally.shortfall().unwrap_or(starling_ring::Shortfall {
@@ -300,21 +300,22 @@ impl<E: Env> Coordinator<E> {
             });
             return self.unavailable(consistency, &short);
         }
-        if !answers.failures.is_empty() {
+        if !answers.refusals.is_empty() {
             self.counters.read_failures.one();
-            let failures = answers.failures.len() as u32;
+            let refusals = &answers.refusals;
             let kind = ErrorKind::ReadFailure {
                 consistency,
                 received,
                 required,
-                failures,
-                reasons: answers.failures.clone(),
+                failures: refusals.len() as u32,
+                reasons: refusals.iter().map(|refusal| refusal.failure).collect(),
                 data_present,
             };
             return Error::new(
                 kind,
                 format!(
-                    "Operation failed: {received} of {required} replicas answered the read at {consistency} and {failures} failed"
+                    "Operation failed: {received} of {required} replicas answered the read at {consistency} and {}",
+                    in_words(refusals)
                 ),
             );
         }
@@ -363,7 +364,7 @@ impl Answers {
         if error.is_unreachable() {
             self.unreachable.insert(peer.id);
         } else if !error.is_timeout() {
-            self.failures.push(failure(peer, error));
+            self.refusals.push(refusal(peer, error));
         }
         if let AskError::Failed(Failure::UnknownTable(table)) = error {
             ::tracing::debug!(%table, peer = %peer.address, "a replica does not know the table yet");

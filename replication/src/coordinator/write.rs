@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, channel::mpsc, future::join_all};
-use starling_cql::{Error, ErrorKind, ReplicaFailure, WriteType, schema::Schema};
+use starling_cql::{Error, ErrorKind, WriteType, schema::Schema};
 use starling_model::{Consistency, Mutation, mutation::MAX_MUTATION_BYTES};
 use starling_ring::{Requirement, Tally};
 
-use super::{Coordinator, Task, failure};
+use super::{Coordinator, Refusal, Task, in_words, refusal};
 use crate::{
     budget::{SMALL_BYTES, hold},
     deadline::Deadline,
@@ -33,10 +33,7 @@ enum Outcome {
     Acknowledged,
     /// It is not known to be there: how the replica refused it, if it said anything, and whether a hint for it
     /// is durable now.
-    Missed {
-        refused: Option<ReplicaFailure>,
-        hinted: bool,
-    },
+    Missed { refused: Option<Refusal>, hinted: bool },
 }
 
 impl<E: Env> Coordinator<E> {
@@ -190,7 +187,7 @@ impl<E: Env> Coordinator<E> {
             || self.env.wall(),
             || format!("{} missed the write: {error}", peer.address),
         );
-        let refused = (!error.is_timeout() && !error.is_unreachable()).then(|| failure(peer, &error));
+        let refused = (!error.is_timeout() && !error.is_unreachable()).then(|| refusal(peer, &error));
         let hinted = match error {
             // Sending it again would not help.
             AskError::Failed(Failure::Invalid(_)) => false,
@@ -202,7 +199,7 @@ impl<E: Env> Coordinator<E> {
     fn write_error(&self, task: &Task, write_type: WriteType, count: &Count) -> Error {
         let consistency = task.consistency;
         let (received, required) = (count.tally.received(), count.requirement.block_for());
-        if count.failures.is_empty() {
+        if count.refusals.is_empty() {
             self.counters.write_timeouts.one();
             let kind = ErrorKind::WriteTimeout {
                 consistency,
@@ -218,19 +215,20 @@ impl<E: Env> Coordinator<E> {
             );
         }
         self.counters.write_failures.one();
-        let failures = count.failures.len() as u32;
+        let refusals = &count.refusals;
         let kind = ErrorKind::WriteFailure {
             consistency,
             received,
             required,
-            failures,
-            reasons: count.failures.clone(),
+            failures: refusals.len() as u32,
+            reasons: refusals.iter().map(|refusal| refusal.failure).collect(),
             write_type,
         };
         Error::new(
             kind,
             format!(
-                "Operation failed: {received} of {required} replicas acknowledged the write at {consistency} and {failures} failed; it may be applied, now or later"
+                "Operation failed: {received} of {required} replicas acknowledged the write at {consistency} and {}; it may be applied, now or later",
+                in_words(refusals)
             ),
         )
     }
@@ -291,7 +289,7 @@ struct Count {
     requirement: Requirement,
     tally: Tally,
     pending: Vec<Arc<Peer>>,
-    failures: Vec<ReplicaFailure>,
+    refusals: Vec<Refusal>,
 }
 
 impl Count {
@@ -301,7 +299,7 @@ impl Count {
             // Those known to be dead are hinted, which takes no place among the failures.
             pending: replicas,
             requirement,
-            failures: Vec::new(),
+            refusals: Vec::new(),
         }
     }
 
@@ -315,11 +313,11 @@ impl Count {
             Outcome::Missed { refused, hinted } => {
                 if *hinted && self.requirement.hint_suffices() {
                     self.tally.add(&peer.datacenter);
-                } else if let Some(failure) = refused
+                } else if let Some(refusal) = refused
                     && peer.alive
                     && self.requirement.counts(&peer.datacenter)
                 {
-                    self.failures.push(*failure);
+                    self.refusals.push(refusal.clone());
                 }
             }
         }

@@ -226,6 +226,7 @@ fn silent_replicas_are_a_timeout_and_failing_ones_a_failure() {
     let error = cluster
         .write(1, insert(table, "a", 2, "x", 10), Consistency::Quorum)
         .expect_err("two disks burn");
+    assert!(error.message.contains("it burns"), "{}", error.message);
     let ErrorKind::WriteFailure {
         received,
         required,
@@ -249,6 +250,11 @@ fn silent_replicas_are_a_timeout_and_failing_ones_a_failure() {
     let error = cluster
         .read(1, whole_partition(table, "a", cluster.now()), Consistency::Quorum)
         .expect_err("two disks burn");
+    assert!(
+        error.message.contains("2 failed (one of them 10.0.0.") && error.message.contains("it burns"),
+        "{}",
+        error.message
+    );
     let ErrorKind::ReadFailure {
         consistency: Consistency::Quorum,
         received: 1,
