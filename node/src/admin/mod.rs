@@ -21,10 +21,10 @@ use axum::{
     routing::get,
 };
 use starling_cql::native::Topology;
-use starling_replication::{Budget, Node, NodeStatus};
+use starling_replication::{Budget, Node};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-pub use status::{MemberView, PoolView, RingEntry, ShardView, StatusView};
+pub use status::{PoolView, RingEntry, ShardView, StatusView};
 
 use crate::{cql_server, env::TokioEnv, store::ShardedStore};
 
@@ -61,11 +61,10 @@ impl Admin {
     }
 
     async fn view(&self) -> StatusView {
-        let status: NodeStatus = self.node.status();
         StatusView::new(
             &self.name,
             self.started.elapsed(),
-            &status,
+            self.node.status(),
             &self.budget,
             &self.store.stats().await,
         )

@@ -13,15 +13,15 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
     }
     let facts = [
         ("node", status.name.clone()),
-        ("id", status.id.clone()),
-        ("cluster", status.cluster.clone()),
-        ("release", status.release.clone()),
-        ("partitioner", status.partitioner.clone()),
+        ("id", status.node.id.to_string()),
+        ("cluster", status.node.cluster.clone()),
+        ("release", status.node.release.clone()),
+        ("partitioner", status.node.partitioner.clone()),
         (
             "state",
-            (if status.ready { "ready" } else { "starting" }).to_owned(),
+            (if status.node.ready { "ready" } else { "starting" }).to_owned(),
         ),
-        ("schema", status.schema_version.clone()),
+        ("schema", status.node.schema_version.clone()),
         ("process", status.pid.to_string()),
         ("up for", format!("{} s", status.uptime_seconds)),
         (
@@ -31,16 +31,16 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
                 .map_or_else(|| "?".to_owned(), output::bytes),
         ),
         ("under way", under_way(&status)),
-        ("reads", status.counters.reads.to_string()),
-        ("writes", status.counters.writes.to_string()),
-        ("read repairs", status.counters.read_repairs.to_string()),
-        ("hints kept", status.counters.hints_written.to_string()),
-        ("unavailable", status.counters.unavailable.to_string()),
+        ("reads", status.node.counters.reads.to_string()),
+        ("writes", status.node.counters.writes.to_string()),
+        ("read repairs", status.node.counters.read_repairs.to_string()),
+        ("hints kept", status.node.counters.hints_written.to_string()),
+        ("unavailable", status.node.counters.unavailable.to_string()),
         (
             "timeouts",
-            (status.counters.read_timeouts + status.counters.write_timeouts).to_string(),
+            (status.node.counters.read_timeouts + status.node.counters.write_timeouts).to_string(),
         ),
-        ("overloaded", status.counters.overloaded.to_string()),
+        ("overloaded", status.node.counters.overloaded.to_string()),
     ];
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in facts {
