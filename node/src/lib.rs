@@ -16,6 +16,7 @@ pub mod demo;
 pub mod env;
 pub mod failure;
 pub mod native_server;
+mod open_files;
 pub mod run;
 mod seeds;
 pub mod store;

@@ -24,6 +24,7 @@ use crate::{
     env::{Peers, TokioEnv},
     failure::Failure,
     native_server::NativeServer,
+    open_files,
     seeds::{Lookup, Starter},
     store::{ShardedStore, StoreOptions},
     tls::{Authority, Credentials, TlsFiles},
@@ -145,10 +146,7 @@ impl Running {
             Arc::new(Peers(Arc::clone(&node))),
             Arc::new(NativeServer::new(Arc::clone(&node), release, Arc::clone(&budget))),
         );
-        let options = cql_server::Options {
-            budget: Arc::clone(&budget),
-            ..cql_server::Options::default()
-        };
+        let options = cql_options(&budget);
         let cql = cql_server::serve(cql_listener, Arc::clone(&node), options)
             .map_err(|error| Failure::work(format!("cannot serve CQL on {cql_address}: {error}")))?;
         let admin = admin_listener.map(|listener| {
@@ -189,6 +187,15 @@ impl Running {
             .map_err(|error| Failure::work(format!("the node did not stop cleanly: {error}; see its log")))?;
         info!("stopped");
         Ok(())
+    }
+}
+
+fn cql_options(budget: &Arc<Budget>) -> cql_server::Options {
+    let options = cql_server::Options::default();
+    cql_server::Options {
+        max_connections: open_files::connections(open_files::raise_limit(), options.max_connections),
+        budget: Arc::clone(budget),
+        ..options
     }
 }
 
