@@ -8,11 +8,11 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::future::{select_all, try_join_all};
-use quinn::{ClientConfig, Connection, Endpoint, SendStream};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, SendStream};
 use starling_replication::{CallError, budget::Pool, message::Encoded};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::{
     endpoint,
@@ -38,6 +38,8 @@ const FIRST_PATIENCE: Duration = Duration::from_millis(700);
 const PATIENCE: Duration = Duration::from_millis(150);
 /// Between attempts.
 const BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
+/// Codes with which a handshake of TLS fails (RFC 9000, section 20.1).
+const TLS_ERRORS: std::ops::RangeInclusive<u64> = 0x100..=0x1FF;
 /// A connection that lasted this long ends the backing off.
 const LASTING: Duration = Duration::from_secs(2);
 
@@ -73,6 +75,8 @@ struct Driver {
     budget: Pool,
     signals: Arc<Signals>,
     lost: OnLost,
+    /// The log says that the peer is not trusted, or does not trust this node.
+    distrusted: bool,
 }
 
 impl Link {
@@ -101,6 +105,7 @@ impl Link {
             budget,
             signals: Arc::clone(&signals),
             lost,
+            distrusted: false,
         };
         tokio::spawn(driver.run());
         Arc::new(Self {
@@ -146,6 +151,34 @@ impl Link {
     pub(super) fn wake(&self) {
         self.pending.accept();
         self.signals.alive.notify_one();
+    }
+}
+
+/// Why there is no connection.
+struct Obstacle {
+    reason: String,
+    /// It will stay so until an operator does something.
+    is_distrust: bool,
+}
+
+impl Obstacle {
+    fn silence(reason: impl ToString) -> Self {
+        Self {
+            reason: reason.to_string(),
+            is_distrust: false,
+        }
+    }
+
+    fn of(error: &ConnectionError) -> Self {
+        let code = match error {
+            ConnectionError::TransportError(error) => Some(u64::from(error.code)),
+            ConnectionError::ConnectionClosed(close) => Some(u64::from(close.error_code)),
+            _ => None,
+        };
+        Self {
+            reason: error.to_string(),
+            is_distrust: code.is_some_and(|code| TLS_ERRORS.contains(&code)),
+        }
     }
 }
 
@@ -218,14 +251,14 @@ impl Driver {
             .endpoint
             .connect_with(self.config.clone(), to, NODE_SERVER_NAME);
         let attempt = async {
-            let connecting = connecting.map_err(|error| error.to_string())?;
+            let connecting = connecting.map_err(Obstacle::silence)?;
             tokio::select! {
                 outcome = tokio::time::timeout(CONNECT_TIMEOUT, connecting) => match outcome {
                     Ok(Ok(connection)) => Ok(connection),
-                    Ok(Err(error)) => Err(error.to_string()),
-                    Err(_) => Err("no answer".to_owned()),
+                    Ok(Err(error)) => Err(Obstacle::of(&error)),
+                    Err(_) => Err(Obstacle::silence("no answer")),
                 },
-                refusal = probe::nobody_there(to) => Err(refusal),
+                refusal = probe::nobody_there(to) => Err(Obstacle::silence(refusal)),
             }
         };
         tokio::pin!(attempt);
@@ -239,9 +272,20 @@ impl Driver {
                 late
             }
         };
-        if let Err(reason) = &outcome {
-            debug!(peer = %self.to, reason, "cannot connect");
-            self.pending.fail_all();
+        match &outcome {
+            Ok(_) => self.distrusted = false,
+            Err(Obstacle { reason, is_distrust }) => {
+                if *is_distrust && !self.distrusted {
+                    warn!(
+                        peer = %to, reason,
+                        "no connection: this node and the peer need certificates of the same authority (--tls)"
+                    );
+                } else {
+                    debug!(peer = %to, reason, "cannot connect");
+                }
+                self.distrusted = *is_distrust;
+                self.pending.fail_all();
+            }
         }
         outcome.ok()
     }
