@@ -1,8 +1,10 @@
 //! Clusters of real processes, on 127.0.0.1 to 127.0.0.3, with ports chosen at run time.
 
 mod availability;
+mod damage;
 mod demo;
 mod durability;
 mod garbage;
 mod harness;
 mod messages;
+mod strangers;
