@@ -9,11 +9,12 @@
 //! 2. Who waits gets its turn in the order of asking, when there is room; who gives up waiting takes nothing.
 //! 3. Waiting never takes the last part of a pool: small things that do not wait find room beside a flood.
 //! 4. Something larger than a whole pool is let in alone.
-//! 5. A pool is exceeded only by [`Pool::owe`] and [`Charge::resize`]: by who holds a part of it already,
-//!    and by small things whose number is bounded elsewhere.
+//! 5. A pool is exceeded only by [`Pool::owe`] and [`Charge::resize`], by who holds a part of it already, and
+//!    by the one claim at a time that is privileged ([`Pool::take_for`]).
 //! 6. No cycle: each pool stands for one step of the way, and who holds a part of one waits for later ones
-//!    only: request -> peer's request; peer's page -> page from a peer -> reply. A read that merges pages
-//!    of several peers does wait for a second page while it holds the first; its deadline ends that.
+//!    only: request -> peer's request; peer's page -> page from a peer -> reply. The exception is a
+//!    statement that holds pages of some peers and waits for those of others: the oldest such is let in
+//!    without room, so that there is always one that gets on.
 
 mod pool;
 
@@ -24,7 +25,7 @@ use bytes::Bytes;
 
 use crate::config::DEFAULT_BUDGET_BYTES;
 
-pub use pool::{Charge, Pool};
+pub use pool::{Charge, Claim, Pool};
 
 /// What is smaller than this, in bytes, does not wait for room: the number of such things is bounded where
 /// they are made.
@@ -33,8 +34,10 @@ pub const SMALL_BYTES: usize = 64 << 10;
 /// A node's budget, by the step of a request's way.
 #[derive(Debug)]
 pub struct Budget {
-    /// Requests of clients, arriving or being carried out, and the mutations made of them.
+    /// Large requests of clients, arriving or being carried out, and the mutations made of them.
     pub requests: Pool,
+    /// Small requests of clients: those do not wait, and large ones leave them their room.
+    pub small_requests: Pool,
     /// Replies on their way to clients.
     pub replies: Pool,
     /// Requests of peers, mostly mutations.
@@ -50,9 +53,12 @@ impl Budget {
     /// owes as much again when its mutations are encoded.
     pub fn new(bytes: usize) -> Self {
         let sixteenth = bytes / 16;
+        let small = sixteenth / 2;
+        let requests = 4 * sixteenth - small;
         let mostly = |bytes: usize| Pool::new(bytes, bytes - bytes / 16);
         Self {
-            requests: Pool::new(4 * sixteenth, 2 * sixteenth),
+            requests: Pool::new(requests, requests / 2),
+            small_requests: Pool::new(small, small),
             replies: mostly(4 * sixteenth),
             peer_requests: mostly(4 * sixteenth),
             peer_answers: mostly(2 * sixteenth),
@@ -61,9 +67,10 @@ impl Budget {
     }
 
     /// All pools, with their names.
-    pub fn pools(&self) -> [(&'static str, &Pool); 5] {
+    pub fn pools(&self) -> [(&'static str, &Pool); 6] {
         [
             ("requests", &self.requests),
+            ("small_requests", &self.small_requests),
             ("replies", &self.replies),
             ("peer_requests", &self.peer_requests),
             ("peer_answers", &self.peer_answers),

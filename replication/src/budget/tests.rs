@@ -1,4 +1,4 @@
-use std::pin::pin;
+use std::{pin::pin, task::Poll};
 
 use futures::{FutureExt, executor::block_on, future::join_all};
 use proptest::prelude::*;
@@ -62,6 +62,89 @@ fn a_turn_that_comes_to_who_has_just_given_up_is_passed_on() {
     drop(granted);
     assert_eq!(next.now_or_never().unwrap().bytes(), 100);
     assert_eq!(pool.held(), 0);
+}
+
+#[test]
+fn those_behind_one_who_gives_up_need_not_wait_for_room_that_is_there() {
+    let pool = Pool::new(100, 100);
+    let _long = now(pool.take(80)).unwrap();
+    let mut gone = Box::pin(pool.take(90));
+    assert!((&mut gone).now_or_never().is_none());
+    let mut next = Box::pin(pool.take(20));
+    assert!((&mut next).now_or_never().is_none());
+    drop(gone);
+    assert!(
+        next.now_or_never().is_some(),
+        "nothing was given back, and yet there is room"
+    );
+    assert_eq!(pool.waiting(), 0);
+}
+
+#[test]
+fn of_those_that_hold_and_wait_the_oldest_goes_on_and_one_at_a_time() {
+    let pool = Pool::new(100, 100);
+    let (old, young) = (pool.claim(), pool.claim());
+    let first = now(pool.take_for(young, 50)).unwrap();
+    let second = now(pool.take_for(old, 50)).unwrap();
+    let mut more_of_young = Box::pin(pool.take_for(young, 60));
+    assert!(
+        (&mut more_of_young).now_or_never().is_some(),
+        "nobody else holds and waits"
+    );
+    drop((first, more_of_young));
+    let first = now(pool.take_for(young, 50)).unwrap();
+    let mut stranger = Box::pin(pool.take(10));
+    assert!(
+        (&mut stranger).now_or_never().is_none(),
+        "who holds nothing waits for room"
+    );
+    let more_of_old = now(pool.take_for(old, 60)).expect("it holds a part");
+    let again = now(pool.take_for(old, 60)).expect("also what it asks for later");
+    let mut more_of_young = Box::pin(pool.take_for(young, 60));
+    assert!((&mut more_of_young).now_or_never().is_none(), "one at a time");
+    assert_eq!(pool.held(), 220);
+    drop((second, more_of_old));
+    assert!(
+        (&mut more_of_young).now_or_never().is_none(),
+        "it still holds something"
+    );
+    drop(again);
+    assert!(
+        (&mut more_of_young).now_or_never().is_some(),
+        "now it is the next one's turn"
+    );
+    drop((first, more_of_young));
+    assert!(stranger.now_or_never().is_some());
+    assert_eq!(pool.held(), 0);
+}
+
+/// Each holds a part and needs two more, of which there is room for none.
+#[test]
+fn many_that_hold_and_wait_all_get_on() {
+    let pool = Pool::new(100, 100);
+    let work = |claim: Claim| {
+        let pool = pool.clone();
+        async move {
+            let mut parts = Vec::new();
+            for _ in 0..3 {
+                parts.push(pool.take_for(claim, 10).await);
+                // The others get as far.
+                let mut yielded = false;
+                std::future::poll_fn(|context| {
+                    context.waker().wake_by_ref();
+                    if std::mem::replace(&mut yielded, true) {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                })
+                .await;
+            }
+        }
+    };
+    block_on(join_all((0..50).map(|_| work(pool.claim()))));
+    assert_eq!((pool.held(), pool.waiting()), (0, 0));
+    assert!(pool.peak() <= 100 + 20, "{}", pool.peak());
 }
 
 #[test]

@@ -26,7 +26,7 @@ use starling_model::Consistency;
 use starling_ring::{Requirement, Shortfall};
 
 use crate::{
-    budget::Budget,
+    budget::{Budget, Claim},
     config::Timeouts,
     deadline::Deadline,
     env::{CallError, Env},
@@ -60,6 +60,8 @@ pub(crate) struct Task {
     /// The whole time it was given: what fractions of it are taken from.
     pub(crate) timeout: Duration,
     pub(crate) tracer: Tracer,
+    /// What large answers of peers are taken for.
+    pub(crate) claim: Claim,
 }
 
 impl<E: Env> Coordinator<E> {
@@ -70,7 +72,13 @@ impl<E: Env> Coordinator<E> {
             deadline: Deadline::after(&self.env, timeout),
             timeout,
             tracer: tracer.clone(),
+            claim: self.claim(),
         }
+    }
+
+    /// For a statement that begins now.
+    pub(crate) fn claim(&self) -> Claim {
+        self.budget.peer_answers.claim()
     }
 
     fn requirement(&self, level: Consistency, replication: &starling_ring::Replication) -> Requirement {

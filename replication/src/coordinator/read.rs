@@ -18,6 +18,7 @@ use starling_ring::{Requirement, Tally};
 
 use super::{Coordinator, Refusal, Task, in_words, refusal};
 use crate::{
+    budget::Claim,
     env::Env,
     message::{Failure, MAX_PAGE_BYTES, Request, Response, decode_page, page_digest},
     peers::AskError,
@@ -55,11 +56,13 @@ pub(super) struct Answers {
 impl<E: Env> Coordinator<E> {
     /// Reads one page at a level. What it returns is durable on as many replicas as the level names.
     ///
-    /// The page may hold fewer rows than the limits allow, or none, and still have a `next`.
+    /// The page may hold fewer rows than the limits allow, or none, and still have a `next`. All reads of a
+    /// statement have one `claim` between them.
     pub(crate) async fn read(
         self: &Arc<Self>,
         mut command: ReadCommand,
         consistency: Consistency,
+        claim: Claim,
         tracer: &Tracer,
     ) -> Result<Page, Error> {
         self.counters.reads.one();
@@ -82,13 +85,13 @@ impl<E: Env> Coordinator<E> {
         let after = command.after.clone();
         let page = match &command.keys {
             KeyRange::Partition(key) => {
-                let task = self.task(consistency, self.timeouts.read, tracer);
+                let task = self.read_task(consistency, self.timeouts.read, claim, tracer);
                 let replicas = snapshot.peers_of(placement.replicas(key.token));
                 let plan = self.plan_read(snapshot.cluster.me, replicas, requirement, consistency)?;
                 self.read_page(command, plan, &task).await?
             }
             KeyRange::Tokens(range) => {
-                let task = self.task(consistency, self.timeouts.range, tracer);
+                let task = self.read_task(consistency, self.timeouts.range, claim, tracer);
                 let range = *range;
                 self.scan(&snapshot, &placement, command, range, &requirement, &task)
                     .await?
@@ -98,6 +101,12 @@ impl<E: Env> Coordinator<E> {
             return Err(Error::server("a replica's page made no progress; this is a bug"));
         }
         Ok(page)
+    }
+
+    fn read_task(&self, consistency: Consistency, timeout: Duration, claim: Claim, tracer: &Tracer) -> Task {
+        let mut task = self.task(consistency, timeout, tracer);
+        task.claim = claim;
+        task
     }
 
     /// Chooses whom to ask; `Unavailable` if too few are alive.
@@ -277,7 +286,7 @@ impl<E: Env> Coordinator<E> {
         );
         let timeout: Duration = task.deadline.remaining(&self.env);
         let body = Request::Read { command, digest };
-        match self.peers.ask(peer, body, timeout, &task.tracer).await? {
+        match self.peers.ask_for_page(peer, body, timeout, task).await? {
             Response::Page(bytes) if !digest => decode_page(bytes)
                 .map(Answer::Page)
                 .map_err(|_| AskError::Confused),

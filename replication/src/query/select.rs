@@ -9,7 +9,7 @@ use starling_cql::{
 };
 use starling_model::{Page, ReadCommand, Seconds};
 
-use crate::{env::Env, node::Node, tracing::Tracer};
+use crate::{budget::Claim, env::Env, node::Node, tracing::Tracer};
 
 /// So many dead rows in one request are worth a warning, as in Cassandra.
 const TOMBSTONE_WARNING: usize = 1000;
@@ -31,13 +31,14 @@ impl<E: Env> Node<E> {
             )?;
             Ok((run, context.now))
         })?;
+        let claim = self.coordinator.claim();
         let mut dead = 0;
         let mut live = 0;
         // Pages come out in the order of the statement, whichever is here first.
         let mut flights = FuturesOrdered::new();
         while !run.is_over() {
             while let Some(Read { command, first }) = run.next_read() {
-                let flight = self.read_command(command, parameters, tracer);
+                let flight = self.read_command(command, parameters, claim, tracer);
                 if first {
                     flights.push_front(flight);
                 } else {
@@ -64,6 +65,7 @@ impl<E: Env> Node<E> {
         self: &Arc<Self>,
         command: ReadCommand,
         parameters: &QueryParameters,
+        claim: Claim,
         tracer: &Tracer,
     ) -> Result<Page, Error> {
         let snapshot = self.views.load();
@@ -73,7 +75,7 @@ impl<E: Env> Node<E> {
             return self.system_page(table, &command).await;
         }
         self.coordinator
-            .read(command, parameters.consistency, tracer)
+            .read(command, parameters.consistency, claim, tracer)
             .await
     }
 }
