@@ -5,6 +5,7 @@ use std::{net::SocketAddr, net::UdpSocket, sync::Arc, time::Duration};
 use quinn::{
     ClientConfig, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
+use quinn_proto::HashedConnectionIdGenerator;
 
 use super::{BindError, large::LARGE_STREAMS};
 use crate::tls::Credentials;
@@ -51,13 +52,22 @@ pub(super) fn open(listen: SocketAddr, credentials: &Credentials) -> Result<Endp
     server.incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
     server.migration(false);
     let socket = UdpSocket::bind(listen)?;
-    let config = EndpointConfig::new(Arc::new(credentials.reset_key()));
+    let mut config = EndpointConfig::new(Arc::new(credentials.reset_key()));
+    let key = credentials.connection_id_key();
+    config.cid_generator(move || Box::new(connection_ids(key)));
     Ok(Endpoint::new(
         config,
         Some(server),
         socket,
         Arc::new(TokioRuntime),
     )?)
+}
+
+/// The ids of a node's connections. With QUIC's own default, a random key in every process, a node that came back
+/// would drop the packets of connections to its earlier process as garbage, and peers would wait for their idle
+/// timeout before they call it again.
+pub(super) fn connection_ids(key: u64) -> HashedConnectionIdGenerator {
+    HashedConnectionIdGenerator::from_key(key)
 }
 
 /// The settings for connecting to peers.

@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use quinn::ConnectionIdGenerator;
+
 use super::*;
 use crate::tls::{Authority, TlsFiles};
 
@@ -241,6 +243,19 @@ async fn more_calls_than_may_wait_are_refused() {
         .filter(|outcome| *outcome == Err(CallError::Overloaded(to)))
         .count();
     assert!(refused >= 10_000 - 8192, "{refused}");
+}
+
+#[test]
+fn a_node_knows_the_connections_of_its_earlier_process() {
+    let cluster = Cluster::new();
+    let (n1, n2) = (cluster.files("n1"), cluster.files("n2"));
+    let ids = |files: &TlsFiles| {
+        let credentials = Credentials::load(files).unwrap();
+        endpoint::connection_ids(credentials.connection_id_key())
+    };
+    let old = ids(&n1).generate_cid();
+    assert!(ids(&n1).validate(&old).is_ok(), "it resets them");
+    assert!(ids(&n2).validate(&old).is_err(), "another's are garbage");
 }
 
 #[tokio::test]
