@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use starling_model::{KeyRange, Timestamp};
 use starling_replication::{
     CallError, Env, Node, PeerRequest, PeerResponse,
-    budget::hold,
+    budget::{Claim, hold},
     message::{Encoded, Request, Response},
 };
 use starling_sstable::fs::Fs;
@@ -100,22 +100,17 @@ impl Env for TokioEnv {
         request: PeerRequest,
         timeout: Duration,
     ) -> impl Future<Output = Result<PeerResponse, CallError>> + Send + 'static {
-        let answer = self
-            .inner
-            .transport
-            .call(to, lane(&request.body), request.encode_sharing(), timeout);
-        async move {
-            let Received { payload, share, .. } = answer.await?;
-            let mut response = PeerResponse::decode(payload).map_err(|error| {
-                warn!(peer = %to, %error, "an answer can't be understood");
-                CallError::Broken(to)
-            })?;
-            // The page is what remains of a large answer, and it counts until its last row is let go.
-            if let (Some(share), Response::Page(page)) = (share, &mut response.body) {
-                *page = hold(std::mem::take(page), share);
-            }
-            Ok(response)
-        }
+        self.inner.call(to, &request, None, timeout)
+    }
+
+    fn call_for(
+        &self,
+        claim: Claim,
+        to: SocketAddr,
+        request: PeerRequest,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<PeerResponse, CallError>> + Send + 'static {
+        self.inner.call(to, &request, Some(claim), timeout)
     }
 
     fn cast(&self, to: SocketAddr, request: PeerRequest) {
@@ -128,6 +123,31 @@ impl Env for TokioEnv {
 
     fn fs(&self) -> &Arc<dyn Fs> {
         &self.inner.fs
+    }
+}
+
+impl Inner {
+    fn call(
+        &self,
+        to: SocketAddr,
+        request: &PeerRequest,
+        claim: Option<Claim>,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<PeerResponse, CallError>> + Send + 'static + use<> {
+        let (lane, request) = (lane(&request.body), request.encode_sharing());
+        let answer = self.transport.call(to, lane, request, claim, timeout);
+        async move {
+            let Received { payload, share, .. } = answer.await?;
+            let mut response = PeerResponse::decode(payload).map_err(|error| {
+                warn!(peer = %to, %error, "an answer can't be understood");
+                CallError::Broken(to)
+            })?;
+            // The page is what remains of a large answer, and it counts until its last row is let go.
+            if let (Some(share), Response::Page(page)) = (share, &mut response.body) {
+                *page = hold(std::mem::take(page), share);
+            }
+            Ok(response)
+        }
     }
 }
 

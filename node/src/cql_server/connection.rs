@@ -57,8 +57,14 @@ type Asked = Option<BoxFuture<'static, Charge>>;
 /// How often a client that does not read its replies is looked at once it could be closed under pressure.
 const PRESSED_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How slowly a client may send or take what is large, in bytes a second, while others wait for room.
+const PRESSED_BYTES_PER_SECOND: u64 = 1 << 20;
+
 /// What the log says of a client that takes room others wait for, and does not read.
 const PRESSED: &str = "the client did not read its replies while others waited for room";
+
+/// The same of one that has room for a large message, and does not send it.
+const SENDS_SLOWLY: &str = "a large message came too slowly while others waited for room";
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -116,6 +122,8 @@ pub(super) struct Connection<B: Backend> {
     /// The share of a large message that is arriving.
     reserved: Option<Charge>,
     reserved_at: Instant,
+    /// When it is seen again whether others wait for what `reserved` takes.
+    send_by: Instant,
     /// Large replies that wait to be encoded, with their weights.
     large: VecDeque<(usize, Done)>,
     /// Room for the first of them, until it is there.
@@ -127,6 +135,8 @@ pub(super) struct Connection<B: Backend> {
     began: Instant,
     last_read: Instant,
     last_write: Instant,
+    /// Up to when the client has taken its replies, were it as slow as is still borne.
+    paced: Instant,
 }
 
 impl<B: Backend> Connection<B> {
@@ -146,6 +156,7 @@ impl<B: Backend> Connection<B> {
             asked: None,
             reserved: None,
             reserved_at: now,
+            send_by: now,
             large: VecDeque::new(),
             room: None,
             looked: now,
@@ -153,6 +164,7 @@ impl<B: Backend> Connection<B> {
             began: now,
             last_read: now,
             last_write: now,
+            paced: now,
         }
     }
 
@@ -172,15 +184,19 @@ impl<B: Backend> Connection<B> {
             linger(&mut reader, &mut writer).await;
         }
         drop((reader, writer));
-        self.room = None;
-        self.shared
-            .counters
-            .in_flight
-            .subtract(self.large.drain(..).len() as u64);
-        while self.running.next().await.is_some() {
-            self.shared.counters.in_flight.subtract(1);
+        let (shared, mut running) = self.let_go();
+        while running.next().await.is_some() {
+            shared.counters.in_flight.subtract(1);
         }
         end
+    }
+
+    /// What is left when the client has gone. Its places in queues, its buffers and replies are nothing to
+    /// anybody from now on.
+    fn let_go(self) -> (Arc<Shared<B>>, Running) {
+        let unsent = self.large.len() as u64;
+        self.shared.counters.in_flight.subtract(unsent);
+        (self.shared, self.running)
     }
 
     /// Starts what has arrived, waits for one thing to happen, and acts on it.
@@ -259,6 +275,7 @@ impl<B: Backend> Connection<B> {
             Happened::Event(Err(_)) => return Some(End::LostEvents),
             Happened::Written(Ok(bytes)) => {
                 self.last_write = Instant::now();
+                self.paced = (self.paced + at_slowest(bytes)).min(self.last_write);
                 self.shared.counters.bytes_out.add(bytes as u64);
             }
             Happened::Read(Ok(bytes)) if bytes > 0 => {
@@ -267,6 +284,9 @@ impl<B: Backend> Connection<B> {
             }
             Happened::Read(_) | Happened::Written(Err(_)) => return Some(End::Gone),
             Happened::Passed(PRESSED) if !self.is_in_the_way() => self.looked = Instant::now(),
+            Happened::Passed(SENDS_SLOWLY) if self.shared.options.budget.requests.waiting() == 0 => {
+                self.send_by = Instant::now() + PRESSED_INTERVAL;
+            }
             Happened::Passed(why) => return Some(End::TimedOut(why)),
             Happened::Stopping => {}
         }
@@ -297,6 +317,8 @@ impl<B: Backend> Connection<B> {
             share.resize(length);
             envelope.body = hold(envelope.body, share);
             length = 0;
+            // What came behind it shares its memory, and would keep all of it.
+            self.input = BytesMut::from(&self.input[..]);
         }
         if !self.session.is_open() {
             // Until STARTUP settles it, each message is answered in its own version.
@@ -389,8 +411,10 @@ impl<B: Backend> Connection<B> {
     }
 
     fn arrive(&mut self, share: Charge) {
+        let length = self.decoder.incoming().map_or(0, |incoming| incoming.length);
         self.reserved = Some(share);
         self.reserved_at = Instant::now();
+        self.send_by = self.reserved_at + self.shared.options.pressed_timeout + at_slowest(length);
         self.last_read = self.reserved_at;
         self.decoder.allow_incoming();
     }
@@ -406,7 +430,12 @@ impl<B: Backend> Connection<B> {
     /// Whether others wait for what this client's replies may be taking.
     fn is_in_the_way(&self) -> bool {
         let budget = &self.shared.options.budget;
-        budget.replies.waiting() + budget.peer_answers.waiting() > 0
+        let mut waiting = budget.replies.waiting() + budget.peer_answers.waiting();
+        // Requests that are not advanced, because their replies could not be sent.
+        if !self.running.is_empty() {
+            waiting += budget.requests.waiting();
+        }
+        waiting > 0
     }
 
     fn reply(&mut self, done: &Done, large: Option<(usize, Charge)>) {
@@ -432,6 +461,7 @@ impl<B: Backend> Connection<B> {
     fn note_output(&mut self) {
         if self.outbox.unsent() == 0 {
             self.last_write = Instant::now();
+            self.paced = self.last_write;
         }
     }
 
@@ -463,7 +493,7 @@ impl<B: Backend> Connection<B> {
                 options.write_timeout,
                 "the client did not read its replies",
             );
-            let pressed = self.last_write + options.pressed_timeout;
+            let pressed = self.paced + options.pressed_timeout;
             deadline.at(
                 pressed.max(self.looked + PRESSED_INTERVAL),
                 Duration::ZERO,
@@ -482,6 +512,7 @@ impl<B: Backend> Connection<B> {
                     options.large_message_timeout,
                     "a large message came too slowly",
                 );
+                deadline.at(self.send_by, Duration::ZERO, SENDS_SLOWLY);
             }
         } else if let Some(idle) = options.idle_timeout
             && self.running.is_empty()
@@ -490,6 +521,11 @@ impl<B: Backend> Connection<B> {
         }
         deadline
     }
+}
+
+/// How long so many bytes may take while others wait for the room that they take.
+fn at_slowest(bytes: usize) -> Duration {
+    Duration::from_micros(bytes as u64 * 1_000_000 / PRESSED_BYTES_PER_SECOND)
 }
 
 /// Everything that is done by now, at least one; `running` must not be empty.

@@ -10,7 +10,8 @@
 //!    is done, or, if the client asked for it (`THROW_ON_OVERLOAD`), further ones are answered Overloaded;
 //! 3. requests in flight in all, by number and by the bytes of small ones ([`admission`]): Overloaded;
 //!    a large message waits for room in the node's budget before it is read, or decompressed, and its
-//!    socket is not read meanwhile (`THROW_ON_OVERLOAD`: it is passed over and answered Overloaded);
+//!    socket is not read meanwhile (`THROW_ON_OVERLOAD`: it is passed over and answered Overloaded); who
+//!    has room and sends slowly is closed when others wait for it;
 //!    a large reply waits for room before it is encoded, and the connection's next ones behind it;
 //! 4. replies that a client does not read ([`Options::max_unsent_bytes`]): its requests are not advanced
 //!    and its socket is not read; after [`Options::write_timeout`] without progress it is closed, and
@@ -75,7 +76,7 @@ pub fn serve<B: Backend>(listener: TcpListener, backend: B, options: Options) ->
     let shared = Arc::new(Shared {
         admission: Arc::new(Admission::new(
             options.max_requests,
-            options.budget.requests.clone(),
+            options.budget.small_requests.clone(),
         )),
         events: Events::of(&backend, options.max_queued_events),
         backend,

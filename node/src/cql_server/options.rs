@@ -29,7 +29,8 @@ pub struct Options {
     pub large_message_timeout: Duration,
     /// For a client to take more bytes of its replies.
     pub write_timeout: Duration,
-    /// The same while others wait for room that its replies may be taking.
+    /// The same while others wait for room that its replies may be taking, and for a large message that has
+    /// room; beside the time that its bytes take at 1 MiB a second.
     pub pressed_timeout: Duration,
     /// Without a request, after which a connection is closed; `None`: never, as drivers expect.
     pub idle_timeout: Option<Duration>,

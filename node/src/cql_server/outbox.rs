@@ -70,8 +70,10 @@ impl Outbox {
 
     /// Adds a large reply, for which there is `room`.
     pub(super) fn push_large(&mut self, stream: i16, frame: &ResponseFrame, weight: usize, room: Charge) {
+        self.forget_sent();
         self.charge.merge(room);
-        self.bytes.reserve(weight);
+        // To the byte: growing by doubling would take room that nobody gave.
+        self.bytes.reserve_exact(weight);
         self.push(stream, frame);
         self.seal();
     }
@@ -107,15 +109,17 @@ impl Outbox {
             return Err(std::io::ErrorKind::WriteZero.into());
         }
         self.sent += written;
-        if self.sent == self.bytes.len() {
-            self.bytes.clear();
-            self.bytes.shrink_to(KEPT_BYTES);
-            self.sent = 0;
-            self.count();
-        } else if self.sent > KEPT_BYTES.max(self.bytes.len() / 2) {
-            self.bytes.drain(..self.sent);
-            self.sent = 0;
+        if self.sent == self.bytes.len() || self.sent > KEPT_BYTES.max(self.bytes.len() / 2) {
+            self.forget_sent();
         }
         Ok(written)
+    }
+
+    /// Gives back the memory of what is written.
+    fn forget_sent(&mut self) {
+        self.bytes.drain(..self.sent);
+        self.sent = 0;
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.count();
     }
 }

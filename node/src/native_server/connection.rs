@@ -18,7 +18,7 @@ use tracing::debug;
 
 use super::{NativeBackend, Shared};
 use crate::{
-    transport::frame::{self, Frame, FrameError, FrameReader},
+    transport::frame::{self, Frame, FrameError, FrameReader, Patience},
     weight,
 };
 
@@ -28,6 +28,9 @@ const MAX_IN_FLIGHT: usize = 1024;
 const QUEUE_FRAMES: usize = 256;
 /// How long a client may take for its first frame.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take none of its answers, and how long while others wait for the room they take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+const PRESSED_TIMEOUT: Duration = Duration::from_secs(5);
 /// How the connection of a client that breaks the protocol is closed.
 const CLOSE_PROTOCOL: u32 = 2;
 
@@ -63,7 +66,7 @@ enum ClientError {
     Frame(#[from] FrameError),
     #[error("{0}")]
     Protocol(String),
-    #[error("the connection broke")]
+    #[error("the connection broke, or the client did not take its answers")]
     Write,
 }
 
@@ -77,8 +80,13 @@ impl<B: NativeBackend> Client<B> {
         let events = self.shared.events.subscribe();
         let (answers, mut queue) = mpsc::channel(QUEUE_FRAMES);
         self.hello(&mut frames, &answers).await?;
+        let patience = Patience {
+            pool: self.shared.budget.replies.clone(),
+            usual: WRITE_TIMEOUT,
+            pressed: PRESSED_TIMEOUT,
+        };
         let write = async {
-            frame::write(&mut send, &mut queue, |_| ())
+            frame::write(&mut send, &mut queue, |_| (), Some(&patience))
                 .await
                 .map_err(|_| ClientError::Write)
         };
@@ -142,13 +150,17 @@ impl<B: NativeBackend> Client<B> {
                 };
                 let response = response.unwrap_or_else(Response::Error);
                 drop((received.payload, received.share));
-                // The client may be gone.
-                let _ = answers
-                    .send(Frame {
-                        id: received.id,
-                        payload: answer(&shared.budget.replies, response).await.into(),
-                    })
-                    .await;
+                // A client that is gone needs no answer, and no room for one.
+                let payload = tokio::select! {
+                    biased;
+                    () = answers.closed() => return,
+                    payload = answer(&shared.budget.replies, response) => payload,
+                };
+                let frame = Frame {
+                    id: received.id,
+                    payload: payload.into(),
+                };
+                let _ = answers.send(frame).await;
                 drop(permit);
             });
         }

@@ -148,17 +148,23 @@ async fn take_answer(stream: RecvStream, pending: &Pending, budget: &Pool) {
     let Ok(Some((id, length))) = frames.header().await else {
         return;
     };
-    if !pending.waits_for(id) {
+    let Some(terms) = pending.terms(id) else {
         return;
-    }
-    let share = budget.take(length).await;
-    if !pending.waits_for(id) {
-        return;
-    }
-    if let Ok(mut received) = frames.payload(id, length).await {
-        received.share = Some(share);
-        pending.answer(received);
-    }
+    };
+    let arrival = async {
+        let share = match terms.claim {
+            Some(claim) => budget.take_for(claim, length).await,
+            None => budget.take(length).await,
+        };
+        if pending.waits_for(id)
+            && let Ok(mut received) = frames.payload(id, length).await
+        {
+            received.share = Some(share);
+            pending.answer(received);
+        }
+    };
+    // Whoever waited for it has gone by then, and its place in the queue is the next one's.
+    let _ = tokio::time::timeout_at(terms.until, arrival).await;
 }
 
 async fn write(stream: &mut SendStream, frame: Frame) -> Result<(), WriteError> {

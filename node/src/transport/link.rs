@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{
-    endpoint,
+    Terms, endpoint,
     frame::{self, Frame, FrameReader},
     lane::{LANE_FRAME_BYTES, Lane},
     large::{self, LargeCall},
@@ -117,18 +117,24 @@ impl Link {
         })
     }
 
-    /// Queues a request that is given up `until` then.
+    /// Queues a request.
     pub(super) fn call(
         &self,
         lane: Lane,
         request: Encoded,
-        until: Instant,
+        terms: Terms,
     ) -> Result<(oneshot::Receiver<Outcome>, Registered), CallError> {
         let length = request.len();
-        let outcome = self.pending.register(length, |id| {
+        let outcome = self.pending.register(length, terms, |id| {
             let frame = Frame { id, payload: request };
             if length > LANE_FRAME_BYTES {
-                return self.large.try_send(LargeCall { frame, until }).is_ok();
+                return self
+                    .large
+                    .try_send(LargeCall {
+                        frame,
+                        until: terms.until,
+                    })
+                    .is_ok();
             }
             self.lanes[lane.index()].try_send(frame).is_ok()
         });
@@ -319,7 +325,7 @@ impl Driver {
         }
         let queue = &mut self.casts;
         work.push(Box::pin(async move {
-            match frame::write(&mut casts, queue, |_| ()).await {
+            match frame::write(&mut casts, queue, |_| (), None).await {
                 Ok(()) => "stopping".to_owned(),
                 Err(error) => error.to_string(),
             }
@@ -340,9 +346,10 @@ impl Driver {
 }
 
 async fn write_calls(mut send: SendStream, queue: &mut mpsc::Receiver<Frame>, pending: &Pending) -> String {
-    let written = frame::write(&mut send, queue, |batch| {
+    let sent = |batch: &[Frame]| {
         pending.mark_sent(batch.iter().map(|frame| frame.id));
-    });
+    };
+    let written = frame::write(&mut send, queue, sent, None);
     match written.await {
         Ok(()) => "stopping".to_owned(),
         Err(error) => error.to_string(),

@@ -31,7 +31,7 @@ use std::{collections::HashMap, future::Future, io, net::SocketAddr, sync::Arc, 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use parking_lot::RwLock;
-use starling_replication::{Budget, CallError, message::Encoded};
+use starling_replication::{Budget, CallError, budget::Claim, message::Encoded};
 use tokio::{sync::SetOnce, time::Instant};
 
 pub use inbound::ClientService;
@@ -63,6 +63,15 @@ pub enum BindError {
     /// The certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),
+}
+
+/// On what terms an answer is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    /// When its caller gives up.
+    until: Instant,
+    /// What a large answer takes its room for.
+    claim: Option<Claim>,
 }
 
 /// A node's QUIC endpoint. Cheap to clone.
@@ -114,21 +123,26 @@ impl Transport {
         let _ = self.inner.clients.set(clients);
     }
 
-    /// Sends a request and waits for its answer, at most `timeout`.
-    pub fn call(
+    /// Sends a request and waits for its answer, at most `timeout`. A large answer takes its room for `claim`,
+    /// if there is one.
+    pub fn call<R: Into<Encoded>>(
         &self,
         to: SocketAddr,
         lane: Lane,
-        request: impl Into<Encoded>,
+        request: R,
+        claim: Option<Claim>,
         timeout: Duration,
-    ) -> impl Future<Output = Result<Received, CallError>> + Send + 'static {
-        let until = Instant::now() + timeout;
+    ) -> impl Future<Output = Result<Received, CallError>> + Send + 'static + use<R> {
+        let terms = Terms {
+            until: Instant::now() + timeout,
+            claim,
+        };
         let sent = self
             .link(to)
-            .and_then(|link| link.call(lane, request.into(), until));
+            .and_then(|link| link.call(lane, request.into(), terms));
         async move {
             let (answer, _registered) = sent?;
-            match tokio::time::timeout_at(until, answer).await {
+            match tokio::time::timeout_at(terms.until, answer).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(CallError::Broken(to)),
                 Err(_) => Err(CallError::Timeout(to)),

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use starling_replication::CallError;
 use tokio::sync::oneshot;
 
-use super::frame::Received;
+use super::{Terms, frame::Received};
 
 /// How many calls may wait for one peer.
 const MAX_CALLS: usize = 8192;
@@ -37,6 +37,7 @@ struct Calls {
 
 struct Waiting {
     answer: oneshot::Sender<Outcome>,
+    terms: Terms,
     bytes: usize,
     sent: bool,
 }
@@ -73,6 +74,7 @@ impl Pending {
     pub(super) fn register(
         self: &Arc<Self>,
         bytes: usize,
+        terms: Terms,
         queue: impl FnOnce(u64) -> bool,
     ) -> Result<(oneshot::Receiver<Outcome>, Registered), CallError> {
         let mut calls = self.calls.lock();
@@ -93,6 +95,7 @@ impl Pending {
             id,
             Waiting {
                 answer,
+                terms,
                 bytes,
                 sent: false,
             },
@@ -129,6 +132,11 @@ impl Pending {
     /// Whether anybody still waits for this call's answer.
     pub(super) fn waits_for(&self, id: u64) -> bool {
         self.calls.lock().waiting.contains_key(&id)
+    }
+
+    /// On what terms this call's answer is waited for; `None` if nobody waits any more.
+    pub(super) fn terms(&self, id: u64) -> Option<Terms> {
+        self.calls.lock().waiting.get(&id).map(|waiting| waiting.terms)
     }
 
     /// Fails every call and refuses new ones until [`accept`](Self::accept).

@@ -47,7 +47,7 @@ pub(super) async fn calls(
 ) -> Result<(), ServeError> {
     let (answers, mut queue) = mpsc::channel(QUEUE_FRAMES);
     let write = async {
-        frame::write(&mut send, &mut queue, |_| ())
+        frame::write(&mut send, &mut queue, |_| (), None)
             .await
             .map_err(|_| ServeError::Write)
     };

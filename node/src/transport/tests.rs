@@ -38,7 +38,7 @@ fn call(
     request: Bytes,
     timeout: Duration,
 ) -> impl Future<Output = Result<Bytes, CallError>> + Send + 'static {
-    let answer = transport.call(to, lane, request, timeout);
+    let answer = transport.call(to, lane, request, None, timeout);
     async move { answer.await.map(|received| received.payload) }
 }
 
@@ -306,7 +306,7 @@ async fn large_answers_wait_for_room_and_small_ones_go_past_them() {
     let b = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials, Arc::default()).unwrap();
     b.serve(Arc::new(Generous), Arc::new(NoClients));
     let to = b.local_addr().unwrap();
-    let much = || a.call(to, Lane::Requests, Bytes::from_static(b"much"), PATIENT);
+    let much = || a.call(to, Lane::Requests, Bytes::from_static(b"much"), None, PATIENT);
     let first = much().await.unwrap();
     assert_eq!((first.payload.len(), first.share.is_some()), (3 << 20, true));
     let others: Vec<_> = (0..20)
@@ -344,7 +344,7 @@ async fn an_answer_that_nobody_waits_for_any_more_takes_no_room() {
     let b = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials, Arc::default()).unwrap();
     b.serve(Arc::new(Generous), Arc::new(NoClients));
     let to = b.local_addr().unwrap();
-    let much = || a.call(to, Lane::Requests, Bytes::from_static(b"much"), PATIENT);
+    let much = || a.call(to, Lane::Requests, Bytes::from_static(b"much"), None, PATIENT);
     let first = much().await.unwrap();
     let abandoned: Vec<_> = (0..20).map(|_| tokio::spawn(much())).collect();
     while budget.peer_answers.waiting() == 0 {

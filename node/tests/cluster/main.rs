@@ -4,6 +4,7 @@ mod availability;
 mod damage;
 mod demo;
 mod durability;
+mod flood;
 mod garbage;
 mod harness;
 mod messages;

@@ -173,6 +173,32 @@ async fn large_messages_take_room_before_they_have_arrived() {
     }
 }
 
+#[tokio::test]
+async fn who_sends_a_large_message_slowly_while_others_wait_is_closed() {
+    let budget = small_budget();
+    let (server, _) = server_with(Options {
+        budget: Arc::clone(&budget),
+        pressed_timeout: Duration::from_millis(20),
+        ..Options::default()
+    })
+    .await;
+    let body = "z".repeat(300_000);
+    for version in BOTH {
+        let mut slow = open(&server, version).await;
+        slow.push(1, query(&body));
+        let bytes = slow.take_output();
+        slow.send_raw(&bytes[..150_000]).await;
+        until(|| budget.requests.held() > 0).await;
+        let mut honest = open(&server, version).await;
+        honest.push(2, query(&body));
+        honest.flush().await;
+        // It gets room although the other one never sends the rest, long before the usual time is over.
+        assert_eq!(honest.error().await.1, ErrorKind::Syntax);
+        assert!(slow.receive().await.is_none());
+        until(|| budget.held() == 0).await;
+    }
+}
+
 /// What is small as it comes and large when it is decompressed is not decompressed before there is room.
 #[tokio::test]
 async fn room_is_taken_for_what_a_message_decompresses_to() {
