@@ -150,6 +150,12 @@ for client in "${clients[@]}"; do
     esac
 done
 
+# Last, because one of the nodes is stopped afterwards.
+if [ -n "$dir" ] && [[ " ${clients[*]} " == *" python "* ]]; then
+    run "python, a node that dies" env PYTHONPATH="$here" DEMO="$dir/data" STARLING="$STARLING" \
+        "$cache/python/bin/python" -m python_driver "$CONTACT"
+fi
+
 if [ ${#failed[@]} -gt 0 ]; then
     echo "FAILED: ${failed[*]}" >&2
     exit 1

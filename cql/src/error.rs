@@ -1,6 +1,6 @@
 //! What a client is told when a request fails: the native protocol's errors, with their fields.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,53 @@ impl Error {
     /// A bug or a broken disk on the server.
     pub fn server(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Server, message)
+    }
+}
+
+/// A replica that failed, as clients are told of it (v5 section 9, Read_failure and Write_failure).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaFailure {
+    /// Where its peers reach it.
+    pub address: IpAddr,
+    /// Why it failed.
+    pub reason: FailureReason,
+}
+
+/// Why a replica failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureReason {
+    /// 0x0000: nothing that has a code.
+    Unknown,
+    /// 0x0001: it met too many tombstones.
+    TooManyTombstones,
+    /// 0x0002: it had no time left when its turn came.
+    Timeout,
+    /// 0x0003: it does not know the table as the coordinator does.
+    IncompatibleSchema,
+    /// 0x0004: the answer would have been too large.
+    ReadSize,
+    /// 0x0005: it does not serve requests now.
+    NodeDown,
+}
+
+impl FailureReason {
+    const ALL: [Self; 6] = [
+        Self::Unknown,
+        Self::TooManyTombstones,
+        Self::Timeout,
+        Self::IncompatibleSchema,
+        Self::ReadSize,
+        Self::NodeDown,
+    ];
+
+    /// The code in the protocol.
+    pub fn code(self) -> u16 {
+        self as u16
+    }
+
+    /// The reason with a code; [`Unknown`](Self::Unknown) for one of a later release.
+    pub fn from_code(code: u16) -> Self {
+        Self::ALL.get(usize::from(code)).copied().unwrap_or(Self::Unknown)
     }
 }
 
@@ -102,6 +149,8 @@ pub enum ErrorKind {
         required: u32,
         /// How many failed.
         failures: u32,
+        /// Which of them, and why, where that is known. Version 4 of the protocol does not carry it.
+        reasons: Vec<ReplicaFailure>,
         /// Whether the data itself had come.
         data_present: bool,
     },
@@ -115,6 +164,8 @@ pub enum ErrorKind {
         required: u32,
         /// How many failed.
         failures: u32,
+        /// Which of them, and why, where that is known. Version 4 of the protocol does not carry it.
+        reasons: Vec<ReplicaFailure>,
         /// What kind of write it was.
         write_type: WriteType,
     },

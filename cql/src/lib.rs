@@ -19,7 +19,7 @@ pub mod types;
 pub mod value;
 pub mod virtual_table;
 
-pub use error::{Error, ErrorKind, WriteType};
+pub use error::{Error, ErrorKind, FailureReason, ReplicaFailure, WriteType};
 pub use request::{BatchEntry, BatchKind, BatchRequest, QueryParameters, Statement, Values};
 pub use result::{ColumnSpec, PreparedMetadata, QueryResult, Rows, SchemaChange, SchemaTarget};
 pub use types::CqlType;

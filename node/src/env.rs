@@ -10,13 +10,17 @@ use std::{
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use starling_model::{KeyRange, Timestamp};
-use starling_replication::{CallError, Env, Node, PeerRequest, PeerResponse, message::Request};
+use starling_replication::{
+    CallError, Env, Node, PeerRequest, PeerResponse,
+    budget::{Claim, hold},
+    message::{Encoded, Request, Response},
+};
 use starling_sstable::fs::Fs;
 use tracing::warn;
 
 use crate::{
     store::ShardedStore,
-    transport::{Lane, PeerService, Transport},
+    transport::{Lane, PeerService, Received, Transport},
 };
 
 /// What a node needs from outside, for real.
@@ -96,20 +100,21 @@ impl Env for TokioEnv {
         request: PeerRequest,
         timeout: Duration,
     ) -> impl Future<Output = Result<PeerResponse, CallError>> + Send + 'static {
-        let answer = self
-            .inner
-            .transport
-            .call(to, lane(&request.body), request.encode(), timeout);
-        async move {
-            PeerResponse::decode(answer.await?).map_err(|error| {
-                warn!(peer = %to, %error, "an answer can't be understood");
-                CallError::Broken(to)
-            })
-        }
+        self.inner.call(to, &request, None, timeout)
+    }
+
+    fn call_for(
+        &self,
+        claim: Claim,
+        to: SocketAddr,
+        request: PeerRequest,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<PeerResponse, CallError>> + Send + 'static {
+        self.inner.call(to, &request, Some(claim), timeout)
     }
 
     fn cast(&self, to: SocketAddr, request: PeerRequest) {
-        self.inner.transport.cast(to, request.encode());
+        self.inner.transport.cast(to, request.encode_sharing());
     }
 
     fn store(&self) -> &ShardedStore {
@@ -118,6 +123,31 @@ impl Env for TokioEnv {
 
     fn fs(&self) -> &Arc<dyn Fs> {
         &self.inner.fs
+    }
+}
+
+impl Inner {
+    fn call(
+        &self,
+        to: SocketAddr,
+        request: &PeerRequest,
+        claim: Option<Claim>,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<PeerResponse, CallError>> + Send + 'static + use<> {
+        let (lane, request) = (lane(&request.body), request.encode_sharing());
+        let answer = self.transport.call(to, lane, request, claim, timeout);
+        async move {
+            let Received { payload, share, .. } = answer.await?;
+            let mut response = PeerResponse::decode(payload).map_err(|error| {
+                warn!(peer = %to, %error, "an answer can't be understood");
+                CallError::Broken(to)
+            })?;
+            // The page is what remains of a large answer, and it counts until its last row is let go.
+            if let (Some(share), Response::Page(page)) = (share, &mut response.body) {
+                *page = hold(std::mem::take(page), share);
+            }
+            Ok(response)
+        }
     }
 }
 
@@ -134,11 +164,11 @@ fn lane(request: &Request) -> Lane {
 pub struct Peers(pub Arc<Node<TokioEnv>>);
 
 impl PeerService for Peers {
-    fn handle(&self, from: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Bytes>> {
+    fn handle(&self, from: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Encoded>> {
         match PeerRequest::decode(request) {
             Ok(request) => {
                 let response = self.0.handle(from, request);
-                Box::pin(async move { Some(response.await.encode()) })
+                Box::pin(async move { Some(response.await.encode_sharing()) })
             }
             Err(error) => {
                 warn!(peer = %from, %error, "a request can't be understood");

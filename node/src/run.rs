@@ -3,12 +3,13 @@
 use std::{
     io,
     net::SocketAddr,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::future::BoxFuture;
-use starling_replication::{Config, Node};
+use starling_replication::{Budget, Config, Node, has_joined};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -23,6 +24,8 @@ use crate::{
     env::{Peers, TokioEnv},
     failure::Failure,
     native_server::NativeServer,
+    open_files,
+    seeds::{Lookup, Starter},
     store::{ShardedStore, StoreOptions},
     tls::{Authority, Credentials, TlsFiles},
     transport::{BindError, Transport},
@@ -60,7 +63,15 @@ pub fn run(config: &NodeConfig, until_stdin_ends: bool) -> Result<(), Failure> {
         let stop = survive_file_limits()
             .and_then(|()| stop_signal(until_stdin_ends))
             .map_err(|error| Failure::work(format!("cannot listen for signals: {error}")))?;
-        let running = Running::start(config).await?;
+        let mut stop = pin!(stop);
+        let running = tokio::select! {
+            running = Running::start(config) => running?,
+            // It may be waiting for its seeds, and has let nobody in yet.
+            reason = &mut stop => {
+                info!(reason, "stopped before it served");
+                return Ok(());
+            }
+        };
         info!(
             name = config.name, listen = %config.listen, cql = %config.cql, admin = ?config.admin,
             "serving"
@@ -85,6 +96,7 @@ struct Running {
     store: ShardedStore,
     cql: cql_server::Server,
     admin: Option<tokio::task::JoinHandle<()>>,
+    lookup: tokio::task::JoinHandle<()>,
     _dir: DataDir,
 }
 
@@ -97,11 +109,14 @@ impl Running {
             .unwrap_or(u32::try_from(cores).unwrap_or(1).min(1024));
         let dir = DataDir::open(&config.dir, shards, config.shards.is_some()).map_err(Failure::work)?;
         let credentials = credentials(config, &dir)?;
+        let budget = Arc::new(Budget::new(config.in_flight_bytes));
         // Addresses first: a port that is taken is told before the logs are replayed.
-        let transport = Transport::bind(config.listen, &credentials).map_err(|error| match error {
-            BindError::Socket(error) => Failure::work(bind_error(config.listen, "--listen", &error)),
-            BindError::Tls(error) => Failure::work(error),
-        })?;
+        let transport = Transport::bind(config.listen, &credentials, Arc::clone(&budget)).map_err(
+            |error| match error {
+                BindError::Socket(error) => Failure::work(bind_error(config.listen, "--listen", &error)),
+                BindError::Tls(error) => Failure::work(error),
+            },
+        )?;
         let cql_listener = listen(config.cql, "--cql").await?;
         let admin_listener = match config.admin {
             Some(address) => Some(listen(address, "--admin").await?),
@@ -109,27 +124,38 @@ impl Running {
         };
         let (cql_address, listen_address) = addresses(&cql_listener, &transport)?;
         let store = open_store(config, &dir).await?;
+        let starter = Starter {
+            listen: listen_address,
+            has_joined: has_joined(&**dir.fs()).map_err(Failure::work)?,
+        };
+        let mut lookup = Lookup::new(&config.seeds);
+        lookup.until_enough(starter).await;
         let env = TokioEnv::new(transport.clone(), store.clone(), Arc::clone(dir.fs()));
         let mut settings = Config::new(&config.cluster, listen_address, cql_address);
         settings.datacenter.clone_from(&config.datacenter);
         settings.rack.clone_from(&config.rack);
-        settings.seeds.clone_from(&config.seeds);
+        settings.seeds = lookup.found().to_vec();
         settings.vnodes = config.vnodes;
         settings.partitioner = config.partitioner;
         settings.shards = store.shards();
+        settings.budget = Arc::clone(&budget);
         let release = settings.release.clone();
         let node = Node::start(env, settings).await.map_err(Failure::work)?;
+        let seeded = Arc::clone(&node);
+        let lookup = tokio::spawn(lookup.until_all(move |seed| seeded.add_seed(seed)));
         transport.serve(
             Arc::new(Peers(Arc::clone(&node))),
-            Arc::new(NativeServer::new(Arc::clone(&node), release)),
+            Arc::new(NativeServer::new(Arc::clone(&node), release, Arc::clone(&budget))),
         );
-        let cql = cql_server::serve(cql_listener, Arc::clone(&node), cql_server::Options::default())
+        let options = cql_options(&budget);
+        let cql = cql_server::serve(cql_listener, Arc::clone(&node), options)
             .map_err(|error| Failure::work(format!("cannot serve CQL on {cql_address}: {error}")))?;
         let admin = admin_listener.map(|listener| {
             let admin = Admin {
                 name: config.name.clone(),
                 node: Arc::clone(&node),
                 store: store.clone(),
+                budget: Arc::clone(&budget),
                 cql: Arc::clone(cql.counters()),
                 started,
             };
@@ -141,12 +167,14 @@ impl Running {
             store,
             cql,
             admin,
+            lookup,
             _dir: dir,
         })
     }
 
     /// Lets clients finish, tells peers, and makes everything durable.
     async fn stop(self) -> Result<(), Failure> {
+        self.lookup.abort();
         if let Some(admin) = self.admin {
             admin.abort();
         }
@@ -160,6 +188,15 @@ impl Running {
             .map_err(|error| Failure::work(format!("the node did not stop cleanly: {error}; see its log")))?;
         info!("stopped");
         Ok(())
+    }
+}
+
+fn cql_options(budget: &Arc<Budget>) -> cql_server::Options {
+    let options = cql_server::Options::default();
+    cql_server::Options {
+        max_connections: open_files::connections(open_files::raise_limit(), options.max_connections),
+        budget: Arc::clone(budget),
+        ..options
     }
 }
 

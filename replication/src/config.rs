@@ -1,8 +1,10 @@
 //! What a node is told when it starts.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use starling_ring::Partitioner;
+
+use crate::budget::Budget;
 
 /// A node's settings. [`Config::new`] has the defaults.
 #[derive(Debug, Clone)]
@@ -38,7 +40,12 @@ pub struct Config {
     pub join_timeout: Duration,
     /// What may be in flight, and how much is kept.
     pub bounds: Bounds,
+    /// The bytes that the node may hold for others; shared with its listeners and its transport.
+    pub budget: Arc<Budget>,
 }
+
+/// Bytes of the budget unless it is set.
+pub const DEFAULT_BUDGET_BYTES: usize = 256 << 20;
 
 /// How long the parts of an operation may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +135,7 @@ impl Config {
             discovery_interval: Duration::from_millis(100),
             join_timeout: Duration::from_mins(1),
             bounds: Bounds::default(),
+            budget: Arc::new(Budget::new(DEFAULT_BUDGET_BYTES)),
         }
     }
 }

@@ -14,21 +14,40 @@ use crate::start_error::StartError;
 
 const HEADER_BYTES: usize = 16;
 
+/// Why a file was not replaced, and what a restart will find.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplaceError {
+    /// The file has its old content.
+    #[error("{0}")]
+    Unchanged(io::Error),
+    /// The name was moved, and that may not be durable: a restart finds the old content or the new one.
+    #[error("{0}")]
+    Unsure(io::Error),
+}
+
 /// Replaces a file atomically and durably: after a crash the file has its old content or the new one.
-pub(crate) fn replace(fs: &dyn Fs, path: &Path, magic: [u8; 8], content: &[u8]) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new(""));
-    make_dir(fs, dir)?;
+pub(crate) fn replace(fs: &dyn Fs, path: &Path, magic: [u8; 8], content: &[u8]) -> Result<(), ReplaceError> {
     let temporary = path.with_extension("new");
-    let mut file = fs.create(&temporary)?;
+    write_beside(fs, &temporary, magic, content).map_err(ReplaceError::Unchanged)?;
+    fs.rename(&temporary, path)
+        .and_then(|()| fs.sync_dir(dir_of(path)))
+        .map_err(ReplaceError::Unsure)
+}
+
+/// The new content, durable under a name that nobody reads.
+fn write_beside(fs: &dyn Fs, temporary: &Path, magic: [u8; 8], content: &[u8]) -> io::Result<()> {
+    make_dir(fs, dir_of(temporary))?;
+    let mut file = fs.create(temporary)?;
     let mut bytes = Vec::with_capacity(HEADER_BYTES + content.len());
     bytes.extend_from_slice(&magic);
     bytes.extend_from_slice(&xxh3_64(content).to_be_bytes());
     bytes.extend_from_slice(content);
     file.append(&bytes)?;
-    file.sync()?;
-    drop(file);
-    fs.rename(&temporary, path)?;
-    fs.sync_dir(dir)
+    file.sync()
+}
+
+fn dir_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 /// Makes a directory, durably with its name.
@@ -70,6 +89,6 @@ pub(crate) fn read(fs: &dyn Fs, path: &Path, magic: [u8; 8]) -> Result<Option<By
 }
 
 /// A disk error as the reason why a node does not start.
-pub(crate) fn disk(path: &Path, error: &io::Error) -> StartError {
+pub(crate) fn disk(path: &Path, error: &dyn std::fmt::Display) -> StartError {
     StartError::Disk(format!("{}: {error}", path.display()))
 }

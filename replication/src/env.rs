@@ -8,7 +8,10 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use starling_model::{Mutation, Page, ReadCommand, TableId, Timestamp, TokenRange};
 use starling_sstable::fs::Fs;
 
-use crate::message::{PeerRequest, PeerResponse};
+use crate::{
+    budget::Claim,
+    message::{PeerRequest, PeerResponse},
+};
 
 /// What a node's procedures need from outside.
 pub trait Env: Clone + Send + Sync + 'static {
@@ -48,6 +51,19 @@ pub trait Env: Clone + Send + Sync + 'static {
         request: PeerRequest,
         timeout: Duration,
     ) -> impl Future<Output = Result<PeerResponse, CallError>> + Send + 'static;
+
+    /// The same for a request whose answer may be large: its bytes are taken from the node's budget for
+    /// `claim`, where answers are counted.
+    fn call_for(
+        &self,
+        claim: Claim,
+        to: SocketAddr,
+        request: PeerRequest,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<PeerResponse, CallError>> + Send + 'static {
+        let _ = claim;
+        self.call(to, request, timeout)
+    }
 
     /// Sends a request to a peer and does not wait; it may be lost. For gossip.
     fn cast(&self, to: SocketAddr, request: PeerRequest);

@@ -41,7 +41,24 @@ pub(crate) struct Joined {
     pub(crate) tokens: Vec<Token>,
 }
 
+/// Whether the node of this data directory was in a ring before: then it comes back without being asked.
+pub fn has_joined(fs: &dyn Fs) -> Result<bool, StartError> {
+    Ok(Identity::stored(fs)?.is_some_and(|identity| identity.joined.is_some()))
+}
+
 impl Identity {
+    /// The identity on disk, if there is one.
+    fn stored(fs: &dyn Fs) -> Result<Option<Self>, StartError> {
+        let Some(content) = durable_file::read(fs, Path::new(PATH), MAGIC)? else {
+            return Ok(None);
+        };
+        let identity = decode_value(&content).map_err(|problem| StartError::Damaged {
+            file: PATH.to_owned(),
+            problem,
+        })?;
+        Ok(Some(identity))
+    }
+
     /// Reads the identity from disk, or makes a new one; counts the start; makes it durable.
     ///
     /// `random` draws a new host id. The generation also follows the wall clock, so that it grows even
@@ -53,12 +70,8 @@ impl Identity {
         mut random: impl FnMut() -> u64,
     ) -> Result<Self, StartError> {
         let floor = u64::from(wall.seconds().0);
-        let mut identity = match durable_file::read(fs, Path::new(PATH), MAGIC)? {
-            Some(content) => {
-                let identity: Self = decode_value(&content).map_err(|problem| StartError::Damaged {
-                    file: PATH.to_owned(),
-                    problem,
-                })?;
+        let mut identity = match Self::stored(fs)? {
+            Some(identity) => {
                 identity.check(config)?;
                 identity
             }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+pub mod budget;
 mod clock;
 mod clock_floor;
 pub mod config;
@@ -30,9 +31,11 @@ pub mod status;
 mod testing;
 pub mod tracing;
 
+pub use budget::{Budget, Charge};
 pub use config::{Bounds, Config, Timeouts};
 pub use env::{CallError, Damaged, Env, Store, StoreError};
 pub use events::{ClusterEvent, Listener};
+pub use identity::has_joined;
 pub use message::{PeerRequest, PeerResponse};
 pub use node::{Executed, Node};
 pub use start_error::StartError;

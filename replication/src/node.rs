@@ -112,7 +112,12 @@ impl<E: Env> Node<E> {
         let cluster = first_cluster(&config, &identity, &known);
         let views = Arc::new(Views::new(cluster, schema));
         let listeners = Arc::new(Listeners::default());
-        let shared = (Arc::clone(&clock), Arc::clone(&views), Arc::clone(&listeners));
+        let shared = (
+            Arc::clone(&clock),
+            Arc::clone(&views),
+            Arc::clone(&listeners),
+            Arc::new(Counters::default()),
+        );
         let (membership, woken) = Membership::new(env.clone(), config.clone(), &identity, shared, known);
         let membership = Arc::new(membership);
         let suspects = Arc::clone(&membership);
@@ -163,7 +168,7 @@ impl<E: Env> Node<E> {
         peers: Arc<Peers<E>>,
     ) -> Result<Arc<Self>, StartError> {
         let bounds = config.bounds;
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::clone(&membership.counters);
         let hints = Arc::new(Hints::open(env.clone(), bounds, Arc::clone(&counters))?);
         let kept = KeptBatches::open(env.clone(), config.partitioner, bounds.batch_bytes).await?;
         let kept = Arc::new(kept);
@@ -179,6 +184,7 @@ impl<E: Env> Node<E> {
             replica: Arc::clone(&replica),
             hints: Arc::clone(&hints),
             counters: Arc::clone(&counters),
+            budget: Arc::clone(&config.budget),
             datacenter: config.datacenter.clone(),
             timeouts: config.timeouts,
             healing: AtomicBool::new(false),
@@ -297,6 +303,11 @@ impl<E: Env> Node<E> {
         self.native_topology()
     }
 
+    /// Another seed, whose address was not known at the start. It is not asked whether the node may join.
+    pub fn add_seed(&self, seed: SocketAddr) {
+        self.membership.add_seed(seed);
+    }
+
     /// Calls `listener` for every event from now on. It must not block, nor call the node.
     pub fn subscribe(&self, listener: Listener) {
         self.listeners.add(listener);
@@ -307,7 +318,8 @@ impl<E: Env> Node<E> {
         self.node_status()
     }
 
-    /// Whether the node serves clients: it is in the ring and agrees with the live nodes on the schema.
+    /// Whether the node serves clients: it is in the ring, knows who is alive or has waited for news, and agrees
+    /// with the live nodes on the schema.
     pub fn is_ready(&self) -> bool {
         !self.is_stopping()
             && self.failure().is_none()

@@ -6,6 +6,7 @@ use starling_model::NodeId;
 
 use crate::{
     clock::Clock,
+    coordinator::Task,
     env::{CallError, Env},
     message::{Failure, PeerRequest, PeerResponse, Request, Response},
     snapshot::{Peer, Views},
@@ -91,9 +92,15 @@ impl<E: Env> Peers<E> {
         tracer: &Tracer,
     ) -> Result<Response, AskError> {
         let request = self.envelope(body, timeout, tracer.is_on());
+        let answer = self.env.call(to, request, timeout).await?;
+        self.open(answer, tracer)
+    }
+
+    /// What is in an answer's envelope.
+    fn open(&self, answer: PeerResponse, tracer: &Tracer) -> Result<Response, AskError> {
         let PeerResponse {
             clock, trace, body, ..
-        } = self.env.call(to, request, timeout).await?;
+        } = answer;
         self.clock.observe(clock, self.env.wall());
         tracer.extend(trace);
         match body {
@@ -114,9 +121,33 @@ impl<E: Env> Peers<E> {
             return Err(CallError::Overloaded(to.address).into());
         };
         let answer = self.ask_address(to.address, body, timeout, tracer).await;
-        if let Err(AskError::Call(error @ (CallError::NotSent(_) | CallError::Broken(_)))) = &answer {
+        self.note_unreachable(to, &answer);
+        answer
+    }
+
+    /// The same for what a read needs, of which a large answer takes room for the read's claim.
+    pub(crate) async fn ask_for_page(
+        &self,
+        to: &Peer,
+        body: Request,
+        timeout: Duration,
+        task: &Task,
+    ) -> Result<Response, AskError> {
+        let Some(_permit) = to.calls.enter() else {
+            return Err(CallError::Overloaded(to.address).into());
+        };
+        let request = self.envelope(body, timeout, task.tracer.is_on());
+        let answer = self.env.call_for(task.claim, to.address, request, timeout).await;
+        let answer = answer
+            .map_err(AskError::from)
+            .and_then(|answer| self.open(answer, &task.tracer));
+        self.note_unreachable(to, &answer);
+        answer
+    }
+
+    fn note_unreachable(&self, to: &Peer, answer: &Result<Response, AskError>) {
+        if let Err(AskError::Call(error @ (CallError::NotSent(_) | CallError::Broken(_)))) = answer {
             (self.on_unreachable)(to, error);
         }
-        answer
     }
 }

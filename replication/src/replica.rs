@@ -7,7 +7,7 @@ use starling_model::{KeyRange, Mutation, Page, ReadCommand, TableId};
 use crate::{
     deadline::Deadline,
     env::{Env, Store, StoreError},
-    message::Failure,
+    message::{Failure, MAX_PAGE_BYTES},
     snapshot::Views,
     status::Counters,
     tracing::Tracer,
@@ -54,13 +54,14 @@ impl<E: Env> Replica<E> {
     /// Reads one page. Work whose deadline has passed is dropped.
     pub(crate) async fn read(
         &self,
-        command: ReadCommand,
+        mut command: ReadCommand,
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<Page, Failure> {
         self.in_time(deadline)?;
         self.known(command.table)?;
         check_command(&command)?;
+        command.limits.bytes = command.limits.bytes.min(MAX_PAGE_BYTES);
         tracer.note(
             || self.env.wall(),
             || match &command.keys {

@@ -4,7 +4,8 @@
 //! and idempotent, so nodes that have heard of the same changes hold the same schema, in whatever order.
 //!
 //! Contract:
-//! 1. A change is durable on this node before it is visible or acknowledged.
+//! 1. A change is durable on this node before it is visible or acknowledged. Changes are stored one after the
+//!    other, away from the tasks that serve, and to their end even if nobody waits for them any more.
 //! 2. A change is pushed to all live members, and its statement ends when all of them have it durably, or
 //!    after a bounded wait.
 //! 3. Members tell the version of their schema by gossip; who sees another version than its own pulls the
@@ -14,7 +15,12 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::{
+    FutureExt,
+    channel::oneshot,
+    future::{BoxFuture, join_all},
+    lock::Mutex as AsyncMutex,
+};
 use parking_lot::Mutex;
 use starling_cql::{
     Error,
@@ -26,7 +32,7 @@ use starling_sstable::fs::Fs;
 
 use crate::{
     clock::Clock,
-    durable_file,
+    durable_file::{self, ReplaceError},
     env::{Env, Store},
     events::{ClusterEvent, Listeners},
     message::{Request, Response, decode_value},
@@ -52,8 +58,8 @@ pub(crate) struct SchemaAgreement<E: Env> {
     counters: Arc<Counters>,
     listeners: Arc<Listeners>,
     on_change: OnChange,
-    /// Held while a change is made: changes come one after the other.
-    changing: Mutex<()>,
+    /// Held while a change is made and stored: changes come one after the other.
+    changing: AsyncMutex<()>,
     /// Whom the schema is being pulled from.
     pulling: Mutex<BTreeSet<starling_model::NodeId>>,
 }
@@ -100,40 +106,71 @@ impl<E: Env> SchemaAgreement<E> {
             counters: parts.counters,
             listeners: parts.listeners,
             on_change,
-            changing: Mutex::new(()),
+            changing: AsyncMutex::new(()),
             pulling: Mutex::new(BTreeSet::new()),
         }
     }
 
     /// Makes a change: `plan` computes the entries from the present schema and a new version. They are
-    /// durable here when this ends; [`spread`](Self::spread) takes them to the others.
-    pub(crate) fn change<T>(
-        &self,
-        plan: impl FnOnce(&Schema, Timestamp) -> Result<(Vec<SchemaEntry>, T), Error>,
-    ) -> Result<(Vec<SchemaEntry>, T), Error> {
-        let _changing = self.changing.lock();
-        let schema = Arc::clone(&self.views.load().schema);
-        let version = self.clock.tick(self.env.wall());
-        let (entries, outcome) = plan(&schema, version)?;
-        for entry in &entries {
-            check_replication(entry)?;
-        }
-        self.merge(entries.clone())?;
-        Ok((entries, outcome))
+    /// durable here when this ends; [`spread`](Self::spread) takes them to the others. Nothing changed after an
+    /// error, unless it says otherwise.
+    pub(crate) fn change<T: Send + 'static>(
+        self: &Arc<Self>,
+        plan: impl FnOnce(&Schema, Timestamp) -> Result<(Vec<SchemaEntry>, T), Error> + Send + 'static,
+    ) -> BoxFuture<'static, Result<(Vec<SchemaEntry>, T), Error>> {
+        let agreement = Arc::clone(self);
+        self.to_its_end(async move {
+            let _changing = agreement.changing.lock().await;
+            let schema = Arc::clone(&agreement.views.load().schema);
+            let version = agreement.clock.tick(agreement.env.wall());
+            let (entries, outcome) = plan(&schema, version)?;
+            for entry in &entries {
+                check_replication(entry)?;
+            }
+            agreement.merge(entries.clone()).await?;
+            Ok((entries, outcome))
+        })
     }
 
     /// Learns what a peer says.
-    pub(crate) fn learn(&self, entries: Vec<SchemaEntry>) -> Result<(), Error> {
-        let _changing = self.changing.lock();
-        for entry in &entries {
-            // Later changes made here must win over what was seen here.
-            self.clock.observe(entry.version, self.env.wall());
-        }
-        self.merge(entries)
+    pub(crate) async fn learn(self: &Arc<Self>, entries: Vec<SchemaEntry>) -> Result<(), Error> {
+        let agreement = Arc::clone(self);
+        self.to_its_end(async move {
+            let _changing = agreement.changing.lock().await;
+            for entry in &entries {
+                // Later changes made here must win over what was seen here.
+                agreement.clock.observe(entry.version, agreement.env.wall());
+            }
+            agreement.merge(entries).await
+        })
+        .await
     }
 
-    /// Merges, makes durable, then visible. Nothing changes if the disk fails.
-    fn merge(&self, entries: Vec<SchemaEntry>) -> Result<(), Error> {
+    /// Does work that must not stop half-way when its caller is dropped: a second change would write the file
+    /// that the first one is still writing.
+    fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, Error>> {
+        let (done, outcome) = oneshot::channel();
+        self.env.spawn(async move {
+            // Nobody may be left to hear of it.
+            let _ = done.send(work.await);
+        });
+        outcome
+            .map(|outcome| {
+                outcome.unwrap_or_else(|_| {
+                    Err(Error::server(
+                        "the node stopped before the schema change was done; look at the schema before you \
+                         repeat it",
+                    ))
+                })
+            })
+            .boxed()
+    }
+
+    /// Merges, makes durable, then visible. Nothing changes here if the disk fails. Call it under `changing`.
+    async fn merge(&self, entries: Vec<SchemaEntry>) -> Result<(), Error> {
         let old = Arc::clone(&self.views.load().schema);
         let mut new = Schema::clone(&old);
         let changes = new.merge(entries);
@@ -141,11 +178,16 @@ impl<E: Env> SchemaAgreement<E> {
             return Ok(());
         }
         let content = encode_entries(new.entries());
-        durable_file::replace(&**self.env.fs(), Path::new(PATH), MAGIC, &content).map_err(|error| {
-            Error::server(format!(
-                "the schema can't be stored ({error}); it was not changed"
-            ))
-        })?;
+        let fs = Arc::clone(self.env.fs());
+        let stored = self
+            .env
+            .blocking(move || durable_file::replace(&*fs, Path::new(PATH), MAGIC, &content))
+            .await;
+        if let Err(error) = stored {
+            self.counters.store_failures.one();
+            ::tracing::error!(%error, file = PATH, "the schema can't be stored; it stays as it was");
+            return Err(Error::server(not_stored(&error)));
+        }
         let gone: Vec<TableId> = old
             .all_tables()
             .map(|table| table.id)
@@ -174,19 +216,30 @@ impl<E: Env> SchemaAgreement<E> {
     }
 
     /// Pushes entries to all live members and waits, at most `timeout`, until all of them have them. Those
-    /// that don't answer will pull them later.
-    pub(crate) async fn spread(&self, entries: &[SchemaEntry], timeout: Duration, tracer: &Tracer) {
+    /// that don't answer will pull them later; the returned sentences name them.
+    pub(crate) async fn spread(
+        &self,
+        entries: &[SchemaEntry],
+        timeout: Duration,
+        tracer: &Tracer,
+    ) -> Vec<String> {
         let snapshot = self.views.load();
         let encoded = encode_entries(entries.iter());
         let pushes = snapshot.cluster.live_others().map(|peer| {
             let body = Request::SchemaPush(encoded.clone());
             async move { (peer, self.peers.ask(peer, body, timeout, tracer).await) }
         });
+        let mut missing = Vec::new();
         for (peer, pushed) in join_all(pushes).await {
             if let Err(error) = pushed {
                 ::tracing::warn!(peer = %peer.address, %error, "a schema change did not reach a live member; it will pull it");
+                missing.push(format!(
+                    "node {} has not taken the schema change yet ({error}); it will take it later",
+                    peer.address
+                ));
             }
         }
+        missing
     }
 
     /// Asks a member for its schema, if nobody is asking it already.
@@ -202,7 +255,9 @@ impl<E: Env> SchemaAgreement<E> {
                 .await;
             agreement.pulling.lock().remove(&peer.id);
             let learnt = match pulled {
-                Ok(Response::Schema(entries)) => agreement.learn_encoded(&entries).map_err(|e| e.to_string()),
+                Ok(Response::Schema(entries)) => {
+                    agreement.learn_encoded(&entries).await.map_err(|e| e.to_string())
+                }
                 Ok(_) => Err("the answer does not fit the request".to_owned()),
                 Err(error) => Err(error.to_string()),
             };
@@ -213,10 +268,24 @@ impl<E: Env> SchemaAgreement<E> {
     }
 
     /// Learns entries in the encoding that they travel in.
-    pub(crate) fn learn_encoded(&self, entries: &[u8]) -> Result<(), Error> {
+    pub(crate) async fn learn_encoded(self: &Arc<Self>, entries: &[u8]) -> Result<(), Error> {
         let entries: Vec<SchemaEntry> = decode_value(entries)
             .map_err(|problem| Error::server(format!("malformed schema entries: {problem}")))?;
-        self.learn(entries)
+        self.learn(entries).await
+    }
+}
+
+/// What a client is told whose change the disk did not take.
+fn not_stored(error: &ReplaceError) -> String {
+    match error {
+        ReplaceError::Unchanged(error) => format!(
+            "the schema can't be stored ({error}): nothing was changed; free or repair this node's disk, or send \
+             the statement to another node"
+        ),
+        ReplaceError::Unsure(error) => format!(
+            "the schema can't be stored for sure ({error}): nothing was changed now, but a restart of this node may \
+             bring the change about; repair its disk and repeat the statement"
+        ),
     }
 }
 

@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use starling_model::{Mutation, NodeId, TableId};
+use starling_model::{Mutation, NodeId, Page, TableId};
 
 use crate::{
+    budget::{SMALL_BYTES, hold},
     deadline::Deadline,
     env::Env,
-    message::{Failure, PeerRequest, PeerResponse, Request, Response, TraceQuery, encode_page, page_digest},
+    message::{
+        Failure, PeerRequest, PeerResponse, Request, Response, TraceQuery, encode_page, page_digest,
+        page_weight,
+    },
     node::Node,
     schema_agreement::encode_entries,
     tracing::Tracer,
@@ -75,16 +79,16 @@ impl<E: Env> Node<E> {
             Request::Write { mutations, reason: _ } => self.apply(mutations, deadline, tracer).await,
             Request::Read { command, digest } => {
                 let page = self.replica.read(command, deadline, tracer).await?;
-                Ok(if digest {
-                    Response::Digest(page_digest(&page))
-                } else {
-                    Response::Page(encode_page(&page))
-                })
+                if digest {
+                    return Ok(Response::Digest(page_digest(&page)));
+                }
+                self.page(&page, deadline).await.map(Response::Page)
             }
             Request::Truncate(table) => self.truncate_here(table, deadline).await,
             Request::SchemaPush(entries) => self
                 .agreement
                 .learn_encoded(&entries)
+                .await
                 .map(|()| Response::Done)
                 .map_err(|error| Failure::Storage(error.message)),
             Request::SchemaPull => {
@@ -103,6 +107,23 @@ impl<E: Env> Node<E> {
             }
             Request::Trace(TraceQuery::All) => Ok(Response::Traces(self.traces.all())),
         }
+    }
+
+    /// The page's bytes, which are counted until they are with the peer. Until there is room for them the
+    /// page only refers to the storage's own memory.
+    async fn page(&self, page: &Page, deadline: Deadline) -> Result<Bytes, Failure> {
+        let weight = page_weight(page);
+        if weight < SMALL_BYTES {
+            return Ok(encode_page(page));
+        }
+        let room = self.config.budget.pages.take(weight);
+        let Some(mut charge) = deadline.within(&self.env, room).await else {
+            self.counters.overloaded.one();
+            return Err(Failure::Overloaded);
+        };
+        let bytes = encode_page(page);
+        charge.resize(bytes.len());
+        Ok(hold(bytes, charge))
     }
 
     /// Applies all writes; the first failure is the answer, though the others may have been applied.

@@ -9,6 +9,7 @@ use starling_model::NodeId;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// This node's host id.
+    #[serde(with = "host_id")]
     pub id: NodeId,
     /// The cluster's name.
     pub cluster: String,
@@ -16,12 +17,15 @@ pub struct NodeStatus {
     pub partitioner: String,
     /// This build's version.
     pub release: String,
-    /// Whether it serves clients: it is in the ring and agrees with the live nodes on the schema.
+    /// Whether it serves clients: it is in the ring, knows who is alive or has waited for news, and agrees with
+    /// the live nodes on the schema.
     pub ready: bool,
     /// The schema's version, a UUID.
     pub schema_version: String,
     /// Whether all live members have that schema.
     pub schema_agreed: bool,
+    /// Whether a restart would find the members as they are now; false for long means that the disk refuses.
+    pub members_stored: bool,
     /// All members, this node among them, by host id.
     pub members: Vec<MemberStatus>,
     /// Client requests that it coordinates now.
@@ -34,6 +38,7 @@ pub struct NodeStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MemberStatus {
     /// Its host id.
+    #[serde(with = "host_id")]
     pub id: NodeId,
     /// Where peers reach it.
     pub address: SocketAddr,
@@ -59,12 +64,37 @@ pub struct MemberStatus {
     pub hint_bytes: u64,
 }
 
+/// Host ids as text, as everybody else writes them.
+mod host_id {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use starling_model::NodeId;
+
+    use crate::membership::parse_uuid;
+
+    pub(super) fn serialize<S: Serializer>(id: &NodeId, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(id)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NodeId, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let id = parse_uuid(&text).ok_or_else(|| D::Error::custom("not a UUID"))?;
+        Ok(NodeId(id))
+    }
+}
+
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($($(#[doc = $doc:literal])+ $name:ident),* $(,)?) => {
         /// Counters since the start, as numbers.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
         pub struct CounterValues {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])+ pub $name: u64,)*
+        }
+
+        impl CounterValues {
+            /// Each with its name and what it counts, for metrics.
+            pub fn described(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$((stringify!($name), concat!($($doc),+).trim_ascii(), self.$name),)*]
+            }
         }
 
         /// Counters since the start, as they count.
@@ -86,25 +116,25 @@ counters! {
     reads,
     /// Writes coordinated: one for each mutation.
     writes,
-    /// Requests of peers served.
+    /// Requests of peers taken, gossip apart.
     served,
-    /// Requests refused because fewer replicas were alive than the level needs.
+    /// Requests refused because fewer replicas were alive than their consistency level needs.
     unavailable,
-    /// Reads that ended in a timeout.
+    /// Reads that too few replicas answered in time.
     read_timeouts,
-    /// Writes that ended in a timeout.
+    /// Writes that too few replicas acknowledged in time; they may survive.
     write_timeouts,
-    /// Reads that failed on replicas.
+    /// Reads that ended because replicas answered with errors.
     read_failures,
-    /// Writes that failed on replicas.
+    /// Writes that ended because replicas answered with errors; they may survive.
     write_failures,
     /// Requests refused because too much was in flight.
     overloaded,
-    /// Work dropped because its deadline had passed.
+    /// Requests of peers dropped because whoever asked had given up by then.
     late,
-    /// Reads whose digests differed.
+    /// Reads for which the replicas' digests differed.
     digest_mismatches,
-    /// Repair mutations sent to stale replicas.
+    /// Mutations sent to stale replicas before a read was answered.
     read_repairs,
     /// Damaged pieces of this node's storage that were written anew from other replicas.
     healed,
@@ -112,16 +142,18 @@ counters! {
     speculative_reads,
     /// Hints kept for replicas that missed a write.
     hints_written,
-    /// Hints delivered.
+    /// Hints that their replica has now.
     hints_delivered,
-    /// Hints given up: too many, or too old.
+    /// Hints given up because there were too many or they were too old: repair is needed.
     hints_dropped,
     /// Logged batches of dead coordinators that this node carried out.
     batches_replayed,
-    /// Statements prepared.
+    /// Statements prepared by clients.
     prepared,
-    /// Schema changes learnt or made.
+    /// Schema changes that this node made or learnt of.
     schema_changes,
+    /// Times that the schema or the list of members could not be written to disk.
+    store_failures,
 }
 
 /// A number that only grows.

@@ -46,6 +46,9 @@ pub struct Arguments {
     /// Where the files go while it runs [default: a temporary directory]
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Measure nothing, but print and draw what was written with `--json` before
+    #[arg(long, value_delimiter = ',', conflicts_with = "json")]
+    from: Vec<PathBuf>,
     /// Also write everything that was measured to this file, as JSON
     #[arg(long)]
     json: Option<PathBuf>,
@@ -126,8 +129,18 @@ impl Setting {
     }
 }
 
-/// Runs the comparison, prints its tables and writes its files.
+/// Runs the comparison, or reads earlier ones; prints tables and writes files.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
+    if !arguments.from.is_empty() {
+        let mut comparisons: Vec<Comparison> = Vec::new();
+        for path in &arguments.from {
+            comparisons.append(&mut serde_json::from_slice(&std::fs::read(path)?)?);
+        }
+        for comparison in &comparisons {
+            println!("{}", to_markdown(comparison));
+        }
+        return write(arguments, &comparisons);
+    }
     let temporary = tempfile::tempdir()?;
     let base = arguments
         .dir
@@ -140,12 +153,17 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         println!("{}", to_markdown(&comparison));
         comparisons.push(comparison);
         // What is measured is kept even if a later setting fails.
-        if let Some(path) = &arguments.json {
-            std::fs::write(path, serde_json::to_vec(&comparisons)?)?;
-        }
-        if let Some(path) = &arguments.chart {
-            std::fs::write(path, chart::draw(&comparisons))?;
-        }
+        write(arguments, &comparisons)?;
+    }
+    Ok(())
+}
+
+fn write(arguments: &Arguments, comparisons: &[Comparison]) -> Result<(), Error> {
+    if let Some(path) = &arguments.json {
+        std::fs::write(path, serde_json::to_vec(comparisons)?)?;
+    }
+    if let Some(path) = &arguments.chart {
+        std::fs::write(path, chart::draw(comparisons))?;
     }
     Ok(())
 }

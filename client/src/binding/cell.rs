@@ -11,6 +11,7 @@ use starling_cql::{
 use super::{
     BindError, UNSET,
     collection::{MapItems, SequenceItems},
+    shapes::no_variants,
 };
 
 /// Takes one value for a column, or for an element of it.
@@ -203,16 +204,6 @@ impl<'a> Serializer for CellSerializer<'a> {
         value.serialize(self)
     }
 
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<Bound, BindError> {
-        self.mismatch("a variant with content")
-    }
-
     fn serialize_seq(self, length: Option<usize>) -> Result<SequenceItems<'a>, BindError> {
         match Collection::of(self.cql_type) {
             Some(Collection::List(element) | Collection::Set(element)) => {
@@ -231,16 +222,6 @@ impl<'a> Serializer for CellSerializer<'a> {
         self.serialize_seq(Some(length))
     }
 
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeTupleVariant, BindError> {
-        self.mismatch("a variant with content")
-    }
-
     fn serialize_map(self, _: Option<usize>) -> Result<MapItems<'a>, BindError> {
         match Collection::of(self.cql_type) {
             Some(Collection::Map(key, value)) => Ok(MapItems::new(self, key, value)),
@@ -252,13 +233,5 @@ impl<'a> Serializer for CellSerializer<'a> {
         self.mismatch("a struct")
     }
 
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeStructVariant, BindError> {
-        self.mismatch("a variant with content")
-    }
+    no_variants!(Bound, |cell: &Self| cell.mismatch("a variant with content"));
 }

@@ -1,13 +1,10 @@
 //! Elements of collections.
 
 use bytes::Bytes;
-use serde::{
-    Serialize,
-    ser::{SerializeMap, SerializeSeq, SerializeTuple, SerializeTupleStruct},
-};
+use serde::{Serialize, ser::SerializeMap};
 use starling_cql::{CqlType, request::Bound, value};
 
-use super::{BindError, cell::CellSerializer};
+use super::{BindError, cell::CellSerializer, shapes::by_position};
 
 /// The elements of a list or set, or the bytes of a blob.
 pub(super) struct SequenceItems<'a> {
@@ -87,44 +84,7 @@ fn collection(whole: CellSerializer<'_>, bytes: Bytes) -> Result<Bound, BindErro
         .map_err(|error| BindError(format!("column {}: {error}", whole.name)))
 }
 
-impl SerializeSeq for SequenceItems<'_> {
-    type Ok = Bound;
-    type Error = BindError;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, item: &T) -> Result<(), BindError> {
-        self.push(item)
-    }
-
-    fn end(self) -> Result<Bound, BindError> {
-        self.finish()
-    }
-}
-
-impl SerializeTuple for SequenceItems<'_> {
-    type Ok = Bound;
-    type Error = BindError;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, item: &T) -> Result<(), BindError> {
-        self.push(item)
-    }
-
-    fn end(self) -> Result<Bound, BindError> {
-        self.finish()
-    }
-}
-
-impl SerializeTupleStruct for SequenceItems<'_> {
-    type Ok = Bound;
-    type Error = BindError;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, item: &T) -> Result<(), BindError> {
-        self.push(item)
-    }
-
-    fn end(self) -> Result<Bound, BindError> {
-        self.finish()
-    }
-}
+by_position!(SequenceItems => Bound);
 
 /// The entries of a map.
 pub(super) struct MapItems<'a> {

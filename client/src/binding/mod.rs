@@ -41,6 +41,7 @@
 mod cell;
 mod collection;
 mod row;
+mod shapes;
 #[cfg(test)]
 mod tests;
 

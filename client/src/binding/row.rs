@@ -2,11 +2,15 @@
 
 use serde::{
     Serialize, Serializer,
-    ser::{Impossible, SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple, SerializeTupleStruct},
+    ser::{Impossible, SerializeMap, SerializeStruct},
 };
 use starling_cql::{ColumnSpec, Values, request::Bound};
 
-use super::{BindError, cell::CellSerializer};
+use super::{
+    BindError,
+    cell::CellSerializer,
+    shapes::{by_position, no_variants},
+};
 
 /// Takes what has fields or elements.
 pub(super) struct RowSerializer<'a> {
@@ -156,16 +160,6 @@ impl<'a> Serializer for RowSerializer<'a> {
         value.serialize(self)
     }
 
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: &T,
-    ) -> Result<Values, BindError> {
-        not_a_row()
-    }
-
     fn serialize_seq(self, _: Option<usize>) -> Result<ByPosition<'a>, BindError> {
         Ok(self.by_position())
     }
@@ -178,16 +172,6 @@ impl<'a> Serializer for RowSerializer<'a> {
         Ok(self.by_position())
     }
 
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeTupleVariant, BindError> {
-        not_a_row()
-    }
-
     fn serialize_map(self, _: Option<usize>) -> Result<ByName<'a>, BindError> {
         Ok(self.by_name())
     }
@@ -196,55 +180,10 @@ impl<'a> Serializer for RowSerializer<'a> {
         Ok(self.by_name())
     }
 
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeStructVariant, BindError> {
-        not_a_row()
-    }
+    no_variants!(Values, |_: &Self| not_a_row());
 }
 
-impl SerializeSeq for ByPosition<'_> {
-    type Ok = Values;
-    type Error = BindError;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), BindError> {
-        self.push(value)
-    }
-
-    fn end(self) -> Result<Values, BindError> {
-        self.finish()
-    }
-}
-
-impl SerializeTuple for ByPosition<'_> {
-    type Ok = Values;
-    type Error = BindError;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), BindError> {
-        self.push(value)
-    }
-
-    fn end(self) -> Result<Values, BindError> {
-        self.finish()
-    }
-}
-
-impl SerializeTupleStruct for ByPosition<'_> {
-    type Ok = Values;
-    type Error = BindError;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), BindError> {
-        self.push(value)
-    }
-
-    fn end(self) -> Result<Values, BindError> {
-        self.finish()
-    }
-}
+by_position!(ByPosition => Values);
 
 impl SerializeStruct for ByName<'_> {
     type Ok = Values;

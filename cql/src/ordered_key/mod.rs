@@ -16,7 +16,9 @@
 //! map                       keys' and values' components in turn, 00
 //! ```
 //!
-//! Decimals that are equal are one key: `1.0` comes back as `1`. Longer varints come back in shortest form.
+//! Decimals that are equal are one key, as in Cassandra: `1.0` comes back as `1`. Cassandra gives back the scale
+//! of one of the writes; a byte-comparable key that kept it would make two rows of equal values. Longer varints
+//! come back in shortest form.
 
 mod number;
 mod uuid;

@@ -20,7 +20,7 @@ use starling_model::Mutation;
 
 pub use context::Context;
 pub use definition::SchemaPlan;
-pub use select::{SelectPlan, SelectRun};
+pub use select::{Read, SelectPlan, SelectRun};
 pub use write::{BatchPlan, Present, WritePlan};
 
 use crate::{

@@ -86,6 +86,17 @@ impl Compression {
         }
     }
 
+    /// How long the body behind a v4 form says it is, of which `begun` is the beginning; `None` if that is
+    /// too short to tell.
+    pub fn plain_length(self, begun: &[u8]) -> Option<usize> {
+        match self {
+            Self::Lz4 => begun
+                .first_chunk()
+                .map(|length| u32::from_be_bytes(*length) as usize),
+            Self::Snappy => snap::raw::decompress_len(begun).ok(),
+        }
+    }
+
     /// The body behind its v4 form, at most `limit` bytes long.
     pub fn decompress_body(self, compressed: &[u8], limit: usize) -> Result<Bytes, DecompressError> {
         match self {

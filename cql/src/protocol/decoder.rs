@@ -96,8 +96,12 @@ impl FrameError {
 pub struct Incoming {
     /// Its stream.
     pub stream: i16,
-    /// How long its body will be, in bytes.
+    /// How long its body will be, in bytes, as it comes.
     pub length: usize,
+    /// How many bytes it takes until it is taken apart: with what it decompresses to.
+    pub held: usize,
+    /// Whether it waits to be [allowed](Decoder::allow_incoming).
+    pub waits: bool,
 }
 
 /// A checked header.
@@ -116,7 +120,13 @@ enum State {
     /// At the start of an envelope.
     Start,
     /// A header was read; its body is arriving. In segments the pieces gather in `body`.
-    Body { header: Header, body: BytesMut },
+    Body {
+        header: Header,
+        body: BytesMut,
+        /// What it decompresses to; 0 until that is known, and for a body that is not compressed.
+        plain: usize,
+        allowed: bool,
+    },
     /// The rest of a body is passed over.
     Skip { left: usize },
 }
@@ -129,6 +139,8 @@ enum State {
 pub struct Decoder {
     direction: Direction,
     max_body: usize,
+    /// Bodies that take more must be allowed first.
+    free_bytes: usize,
     compression: Option<Compression>,
     version: Option<Version>,
     segments: bool,
@@ -144,6 +156,7 @@ impl Decoder {
         Self {
             direction,
             max_body: max_body.min(PROTOCOL_MAX_BODY_BYTES),
+            free_bytes: usize::MAX,
             compression: None,
             version: None,
             segments: false,
@@ -167,13 +180,50 @@ impl Decoder {
         self.segments = true;
     }
 
+    /// Bodies that take more than this, in bytes, wait until [`allow_incoming`](Self::allow_incoming): so
+    /// that room can be found before they are read, or decompressed.
+    pub fn hold_above(&mut self, bytes: usize) {
+        self.free_bytes = bytes;
+    }
+
+    /// Whether envelopes follow each other bare, so that a body arrives in one piece.
+    pub fn is_bare(&self) -> bool {
+        !self.segments
+    }
+
+    /// The body that is [`incoming`](Self::incoming) may be taken.
+    pub fn allow_incoming(&mut self) {
+        if let State::Body {
+            header,
+            body,
+            allowed,
+            ..
+        } = &mut self.state
+        {
+            *allowed = true;
+            if self.segments {
+                body.reserve(header.length - body.len());
+            }
+        }
+    }
+
     /// The envelope of which only a part has arrived yet, if its header is known.
     pub fn incoming(&self) -> Option<Incoming> {
         match &self.state {
-            State::Body { header, .. } => Some(Incoming {
-                stream: header.stream,
-                length: header.length,
-            }),
+            State::Body {
+                header,
+                plain,
+                allowed,
+                ..
+            } => {
+                let held = header.length.saturating_add(*plain);
+                Some(Incoming {
+                    stream: header.stream,
+                    length: header.length,
+                    held,
+                    waits: !allowed && held > self.free_bytes,
+                })
+            }
             State::Start | State::Skip { .. } => None,
         }
     }
@@ -181,7 +231,7 @@ impl Decoder {
     /// Gives up the envelope that is [`incoming`](Self::incoming): the rest of it is passed over, and
     /// what has come of it is freed.
     pub fn skip_incoming(&mut self) {
-        if let State::Body { header, body } = &self.state {
+        if let State::Body { header, body, .. } = &self.state {
             self.state = State::Skip {
                 left: header.length - body.len(),
             };
@@ -219,9 +269,14 @@ impl Decoder {
                     let raw = take_raw(input);
                     self.begin(raw)?;
                 }
-                State::Body { header, .. } => {
+                State::Body { header, plain, .. } => {
                     let header = *header;
-                    if input.len() < header.length {
+                    if *plain == 0 {
+                        *plain = self.compression.map_or(0, |compression| {
+                            plain_length(header, compression, input, self.max_body)
+                        });
+                    }
+                    if input.len() < header.length || self.incoming().is_some_and(|body| body.waits) {
                         return Ok(None);
                     }
                     self.state = State::Start;
@@ -238,7 +293,10 @@ impl Decoder {
                 return self.next_in_payload().map(Some);
             }
             // A part of a body, if any, is complete as soon as its last piece was taken.
-            if let State::Body { header, body } = &mut self.state
+            if self.incoming().is_some_and(|body| body.waits) {
+                return Ok(None);
+            }
+            if let State::Body { header, body, .. } = &mut self.state
                 && body.len() == header.length
             {
                 let (header, body) = (*header, std::mem::take(body).freeze());
@@ -292,7 +350,7 @@ impl Decoder {
             }
         }
         match &mut self.state {
-            State::Body { header, body } => {
+            State::Body { header, body, .. } => {
                 if piece.len() > header.length - body.len() {
                     return Err(split(
                         header.stream,
@@ -326,6 +384,8 @@ impl Decoder {
                 self.state = State::Body {
                     header,
                     body: BytesMut::new(),
+                    plain: 0,
+                    allowed: false,
                 };
                 Ok(())
             }
@@ -404,6 +464,18 @@ impl Decoder {
             body,
         })
     }
+}
+
+/// What a body of v4 decompresses to, as far as has arrived; 0 if it is not compressed, or if nothing would
+/// be allocated for it because it is damaged or beyond `limit`.
+fn plain_length(header: Header, compression: Compression, input: &[u8], limit: usize) -> usize {
+    let compressed = header.version == Version::V4 && header.flags.has(Flags::COMPRESSED);
+    let begun = &input[..input.len().min(header.length)];
+    compressed
+        .then(|| compression.plain_length(begun))
+        .flatten()
+        .filter(|plain| *plain <= limit)
+        .unwrap_or(0)
 }
 
 /// Versions 1 and 2 have a header of 8 bytes, so that one of them may never be followed by a ninth.

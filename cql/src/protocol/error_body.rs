@@ -1,15 +1,9 @@
 //! ERROR (v5 section 9): code, message, and the fields of each code.
 
-use std::net::{IpAddr, Ipv4Addr};
+use starling_model::Consistency;
 
 use super::{malformed::Malformed, reader::Reader, version::Version, writer::Writer};
-use crate::error::{Error, ErrorKind, WriteType};
-
-/// Stands in v5's map of failures for a replica that is not named.
-const UNNAMED: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-
-/// The failure code for a reason that is not told (v5 section 9, Read_failure).
-const UNKNOWN_REASON: u16 = 0x0000;
+use crate::error::{Error, ErrorKind, FailureReason, ReplicaFailure, WriteType};
 
 pub(super) fn write(out: &mut Writer<'_>, version: Version, error: &Error) {
     out.number(error.kind.code());
@@ -61,12 +55,13 @@ pub(super) fn write(out: &mut Writer<'_>, version: Version, error: &Error) {
             received,
             required,
             failures,
+            reasons,
             data_present,
         } => {
             out.consistency(*consistency);
             out.number(*received);
             out.number(*required);
-            write_failures(out, version, *failures);
+            write_failures(out, version, *failures, reasons);
             out.byte((*data_present).into());
         }
         ErrorKind::WriteFailure {
@@ -74,12 +69,13 @@ pub(super) fn write(out: &mut Writer<'_>, version: Version, error: &Error) {
             received,
             required,
             failures,
+            reasons,
             write_type,
         } => {
             out.consistency(*consistency);
             out.number(*received);
             out.number(*required);
-            write_failures(out, version, *failures);
+            write_failures(out, version, *failures, reasons);
             out.string(write_type.name());
         }
         ErrorKind::AlreadyExists { keyspace, table } => {
@@ -91,30 +87,33 @@ pub(super) fn write(out: &mut Writer<'_>, version: Version, error: &Error) {
 }
 
 /// v4 has the number of failures, v5 a map from replica to reason.
-fn write_failures(out: &mut Writer<'_>, version: Version, failures: u32) {
+fn write_failures(out: &mut Writer<'_>, version: Version, failures: u32, reasons: &[ReplicaFailure]) {
     match version {
         Version::V4 => out.number(failures),
         Version::V5 => {
             // No placement has more replicas than this, so nothing is lost.
-            let failures = failures.min(u16::MAX.into());
-            out.number(failures);
-            for _ in 0..failures {
-                out.address(UNNAMED);
-                out.short(UNKNOWN_REASON);
+            let reasons = &reasons[..reasons.len().min(u16::MAX.into())];
+            out.number(reasons.len() as u32);
+            for failure in reasons {
+                out.address(failure.address);
+                out.short(failure.reason.code());
             }
         }
     }
 }
 
-fn read_failures(input: &mut Reader, version: Version) -> Result<u32, Malformed> {
+fn read_failures(input: &mut Reader, version: Version) -> Result<(u32, Vec<ReplicaFailure>), Malformed> {
     let failures = input.unsigned("a number of failures")?;
+    let mut reasons = Vec::new();
     if version >= Version::V5 {
         for _ in 0..failures {
-            input.address()?;
-            input.short()?;
+            reasons.push(ReplicaFailure {
+                address: input.address()?,
+                reason: FailureReason::from_code(input.short()?),
+            });
         }
     }
-    Ok(failures)
+    Ok((failures, reasons))
 }
 
 fn read_write_type(input: &mut Reader) -> Result<WriteType, Malformed> {
@@ -137,6 +136,14 @@ pub(super) fn read(input: &mut Reader, version: Version) -> Result<Error, Malfor
     Ok(Error::new(read_kind(input, version, code)?, message))
 }
 
+/// The level, how many replicas answered, and how many were needed.
+fn read_counts(input: &mut Reader) -> Result<(Consistency, u32, u32), Malformed> {
+    let consistency = input.consistency()?;
+    let received = input.unsigned("a number of replicas")?;
+    let required = input.unsigned("a number of replicas")?;
+    Ok((consistency, received, required))
+}
+
 fn read_kind(input: &mut Reader, version: Version, code: i32) -> Result<ErrorKind, Malformed> {
     Ok(match code {
         0x0000 => ErrorKind::Server,
@@ -150,32 +157,48 @@ fn read_kind(input: &mut Reader, version: Version, code: i32) -> Result<ErrorKin
         0x1001 => ErrorKind::Overloaded,
         0x1002 => ErrorKind::Bootstrapping,
         0x1003 => ErrorKind::Truncate,
-        0x1100 => ErrorKind::WriteTimeout {
-            consistency: input.consistency()?,
-            received: input.unsigned("a number of replicas")?,
-            required: input.unsigned("a number of replicas")?,
-            write_type: read_write_type(input)?,
-        },
-        0x1200 => ErrorKind::ReadTimeout {
-            consistency: input.consistency()?,
-            received: input.unsigned("a number of replicas")?,
-            required: input.unsigned("a number of replicas")?,
-            data_present: input.byte()? != 0,
-        },
-        0x1300 => ErrorKind::ReadFailure {
-            consistency: input.consistency()?,
-            received: input.unsigned("a number of replicas")?,
-            required: input.unsigned("a number of replicas")?,
-            failures: read_failures(input, version)?,
-            data_present: input.byte()? != 0,
-        },
-        0x1500 => ErrorKind::WriteFailure {
-            consistency: input.consistency()?,
-            received: input.unsigned("a number of replicas")?,
-            required: input.unsigned("a number of replicas")?,
-            failures: read_failures(input, version)?,
-            write_type: read_write_type(input)?,
-        },
+        0x1100 => {
+            let (consistency, received, required) = read_counts(input)?;
+            ErrorKind::WriteTimeout {
+                consistency,
+                received,
+                required,
+                write_type: read_write_type(input)?,
+            }
+        }
+        0x1200 => {
+            let (consistency, received, required) = read_counts(input)?;
+            ErrorKind::ReadTimeout {
+                consistency,
+                received,
+                required,
+                data_present: input.byte()? != 0,
+            }
+        }
+        0x1300 => {
+            let (consistency, received, required) = read_counts(input)?;
+            let (failures, reasons) = read_failures(input, version)?;
+            ErrorKind::ReadFailure {
+                consistency,
+                received,
+                required,
+                failures,
+                reasons,
+                data_present: input.byte()? != 0,
+            }
+        }
+        0x1500 => {
+            let (consistency, received, required) = read_counts(input)?;
+            let (failures, reasons) = read_failures(input, version)?;
+            ErrorKind::WriteFailure {
+                consistency,
+                received,
+                required,
+                failures,
+                reasons,
+                write_type: read_write_type(input)?,
+            }
+        }
         0x2000 => ErrorKind::Syntax,
         0x2100 => ErrorKind::Unauthorized,
         0x2200 => ErrorKind::Invalid,

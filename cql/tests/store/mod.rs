@@ -1,11 +1,11 @@
 //! A store in memory that answers reads by the letter of `ReadCommand`, and a session on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use starling_cql::{
     Error, QueryResult, Rows, SchemaChange, Values, parser,
-    plan::{self, Context, Plan, Present, SelectPlan},
+    plan::{self, Context, Plan, Present, Read, SelectPlan},
     schema::{Schema, system},
     virtual_table,
 };
@@ -27,6 +27,8 @@ pub(crate) struct Session {
     pub(crate) now: u32,
     /// Pages hold at most this many rows, whatever is asked for.
     pub(crate) page_cap: u32,
+    /// All that was read so far.
+    pub(crate) reads: Vec<ReadCommand>,
     random: u64,
     data: BTreeMap<(TableId, DecoratedKey), Partition>,
 }
@@ -38,6 +40,7 @@ impl Default for Session {
             keyspace: None,
             now: 1_000_000,
             page_cap: u32::MAX,
+            reads: Vec::new(),
             random: 1,
             data: BTreeMap::new(),
         }
@@ -46,7 +49,7 @@ impl Default for Session {
 
 impl Session {
     /// Runs `work` with a context at the session's time, which moves on by a second.
-    fn with_context<T>(&mut self, work: impl FnOnce(&mut Context<'_>) -> T) -> T {
+    pub(crate) fn with_context<T>(&mut self, work: impl FnOnce(&mut Context<'_>) -> T) -> T {
         self.now += 1;
         let micros = i64::from(self.now) * 1_000_000;
         let state = &mut self.random;
@@ -151,12 +154,22 @@ impl Session {
         state: Option<Bytes>,
     ) -> Result<Rows, Error> {
         let mut run = self.with_context(|context| select.run(values, page_size, state, context))?;
-        while let Some(command) = run.next() {
-            let table = select.table();
-            let page = match system::rows(&self.schema, table) {
-                Some(rows) => virtual_table::page(table, rows, &command, &token)?,
-                None => self.page(&command),
-            };
+        let mut pages = VecDeque::new();
+        while !run.is_over() {
+            while let Some(Read { command, first }) = run.next_read() {
+                self.reads.push(command.clone());
+                let table = select.table();
+                let page = match system::rows(&self.schema, table) {
+                    Some(rows) => virtual_table::page(table, rows, &command, &token)?,
+                    None => self.page(&command),
+                };
+                if first {
+                    pages.push_front(page);
+                } else {
+                    pages.push_back(page);
+                }
+            }
+            let Some(page) = pages.pop_front() else { break };
             run.accept(page)?;
         }
         run.finish()

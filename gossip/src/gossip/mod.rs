@@ -69,6 +69,13 @@ struct Record {
 }
 
 impl Gossip {
+    /// Another address to try while the node is alone.
+    pub fn add_seed(&mut self, seed: SocketAddr) {
+        if !self.seeds.contains(&seed) {
+            self.seeds.push(seed);
+        }
+    }
+
     /// A node that knows nobody but itself. `seeds` are addresses to try while it is alone; its own may be
     /// among them.
     pub fn new(config: Config, identity: Identity, seeds: Vec<SocketAddr>) -> Self {

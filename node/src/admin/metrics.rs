@@ -2,75 +2,143 @@
 
 use std::fmt::Write;
 
-use super::StatusView;
+use starling_replication::MemberStatus;
+
+use super::{PoolView, StatusView};
 use crate::cql_server;
 
 /// All metrics of a node.
 pub(super) fn text(status: &StatusView, cql: &cql_server::Counters) -> String {
     let mut out = Page::default();
+    let node = &status.node;
     out.gauge(
         "ready",
-        "Whether the node serves clients.",
-        u64::from(status.ready),
+        "1 if the node serves clients, 0 while it starts or stops.",
+        u64::from(node.ready),
+    );
+    out.gauge(
+        "schema_agreed",
+        "1 if all live members have this node's schema.",
+        u64::from(node.schema_agreed),
+    );
+    out.gauge(
+        "members_stored",
+        "1 if the list of members is on disk as it is now; 0 for long means that the disk refuses.",
+        u64::from(node.members_stored),
     );
     out.gauge(
         "uptime_seconds",
-        "Seconds since the start.",
+        "Seconds since the process started.",
         status.uptime_seconds,
     );
     if let Some(bytes) = status.resident_bytes {
-        out.gauge("resident_bytes", "Memory in use.", bytes);
+        out.gauge("resident_bytes", "Resident memory of the process.", bytes);
     }
-    out.family("member_up", "gauge", "Whether this node believes a member alive.");
-    for member in &status.members {
-        let labels = format!("address=\"{}\"", member.address);
-        out.sample("member_up", &labels, u64::from(member.up));
+    out.family("member_up", "gauge", "1 if this node believes the member alive.");
+    for member in &node.members {
+        out.sample("member_up", &member_labels(member), u64::from(member.up));
     }
-    out.family("hint_bytes", "gauge", "Bytes of hints kept for a member.");
-    for member in &status.members {
-        let labels = format!("address=\"{}\"", member.address);
-        out.sample("hint_bytes", &labels, member.hint_bytes);
+    out.family(
+        "hint_bytes",
+        "gauge",
+        "Bytes of hints that this node keeps for the member.",
+    );
+    for member in &node.members {
+        out.sample("hint_bytes", &member_labels(member), member.hint_bytes);
     }
+    budget(&mut out, status);
     coordinator(&mut out, status);
     listener(&mut out, cql);
     shards(&mut out, status);
     out.text
 }
 
-fn coordinator(out: &mut Page, status: &StatusView) {
-    // Counters are a flat struct of numbers: its field names are the metrics' names.
-    let Ok(serde_json::Value::Object(counters)) = serde_json::to_value(status.counters) else {
-        return;
-    };
-    for (name, value) in counters {
-        if let Some(value) = value.as_u64() {
-            out.counter(&name, "Since the start; see the NodeStatus documentation.", value);
+fn member_labels(member: &MemberStatus) -> String {
+    format!("address=\"{}\"", member.address)
+}
+
+type PoolFigure = (&'static str, &'static str, &'static str, fn(&PoolView) -> u64);
+
+const POOL: [PoolFigure; 5] = [
+    (
+        "held_bytes",
+        "gauge",
+        "Bytes of the pool that requests and results hold now.",
+        |pool| pool.held as u64,
+    ),
+    (
+        "peak_bytes",
+        "gauge",
+        "The most bytes of the pool that were held at a time since the start.",
+        |pool| pool.peak as u64,
+    ),
+    (
+        "limit_bytes",
+        "gauge",
+        "Bytes of the pool that may be held at a time.",
+        |pool| pool.limit as u64,
+    ),
+    (
+        "waiting",
+        "gauge",
+        "Requests and results that wait for room in the pool now.",
+        |pool| pool.waiting as u64,
+    ),
+    (
+        "waits_total",
+        "counter",
+        "Requests and results that had to wait for room in the pool.",
+        |pool| pool.waits,
+    ),
+];
+
+fn budget(out: &mut Page, status: &StatusView) {
+    for (name, kind, help, value) in POOL {
+        let name = format!("budget_{name}");
+        out.family(&name, kind, help);
+        for pool in &status.budget {
+            out.sample(&name, &format!("pool=\"{}\"", pool.name), value(pool));
         }
     }
 }
 
+fn coordinator(out: &mut Page, status: &StatusView) {
+    out.gauge(
+        "in_flight",
+        "Client requests that the node coordinates now.",
+        status.node.in_flight as u64,
+    );
+    for (name, help, value) in status.node.counters.described() {
+        out.counter(name, help, value);
+    }
+}
+
 fn listener(out: &mut Page, cql: &cql_server::Counters) {
-    out.gauge("cql_connections", "Open CQL connections.", cql.connections.get());
+    out.gauge(
+        "cql_connections",
+        "CQL connections that are open.",
+        cql.connections.get(),
+    );
     out.gauge(
         "cql_in_flight",
-        "CQL requests being carried out.",
+        "CQL requests that were read and are not answered yet.",
         cql.in_flight.get(),
     );
-    out.counter("cql_accepted", "CQL connections taken.", cql.accepted.get());
+    out.counter("cql_accepted", "CQL connections accepted.", cql.accepted.get());
     out.counter(
         "cql_turned_away",
-        "CQL connections refused: too many.",
+        "CQL connections closed at once because too many were open.",
         cql.turned_away.get(),
     );
-    out.counter("cql_requests", "CQL requests taken.", cql.requests.get());
+    out.counter("cql_requests", "CQL requests read.", cql.requests.get());
     out.counter(
         "cql_overloaded",
-        "CQL requests refused: too much in flight.",
+        "CQL requests refused because too much was in flight.",
         cql.overloaded.get(),
     );
     out.counter(
         "cql_malformed",
-        "Messages that were not CQL.",
+        "Messages from CQL clients that break the protocol.",
         cql.malformed.get(),
     );
     out.counter("cql_bytes_in", "Bytes read from CQL clients.", cql.bytes_in.get());
@@ -90,16 +158,30 @@ type Figure = (
 
 /// Name, kind, meaning, and where it is found.
 const SHARD: [Figure; 20] = [
-    ("queued", "gauge", "Requests that wait.", |shard| {
-        shard.queued as u64
-    }),
-    ("memtable_bytes", "gauge", "Bytes in memtables.", |shard| {
-        shard.memtable_bytes as u64
-    }),
-    ("tables", "gauge", "Live tables.", |shard| shard.tables as u64),
-    ("table_bytes", "gauge", "Bytes of live tables.", |shard| {
-        shard.table_bytes
-    }),
+    (
+        "queued",
+        "gauge",
+        "Requests that wait in the shard's queue now.",
+        |shard| shard.queued as u64,
+    ),
+    (
+        "memtable_bytes",
+        "gauge",
+        "Bytes in the shard's memtables.",
+        |shard| shard.memtable_bytes as u64,
+    ),
+    (
+        "tables",
+        "gauge",
+        "Tables on disk that reads may need.",
+        |shard| shard.tables as u64,
+    ),
+    (
+        "table_bytes",
+        "gauge",
+        "Bytes of those tables on disk.",
+        |shard| shard.table_bytes,
+    ),
     (
         "quarantined",
         "gauge",
@@ -124,43 +206,58 @@ const SHARD: [Figure; 20] = [
     ("ingests_total", "counter", "Ingests installed.", |shard| {
         shard.ingests
     }),
-    ("log_segments", "gauge", "Log segments.", |shard| {
-        shard.log_segments as u64
-    }),
-    ("log_bytes", "gauge", "Bytes of log segments.", |shard| {
-        shard.log_bytes
-    }),
-    ("writes_total", "counter", "Mutations accepted.", |shard| {
+    (
+        "log_segments",
+        "gauge",
+        "Segments of the commit log on disk.",
+        |shard| shard.log_segments as u64,
+    ),
+    (
+        "log_bytes",
+        "gauge",
+        "Bytes of the commit log on disk.",
+        |shard| shard.log_bytes,
+    ),
+    ("writes_total", "counter", "Mutations applied.", |shard| {
         shard.writes
     }),
     (
         "refused_total",
         "counter",
-        "Mutations refused as overload.",
+        "Mutations refused because the shard had no room.",
         |shard| shard.refused,
     ),
-    ("reads_total", "counter", "Pages read.", |shard| shard.reads),
+    ("reads_total", "counter", "Pages read from the shard.", |shard| {
+        shard.reads
+    }),
     (
         "visited_total",
         "counter",
-        "Rows and tombstones visited.",
+        "Rows and tombstones that reads visited.",
         |shard| shard.visited,
     ),
-    ("syncs_total", "counter", "Log syncs.", |shard| shard.syncs),
-    ("flushes_total", "counter", "Flushes.", |shard| shard.flushes),
+    ("syncs_total", "counter", "Syncs of the commit log.", |shard| {
+        shard.syncs
+    }),
+    (
+        "flushes_total",
+        "counter",
+        "Memtables written to tables.",
+        |shard| shard.flushes,
+    ),
     (
         "flushed_bytes_total",
         "counter",
-        "Bytes written by flushes.",
+        "Bytes of tables written by flushes.",
         |shard| shard.flushed_bytes,
     ),
-    ("compactions_total", "counter", "Compactions.", |shard| {
+    ("compactions_total", "counter", "Compactions finished.", |shard| {
         shard.compactions
     }),
     (
         "compacted_bytes_total",
         "counter",
-        "Bytes written by compactions.",
+        "Bytes of tables written by compactions.",
         |shard| shard.compacted_bytes,
     ),
 ];

@@ -21,10 +21,10 @@ use axum::{
     routing::get,
 };
 use starling_cql::native::Topology;
-use starling_replication::{Node, NodeStatus};
+use starling_replication::{Budget, Node};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-pub use status::{MemberView, RingEntry, ShardView, StatusView};
+pub use status::{PoolView, RingEntry, ShardView, StatusView};
 
 use crate::{cql_server, env::TokioEnv, store::ShardedStore};
 
@@ -36,6 +36,8 @@ pub struct Admin {
     pub node: Arc<Node<TokioEnv>>,
     /// Its storage.
     pub store: ShardedStore,
+    /// The bytes that it may hold for others.
+    pub budget: Arc<Budget>,
     /// What its CQL listener has done.
     pub cql: Arc<cql_server::Counters>,
     /// When it was started.
@@ -59,11 +61,11 @@ impl Admin {
     }
 
     async fn view(&self) -> StatusView {
-        let status: NodeStatus = self.node.status();
         StatusView::new(
             &self.name,
             self.started.elapsed(),
-            &status,
+            self.node.status(),
+            &self.budget,
             &self.store.stats().await,
         )
     }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use starling_cql::native::Topology;
-use starling_replication::{NodeStatus, status::CounterValues};
+use starling_replication::{Budget, NodeStatus, budget::Pool};
 
 use crate::store::ShardStats;
 
@@ -13,61 +13,36 @@ use crate::store::ShardStats;
 pub struct StatusView {
     /// The node's name in its settings.
     pub name: String,
-    /// Its host id, a UUID.
-    pub id: String,
-    /// The cluster's name.
-    pub cluster: String,
-    /// The partitioner's class name.
-    pub partitioner: String,
-    /// The node's release.
-    pub release: String,
-    /// Whether it serves clients.
-    pub ready: bool,
-    /// The schema's version, a UUID.
-    pub schema_version: String,
-    /// Whether all live members have that schema.
-    pub schema_agreed: bool,
+    /// What the node knows of itself and the cluster, and did since it started.
+    #[serde(flatten)]
+    pub node: NodeStatus,
     /// The process.
     pub pid: u32,
     /// Seconds since the start.
     pub uptime_seconds: u64,
     /// Memory in use, in bytes; absent where the system does not tell.
     pub resident_bytes: Option<u64>,
-    /// All members, this node among them.
-    pub members: Vec<MemberView>,
+    /// What requests and results that are under way hold of the node's budget.
+    pub budget: Vec<PoolView>,
     /// The shards of its storage.
     pub shards: Vec<ShardView>,
-    /// What it did since it started.
-    pub counters: CounterValues,
 }
 
-/// A member of the cluster, as this node sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MemberView {
-    /// Its host id, a UUID.
-    pub id: String,
-    /// Where peers and native clients reach it.
-    pub address: SocketAddr,
-    /// Where CQL clients reach it.
-    pub cql_address: Option<SocketAddr>,
-    /// Its datacenter.
-    pub datacenter: String,
-    /// Its rack.
-    pub rack: String,
-    /// Whether it is believed alive.
-    pub up: bool,
-    /// Whether it is in the ring.
-    pub joined: bool,
-    /// How many tokens it has.
-    pub tokens: usize,
-    /// The share of the token space whose first replica it is, 0 to 1.
-    pub ownership: f64,
-    /// Its schema's version.
-    pub schema_version: Option<String>,
-    /// Its release.
-    pub release: Option<String>,
-    /// Bytes of hints that this node keeps for it.
-    pub hint_bytes: u64,
+/// A part of the node's budget (`--in-flight-mib`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolView {
+    /// What it is for.
+    pub name: String,
+    /// Bytes that are held.
+    pub held: usize,
+    /// The most bytes that were held at a time.
+    pub peak: usize,
+    /// How many bytes it has.
+    pub limit: usize,
+    /// How many wait for room now.
+    pub waiting: usize,
+    /// How often somebody had to wait.
+    pub waits: u64,
 }
 
 /// A shard of the node's storage.
@@ -133,40 +108,33 @@ pub struct RingEntry {
 }
 
 impl StatusView {
-    pub(super) fn new(name: &str, uptime: Duration, status: &NodeStatus, shards: &[ShardStats]) -> Self {
+    pub(super) fn new(
+        name: &str,
+        uptime: Duration,
+        node: NodeStatus,
+        budget: &Budget,
+        shards: &[ShardStats],
+    ) -> Self {
         Self {
             name: name.to_owned(),
-            id: status.id.to_string(),
-            cluster: status.cluster.clone(),
-            partitioner: status.partitioner.clone(),
-            release: status.release.clone(),
-            ready: status.ready,
-            schema_version: status.schema_version.clone(),
-            schema_agreed: status.schema_agreed,
+            node,
             pid: std::process::id(),
             uptime_seconds: uptime.as_secs(),
             resident_bytes: resident_bytes(),
-            members: status.members.iter().map(member).collect(),
+            budget: budget.pools().map(pool).to_vec(),
             shards: shards.iter().map(shard).collect(),
-            counters: status.counters,
         }
     }
 }
 
-fn member(member: &starling_replication::MemberStatus) -> MemberView {
-    MemberView {
-        id: member.id.to_string(),
-        address: member.address,
-        cql_address: member.cql_address,
-        datacenter: member.datacenter.clone(),
-        rack: member.rack.clone(),
-        up: member.up,
-        joined: member.joined,
-        tokens: member.tokens,
-        ownership: member.ownership,
-        schema_version: member.schema_version.clone(),
-        release: member.release.clone(),
-        hint_bytes: member.hint_bytes,
+fn pool((name, pool): (&'static str, &Pool)) -> PoolView {
+    PoolView {
+        name: name.to_owned(),
+        held: pool.held(),
+        peak: pool.peak(),
+        limit: pool.limit(),
+        waiting: pool.waiting(),
+        waits: pool.waits(),
     }
 }
 

@@ -3,7 +3,8 @@ use std::{
     net::TcpListener,
 };
 
-use starling_replication::status::CounterValues;
+use starling_model::NodeId;
+use starling_replication::{MemberStatus, NodeStatus, status::CounterValues};
 
 use super::*;
 
@@ -52,22 +53,47 @@ fn json_with_another_status_is_an_error() {
 fn view() -> StatusView {
     StatusView {
         name: "n".to_owned(),
-        id: "i".to_owned(),
-        cluster: "c".to_owned(),
-        partitioner: "p".to_owned(),
-        release: "r".to_owned(),
-        ready: true,
-        schema_version: "v".to_owned(),
-        schema_agreed: true,
+        node: NodeStatus {
+            id: NodeId(7),
+            cluster: "c".to_owned(),
+            partitioner: "p".to_owned(),
+            release: "r".to_owned(),
+            ready: true,
+            schema_version: "v".to_owned(),
+            schema_agreed: true,
+            members_stored: false,
+            members: vec![MemberStatus {
+                id: NodeId(7),
+                address: "127.0.0.1:7000".parse().unwrap(),
+                cql_address: None,
+                datacenter: "d".to_owned(),
+                rack: "r".to_owned(),
+                up: true,
+                joined: true,
+                tokens: 16,
+                ownership: 0.25,
+                schema_version: None,
+                release: None,
+                hint_bytes: 9,
+            }],
+            in_flight: 1,
+            counters: CounterValues {
+                reads: 4,
+                ..CounterValues::default()
+            },
+        },
         pid: 1,
         uptime_seconds: 2,
         resident_bytes: Some(3),
-        members: Vec::new(),
+        budget: vec![PoolView {
+            name: "replies".to_owned(),
+            held: 5,
+            peak: 6,
+            limit: 7,
+            waiting: 0,
+            waits: 8,
+        }],
         shards: Vec::new(),
-        counters: CounterValues {
-            reads: 4,
-            ..CounterValues::default()
-        },
     }
 }
 
@@ -76,6 +102,15 @@ fn metrics_are_what_prometheus_reads() {
     let text = metrics::text(&view(), &cql_server::Counters::default());
     assert!(text.contains("\nstarling_reads_total 4\n"), "{text}");
     assert!(text.contains("\nstarling_resident_bytes 3\n"), "{text}");
+    assert!(text.contains("\nstarling_members_stored 0\n"), "{text}");
+    assert!(
+        text.contains("\nstarling_hint_bytes{address=\"127.0.0.1:7000\"} 9\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\nstarling_budget_held_bytes{pool=\"replies\"} 5\n"),
+        "{text}"
+    );
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(name.starts_with("starling_"), "{line}");
@@ -83,18 +118,33 @@ fn metrics_are_what_prometheus_reads() {
         let family = name.split('{').next().unwrap();
         assert!(text.contains(&format!("# TYPE {family} ")), "{line} has no type");
     }
+    for line in text.lines().filter(|line| line.starts_with("# HELP ")) {
+        let help = line.splitn(4, ' ').nth(3).unwrap();
+        assert!(help.ends_with('.') && help.len() > 15, "says little: {line}");
+    }
 }
 
 #[test]
 fn a_status_reads_back() {
     let json = serde_json::to_string(&view()).unwrap();
     assert_eq!(serde_json::from_str::<StatusView>(&json).unwrap(), view());
+    let fields: serde_json::Value = serde_json::from_str(&json).unwrap();
+    // What tools read: one object, host ids as text.
+    assert_eq!(fields["cluster"], "c");
+    assert_eq!(fields["members"][0]["id"], "00000000-0000-0000-0000-000000000007");
+}
+
+#[test]
+fn a_host_id_that_is_none_is_an_error() {
+    let json = serde_json::to_string(&view()).unwrap();
+    let json = json.replace("00000000-0000-0000-0000-000000000007", "seven");
+    assert!(serde_json::from_str::<StatusView>(&json).is_err());
 }
 
 #[test]
 fn the_ring_is_in_token_order() {
     let node = |id, tokens| starling_cql::native::TopologyNode {
-        id: starling_model::NodeId(id),
+        id: NodeId(id),
         address: "127.0.0.1:7000".parse().unwrap(),
         cql_address: "127.0.0.1:9042".parse().unwrap(),
         datacenter: "d".to_owned(),

@@ -2,7 +2,7 @@
 
 use super::{AdminArgs, output};
 use crate::{
-    admin::{ShardView, StatusView},
+    admin::{PoolView, ShardView, StatusView},
     failure::Failure,
 };
 
@@ -13,15 +13,15 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
     }
     let facts = [
         ("node", status.name.clone()),
-        ("id", status.id.clone()),
-        ("cluster", status.cluster.clone()),
-        ("release", status.release.clone()),
-        ("partitioner", status.partitioner.clone()),
+        ("id", status.node.id.to_string()),
+        ("cluster", status.node.cluster.clone()),
+        ("release", status.node.release.clone()),
+        ("partitioner", status.node.partitioner.clone()),
         (
             "state",
-            (if status.ready { "ready" } else { "starting" }).to_owned(),
+            (if status.node.ready { "ready" } else { "starting" }).to_owned(),
         ),
-        ("schema", status.schema_version.clone()),
+        ("schema", status.node.schema_version.clone()),
         ("process", status.pid.to_string()),
         ("up for", format!("{} s", status.uptime_seconds)),
         (
@@ -30,16 +30,17 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
                 .resident_bytes
                 .map_or_else(|| "?".to_owned(), output::bytes),
         ),
-        ("reads", status.counters.reads.to_string()),
-        ("writes", status.counters.writes.to_string()),
-        ("read repairs", status.counters.read_repairs.to_string()),
-        ("hints kept", status.counters.hints_written.to_string()),
-        ("unavailable", status.counters.unavailable.to_string()),
+        ("under way", under_way(&status)),
+        ("reads", status.node.counters.reads.to_string()),
+        ("writes", status.node.counters.writes.to_string()),
+        ("read repairs", status.node.counters.read_repairs.to_string()),
+        ("hints kept", status.node.counters.hints_written.to_string()),
+        ("unavailable", status.node.counters.unavailable.to_string()),
         (
             "timeouts",
-            (status.counters.read_timeouts + status.counters.write_timeouts).to_string(),
+            (status.node.counters.read_timeouts + status.node.counters.write_timeouts).to_string(),
         ),
-        ("overloaded", status.counters.overloaded.to_string()),
+        ("overloaded", status.node.counters.overloaded.to_string()),
     ];
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in facts {
@@ -63,6 +64,20 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
         output::table(&header, status.shards.iter().enumerate().map(row))
     );
     Ok(())
+}
+
+/// How much of its budget the node holds, the most of it that was held, and how much it has.
+fn under_way(status: &StatusView) -> String {
+    let sum = |figure: fn(&PoolView) -> usize| -> String {
+        let all: usize = status.budget.iter().map(figure).sum();
+        output::bytes(all as u64)
+    };
+    format!(
+        "{} (up to {} of {})",
+        sum(|pool| pool.held),
+        sum(|pool| pool.peak),
+        sum(|pool| pool.limit)
+    )
 }
 
 fn row((n, shard): (usize, &ShardView)) -> Vec<String> {

@@ -1,22 +1,21 @@
 //! `starling status`.
 
+use starling_replication::MemberStatus;
+
 use super::{AdminArgs, output};
-use crate::{
-    admin::{MemberView, StatusView},
-    failure::Failure,
-};
+use crate::{admin::StatusView, failure::Failure};
 
 pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
     let status: StatusView = args.fetch("/status")?;
     if args.format == output::Format::Json {
-        return output::json(&status.members);
+        return output::json(&status.node.members);
     }
-    let up = status.members.iter().filter(|member| member.up).count();
+    let up = status.node.members.iter().filter(|member| member.up).count();
     println!(
         "cluster {}: {up} of {} up, schema {}, as {} sees it",
-        status.cluster,
-        status.members.len(),
-        if status.schema_agreed {
+        status.node.cluster,
+        status.node.members.len(),
+        if status.node.schema_agreed {
             "agreed"
         } else {
             "not agreed"
@@ -35,11 +34,11 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
         "release",
         "id",
     ];
-    println!("{}", output::table(&header, status.members.iter().map(row)));
+    println!("{}", output::table(&header, status.node.members.iter().map(row)));
     Ok(())
 }
 
-fn row(member: &MemberView) -> Vec<String> {
+fn row(member: &MemberStatus) -> Vec<String> {
     let state = match (member.up, member.joined) {
         (true, true) => "up",
         (true, false) => "joining",
@@ -57,6 +56,6 @@ fn row(member: &MemberView) -> Vec<String> {
         format!("{:.1} %", member.ownership * 100.0),
         output::bytes(member.hint_bytes),
         member.release.clone().unwrap_or_else(|| "?".to_owned()),
-        member.id.clone(),
+        member.id.to_string(),
     ]
 }

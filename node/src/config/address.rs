@@ -1,6 +1,6 @@
 //! Addresses as people write them.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 
 use super::ConfigError;
 
@@ -35,22 +35,43 @@ pub(super) fn exact(text: &str, port: u16, flag: &str) -> Result<SocketAddr, Con
     Ok(address)
 }
 
-/// `HOST` or `HOST:PORT`, where the host may be a name.
-pub(super) fn resolve(text: &str, port: u16, flag: &str) -> Result<SocketAddr, ConfigError> {
-    if let Ok(address) = exact(text, port, flag) {
-        return Ok(address);
+/// A node to ask for the cluster: an address, or a name that is looked up when the node starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seed {
+    /// It is known where.
+    Address(SocketAddr),
+    /// A host's name and the port.
+    Name(String, u16),
+}
+
+impl std::fmt::Display for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(host, port) => write!(f, "{host}:{port}"),
+        }
     }
-    let found = if text.contains(':') {
-        text.to_socket_addrs()
-    } else {
-        (text, port).to_socket_addrs()
+}
+
+/// `HOST` or `HOST:PORT`, where the host may be a name. Nothing is looked up.
+pub(super) fn seed(text: &str, port: u16, flag: &str) -> Result<Seed, ConfigError> {
+    if let Ok(address) = parse(text, port, flag) {
+        return exact(text, port, flag).map(|_| Seed::Address(address));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        None => (text, Some(port)),
+        Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0)),
     };
-    found
-        .ok()
-        .and_then(|mut addresses| addresses.next())
-        .ok_or_else(|| {
-            ConfigError::new(format!(
-                "{flag} names '{text}', which is no address and no host that can be looked up"
-            ))
-        })
+    // The names of RFC 1123, and the underscores that people use all the same.
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    // All digits and dots is a mistyped address, not a name.
+    let named = host.chars().any(|c| c.is_ascii_alphabetic());
+    match port {
+        Some(port) if named && host.len() <= 253 && host.chars().all(fine) => {
+            Ok(Seed::Name(host.to_owned(), port))
+        }
+        _ => Err(ConfigError::new(format!(
+            "{flag} names '{text}', which is no address and no host's name, with or without :PORT"
+        ))),
+    }
 }

@@ -8,15 +8,19 @@ mod tests;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use starling_replication::config::DEFAULT_BUDGET_BYTES;
 use starling_ring::Partitioner;
 
-pub use address::{ADMIN_PORT, CQL_PORT, LISTEN_PORT};
+pub use address::{ADMIN_PORT, CQL_PORT, LISTEN_PORT, Seed};
 pub use settings::Settings;
 
 use crate::{store::CommitLogSync, tls::TlsFiles};
 
 /// Memory for memtables unless it is set, in MiB.
 pub const DEFAULT_MEMTABLE_MIB: usize = 256;
+
+/// Memory for requests and results that are under way unless it is set, in MiB.
+pub const DEFAULT_IN_FLIGHT_MIB: usize = DEFAULT_BUDGET_BYTES >> 20;
 
 /// Settings that make sense.
 #[derive(Debug, Clone)]
@@ -38,7 +42,7 @@ pub struct NodeConfig {
     /// Where the admin pages are; `None`: nowhere.
     pub admin: Option<SocketAddr>,
     /// Nodes to ask for the cluster.
-    pub seeds: Vec<SocketAddr>,
+    pub seeds: Vec<Seed>,
     /// Tokens of a new node.
     pub vnodes: u32,
     /// How keys become tokens.
@@ -49,6 +53,8 @@ pub struct NodeConfig {
     pub commitlog_sync: CommitLogSync,
     /// Memory for memtables, in bytes.
     pub memtable_bytes: usize,
+    /// Memory for requests and results that are under way, in bytes.
+    pub in_flight_bytes: usize,
     /// The certificates; `None`: made for this node alone, which then is a cluster of its own.
     pub tls: Option<TlsFiles>,
 }
@@ -90,10 +96,10 @@ impl NodeConfig {
             .seeds
             .unwrap_or_default()
             .iter()
-            .map(|seed| address::resolve(seed, LISTEN_PORT, "--seeds"))
+            .map(|seed| address::seed(seed, LISTEN_PORT, "--seeds"))
             .collect::<Result<Vec<_>, _>>()?;
         let tls = settings.tls.map(|dir| TlsFiles::in_directory(&dir));
-        if tls.is_none() && seeds.iter().any(|seed| *seed != listen) {
+        if tls.is_none() && seeds.iter().any(|seed| *seed != Seed::Address(listen)) {
             return Err(ConfigError::new(
                 "a node that joins others needs a certificate of their cluster: make one with `starling ca \
                  issue` and give its directory with --tls",
@@ -126,6 +132,11 @@ impl NodeConfig {
                 settings.memtable_mib.unwrap_or(DEFAULT_MEMTABLE_MIB),
                 16..=1 << 20,
                 "--memtable-mib",
+            )? << 20,
+            in_flight_bytes: within(
+                settings.in_flight_mib.unwrap_or(DEFAULT_IN_FLIGHT_MIB),
+                16..=1 << 20,
+                "--in-flight-mib",
             )? << 20,
             tls,
         })

@@ -80,6 +80,9 @@ settings! {
     /// Memory for recent writes, of all shards together [default: 256]
     #[arg(long, value_name = "MIB")]
     memtable_mib: usize,
+    /// Memory for large requests and results that are under way; what finds no room waits [default: 256]
+    #[arg(long, value_name = "MIB")]
+    in_flight_mib: usize,
 }
 
 impl Settings {

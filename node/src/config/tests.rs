@@ -33,7 +33,7 @@ fn flags_override_the_file() {
     assert_eq!((config.name.as_str(), config.vnodes), ("a", 4));
     assert_eq!(config.listen.to_string(), "10.0.0.1:7000");
     assert_eq!(config.cql.to_string(), "10.0.0.1:9999");
-    assert_eq!(config.seeds, [config.listen]);
+    assert_eq!(config.seeds, [Seed::Address(config.listen)]);
 }
 
 #[test]
@@ -123,5 +123,37 @@ fn what_makes_no_sense_is_refused_with_the_flag_and_the_reason() {
     for (settings, expected) in refused {
         let error = check(settings).unwrap_err();
         assert!(error.contains(expected), "{error} should say {expected}");
+    }
+}
+
+#[test]
+fn seeds_may_be_names_that_nobody_knows_yet() {
+    let seeds = |text: &str| {
+        let settings = Settings {
+            seeds: Some(vec![text.to_owned()]),
+            tls: Some("tls".into()),
+            ..Settings::default()
+        };
+        NodeConfig::from_settings(settings).map(|config| config.seeds)
+    };
+    let name = |host: &str, port| Ok(vec![Seed::Name(host.to_owned(), port)]);
+    assert_eq!(
+        seeds("node-0.starling.local"),
+        name("node-0.starling.local", 7000)
+    );
+    assert_eq!(seeds("node_0:7100"), name("node_0", 7100));
+    for wrong in [
+        "",
+        "10.0.0.256",
+        "10.0.0",
+        "a b",
+        "node:",
+        "node:0",
+        "node:70000",
+        ":7000",
+        "0.0.0.0",
+    ] {
+        let error = seeds(wrong).expect_err(wrong).to_string();
+        assert!(error.contains("--seeds"), "{error}");
     }
 }

@@ -1,14 +1,18 @@
 //! One client's connection: a task that reads, carries out and writes.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, task::Poll};
+use std::{collections::VecDeque, fmt, future::Future, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::BytesMut;
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use starling_cql::{
     Error, ErrorKind,
     protocol::{
         Decoder, Direction, Envelope, Event, FrameError, Response, ResponseFrame, ResultBody, Version,
     },
+};
+use starling_replication::{
+    Charge,
+    budget::{Pool, SMALL_BYTES, hold},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -18,23 +22,21 @@ use tokio::{
 
 use super::{
     Shared,
+    admission::Permit,
     backend::Backend,
-    budget::Permit,
     deadline::Deadline,
     handshake::Agreement,
     job::{self, Done, Job, Work},
     outbox::Outbox,
     session::{self, Session, Step},
 };
+use crate::weight;
 
 /// Bytes asked of the socket at once, at least.
 const READ_BYTES: usize = 16 << 10;
 
 /// The same, while a large message arrives.
 const LARGE_READ_BYTES: usize = 256 << 10;
-
-/// A message longer than this, in bytes, needs its share of the budget before it has arrived.
-const LARGE_MESSAGE_BYTES: usize = 64 << 10;
 
 /// Replies taken up at once before they are written, at most.
 const REPLIES_AT_ONCE: usize = 128;
@@ -44,10 +46,25 @@ const EVENT_STREAM: i16 = -1;
 
 /// After a broken message: how long and how much is read and dropped, so that the client gets to read
 /// why (closing with unread bytes would reset the connection and may destroy the reply).
-const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
 
 type Running = FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>;
+
+/// Room in the node's budget that is waited for.
+type Asked = Option<BoxFuture<'static, Charge>>;
+
+/// How often a client that does not read its replies is looked at once it could be closed under pressure.
+const PRESSED_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How slowly a client may send or take what is large, in bytes a second, while others wait for room.
+const PRESSED_BYTES_PER_SECOND: u64 = 1 << 20;
+
+/// What the log says of a client that takes room others wait for, and does not read.
+const PRESSED: &str = "the client did not read its replies while others waited for room";
+
+/// The same of one that has room for a large message, and does not send it.
+const SENDS_SLOWLY: &str = "a large message came too slowly while others waited for room";
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -82,6 +99,10 @@ enum Happened {
     Event(Result<Event, broadcast::error::RecvError>),
     Written(std::io::Result<usize>),
     Read(std::io::Result<usize>),
+    /// There is room for the large message that arrives.
+    MayArrive(Charge),
+    /// There is room for the first of the large replies.
+    MayReply(Charge),
     Passed(&'static str),
     Stopping,
 }
@@ -96,34 +117,54 @@ pub(super) struct Connection<B: Backend> {
     outbox: Outbox,
     running: Running,
     events: Option<broadcast::Receiver<Event>>,
+    /// Room for a large message, until it is there.
+    asked: Asked,
     /// The share of a large message that is arriving.
-    reserved: Option<Permit>,
+    reserved: Option<Charge>,
     reserved_at: Instant,
+    /// When it is seen again whether others wait for what `reserved` takes.
+    send_by: Instant,
+    /// Large replies that wait to be encoded, with their weights.
+    large: VecDeque<(usize, Done)>,
+    /// Room for the first of them, until it is there.
+    room: Asked,
+    /// When it was last seen whether others wait for this client.
+    looked: Instant,
     /// A broken message came: nothing more is read.
     broken: bool,
     began: Instant,
     last_read: Instant,
     last_write: Instant,
+    /// Up to when the client has taken its replies, were it as slow as is still borne.
+    paced: Instant,
 }
 
 impl<B: Backend> Connection<B> {
     pub(super) fn new(shared: Arc<Shared<B>>) -> Self {
         let now = Instant::now();
+        let mut decoder = Decoder::new(Direction::Requests, shared.options.max_message_bytes);
+        decoder.hold_above(SMALL_BYTES);
         Self {
             stopping: shared.stopping.clone(),
-            decoder: Decoder::new(Direction::Requests, shared.options.max_message_bytes),
+            decoder,
+            outbox: Outbox::new(&shared.options.budget.replies),
             shared,
             session: Session::default(),
             input: BytesMut::new(),
-            outbox: Outbox::new(),
             running: Running::new(),
             events: None,
+            asked: None,
             reserved: None,
             reserved_at: now,
+            send_by: now,
+            large: VecDeque::new(),
+            room: None,
+            looked: now,
             broken: false,
             began: now,
             last_read: now,
             last_write: now,
+            paced: now,
         }
     }
 
@@ -143,10 +184,19 @@ impl<B: Backend> Connection<B> {
             linger(&mut reader, &mut writer).await;
         }
         drop((reader, writer));
-        while self.running.next().await.is_some() {
-            self.shared.counters.in_flight.subtract(1);
+        let (shared, mut running) = self.let_go();
+        while running.next().await.is_some() {
+            shared.counters.in_flight.subtract(1);
         }
         end
+    }
+
+    /// What is left when the client has gone. Its places in queues, its buffers and replies are nothing to
+    /// anybody from now on.
+    fn let_go(self) -> (Arc<Shared<B>>, Running) {
+        let unsent = self.large.len() as u64;
+        self.shared.counters.in_flight.subtract(unsent);
+        (self.shared, self.running)
     }
 
     /// Starts what has arrived, waits for one thing to happen, and acts on it.
@@ -159,7 +209,7 @@ impl<B: Backend> Connection<B> {
         self.outbox.seal();
         let stopping = *self.stopping.borrow();
         let unsent = self.outbox.unsent();
-        if unsent == 0 && self.running.is_empty() {
+        if unsent == 0 && self.running.is_empty() && self.large.is_empty() {
             if self.broken {
                 return Some(End::Malformed);
             }
@@ -167,8 +217,12 @@ impl<B: Backend> Connection<B> {
                 return Some(End::Stopped);
             }
         }
-        let keeps_up = unsent < self.shared.options.max_unsent_bytes;
-        let may_read = keeps_up && !self.broken && !stopping && !self.is_full();
+        let takes_more = unsent < self.shared.options.max_unsent_bytes;
+        if takes_more {
+            self.ask_for_reply();
+        }
+        let keeps_up = takes_more && self.large.is_empty();
+        let may_read = keeps_up && !self.broken && !stopping && !self.is_full() && self.asked.is_none();
         let deadline = self.deadline(may_read, unsent);
         if may_read {
             self.make_room();
@@ -182,6 +236,8 @@ impl<B: Backend> Connection<B> {
                 Happened::Replies(replies)
             }
             event = next_event(&mut self.events), if keeps_up && !stopping => Happened::Event(event),
+            room = granted(&mut self.room), if self.room.is_some() => Happened::MayReply(room),
+            share = granted(&mut self.asked), if self.asked.is_some() => Happened::MayArrive(share),
             read = reader.read_buf(&mut self.input), if may_read => Happened::Read(read),
             why = deadline.passed(), if deadline.is_set() => Happened::Passed(why),
             _ = self.stopping.changed(), if !stopping => Happened::Stopping,
@@ -193,18 +249,33 @@ impl<B: Backend> Connection<B> {
         match happened {
             Happened::Replies(replies) => {
                 for done in replies {
-                    self.reply(&done);
+                    let weight = weight::of_reply(&done.reply);
+                    if weight < SMALL_BYTES && self.large.is_empty() {
+                        self.reply(&done, None);
+                    } else {
+                        self.large.push_back((weight, done));
+                    }
+                }
+            }
+            Happened::MayArrive(share) => {
+                self.asked = None;
+                self.arrive(share);
+            }
+            Happened::MayReply(room) => {
+                self.room = None;
+                if let Some((weight, done)) = self.large.pop_front() {
+                    self.reply(&done, Some((weight, room)));
                 }
             }
             Happened::Event(Ok(event)) => {
                 if self.session.wants(event.kind()) {
-                    self.outbox.push(EVENT_STREAM, &Response::Event(event).into());
-                    self.note_output();
+                    self.push(EVENT_STREAM, &Response::Event(event).into());
                 }
             }
             Happened::Event(Err(_)) => return Some(End::LostEvents),
             Happened::Written(Ok(bytes)) => {
                 self.last_write = Instant::now();
+                self.paced = (self.paced + at_slowest(bytes)).min(self.last_write);
                 self.shared.counters.bytes_out.add(bytes as u64);
             }
             Happened::Read(Ok(bytes)) if bytes > 0 => {
@@ -212,6 +283,10 @@ impl<B: Backend> Connection<B> {
                 self.shared.counters.bytes_in.add(bytes as u64);
             }
             Happened::Read(_) | Happened::Written(Err(_)) => return Some(End::Gone),
+            Happened::Passed(PRESSED) if !self.is_in_the_way() => self.looked = Instant::now(),
+            Happened::Passed(SENDS_SLOWLY) if self.shared.options.budget.requests.waiting() == 0 => {
+                self.send_by = Instant::now() + PRESSED_INTERVAL;
+            }
             Happened::Passed(why) => return Some(End::TimedOut(why)),
             Happened::Stopping => {}
         }
@@ -229,18 +304,22 @@ impl<B: Backend> Connection<B> {
         while !self.broken && !stopping && !self.is_full() {
             match self.decoder.next(&mut self.input) {
                 Ok(Some(envelope)) => self.take(envelope),
-                Ok(None) => {
-                    self.reserve_for_large();
-                    return;
-                }
+                Ok(None) if self.reserve_for_large() => {}
+                Ok(None) => return,
                 Err(error) => self.refuse_frame(&error),
             }
         }
     }
 
-    fn take(&mut self, envelope: Envelope) {
-        let (stream, length) = (envelope.stream, envelope.body.len());
-        let reserved = self.reserved.take();
+    fn take(&mut self, mut envelope: Envelope) {
+        let (stream, mut length) = (envelope.stream, envelope.body.len());
+        if let Some(mut share) = self.reserved.take() {
+            share.resize(length);
+            envelope.body = hold(envelope.body, share);
+            length = 0;
+            // What came behind it shares its memory, and would keep all of it.
+            self.input = BytesMut::from(&self.input[..]);
+        }
         if !self.session.is_open() {
             // Until STARTUP settles it, each message is answered in its own version.
             self.outbox.set_version(envelope.version);
@@ -253,10 +332,7 @@ impl<B: Backend> Connection<B> {
                 self.push(stream, &session::ready());
             }
             Ok(Step::Start { work, tracing }) => {
-                let permit = match reserved {
-                    Some(reserved) => reserved.arrived(length),
-                    None => self.shared.budget.try_take(length),
-                };
+                let permit = self.shared.admission.enter(length);
                 self.start(stream, work, tracing, permit);
             }
             Err(error) => {
@@ -310,44 +386,91 @@ impl<B: Backend> Connection<B> {
         self.push(error.stream, &reply.into());
     }
 
-    /// A large message takes its share of the budget when it begins, or is passed over.
-    fn reserve_for_large(&mut self) {
-        let Some(incoming) = self.decoder.incoming() else {
-            return;
+    /// A large message that begins waits for its share of the budget, or is passed over if the client wants
+    /// errors instead. Whether the decoder may go on at once: all of the message may be there already.
+    fn reserve_for_large(&mut self) -> bool {
+        let Some(incoming) = self.decoder.incoming().filter(|incoming| incoming.waits) else {
+            return false;
         };
-        if incoming.length <= LARGE_MESSAGE_BYTES || self.reserved.is_some() {
-            return;
+        if self.asked.is_some() {
+            return false;
         }
-        self.reserved = self.shared.budget.try_reserve(incoming.length);
+        let mut asked = ask(&self.shared.options.budget.requests, incoming.held);
+        match (&mut asked).now_or_never() {
+            Some(share) => self.arrive(share),
+            None if self.session.refuses_on_overload() => {
+                self.decoder.skip_incoming();
+                self.refuse_overloaded(incoming.stream);
+            }
+            None => {
+                self.asked = Some(asked);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn arrive(&mut self, share: Charge) {
+        let length = self.decoder.incoming().map_or(0, |incoming| incoming.length);
+        self.reserved = Some(share);
         self.reserved_at = Instant::now();
-        if self.reserved.is_none() {
-            self.decoder.skip_incoming();
-            self.refuse_overloaded(incoming.stream);
+        self.send_by = self.reserved_at + self.shared.options.pressed_timeout + at_slowest(length);
+        self.last_read = self.reserved_at;
+        self.decoder.allow_incoming();
+    }
+
+    /// Asks for room for the first of the replies that wait for it.
+    fn ask_for_reply(&mut self) {
+        if let Some((weight, _)) = self.large.front().filter(|_| self.room.is_none()) {
+            let room = self.outbox.room_for(*weight);
+            self.room = Some(ask(&self.shared.options.budget.replies, room));
         }
     }
 
-    fn reply(&mut self, done: &Done) {
+    /// Whether others wait for what this client's replies may be taking.
+    fn is_in_the_way(&self) -> bool {
+        let budget = &self.shared.options.budget;
+        let mut waiting = budget.replies.waiting() + budget.peer_answers.waiting();
+        // Requests that are not advanced, because their replies could not be sent.
+        if !self.running.is_empty() {
+            waiting += budget.requests.waiting();
+        }
+        waiting > 0
+    }
+
+    fn reply(&mut self, done: &Done, large: Option<(usize, Charge)>) {
         self.shared.counters.in_flight.subtract(1);
         if let Response::Result(ResultBody::SetKeyspace(keyspace)) = &done.reply.response {
             self.session.set_keyspace(keyspace.clone());
         }
-        self.push(done.stream, &done.reply);
+        match large {
+            None => self.push(done.stream, &done.reply),
+            Some((weight, room)) => {
+                self.note_output();
+                self.outbox.push_large(done.stream, &done.reply, weight, room);
+            }
+        }
     }
 
     fn push(&mut self, stream: i16, reply: &ResponseFrame) {
-        self.outbox.push(stream, reply);
         self.note_output();
+        self.outbox.push(stream, reply);
     }
 
     /// The client's time to take its replies begins when there is something to take.
     fn note_output(&mut self) {
         if self.outbox.unsent() == 0 {
             self.last_write = Instant::now();
+            self.paced = self.last_write;
         }
     }
 
     fn make_room(&mut self) {
         let wanted = match self.decoder.incoming() {
+            // All of it at once: it is paid for, and growing would copy it.
+            Some(incoming) if self.reserved.is_some() && self.decoder.is_bare() => {
+                (incoming.length - self.input.len().min(incoming.length)).max(READ_BYTES)
+            }
             Some(incoming) => incoming.length.clamp(READ_BYTES, LARGE_READ_BYTES),
             None => READ_BYTES,
         };
@@ -370,6 +493,12 @@ impl<B: Backend> Connection<B> {
                 options.write_timeout,
                 "the client did not read its replies",
             );
+            let pressed = self.paced + options.pressed_timeout;
+            deadline.at(
+                pressed.max(self.looked + PRESSED_INTERVAL),
+                Duration::ZERO,
+                PRESSED,
+            );
         }
         if may_read && (!self.input.is_empty() || self.decoder.incoming().is_some()) {
             deadline.at(
@@ -383,6 +512,7 @@ impl<B: Backend> Connection<B> {
                     options.large_message_timeout,
                     "a large message came too slowly",
                 );
+                deadline.at(self.send_by, Duration::ZERO, SENDS_SLOWLY);
             }
         } else if let Some(idle) = options.idle_timeout
             && self.running.is_empty()
@@ -391,6 +521,11 @@ impl<B: Backend> Connection<B> {
         }
         deadline
     }
+}
+
+/// How long so many bytes may take while others wait for the room that they take.
+fn at_slowest(bytes: usize) -> Duration {
+    Duration::from_micros(bytes as u64 * 1_000_000 / PRESSED_BYTES_PER_SECOND)
 }
 
 /// Everything that is done by now, at least one; `running` must not be empty.
@@ -408,6 +543,20 @@ fn finished(running: &mut Running) -> impl Future<Output = Vec<Done>> {
             Poll::Ready(replies)
         }
     })
+}
+
+/// Asks for room.
+fn ask(pool: &Pool, bytes: usize) -> BoxFuture<'static, Charge> {
+    let pool = pool.clone();
+    async move { pool.take(bytes).await }.boxed()
+}
+
+/// The room that was asked for; never, if none was.
+async fn granted(asked: &mut Asked) -> Charge {
+    match asked {
+        Some(asked) => asked.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The next event; never, if the client did not ask for any.

@@ -10,7 +10,7 @@ use starling_cql::{
 };
 use starling_replication::Executed;
 
-use super::{backend::Backend, budget::Permit};
+use super::{admission::Permit, backend::Backend};
 
 /// What is to be done.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Job {
     pub(super) stream: i16,
     pub(super) tracing: bool,
     pub(super) work: Work,
-    /// Its share of the listener's budget, until it is answered.
+    /// Its place among the requests in flight, until it is answered.
     pub(super) permit: Permit,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Job {
 pub(super) struct Done {
     pub(super) stream: i16,
     pub(super) reply: ResponseFrame,
-    /// The budget's share is given back when the reply is encoded.
+    /// Given back when the reply is encoded.
     pub(super) _permit: Permit,
 }
 

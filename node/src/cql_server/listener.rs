@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
+    time::Instant,
 };
 
 use super::{
@@ -16,6 +17,9 @@ use super::{
 /// After an error of the listener itself (no free file descriptor, most likely): how long to wait.
 const RETRY: Duration = Duration::from_millis(50);
 
+/// How often the log tells that connections are refused.
+const COMPLAIN_AGAIN: Duration = Duration::from_secs(5);
+
 /// Takes connections until the listener stops. `alive` is kept by every task.
 pub(super) async fn accept<B: Backend>(
     listener: TcpListener,
@@ -23,6 +27,7 @@ pub(super) async fn accept<B: Backend>(
     alive: mpsc::Sender<()>,
 ) {
     let mut stopping = shared.stopping.clone();
+    let mut complaints = Complaints::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -35,7 +40,9 @@ pub(super) async fn accept<B: Backend>(
                 let open = shared.counters.connections.get();
                 if open >= shared.options.max_connections as u64 {
                     shared.counters.turned_away.add(1);
-                    tracing::warn!(%peer, open, "a CQL client was turned away: too many connections");
+                    if complaints.are_due() {
+                        tracing::warn!(%peer, open, "CQL clients are turned away: too many connections");
+                    }
                     continue;
                 }
                 shared.counters.accepted.add(1);
@@ -49,10 +56,28 @@ pub(super) async fn accept<B: Backend>(
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "no CQL connection can be taken at the moment");
+                if complaints.are_due() {
+                    tracing::warn!(%error, "no CQL connection can be taken at the moment");
+                }
                 tokio::time::sleep(RETRY).await;
             }
         }
+    }
+}
+
+/// Clients that find no place try again and again: the log tells of it now and then.
+#[derive(Default)]
+struct Complaints {
+    last: Option<Instant>,
+}
+
+impl Complaints {
+    fn are_due(&mut self) -> bool {
+        let due = self.last.is_none_or(|last| last.elapsed() >= COMPLAIN_AGAIN);
+        if due {
+            self.last = Some(Instant::now());
+        }
+        due
     }
 }
 

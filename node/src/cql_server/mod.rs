@@ -8,15 +8,19 @@
 //! 1. connections ([`Options::max_connections`]): a further one is closed at once;
 //! 2. requests in flight on a connection ([`Options::max_in_flight`]): the socket is not read until one
 //!    is done, or, if the client asked for it (`THROW_ON_OVERLOAD`), further ones are answered Overloaded;
-//! 3. requests in flight in all, by number and by bytes, large ones that are still arriving by half as many
-//!    ([`budget`]): Overloaded;
+//! 3. requests in flight in all, by number and by the bytes of small ones ([`admission`]): Overloaded;
+//!    a large message waits for room in the node's budget before it is read, or decompressed, and its
+//!    socket is not read meanwhile (`THROW_ON_OVERLOAD`: it is passed over and answered Overloaded); who
+//!    has room and sends slowly is closed when others wait for it;
+//!    a large reply waits for room before it is encoded, and the connection's next ones behind it;
 //! 4. replies that a client does not read ([`Options::max_unsent_bytes`]): its requests are not advanced
-//!    and its socket is not read; after [`Options::write_timeout`] without progress it is closed;
+//!    and its socket is not read; after [`Options::write_timeout`] without progress it is closed, and
+//!    sooner ([`Options::pressed_timeout`]) while others wait for the room that its replies take;
 //! 5. a message's size ([`Options::max_message_bytes`]): it is passed over and answered with an error;
 //! 6. time: for the handshake, for the rest of a message that has begun, and (if set) for silence.
 
+mod admission;
 pub mod backend;
-pub mod budget;
 mod connection;
 pub mod counters;
 mod deadline;
@@ -38,14 +42,14 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
+use self::{admission::Admission, events::Events};
 pub use self::{backend::Backend, counters::Counters, options::Options};
-use self::{budget::Budget, events::Events};
 
 /// What all connections of a listener share.
 struct Shared<B> {
     backend: B,
     options: Options,
-    budget: Arc<Budget>,
+    admission: Arc<Admission>,
     counters: Arc<Counters>,
     events: Events,
     stopping: watch::Receiver<bool>,
@@ -70,7 +74,10 @@ pub fn serve<B: Backend>(listener: TcpListener, backend: B, options: Options) ->
     let (stop, stopping) = watch::channel(false);
     let (token, alive) = mpsc::channel(1);
     let shared = Arc::new(Shared {
-        budget: Arc::new(Budget::new(options.max_requests, options.max_request_bytes)),
+        admission: Arc::new(Admission::new(
+            options.max_requests,
+            options.budget.small_requests.clone(),
+        )),
         events: Events::of(&backend, options.max_queued_events),
         backend,
         counters: Arc::clone(&counters),

@@ -1,6 +1,8 @@
 //! Settings of the CQL listener.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use starling_replication::{Budget, config::DEFAULT_BUDGET_BYTES};
 
 /// Settings of the CQL listener.
 #[derive(Debug, Clone)]
@@ -11,8 +13,8 @@ pub struct Options {
     pub max_in_flight: usize,
     /// Requests in flight on all connections at most.
     pub max_requests: usize,
-    /// Bytes of the requests in flight, and of large ones that are arriving, on all connections at most.
-    pub max_request_bytes: usize,
+    /// The bytes that the node may hold: `requests` and `replies` are this listener's.
+    pub budget: Arc<Budget>,
     /// The largest message, in bytes, also after decompression.
     pub max_message_bytes: usize,
     /// Replies waiting for one client to read them, in bytes; the last one may go beyond.
@@ -27,6 +29,9 @@ pub struct Options {
     pub large_message_timeout: Duration,
     /// For a client to take more bytes of its replies.
     pub write_timeout: Duration,
+    /// The same while others wait for room that its replies may be taking, and for a large message that has
+    /// room; beside the time that its bytes take at 1 MiB a second.
+    pub pressed_timeout: Duration,
     /// Without a request, after which a connection is closed; `None`: never, as drivers expect.
     pub idle_timeout: Option<Duration>,
 }
@@ -37,7 +42,7 @@ impl Default for Options {
             max_connections: 8_192,
             max_in_flight: 2_048,
             max_requests: 32_768,
-            max_request_bytes: 256 << 20,
+            budget: Arc::new(Budget::new(DEFAULT_BUDGET_BYTES)),
             max_message_bytes: 32 << 20,
             max_unsent_bytes: 1 << 20,
             max_queued_events: 256,
@@ -45,6 +50,7 @@ impl Default for Options {
             read_timeout: Duration::from_secs(30),
             large_message_timeout: Duration::from_mins(2),
             write_timeout: Duration::from_secs(30),
+            pressed_timeout: Duration::from_secs(5),
             idle_timeout: None,
         }
     }

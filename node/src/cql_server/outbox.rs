@@ -4,6 +4,7 @@ use starling_cql::{
     Error, ErrorKind,
     protocol::{Compression, Encoder, Response, ResponseFrame, Version},
 };
+use starling_replication::{Charge, budget::Pool};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 /// Memory that an outbox keeps when it is empty, in bytes.
@@ -15,11 +16,18 @@ pub(super) struct Outbox {
     bytes: Vec<u8>,
     /// How much of `bytes` is written.
     sent: usize,
+    /// What `bytes` takes in the node's budget.
+    charge: Charge,
+    /// How many copies of a reply exist while it is encoded.
+    copies: usize,
 }
 
 impl Outbox {
-    pub(super) fn new() -> Self {
+    /// An empty one, whose bytes are counted in `pool`.
+    pub(super) fn new(pool: &Pool) -> Self {
         Self {
+            charge: pool.owe(0),
+            copies: 1,
             encoder: Encoder::new(Version::HIGHEST),
             bytes: Vec::new(),
             sent: 0,
@@ -34,6 +42,10 @@ impl Outbox {
     /// What the handshake agreed on holds for everything that is pushed from now on.
     pub(super) fn begin(&mut self, version: Version, compression: Option<Compression>) {
         self.encoder.set_compression(compression);
+        self.copies = match version {
+            Version::V5 => 3,
+            Version::V4 => 1 + usize::from(compression.is_some()),
+        };
         if version >= Version::V5 {
             self.encoder.use_segments();
         }
@@ -51,9 +63,35 @@ impl Outbox {
             .expect("a message without a length of its own fits");
     }
 
+    /// How much room a reply of about `weight` bytes needs while it is encoded.
+    pub(super) fn room_for(&self, weight: usize) -> usize {
+        weight * self.copies
+    }
+
+    /// Adds a large reply, for which there is `room`.
+    pub(super) fn push_large(&mut self, stream: i16, frame: &ResponseFrame, weight: usize, room: Charge) {
+        self.forget_sent();
+        self.charge.merge(room);
+        // To the byte: growing by doubling would take room that nobody gave.
+        self.bytes.reserve_exact(weight);
+        self.push(stream, frame);
+        self.seal();
+    }
+
     /// Makes everything that was pushed ready to be written.
     pub(super) fn seal(&mut self) {
         self.encoder.finish(&mut self.bytes);
+        self.count();
+    }
+
+    /// Has the budget know how much memory this takes.
+    fn count(&mut self) {
+        let held = Some(self.bytes.capacity())
+            .filter(|&held| held > KEPT_BYTES)
+            .unwrap_or(0);
+        if held != self.charge.bytes() {
+            self.charge.resize(held);
+        }
     }
 
     /// Bytes that wait, once [sealed](Self::seal).
@@ -71,14 +109,17 @@ impl Outbox {
             return Err(std::io::ErrorKind::WriteZero.into());
         }
         self.sent += written;
-        if self.sent == self.bytes.len() {
-            self.bytes.clear();
-            self.bytes.shrink_to(KEPT_BYTES);
-            self.sent = 0;
-        } else if self.sent > KEPT_BYTES.max(self.bytes.len() / 2) {
-            self.bytes.drain(..self.sent);
-            self.sent = 0;
+        if self.sent == self.bytes.len() || self.sent > KEPT_BYTES.max(self.bytes.len() / 2) {
+            self.forget_sent();
         }
         Ok(written)
+    }
+
+    /// Gives back the memory of what is written.
+    fn forget_sent(&mut self) {
+        self.bytes.drain(..self.sent);
+        self.sent = 0;
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.count();
     }
 }

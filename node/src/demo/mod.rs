@@ -6,6 +6,7 @@
 
 mod children;
 mod data;
+mod directory;
 mod flights;
 mod plan;
 mod ready;

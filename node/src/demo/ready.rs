@@ -46,10 +46,11 @@ pub(super) async fn wait(plan: &Plan, children: &mut Children) -> Result<(), Fai
 }
 
 fn serves(status: &StatusView, nodes: usize) -> bool {
-    status.ready
-        && status.schema_agreed
-        && status.members.len() == nodes
+    status.node.ready
+        && status.node.schema_agreed
+        && status.node.members.len() == nodes
         && status
+            .node
             .members
             .iter()
             .all(|member| member.up && member.joined && member.cql_address.is_some())

@@ -1,12 +1,11 @@
 //! The demo's course: start, wait, load, open the shell or stay, stop.
 
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{io::Write, time::Duration};
 
 use starling_client::shell;
-use starling_sstable::fs::real::DirectoryLock;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{DemoArgs, children::Children, data, plan::Plan, ready};
+use super::{DemoArgs, children::Children, data, directory::Directory, plan::Plan, ready};
 use crate::failure::Failure;
 
 /// How often the nodes are looked at.
@@ -100,55 +99,6 @@ async fn watch(plan: &Plan, children: &mut Children) {
             return;
         }
         tokio::time::sleep(WATCH).await;
-    }
-}
-
-/// The demo's directory: a given one is kept, a temporary one goes with the demo.
-enum Directory {
-    Given {
-        path: PathBuf,
-        /// Another demo would write its own addresses into this one's configuration.
-        _lock: DirectoryLock,
-    },
-    Temporary(tempfile::TempDir),
-}
-
-impl Directory {
-    fn open(given: Option<PathBuf>) -> Result<Self, Failure> {
-        let Some(path) = given else {
-            return tempfile::Builder::new()
-                .prefix("starling-demo-")
-                .tempdir()
-                .map(Self::Temporary)
-                .map_err(|error| {
-                    Failure::work(format!(
-                        "cannot make a temporary directory: {error}; give one with --dir"
-                    ))
-                });
-        };
-        let failed = |error: std::io::Error| {
-            Failure::work(format!(
-                "cannot use the directory {}: {error}; give another one with --dir",
-                path.display()
-            ))
-        };
-        std::fs::create_dir_all(&path).map_err(failed)?;
-        let path = path.canonicalize().map_err(failed)?;
-        let lock = DirectoryLock::acquire(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => Failure::work(format!(
-                "the directory {} is in use by another demo; stop that one or give another directory with --dir",
-                path.display()
-            )),
-            _ => failed(error),
-        })?;
-        Ok(Self::Given { path, _lock: lock })
-    }
-
-    fn path(&self) -> &std::path::Path {
-        match self {
-            Self::Given { path, .. } => path,
-            Self::Temporary(dir) => dir.path(),
-        }
     }
 }
 

@@ -1,6 +1,11 @@
-use std::io::Read;
+use std::{fs, io::Read, path::Path};
 
-use super::flights::{FlightTable, Rows, count};
+use starling_sstable::fs::real::DirectoryLock;
+
+use super::{
+    directory::Directory,
+    flights::{FlightTable, Rows, count},
+};
 
 const SOURCE: &str = "\
 year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,carrier,flight,tailnum,origin,dest,air_time,distance,hour,minute,time_hour
@@ -60,4 +65,41 @@ fn the_built_in_sample_is_whole() {
 
 fn field(line: &[u8], n: usize) -> &[u8] {
     line.split(|byte| *byte == b',').nth(n).unwrap_or_default()
+}
+
+/// A directory as a demo leaves it that is killed.
+fn left_behind(parent: &Path, name: &str) -> std::path::PathBuf {
+    let path = parent.join(name);
+    fs::create_dir_all(path.join("node1").join("data")).unwrap();
+    drop(DirectoryLock::acquire(&path).unwrap());
+    path
+}
+
+#[test]
+fn what_killed_demos_left_is_removed_and_nothing_else() {
+    let parent = tempfile::tempdir().unwrap();
+    let dead = left_behind(parent.path(), "starling-demo-dead");
+    let living = left_behind(parent.path(), "starling-demo-living");
+    let _living = DirectoryLock::acquire(&living).unwrap();
+    let node = left_behind(parent.path(), "starling-demo-node");
+    let _node = DirectoryLock::acquire(&node.join("node1").join("data")).unwrap();
+    let other = left_behind(parent.path(), "starling-data");
+    let never = parent.path().join("starling-demo-never-locked");
+    fs::create_dir(&never).unwrap();
+    let linked = parent.path().join("starling-demo-link");
+    std::os::unix::fs::symlink(&other, &linked).unwrap();
+
+    let first = Directory::temporary_in(parent.path()).unwrap();
+    assert!(!dead.exists());
+    for kept in [&living, &node, &other, &never, &linked] {
+        assert!(kept.exists(), "{}", kept.display());
+    }
+    // Another demo leaves this one alone, and each removes its own.
+    let second = Directory::temporary_in(parent.path()).unwrap();
+    let (first_path, second_path) = (first.path().to_owned(), second.path().to_owned());
+    assert!(first_path.exists() && second_path.exists());
+    drop(first);
+    assert!(!first_path.exists() && second_path.exists());
+    drop(second);
+    assert!(!second_path.exists());
 }

@@ -8,6 +8,7 @@ use starling_cql::{
     Error, ErrorKind,
     native::{self, Event, Request, Response},
 };
+use starling_replication::budget::{Pool, SMALL_BYTES, hold};
 use tokio::{
     sync::{Semaphore, broadcast, mpsc},
     task::JoinSet,
@@ -16,7 +17,10 @@ use tokio::{
 use tracing::debug;
 
 use super::{NativeBackend, Shared};
-use crate::transport::frame::{self, Frame, FrameError, FrameReader};
+use crate::{
+    transport::frame::{self, Frame, FrameError, FrameReader, Patience},
+    weight,
+};
 
 /// Requests of one connection that are worked on at a time.
 const MAX_IN_FLIGHT: usize = 1024;
@@ -24,6 +28,9 @@ const MAX_IN_FLIGHT: usize = 1024;
 const QUEUE_FRAMES: usize = 256;
 /// How long a client may take for its first frame.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take none of its answers, and how long while others wait for the room they take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+const PRESSED_TIMEOUT: Duration = Duration::from_secs(5);
 /// How the connection of a client that breaks the protocol is closed.
 const CLOSE_PROTOCOL: u32 = 2;
 
@@ -36,7 +43,7 @@ pub(super) async fn serve<B: NativeBackend>(shared: &Arc<Shared<B>>, connection:
             stream = connection.accept_bi() => {
                 let Ok((send, receive)) = stream else { break };
                 let frames = FrameReader::new(receive, native::MAX_FRAME_BYTES)
-                    .with_budget(Arc::clone(&shared.budget));
+                    .with_budget(shared.budget.requests.clone());
                 let client = Client { shared: Arc::clone(shared), room: Arc::clone(&room) };
                 streams.spawn(client.stream(frames, send));
             }
@@ -59,7 +66,7 @@ enum ClientError {
     Frame(#[from] FrameError),
     #[error("{0}")]
     Protocol(String),
-    #[error("the connection broke")]
+    #[error("the connection broke, or the client did not take its answers")]
     Write,
 }
 
@@ -73,8 +80,13 @@ impl<B: NativeBackend> Client<B> {
         let events = self.shared.events.subscribe();
         let (answers, mut queue) = mpsc::channel(QUEUE_FRAMES);
         self.hello(&mut frames, &answers).await?;
+        let patience = Patience {
+            pool: self.shared.budget.replies.clone(),
+            usual: WRITE_TIMEOUT,
+            pressed: PRESSED_TIMEOUT,
+        };
         let write = async {
-            frame::write(&mut send, &mut queue, |_| ())
+            frame::write(&mut send, &mut queue, |_| (), Some(&patience))
                 .await
                 .map_err(|_| ClientError::Write)
         };
@@ -108,7 +120,7 @@ impl<B: NativeBackend> Client<B> {
                 let _ = answers
                     .send(Frame {
                         id: first.id,
-                        payload: encode(&welcome),
+                        payload: encode(&welcome).into(),
                     })
                     .await;
                 Ok(())
@@ -137,14 +149,19 @@ impl<B: NativeBackend> Client<B> {
                     Err(error) => Err(error),
                 };
                 let response = response.unwrap_or_else(Response::Error);
-                // The client may be gone.
-                let _ = answers
-                    .send(Frame {
-                        id: received.id,
-                        payload: encode(&response),
-                    })
-                    .await;
-                drop((permit, received.share));
+                drop((received.payload, received.share));
+                // A client that is gone needs no answer, and no room for one.
+                let payload = tokio::select! {
+                    biased;
+                    () = answers.closed() => return,
+                    payload = answer(&shared.budget.replies, response) => payload,
+                };
+                let frame = Frame {
+                    id: received.id,
+                    payload: payload.into(),
+                };
+                let _ = answers.send(frame).await;
+                drop(permit);
             });
         }
         Ok(())
@@ -192,7 +209,7 @@ async fn tell(mut events: broadcast::Receiver<Event>, answers: mpsc::Sender<Fram
         if answers
             .send(Frame {
                 id: 0,
-                payload: encode(&Response::Event(event)),
+                payload: encode(&Response::Event(event)).into(),
             })
             .await
             .is_err()
@@ -200,6 +217,21 @@ async fn tell(mut events: broadcast::Receiver<Event>, answers: mpsc::Sender<Fram
             return;
         }
     }
+}
+
+/// A response's bytes. Large ones wait for room before they are made, and count until the client has them.
+async fn answer(room: &Pool, response: Response) -> Bytes {
+    let weight = match &response {
+        Response::Result { result, .. } => weight::of_result(result),
+        _ => 0,
+    };
+    if weight < SMALL_BYTES {
+        return encode(&response);
+    }
+    let mut charge = room.take(weight).await;
+    let bytes = encode(&response);
+    charge.resize(bytes.len());
+    hold(bytes, charge)
 }
 
 /// A response's bytes; one that is too large for a frame becomes an error that says what to do.

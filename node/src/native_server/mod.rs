@@ -1,7 +1,8 @@
 //! Serving native clients: MessagePack over QUIC (`starling_cql::native`).
 //!
 //! Bounds: connections, streams of a connection, requests in flight of a connection (the next ones stay in
-//! the stream), and the bytes of large requests that all connections together may have the node hold.
+//! the stream), and the bytes of large requests and answers, for which there must be room in the node's
+//! budget before they are read and encoded.
 
 mod connection;
 
@@ -16,16 +17,13 @@ use std::sync::{
 use futures::future::BoxFuture;
 use quinn::Connection;
 use starling_cql::native::{Event, Topology};
-use starling_replication::{ClusterEvent, Env, Node};
-use tokio::sync::{Semaphore, broadcast};
+use starling_replication::{Budget, ClusterEvent, Env, Node};
+use tokio::sync::broadcast;
 
 use crate::{cql_server::Backend, transport::ClientService};
 
 /// Connections of native clients.
 const MAX_CONNECTIONS: usize = 4096;
-
-/// Bytes of large requests that are held at a time, in KiB.
-const BUDGET_KIB: usize = 256 << 10;
 
 /// Events that a slow client may be behind before it is told just to ask for everything again.
 const QUEUED_EVENTS: usize = 256;
@@ -50,14 +48,15 @@ pub struct NativeServer<B> {
 struct Shared<B> {
     backend: B,
     release: String,
-    budget: Arc<Semaphore>,
+    budget: Arc<Budget>,
     connections: AtomicUsize,
     events: broadcast::Sender<Event>,
 }
 
 impl<B: NativeBackend> NativeServer<B> {
-    /// A server over a backend; `release` is what clients are told.
-    pub fn new(backend: B, release: impl Into<String>) -> Self {
+    /// A server over a backend; `release` is what clients are told. Large requests and answers take their
+    /// room from `budget`.
+    pub fn new(backend: B, release: impl Into<String>, budget: Arc<Budget>) -> Self {
         let (events, _) = broadcast::channel(QUEUED_EVENTS);
         let sender = events.clone();
         backend.subscribe(Box::new(move |event| {
@@ -67,7 +66,7 @@ impl<B: NativeBackend> NativeServer<B> {
         let shared = Shared {
             backend,
             release: release.into(),
-            budget: Arc::new(Semaphore::new(BUDGET_KIB)),
+            budget,
             connections: AtomicUsize::new(0),
             events,
         };

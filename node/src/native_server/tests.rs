@@ -11,7 +11,7 @@ use starling_cql::{
     result::ChangeKind,
 };
 use starling_model::Consistency;
-use starling_replication::{Executed, Listener};
+use starling_replication::{Executed, Listener, message::Encoded};
 
 use super::*;
 use crate::{
@@ -76,7 +76,7 @@ impl NativeBackend for Fake {
 struct NoPeers;
 
 impl PeerService for NoPeers {
-    fn handle(&self, _: SocketAddr, _: Bytes) -> BoxFuture<'static, Option<Bytes>> {
+    fn handle(&self, _: SocketAddr, _: Bytes) -> BoxFuture<'static, Option<Encoded>> {
         Box::pin(async { None })
     }
 
@@ -98,11 +98,13 @@ impl Server {
         let issued = authority.issue("n", &["127.0.0.1".to_owned()], 1).unwrap();
         let files = authority.write(dir.path(), &issued).unwrap();
         let credentials = Credentials::load(&files).unwrap();
-        let transport = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials).unwrap();
+        let budget = Arc::<Budget>::default();
+        let transport =
+            Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials, Arc::clone(&budget)).unwrap();
         let backend = Fake::default();
         transport.serve(
             Arc::new(NoPeers),
-            Arc::new(NativeServer::new(backend.clone(), "1.2.3")),
+            Arc::new(NativeServer::new(backend.clone(), "1.2.3", Arc::clone(&budget))),
         );
         let address = transport.local_addr().unwrap();
         Self {

@@ -89,6 +89,16 @@ impl Credentials {
         let secret = ring::digest::digest(&ring::digest::SHA256, self.key.secret_der());
         ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_ref())
     }
+
+    /// A key by which the node knows connection ids that it gave out, in this life or an earlier one: a stateless
+    /// reset is sent for those alone, not for garbage.
+    pub fn connection_id_key(&self) -> u64 {
+        let tag = ring::hmac::sign(&self.reset_key(), b"connection ids");
+        tag.as_ref()
+            .iter()
+            .take(8)
+            .fold(0, |key, byte| key << 8 | u64::from(*byte))
+    }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -5,8 +5,9 @@ use std::{net::SocketAddr, net::UdpSocket, sync::Arc, time::Duration};
 use quinn::{
     ClientConfig, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
+use quinn_proto::HashedConnectionIdGenerator;
 
-use super::BindError;
+use super::{BindError, large::LARGE_STREAMS};
 use crate::tls::Credentials;
 
 /// Application error codes with which a connection is closed.
@@ -34,11 +35,13 @@ const MAX_INCOMING: usize = 256;
 const INCOMING_BYTES: u64 = 16 << 10;
 const INCOMING_BYTES_TOTAL: u64 = 2 << 20;
 
-/// Streams that the other side may open: a peer needs three, a client one.
-const MAX_STREAMS: u32 = 4;
-/// Flow-control windows. They are filled only by a sender that is faster than its receiver.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Streams that the other side may open: a peer its lanes and [`LARGE_STREAMS`], a client one or a few.
+const MAX_BIDI_STREAMS: u32 = 2 + LARGE_STREAMS;
+const MAX_UNI_STREAMS: u32 = 1 + LARGE_STREAMS;
+/// What a stream may buffer while its receiver does not read it.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// All streams together have all their windows: large messages that wait for room hold up nobody.
+const CONNECTION_WINDOW: u32 = (MAX_BIDI_STREAMS + MAX_UNI_STREAMS) * STREAM_WINDOW;
 
 /// Opens the endpoint on exactly this address.
 pub(super) fn open(listen: SocketAddr, credentials: &Credentials) -> Result<Endpoint, BindError> {
@@ -49,13 +52,22 @@ pub(super) fn open(listen: SocketAddr, credentials: &Credentials) -> Result<Endp
     server.incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
     server.migration(false);
     let socket = UdpSocket::bind(listen)?;
-    let config = EndpointConfig::new(Arc::new(credentials.reset_key()));
+    let mut config = EndpointConfig::new(Arc::new(credentials.reset_key()));
+    let key = credentials.connection_id_key();
+    config.cid_generator(move || Box::new(connection_ids(key)));
     Ok(Endpoint::new(
         config,
         Some(server),
         socket,
         Arc::new(TokioRuntime),
     )?)
+}
+
+/// The ids of a node's connections. With QUIC's own default, a random key in every process, a node that came back
+/// would drop the packets of connections to its earlier process as garbage, and peers would wait for their idle
+/// timeout before they call it again.
+pub(super) fn connection_ids(key: u64) -> HashedConnectionIdGenerator {
+    HashedConnectionIdGenerator::from_key(key)
 }
 
 /// The settings for connecting to peers.
@@ -73,8 +85,8 @@ fn transport(idle: Duration) -> TransportConfig {
     config
         .max_idle_timeout(IdleTimeout::try_from(idle).ok())
         .initial_rtt(INITIAL_RTT)
-        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS))
-        .max_concurrent_uni_streams(VarInt::from_u32(MAX_STREAMS))
+        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_BIDI_STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(MAX_UNI_STREAMS))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(u64::from(CONNECTION_WINDOW))

@@ -8,12 +8,17 @@
 //!
 //! The same layout serves peers and native clients (`starling_cql::native`).
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
-use quinn::{ReadError, RecvStream, SendStream, WriteError};
+use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use starling_cql::native;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use starling_replication::{
+    Charge,
+    budget::{Pool, SMALL_BYTES},
+    message::Encoded,
+};
+use tokio::{sync::mpsc, time::Instant};
 
 /// A frame to be written.
 #[derive(Debug, Clone)]
@@ -21,7 +26,7 @@ pub struct Frame {
     /// Of the request.
     pub id: u64,
     /// At most the stream's maximum.
-    pub payload: Bytes,
+    pub payload: Encoded,
 }
 
 /// How many frames go out in one write.
@@ -30,32 +35,93 @@ const BATCH_FRAMES: usize = 64;
 /// Payloads up to this size are copied together; larger ones are handed over as they are.
 const COALESCED_BYTES: usize = 8 << 10;
 
-/// Frames up to this size need no share of the budget.
-const SMALL_BYTES: usize = 16 << 10;
-
 /// How long a frame that has a share of the budget may take to arrive: who announces much and sends little
 /// would keep others waiting for ever.
 const LARGE_FRAME_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// The same while others do wait, beside the time that it takes at [`PRESSED_BYTES_PER_SECOND`].
+const PRESSED_TIMEOUT: Duration = Duration::from_secs(5);
+const PRESSED_BYTES_PER_SECOND: u64 = 1 << 20;
+
+/// How often it is looked whether others wait.
+const PRESSED_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How much is asked of the stream at a time.
 const READ_BYTES: usize = 64 << 10;
 
+/// How long a receiver may take nothing before its stream is given up. While others wait for room in the
+/// pool the shorter time holds, beside what its bytes take at 1 MiB a second.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// Where what is written takes its room.
+    pub pool: Pool,
+    /// While nobody waits.
+    pub usual: Duration,
+    /// While somebody does.
+    pub pressed: Duration,
+}
+
+/// How long so many bytes may take while others wait for room.
+fn at_slowest(bytes: usize) -> Duration {
+    Duration::from_micros(bytes as u64 * 1_000_000 / PRESSED_BYTES_PER_SECOND)
+}
+
+/// With which a stream is reset whose receiver takes nothing.
+const STALLED: VarInt = VarInt::from_u32(3);
+
+/// Writes chunks, until their receiver takes nothing for too long.
+async fn write_chunks(
+    stream: &mut SendStream,
+    mut chunks: &mut [Bytes],
+    patience: &Patience,
+) -> Result<(), WriteError> {
+    let mut moved = Instant::now();
+    // Up to when it has taken what it took, were it as slow as is still borne.
+    let mut paced = moved;
+    while !chunks.is_empty() {
+        if let Ok(written) = tokio::time::timeout(PRESSED_INTERVAL, stream.write_chunks(chunks)).await {
+            let written = written?;
+            moved = Instant::now();
+            paced = (paced + at_slowest(written.bytes)).min(moved);
+            chunks = &mut chunks[written.chunks..];
+        }
+        let late = moved.elapsed() >= patience.usual;
+        if late || paced.elapsed() >= patience.pressed && patience.pool.waiting() > 0 {
+            let _ = stream.reset(STALLED);
+            return Err(WriteError::ClosedStream);
+        }
+    }
+    Ok(())
+}
+
 /// Writes frames as they come, all that wait at a time together, until the queue is closed. `leaving` is
-/// told the frames that are about to be written.
+/// told the frames that are about to be written. A receiver that takes nothing is borne with as long as
+/// `patience` says, or for ever.
 pub async fn write(
     stream: &mut SendStream,
     frames: &mut mpsc::Receiver<Frame>,
     mut leaving: impl FnMut(&[Frame]),
+    patience: Option<&Patience>,
 ) -> Result<(), WriteError> {
     let mut batch = Vec::new();
     let mut chunks = Vec::new();
     while frames.recv_many(&mut batch, BATCH_FRAMES).await > 0 {
         leaving(&batch);
         lay_out(batch.drain(..), &mut chunks);
-        stream.write_all_chunks(&mut chunks).await?;
+        match patience {
+            Some(patience) => write_chunks(stream, &mut chunks, patience).await?,
+            None => stream.write_all_chunks(&mut chunks).await?,
+        }
         chunks.clear();
     }
     Ok(())
+}
+
+/// Writes one frame.
+pub async fn write_one(stream: &mut SendStream, frame: Frame) -> Result<(), WriteError> {
+    let mut chunks = Vec::new();
+    lay_out(std::iter::once(frame), &mut chunks);
+    stream.write_all_chunks(&mut chunks).await
 }
 
 /// Turns frames into as few chunks as copying is worth.
@@ -64,11 +130,13 @@ fn lay_out(frames: impl Iterator<Item = Frame>, chunks: &mut Vec<Bytes>) {
     for frame in frames {
         small.extend_from_slice(&(frame.payload.len() as u32).to_be_bytes());
         small.extend_from_slice(&frame.id.to_be_bytes());
-        if frame.payload.len() <= COALESCED_BYTES {
-            small.extend_from_slice(&frame.payload);
-        } else {
-            chunks.push(small.split().freeze());
-            chunks.push(frame.payload);
+        for piece in std::iter::once(frame.payload.head).chain(frame.payload.rest) {
+            if piece.len() <= COALESCED_BYTES {
+                small.extend_from_slice(&piece);
+            } else {
+                chunks.push(small.split().freeze());
+                chunks.push(piece);
+            }
         }
     }
     if !small.is_empty() {
@@ -106,7 +174,7 @@ pub struct FrameReader {
     stream: RecvStream,
     buffer: BytesMut,
     limit: usize,
-    budget: Option<Arc<Semaphore>>,
+    budget: Option<Pool>,
 }
 
 /// A frame that was read.
@@ -117,7 +185,7 @@ pub struct Received {
     /// What it says.
     pub payload: Bytes,
     /// Its share of the budget, to be held until the request is answered.
-    pub share: Option<OwnedSemaphorePermit>,
+    pub share: Option<Charge>,
 }
 
 impl FrameReader {
@@ -131,15 +199,23 @@ impl FrameReader {
         }
     }
 
-    /// Large frames wait for their size in KiB from `budget` before they are read: many senders together
-    /// can't make the node buffer more than that.
-    pub fn with_budget(mut self, budget: Arc<Semaphore>) -> Self {
+    /// Large frames wait for room in `budget` before they are read: many senders together can't make the
+    /// node buffer more than that.
+    pub fn with_budget(mut self, budget: Pool) -> Self {
         self.budget = Some(budget);
         self
     }
 
     /// The next frame; `None` at the orderly end of the stream.
     pub async fn next(&mut self) -> Result<Option<Received>, FrameError> {
+        match self.header().await? {
+            Some((id, length)) => self.payload(id, length).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The id and length of the next frame; [`payload`](Self::payload) must follow.
+    pub async fn header(&mut self) -> Result<Option<(u64, usize)>, FrameError> {
         if !self.fill(native::HEADER_BYTES).await? {
             return if self.buffer.is_empty() {
                 Ok(None)
@@ -156,19 +232,70 @@ impl FrameReader {
                 limit: self.limit,
             });
         }
-        let share = self.share(length).await;
-        let whole = if share.is_some() {
-            tokio::time::timeout(LARGE_FRAME_TIMEOUT, self.fill(length))
-                .await
-                .map_err(|_| FrameError::TooSlow { length })??
-        } else {
-            self.fill(length).await?
-        };
-        if !whole {
+        Ok(Some((id, length)))
+    }
+
+    /// The rest of a frame of which [`header`](Self::header) was read.
+    pub async fn payload(&mut self, id: u64, length: usize) -> Result<Received, FrameError> {
+        if length < SMALL_BYTES {
+            if !self.fill(length).await? {
+                return Err(FrameError::Torn);
+            }
+            let payload = self.buffer.split_to(length).freeze();
+            return Ok(Received {
+                id,
+                payload,
+                share: None,
+            });
+        }
+        let share = self.room(length).await?;
+        self.buffer.reserve(length.saturating_sub(self.buffer.len()));
+        if !self.fill_in_time(length).await? {
             return Err(FrameError::Torn);
         }
         let payload = self.buffer.split_to(length).freeze();
-        Ok(Some(Received { id, payload, share }))
+        // What came behind it shares its memory, and would keep all of it.
+        self.buffer = BytesMut::from(&self.buffer[..]);
+        Ok(Received { id, payload, share })
+    }
+
+    /// Room for a large frame. A sender that gives it up leaves the queue.
+    async fn room(&mut self, length: usize) -> Result<Option<Charge>, FrameError> {
+        let Some(budget) = self.budget.clone() else {
+            return Ok(None);
+        };
+        let given_up = async {
+            match self.stream.received_reset().await {
+                Ok(Some(_)) | Err(_) => {}
+                // All of it is here.
+                Ok(None) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            share = budget.take(length) => Ok(Some(share)),
+            () = given_up => Err(FrameError::Torn),
+        }
+    }
+
+    /// As [`fill`](Self::fill), for a large frame.
+    async fn fill_in_time(&mut self, length: usize) -> Result<bool, FrameError> {
+        let latest = Instant::now() + LARGE_FRAME_TIMEOUT;
+        let mut look = Instant::now() + PRESSED_TIMEOUT + at_slowest(length);
+        let budget = self.budget.clone();
+        let mut whole = pin!(self.fill(length));
+        loop {
+            match tokio::time::timeout_at(look.min(latest), &mut whole).await {
+                Ok(whole) => return Ok(whole?),
+                Err(_) => {
+                    let pressed = budget.as_ref().is_some_and(|budget| budget.waiting() > 0);
+                    if pressed || Instant::now() >= latest {
+                        return Err(FrameError::TooSlow { length });
+                    }
+                    look = Instant::now() + PRESSED_INTERVAL;
+                }
+            }
+        }
     }
 
     /// Reads until `length` bytes are buffered; whether they came before the end. Memory grows with what
@@ -181,13 +308,5 @@ impl FrameReader {
             }
         }
         Ok(true)
-    }
-
-    async fn share(&self, length: usize) -> Option<OwnedSemaphorePermit> {
-        let budget = self.budget.as_ref().filter(|_| length > SMALL_BYTES)?;
-        Arc::clone(budget)
-            .acquire_many_owned(length.div_ceil(1024) as u32)
-            .await
-            .ok()
     }
 }

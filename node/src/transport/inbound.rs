@@ -6,12 +6,14 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use quinn::{Connection, Incoming, crypto::rustls::HandshakeData};
 use starling_cql::native;
+use starling_replication::message::Encoded;
 use tracing::{debug, info, warn};
 
 use super::{
     Inner,
     endpoint::{CLOSE_PROTOCOL, CLOSE_UNAUTHORIZED},
-    served,
+    lane::Lane,
+    large, served,
 };
 use crate::tls::PEER_ALPN;
 
@@ -80,7 +82,14 @@ async fn serve_peer(inner: &Arc<Inner>, connection: &Connection) {
         tokio::select! {
             stream = connection.accept_bi() => {
                 let Ok((send, receive)) = stream else { break };
-                tokio::spawn(finish(connection.clone(), served::calls(Arc::clone(inner), from, send, receive)));
+                let inner = Arc::clone(inner);
+                // A peer opens its lanes first.
+                if receive.id().index() < Lane::ALL.len() as u64 {
+                    let calls = served::calls(inner, from, connection.clone(), send, receive);
+                    tokio::spawn(finish(connection.clone(), calls));
+                } else {
+                    tokio::spawn(finish(connection.clone(), large::serve(inner, from, send, receive)));
+                }
             }
             stream = connection.accept_uni() => {
                 let Ok(receive) = stream else { break };
@@ -106,6 +115,6 @@ async fn finish(connection: Connection, stream: impl Future<Output = Result<(), 
 }
 
 /// What a peer's request is given to.
-pub(super) async fn answer(inner: &Inner, from: SocketAddr, request: Bytes) -> Option<Bytes> {
+pub(super) async fn answer(inner: &Inner, from: SocketAddr, request: Bytes) -> Option<Encoded> {
     inner.peers.wait().await.handle(from, request).await
 }

@@ -1,5 +1,10 @@
 //! Classes of traffic to a peer, each with a stream of its own.
 
+use starling_replication::budget::SMALL_BYTES;
+
+/// The longest payload of a frame on a lane, in bytes: what is longer takes a stream of its own.
+pub(super) const LANE_FRAME_BYTES: usize = SMALL_BYTES;
+
 /// Which stream a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {

@@ -2,25 +2,23 @@
 //!
 //! While the first connection is made, calls wait for it, for a moment. Once an attempt has failed, calls
 //! are refused at once (`NotSent`) and the attempts go on in the background, so that a dead peer costs
-//! nobody any time. A peer that connects to us is tried again at once.
+//! nobody any time. An attempt fails as soon as the peer's system says that nobody is there. A peer that connects to
+//! us is tried again at once.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures::future::{select_all, try_join_all};
-use quinn::{ClientConfig, Connection, Endpoint, SendStream};
-use starling_replication::{CallError, message::MAX_MESSAGE_BYTES};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, SendStream};
+use starling_replication::{CallError, budget::Pool, message::Encoded};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tracing::{debug, info};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
 
 use super::{
-    endpoint,
+    Terms, endpoint,
     frame::{self, Frame, FrameReader},
-    lane::Lane,
+    lane::{LANE_FRAME_BYTES, Lane},
+    large::{self, LargeCall},
     pending::{Outcome, Pending, Registered},
     probe,
 };
@@ -28,6 +26,8 @@ use crate::tls::NODE_SERVER_NAME;
 
 /// Frames queued for one stream.
 const QUEUE_FRAMES: usize = 8192;
+/// Gossip goes before everything else: a node that is busy must not look dead.
+const GOSSIP_PRIORITY: i32 = 1;
 /// Casts queued: beyond, they are lost.
 const QUEUE_CASTS: usize = 256;
 /// How long one attempt to connect may take.
@@ -38,6 +38,8 @@ const FIRST_PATIENCE: Duration = Duration::from_millis(700);
 const PATIENCE: Duration = Duration::from_millis(150);
 /// Between attempts.
 const BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
+/// Codes with which a handshake of TLS fails (RFC 9000, section 20.1).
+const TLS_ERRORS: std::ops::RangeInclusive<u64> = 0x100..=0x1FF;
 /// A connection that lasted this long ends the backing off.
 const LASTING: Duration = Duration::from_secs(2);
 
@@ -45,6 +47,7 @@ const LASTING: Duration = Duration::from_secs(2);
 pub(super) struct Link {
     pending: Arc<Pending>,
     lanes: [mpsc::Sender<Frame>; 2],
+    large: mpsc::Sender<LargeCall>,
     casts: mpsc::Sender<Frame>,
     signals: Arc<Signals>,
 }
@@ -67,15 +70,27 @@ struct Driver {
     config: ClientConfig,
     pending: Arc<Pending>,
     lanes: [mpsc::Receiver<Frame>; 2],
+    large: mpsc::Receiver<LargeCall>,
     casts: mpsc::Receiver<Frame>,
+    budget: Pool,
     signals: Arc<Signals>,
     lost: OnLost,
+    /// The log says that the peer is not trusted, or does not trust this node.
+    distrusted: bool,
 }
 
 impl Link {
-    pub(super) fn start(to: SocketAddr, endpoint: Endpoint, config: ClientConfig, lost: OnLost) -> Arc<Self> {
+    /// A link to a peer. Its large answers are read as `budget` has room for them.
+    pub(super) fn start(
+        to: SocketAddr,
+        endpoint: Endpoint,
+        config: ClientConfig,
+        budget: Pool,
+        lost: OnLost,
+    ) -> Arc<Self> {
         let (requests, requests_out) = mpsc::channel(QUEUE_FRAMES);
         let (bulk, bulk_out) = mpsc::channel(QUEUE_FRAMES);
+        let (large, large_out) = mpsc::channel(QUEUE_FRAMES);
         let (casts, casts_out) = mpsc::channel(QUEUE_CASTS);
         let pending = Pending::new(to);
         let signals = Arc::<Signals>::default();
@@ -85,38 +100,56 @@ impl Link {
             config,
             pending: Arc::clone(&pending),
             lanes: [requests_out, bulk_out],
+            large: large_out,
             casts: casts_out,
+            budget,
             signals: Arc::clone(&signals),
             lost,
+            distrusted: false,
         };
         tokio::spawn(driver.run());
         Arc::new(Self {
             pending,
             lanes: [requests, bulk],
+            large,
             casts,
             signals,
         })
     }
 
+    /// Queues a request.
     pub(super) fn call(
         &self,
         lane: Lane,
-        request: Bytes,
+        request: Encoded,
+        terms: Terms,
     ) -> Result<(oneshot::Receiver<Outcome>, Registered), CallError> {
-        let queue = &self.lanes[lane.index()];
-        let outcome = self.pending.register(request.len(), |id| {
-            queue.try_send(Frame { id, payload: request }).is_ok()
+        let length = request.len();
+        let outcome = self.pending.register(length, terms, |id| {
+            let frame = Frame { id, payload: request };
+            if length > LANE_FRAME_BYTES {
+                return self
+                    .large
+                    .try_send(LargeCall {
+                        frame,
+                        until: terms.until,
+                    })
+                    .is_ok();
+            }
+            self.lanes[lane.index()].try_send(frame).is_ok()
         });
         self.signals.demand.notify_one();
         outcome
     }
 
-    pub(super) fn cast(&self, message: Bytes) {
+    pub(super) fn cast(&self, message: Encoded) {
         // A full queue means that the peer is slow or gone: this message is lost, as casts may be.
-        let _ = self.casts.try_send(Frame {
-            id: 0,
-            payload: message,
-        });
+        if message.len() <= LANE_FRAME_BYTES {
+            let _ = self.casts.try_send(Frame {
+                id: 0,
+                payload: message,
+            });
+        }
         self.signals.demand.notify_one();
     }
 
@@ -124,6 +157,34 @@ impl Link {
     pub(super) fn wake(&self) {
         self.pending.accept();
         self.signals.alive.notify_one();
+    }
+}
+
+/// Why there is no connection.
+struct Obstacle {
+    reason: String,
+    /// It will stay so until an operator does something.
+    is_distrust: bool,
+}
+
+impl Obstacle {
+    fn silence(reason: impl ToString) -> Self {
+        Self {
+            reason: reason.to_string(),
+            is_distrust: false,
+        }
+    }
+
+    fn of(error: &ConnectionError) -> Self {
+        let code = match error {
+            ConnectionError::TransportError(error) => Some(u64::from(error.code)),
+            ConnectionError::ConnectionClosed(close) => Some(u64::from(close.error_code)),
+            _ => None,
+        };
+        Self {
+            reason: error.to_string(),
+            is_distrust: code.is_some_and(|code| TLS_ERRORS.contains(&code)),
+        }
     }
 }
 
@@ -191,15 +252,19 @@ impl Driver {
 
     /// One attempt. Calls wait for it as long as `patience`, then they are failed and refused.
     async fn attempt(&mut self, patience: Duration) -> Option<Connection> {
+        let to = self.to;
         let connecting = self
             .endpoint
-            .connect_with(self.config.clone(), self.to, NODE_SERVER_NAME);
+            .connect_with(self.config.clone(), to, NODE_SERVER_NAME);
         let attempt = async {
-            let connecting = connecting.map_err(|error| error.to_string())?;
-            match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-                Ok(Ok(connection)) => Ok(connection),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err("no answer".to_owned()),
+            let connecting = connecting.map_err(Obstacle::silence)?;
+            tokio::select! {
+                outcome = tokio::time::timeout(CONNECT_TIMEOUT, connecting) => match outcome {
+                    Ok(Ok(connection)) => Ok(connection),
+                    Ok(Err(error)) => Err(Obstacle::of(&error)),
+                    Err(_) => Err(Obstacle::silence("no answer")),
+                },
+                refusal = probe::nobody_there(to) => Err(Obstacle::silence(refusal)),
             }
         };
         tokio::pin!(attempt);
@@ -213,9 +278,20 @@ impl Driver {
                 late
             }
         };
-        if let Err(reason) = &outcome {
-            debug!(peer = %self.to, reason, "cannot connect");
-            self.pending.fail_all();
+        match &outcome {
+            Ok(_) => self.distrusted = false,
+            Err(Obstacle { reason, is_distrust }) => {
+                if *is_distrust && !self.distrusted {
+                    warn!(
+                        peer = %to, reason,
+                        "no connection: this node and the peer need certificates of the same authority (--tls)"
+                    );
+                } else {
+                    debug!(peer = %to, reason, "cannot connect");
+                }
+                self.distrusted = *is_distrust;
+                self.pending.fail_all();
+            }
         }
         outcome.ok()
     }
@@ -228,18 +304,28 @@ impl Driver {
             (Ok(streams), Ok(casts)) => (streams, casts),
             (Err(error), _) | (_, Err(error)) => return error.to_string(),
         };
+        if let Err(error) = casts.set_priority(GOSSIP_PRIORITY) {
+            return error.to_string();
+        }
         let pending = &self.pending;
         let mut work: Vec<futures::future::BoxFuture<'_, String>> = Vec::new();
+        work.push(Box::pin(large::send(
+            connection,
+            &mut self.large,
+            pending,
+            &self.budget,
+        )));
+        work.push(Box::pin(large::receive(connection, pending, &self.budget)));
         for ((send, receive), queue) in streams.into_iter().zip(&mut self.lanes) {
             work.push(Box::pin(write_calls(send, queue, pending)));
             work.push(Box::pin(read_answers(
-                FrameReader::new(receive, MAX_MESSAGE_BYTES),
+                FrameReader::new(receive, LANE_FRAME_BYTES),
                 pending,
             )));
         }
         let queue = &mut self.casts;
         work.push(Box::pin(async move {
-            match frame::write(&mut casts, queue, |_| ()).await {
+            match frame::write(&mut casts, queue, |_| (), None).await {
                 Ok(()) => "stopping".to_owned(),
                 Err(error) => error.to_string(),
             }
@@ -254,14 +340,16 @@ impl Driver {
         for lane in &mut self.lanes {
             while lane.try_recv().is_ok() {}
         }
+        while self.large.try_recv().is_ok() {}
         while self.casts.try_recv().is_ok() {}
     }
 }
 
 async fn write_calls(mut send: SendStream, queue: &mut mpsc::Receiver<Frame>, pending: &Pending) -> String {
-    let written = frame::write(&mut send, queue, |batch| {
+    let sent = |batch: &[Frame]| {
         pending.mark_sent(batch.iter().map(|frame| frame.id));
-    });
+    };
+    let written = frame::write(&mut send, queue, sent, None);
     match written.await {
         Ok(()) => "stopping".to_owned(),
         Err(error) => error.to_string(),
@@ -271,7 +359,7 @@ async fn write_calls(mut send: SendStream, queue: &mut mpsc::Receiver<Frame>, pe
 async fn read_answers(mut frames: FrameReader, pending: &Pending) -> String {
     loop {
         match frames.next().await {
-            Ok(Some(answer)) => pending.answer(answer.id, answer.payload),
+            Ok(Some(answer)) => pending.answer(answer),
             Ok(None) => return "the peer ended the stream".to_owned(),
             Err(error) => return error.to_string(),
         }

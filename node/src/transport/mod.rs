@@ -5,9 +5,10 @@
 //! things of, so between two nodes there are up to two connections, one for the requests of each.
 //!
 //! On a peer connection the caller opens a few long-lived streams: bidirectional ones for calls (small
-//! requests and bulk apart, so that a large page does not hold up a write), a unidirectional one for
+//! requests and bulk apart, so that a scan does not hold up a write), a unidirectional one for
 //! casts. On all of them travel frames ([`frame`]), written in batches: what has queued up while the last
-//! write was under way goes out together.
+//! write was under way goes out together. What is large takes a stream of its own ([`large`]), which its
+//! receiver reads when it has room.
 //!
 //! Bounds: requests and bytes in flight to a peer, requests served for a peer, frame length, streams,
 //! connections, and the time a handshake may take. QUIC's flow control does the rest.
@@ -16,6 +17,7 @@ mod endpoint;
 pub mod frame;
 mod inbound;
 mod lane;
+mod large;
 mod link;
 mod pending;
 mod probe;
@@ -29,8 +31,8 @@ use std::{collections::HashMap, future::Future, io, net::SocketAddr, sync::Arc, 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use parking_lot::RwLock;
-use starling_replication::CallError;
-use tokio::sync::SetOnce;
+use starling_replication::{Budget, CallError, budget::Claim, message::Encoded};
+use tokio::{sync::SetOnce, time::Instant};
 
 pub use inbound::ClientService;
 pub use lane::Lane;
@@ -41,10 +43,12 @@ use link::Link;
 /// How many peers a node keeps connections to at most. Addresses beyond are not called.
 const MAX_PEERS: usize = 4096;
 
+pub use frame::Received;
+
 /// The node's side of peers' requests.
 pub trait PeerService: Send + Sync + 'static {
     /// Answers a request. `None`: it was malformed, and the connection is to be closed.
-    fn handle(&self, from: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Bytes>>;
+    fn handle(&self, from: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Encoded>>;
 
     /// The connection to a peer broke. Must not block.
     fn lost(&self, peer: SocketAddr);
@@ -61,6 +65,15 @@ pub enum BindError {
     Tls(#[from] TlsError),
 }
 
+/// On what terms an answer is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    /// When its caller gives up.
+    until: Instant,
+    /// What a large answer takes its room for.
+    claim: Option<Claim>,
+}
+
 /// A node's QUIC endpoint. Cheap to clone.
 #[derive(Clone)]
 pub struct Transport {
@@ -69,6 +82,7 @@ pub struct Transport {
 
 pub(crate) struct Inner {
     endpoint: quinn::Endpoint,
+    budget: Arc<Budget>,
     peer_config: quinn::ClientConfig,
     links: RwLock<HashMap<SocketAddr, Arc<Link>>>,
     peers: SetOnce<Arc<dyn PeerService>>,
@@ -77,12 +91,18 @@ pub(crate) struct Inner {
 
 impl Transport {
     /// Binds the exact address `listen` (UDP) and begins to accept connections. Requests wait until
-    /// [`serve`](Self::serve) says who answers them. Must be called on a tokio runtime.
-    pub fn bind(listen: SocketAddr, credentials: &Credentials) -> Result<Self, BindError> {
+    /// [`serve`](Self::serve) says who answers them, and large messages until `budget` has room. Must be
+    /// called on a tokio runtime.
+    pub fn bind(
+        listen: SocketAddr,
+        credentials: &Credentials,
+        budget: Arc<Budget>,
+    ) -> Result<Self, BindError> {
         let endpoint = endpoint::open(listen, credentials)?;
         let peer_config = endpoint::peer_config(credentials)?;
         let inner = Arc::new(Inner {
             endpoint,
+            budget,
             peer_config,
             links: RwLock::default(),
             peers: SetOnce::new(),
@@ -103,18 +123,26 @@ impl Transport {
         let _ = self.inner.clients.set(clients);
     }
 
-    /// Sends a request and waits for its answer, at most `timeout`.
-    pub fn call(
+    /// Sends a request and waits for its answer, at most `timeout`. A large answer takes its room for `claim`,
+    /// if there is one.
+    pub fn call<R: Into<Encoded>>(
         &self,
         to: SocketAddr,
         lane: Lane,
-        request: Bytes,
+        request: R,
+        claim: Option<Claim>,
         timeout: Duration,
-    ) -> impl Future<Output = Result<Bytes, CallError>> + Send + 'static {
-        let sent = self.link(to).and_then(|link| link.call(lane, request));
+    ) -> impl Future<Output = Result<Received, CallError>> + Send + 'static + use<R> {
+        let terms = Terms {
+            until: Instant::now() + timeout,
+            claim,
+        };
+        let sent = self
+            .link(to)
+            .and_then(|link| link.call(lane, request.into(), terms));
         async move {
             let (answer, _registered) = sent?;
-            match tokio::time::timeout(timeout, answer).await {
+            match tokio::time::timeout_at(terms.until, answer).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(CallError::Broken(to)),
                 Err(_) => Err(CallError::Timeout(to)),
@@ -124,9 +152,9 @@ impl Transport {
 
     /// Sends a message that nobody answers. It is lost if there is no connection or too much is queued;
     /// a missing connection is made for the next one.
-    pub fn cast(&self, to: SocketAddr, message: Bytes) {
+    pub fn cast(&self, to: SocketAddr, message: impl Into<Encoded>) {
         if let Ok(link) = self.link(to) {
-            link.cast(message);
+            link.cast(message.into());
         }
     }
 
@@ -156,7 +184,14 @@ impl Transport {
                 }
             };
             let endpoint = self.inner.endpoint.clone();
-            Link::start(to, endpoint, self.inner.peer_config.clone(), Box::new(lost))
+            let budget = self.inner.budget.peer_answers.clone();
+            Link::start(
+                to,
+                endpoint,
+                self.inner.peer_config.clone(),
+                budget,
+                Box::new(lost),
+            )
         });
         Ok(Arc::clone(link))
     }

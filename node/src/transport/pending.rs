@@ -2,18 +2,19 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use starling_replication::CallError;
 use tokio::sync::oneshot;
+
+use super::{Terms, frame::Received};
 
 /// How many calls may wait for one peer.
 const MAX_CALLS: usize = 8192;
 
 /// How many bytes of requests may wait for one peer.
-const MAX_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 256 << 20;
 
-pub(super) type Outcome = Result<Bytes, CallError>;
+pub(super) type Outcome = Result<Received, CallError>;
 
 /// The calls of one link.
 ///
@@ -36,6 +37,7 @@ struct Calls {
 
 struct Waiting {
     answer: oneshot::Sender<Outcome>,
+    terms: Terms,
     bytes: usize,
     sent: bool,
 }
@@ -72,6 +74,7 @@ impl Pending {
     pub(super) fn register(
         self: &Arc<Self>,
         bytes: usize,
+        terms: Terms,
         queue: impl FnOnce(u64) -> bool,
     ) -> Result<(oneshot::Receiver<Outcome>, Registered), CallError> {
         let mut calls = self.calls.lock();
@@ -92,6 +95,7 @@ impl Pending {
             id,
             Waiting {
                 answer,
+                terms,
                 bytes,
                 sent: false,
             },
@@ -117,12 +121,22 @@ impl Pending {
     }
 
     /// An answer came. One that nobody waits for any more is dropped.
-    pub(super) fn answer(&self, id: u64, answer: Bytes) {
-        let waiting = self.calls.lock().remove(id);
+    pub(super) fn answer(&self, answer: Received) {
+        let waiting = self.calls.lock().remove(answer.id);
         if let Some(waiting) = waiting {
             // The caller may have gone at this very moment.
             let _ = waiting.answer.send(Ok(answer));
         }
+    }
+
+    /// Whether anybody still waits for this call's answer.
+    pub(super) fn waits_for(&self, id: u64) -> bool {
+        self.calls.lock().waiting.contains_key(&id)
+    }
+
+    /// On what terms this call's answer is waited for; `None` if nobody waits any more.
+    pub(super) fn terms(&self, id: u64) -> Option<Terms> {
+        self.calls.lock().waiting.get(&id).map(|waiting| waiting.terms)
     }
 
     /// Fails every call and refuses new ones until [`accept`](Self::accept).

@@ -4,7 +4,7 @@
 //! machine that runs answers a datagram to a port that nobody has with "port unreachable" (ICMP; RFC 1122,
 //! section 4.1.3.1), and a *connected* UDP socket hears of it. So while a peer is silent although it is
 //! asked something, a byte is sent to its port from such a socket. A peer that lives drops it: it is too
-//! short for a QUIC packet.
+//! short for a QUIC packet. The same tells at once that there is nobody to connect to.
 
 use std::{
     io,
@@ -20,15 +20,33 @@ use super::pending::Pending;
 /// How often it is looked whether the peer is silent.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Ends, with the reason, when the peer's system says that nobody listens at its port. Never ends where
-/// the system can't tell.
+/// Ends, with the reason, when the peer's system says that nobody listens at its port although it was
+/// connected. Never ends where the system can't tell.
 pub(super) async fn port_closed(connection: &Connection, pending: &Pending) -> String {
-    match watch(connection, pending).await {
+    refusal(watch(connection, pending)).await
+}
+
+/// Ends, with the reason, when the system at an address says that nobody listens there. Never ends where
+/// somebody does, or the system can't tell.
+pub(super) async fn nobody_there(to: SocketAddr) -> String {
+    refusal(knock(to)).await
+}
+
+async fn refusal(probing: impl Future<Output = io::Result<()>>) -> String {
+    match probing.await {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             "nobody listens at its port".to_owned()
         }
         // No socket to be had, or no route: QUIC's own timeout finds out.
         _ => std::future::pending().await,
+    }
+}
+
+async fn knock(to: SocketAddr) -> io::Result<()> {
+    let socket = connect(to).await?;
+    loop {
+        probe(&socket).await?;
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 

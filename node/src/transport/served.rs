@@ -2,14 +2,15 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use quinn::{RecvStream, SendStream};
-use starling_replication::message::MAX_MESSAGE_BYTES;
+use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
     Inner,
     frame::{self, Frame, FrameError, FrameReader},
     inbound,
+    lane::LANE_FRAME_BYTES,
+    large,
 };
 
 /// Requests of one stream that are worked on at a time; the next ones stay in the stream.
@@ -40,17 +41,18 @@ impl ServeError {
 pub(super) async fn calls(
     inner: Arc<Inner>,
     from: SocketAddr,
+    connection: Connection,
     mut send: SendStream,
     receive: RecvStream,
 ) -> Result<(), ServeError> {
     let (answers, mut queue) = mpsc::channel(QUEUE_FRAMES);
     let write = async {
-        frame::write(&mut send, &mut queue, |_| ())
+        frame::write(&mut send, &mut queue, |_| (), None)
             .await
             .map_err(|_| ServeError::Write)
     };
     let read = async {
-        let mut frames = FrameReader::new(receive, MAX_MESSAGE_BYTES);
+        let mut frames = FrameReader::new(receive, LANE_FRAME_BYTES);
         let room = Arc::new(Semaphore::new(MAX_SERVED));
         let (malformed, mut broken) = mpsc::channel(1);
         loop {
@@ -64,17 +66,19 @@ pub(super) async fn calls(
                 return Ok(());
             };
             let (inner, answers, malformed) = (Arc::clone(&inner), answers.clone(), malformed.clone());
+            let connection = connection.clone();
             tokio::spawn(async move {
                 match inbound::answer(&inner, from, request.payload).await {
                     // The stream may be gone: then nobody waits for the answer.
-                    Some(payload) => drop(
-                        answers
-                            .send(Frame {
-                                id: request.id,
-                                payload,
-                            })
-                            .await,
-                    ),
+                    Some(payload) => {
+                        let id = request.id;
+                        let frame = Frame { id, payload };
+                        if frame.payload.len() > LANE_FRAME_BYTES {
+                            large::answer(&connection, frame).await;
+                        } else {
+                            let _ = answers.send(frame).await;
+                        }
+                    }
                     None => drop(malformed.try_send(())),
                 }
                 drop(permit);
@@ -90,7 +94,7 @@ pub(super) async fn casts(
     from: SocketAddr,
     receive: RecvStream,
 ) -> Result<(), ServeError> {
-    let mut frames = FrameReader::new(receive, MAX_MESSAGE_BYTES);
+    let mut frames = FrameReader::new(receive, LANE_FRAME_BYTES);
     while let Some(cast) = frames.next().await? {
         inbound::answer(&inner, from, cast.payload)
             .await

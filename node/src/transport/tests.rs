@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use quinn::ConnectionIdGenerator;
+
 use super::*;
 use crate::tls::{Authority, TlsFiles};
 
@@ -13,19 +15,31 @@ struct Echo {
 }
 
 impl PeerService for Echo {
-    fn handle(&self, _: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Bytes>> {
+    fn handle(&self, _: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Encoded>> {
         self.served.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             if &request[..] == b"never" {
                 std::future::pending::<()>().await;
             }
-            (!request.is_empty()).then_some(request)
+            (!request.is_empty()).then(|| request.into())
         })
     }
 
     fn lost(&self, _: SocketAddr) {
         self.lost.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// Asks, and takes what was answered out of its frame.
+fn call(
+    transport: &Transport,
+    to: SocketAddr,
+    lane: Lane,
+    request: Bytes,
+    timeout: Duration,
+) -> impl Future<Output = Result<Bytes, CallError>> + Send + 'static {
+    let answer = transport.call(to, lane, request, None, timeout);
+    async move { answer.await.map(|received| received.payload) }
 }
 
 struct NoClients;
@@ -57,8 +71,12 @@ impl Cluster {
     }
 
     fn node(&self, name: &str) -> (Transport, SocketAddr, Arc<Echo>) {
+        self.node_with(name, Arc::new(Budget::new(256 << 20)))
+    }
+
+    fn node_with(&self, name: &str, budget: Arc<Budget>) -> (Transport, SocketAddr, Arc<Echo>) {
         let credentials = Credentials::load(&self.files(name)).unwrap();
-        let transport = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials).unwrap();
+        let transport = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials, budget).unwrap();
         let echo = Arc::<Echo>::default();
         transport.serve(Arc::clone(&echo) as Arc<dyn PeerService>, Arc::new(NoClients));
         let address = transport.local_addr().unwrap();
@@ -82,7 +100,7 @@ async fn calls_come_back_each_with_its_own_answer() {
     let calls = (0..500u32).map(|n| {
         let request = Bytes::from(n.to_be_bytes().repeat(1 + n as usize % 50));
         let lane = if n % 2 == 0 { Lane::Requests } else { Lane::Bulk };
-        let answer = a.call(to, lane, request.clone(), PATIENT);
+        let answer = call(&a, to, lane, request.clone(), PATIENT);
         async move { assert_eq!(answer.await, Ok(request)) }
     });
     futures::future::join_all(calls).await;
@@ -95,7 +113,7 @@ async fn megabytes_come_back_whole() {
     let (_b, to, _) = cluster.node("b");
     let request: Bytes = (0..12u32 << 20).map(|n| (n ^ (n >> 9)) as u8).collect();
     assert_eq!(
-        a.call(to, Lane::Bulk, request.clone(), PATIENT).await,
+        call(&a, to, Lane::Bulk, request.clone(), PATIENT).await,
         Ok(request)
     );
 }
@@ -107,12 +125,12 @@ async fn a_peer_that_is_not_there_is_reported_and_the_request_did_not_leave() {
     let to = nowhere();
     let request = Bytes::from_static(b"x");
     assert_eq!(
-        a.call(to, Lane::Requests, request.clone(), PATIENT).await,
+        call(&a, to, Lane::Requests, request.clone(), PATIENT).await,
         Err(CallError::NotSent(to))
     );
     // From now on it is known, and nobody waits.
     assert_eq!(
-        a.call(to, Lane::Requests, request, PATIENT).await,
+        call(&a, to, Lane::Requests, request, PATIENT).await,
         Err(CallError::NotSent(to))
     );
 }
@@ -122,7 +140,8 @@ async fn an_answer_that_does_not_come_is_a_timeout_and_others_go_on() {
     let cluster = Cluster::new();
     let (a, _, _) = cluster.node("a");
     let (_b, to, _) = cluster.node("b");
-    let never = a.call(
+    let never = call(
+        &a,
         to,
         Lane::Requests,
         Bytes::from_static(b"never"),
@@ -131,7 +150,7 @@ async fn an_answer_that_does_not_come_is_a_timeout_and_others_go_on() {
     assert_eq!(never.await, Err(CallError::Timeout(to)));
     let request = Bytes::from_static(b"x");
     assert_eq!(
-        a.call(to, Lane::Requests, request.clone(), PATIENT).await,
+        call(&a, to, Lane::Requests, request.clone(), PATIENT).await,
         Ok(request)
     );
 }
@@ -141,7 +160,13 @@ async fn a_peer_that_goes_breaks_the_calls_that_it_has() {
     let cluster = Cluster::new();
     let (a, _, asking) = cluster.node("a");
     let (b, to, echo) = cluster.node("b");
-    let call = tokio::spawn(a.call(to, Lane::Requests, Bytes::from_static(b"never"), PATIENT));
+    let call = tokio::spawn(call(
+        &a,
+        to,
+        Lane::Requests,
+        Bytes::from_static(b"never"),
+        PATIENT,
+    ));
     while echo.served.load(Ordering::SeqCst) == 0 {
         tokio::task::yield_now().await;
     }
@@ -157,7 +182,7 @@ async fn casts_arrive_once_there_is_a_connection() {
     let cluster = Cluster::new();
     let (a, _, _) = cluster.node("a");
     let (_b, to, echo) = cluster.node("b");
-    a.call(to, Lane::Requests, Bytes::from_static(b"x"), PATIENT)
+    call(&a, to, Lane::Requests, Bytes::from_static(b"x"), PATIENT)
         .await
         .unwrap();
     a.cast(to, Bytes::from_static(b"y"));
@@ -171,9 +196,7 @@ async fn a_node_of_another_cluster_is_not_let_in() {
     let (ours, theirs) = (Cluster::new(), Cluster::new());
     let (a, _, _) = theirs.node("a");
     let (_b, to, echo) = ours.node("b");
-    let refused = a
-        .call(to, Lane::Requests, Bytes::from_static(b"x"), PATIENT)
-        .await;
+    let refused = call(&a, to, Lane::Requests, Bytes::from_static(b"x"), PATIENT).await;
     assert_eq!(refused, Err(CallError::NotSent(to)));
     assert_eq!(echo.served.load(Ordering::SeqCst), 0);
 }
@@ -183,7 +206,7 @@ async fn a_request_that_is_malformed_closes_the_connection() {
     let cluster = Cluster::new();
     let (a, _, _) = cluster.node("a");
     let (_b, to, _) = cluster.node("b");
-    let broken = a.call(to, Lane::Requests, Bytes::new(), PATIENT).await;
+    let broken = call(&a, to, Lane::Requests, Bytes::new(), PATIENT).await;
     assert_eq!(broken, Err(CallError::Broken(to)));
 }
 
@@ -201,7 +224,7 @@ async fn garbage_on_the_port_is_ignored() {
     }
     let request = Bytes::from_static(b"x");
     assert_eq!(
-        a.call(to, Lane::Requests, request.clone(), PATIENT).await,
+        call(&a, to, Lane::Requests, request.clone(), PATIENT).await,
         Ok(request)
     );
 }
@@ -212,7 +235,7 @@ async fn more_calls_than_may_wait_are_refused() {
     let (a, _, _) = cluster.node("a");
     let (_b, to, _) = cluster.node("b");
     let calls: Vec<_> = (0..10_000)
-        .map(|_| a.call(to, Lane::Requests, Bytes::from_static(b"never"), PATIENT))
+        .map(|_| call(&a, to, Lane::Requests, Bytes::from_static(b"never"), PATIENT))
         .collect();
     let refused = calls
         .into_iter()
@@ -220,6 +243,19 @@ async fn more_calls_than_may_wait_are_refused() {
         .filter(|outcome| *outcome == Err(CallError::Overloaded(to)))
         .count();
     assert!(refused >= 10_000 - 8192, "{refused}");
+}
+
+#[test]
+fn a_node_knows_the_connections_of_its_earlier_process() {
+    let cluster = Cluster::new();
+    let (n1, n2) = (cluster.files("n1"), cluster.files("n2"));
+    let ids = |files: &TlsFiles| {
+        let credentials = Credentials::load(files).unwrap();
+        endpoint::connection_ids(credentials.connection_id_key())
+    };
+    let old = ids(&n1).generate_cid();
+    assert!(ids(&n1).validate(&old).is_ok(), "it resets them");
+    assert!(ids(&n2).validate(&old).is_err(), "another's are garbage");
 }
 
 #[tokio::test]
@@ -238,4 +274,119 @@ async fn a_port_that_nobody_has_is_told_from_one_that_is_silent() {
         }
     });
     assert_eq!(refused.await.unwrap(), io::ErrorKind::ConnectionRefused);
+    // So it is known without waiting for QUIC's handshake to fail.
+    let (silent, nowhere) = (silent.local_addr().unwrap(), nowhere());
+    tokio::select! {
+        told = probe::nobody_there(silent) => panic!("somebody is there: {told}"),
+        told = tokio::time::timeout(PATIENT, probe::nobody_there(nowhere)) => {
+            assert_eq!(told.unwrap(), "nobody listens at its port");
+        }
+    }
+}
+
+/// Answers a request of a few bytes with megabytes.
+struct Generous;
+
+impl PeerService for Generous {
+    fn handle(&self, _: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Encoded>> {
+        let bytes = if &request[..] == b"much" { 3 << 20 } else { 1 };
+        Box::pin(async move { Some(Bytes::from(vec![9; bytes]).into()) })
+    }
+
+    fn lost(&self, _: SocketAddr) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_answers_wait_for_room_and_small_ones_go_past_them() {
+    let cluster = Cluster::new();
+    // Room for one answer at a time.
+    let budget = Arc::new(Budget::new(32 << 20));
+    let (a, _, _) = cluster.node_with("a", Arc::clone(&budget));
+    let credentials = Credentials::load(&cluster.files("b")).unwrap();
+    let b = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials, Arc::default()).unwrap();
+    b.serve(Arc::new(Generous), Arc::new(NoClients));
+    let to = b.local_addr().unwrap();
+    let much = || a.call(to, Lane::Requests, Bytes::from_static(b"much"), None, PATIENT);
+    let first = much().await.unwrap();
+    assert_eq!((first.payload.len(), first.share.is_some()), (3 << 20, true));
+    let others: Vec<_> = (0..20)
+        .map(|_| {
+            let answer = much();
+            // What is done with gives its room to the next.
+            tokio::spawn(async move { answer.await.unwrap().payload.len() })
+        })
+        .collect();
+    while budget.peer_answers.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..50 {
+        assert!(
+            call(&a, to, Lane::Requests, Bytes::from_static(b"x"), PATIENT)
+                .await
+                .is_ok()
+        );
+    }
+    assert!(!others.iter().any(tokio::task::JoinHandle::is_finished));
+    drop(first);
+    for other in others {
+        assert_eq!(other.await.unwrap(), 3 << 20);
+    }
+    assert_eq!(budget.peer_answers.held(), 0);
+    assert!(budget.peer_answers.peak() <= budget.peer_answers.limit());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_nobody_waits_for_any_more_takes_no_room() {
+    let cluster = Cluster::new();
+    let budget = Arc::new(Budget::new(32 << 20));
+    let (a, _, _) = cluster.node_with("a", Arc::clone(&budget));
+    let credentials = Credentials::load(&cluster.files("b")).unwrap();
+    let b = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials, Arc::default()).unwrap();
+    b.serve(Arc::new(Generous), Arc::new(NoClients));
+    let to = b.local_addr().unwrap();
+    let much = || a.call(to, Lane::Requests, Bytes::from_static(b"much"), None, PATIENT);
+    let first = much().await.unwrap();
+    let abandoned: Vec<_> = (0..20).map(|_| tokio::spawn(much())).collect();
+    while budget.peer_answers.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    for call in &abandoned {
+        call.abort();
+    }
+    for call in abandoned {
+        let _ = call.await;
+    }
+    drop(first);
+    assert!(much().await.is_ok());
+    while budget.peer_answers.held() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_requests_wait_for_room_at_their_receiver() {
+    let cluster = Cluster::new();
+    let budget = Arc::new(Budget::new(32 << 20));
+    let (a, _, _) = cluster.node("a");
+    let (_b, to, _) = cluster.node_with("b", Arc::clone(&budget));
+    let large = Bytes::from(vec![5; 3 << 20]);
+    let full = budget.peer_requests.owe(budget.peer_requests.limit());
+    let calls: Vec<_> = (0..10)
+        .map(|_| tokio::spawn(call(&a, to, Lane::Requests, large.clone(), PATIENT)))
+        .collect();
+    while budget.peer_requests.waiting() < 2 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..50 {
+        assert!(
+            call(&a, to, Lane::Requests, Bytes::from_static(b"x"), PATIENT)
+                .await
+                .is_ok()
+        );
+    }
+    drop(full);
+    for call in calls {
+        assert_eq!(call.await.unwrap(), Ok(large.clone()));
+    }
+    assert!(budget.peer_requests.peak() <= budget.peer_requests.limit());
 }

@@ -51,7 +51,7 @@ fn quorum_outlives_one_node_and_says_so_when_two_are_gone() {
         }
 
         cluster.nodes[1].kill();
-        cluster.nodes[0].wait(|status| status.members.iter().filter(|member| member.up).count() == 1);
+        cluster.nodes[0].wait(|status| status.node.members.iter().filter(|member| member.up).count() == 1);
         // A session that knows no other node: what is asked here is what that node answers.
         let session = cluster.session(&[0]).await;
         for error in [

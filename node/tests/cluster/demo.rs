@@ -62,7 +62,7 @@ impl Demo {
             .map(|n| {
                 let address = format!("127.0.0.{n}:{}", self.ports[2]).parse().unwrap();
                 let status: StatusView = admin::client::get_json(address, "/status").unwrap();
-                assert!(status.ready);
+                assert!(status.node.ready);
                 Pid::from_raw(status.pid as i32).unwrap()
             })
             .collect()

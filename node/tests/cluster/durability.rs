@@ -9,9 +9,11 @@ use std::{
 };
 
 use futures::future::join_all;
+use starling::admin::{self, RingEntry};
 use starling_client::{Prepared, Session};
+use starling_model::NodeId;
 
-use crate::harness::{Cluster, block_on, create_table, until};
+use crate::harness::{Cluster, Node, block_on, create_table, until};
 
 const ROUNDS: usize = 3;
 const WRITERS: usize = 16;
@@ -90,6 +92,40 @@ async fn check(cluster: &Cluster, ids: &BTreeSet<i32>) {
             assert_eq!(value, Some((id,)), "the write of {id} was acknowledged");
         }
     }
+}
+
+/// The ring, as each node shows it, and each node's host id.
+fn places(cluster: &Cluster) -> Vec<(Vec<RingEntry>, NodeId)> {
+    let place = |node: &Node| {
+        let ring = admin::client::get_json(node.admin, "/ring").unwrap();
+        (ring, node.status().unwrap().node.id)
+    };
+    cluster.nodes.iter().map(place).collect()
+}
+
+#[test]
+fn a_cold_restart_leaves_every_node_its_tokens_and_its_host_id() {
+    let mut cluster = Cluster::start(3);
+    block_on(async { create_table(&cluster.session(&[0]).await).await });
+    let before = places(&cluster);
+    assert_eq!(before[0].0.len(), 3 * 16);
+    assert!(before.iter().all(|(ring, _)| *ring == before[0].0));
+    // The seed comes last: whoever was in the ring comes back without being let in.
+    for node in &mut cluster.nodes {
+        node.kill();
+    }
+    cluster.nodes[2].start();
+    cluster.nodes[1].start();
+    for node in &mut cluster.nodes[1..] {
+        node.wait(|status| status.node.ready);
+    }
+    cluster.start_all();
+    assert_eq!(places(&cluster), before);
+    for node in &mut cluster.nodes {
+        node.stop();
+    }
+    cluster.start_all();
+    assert_eq!(places(&cluster), before);
 }
 
 #[test]

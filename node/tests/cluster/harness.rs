@@ -56,13 +56,18 @@ pub(crate) struct Node {
 /// A cluster below a directory of its own. Dropping it kills what runs.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
-    ca: PathBuf,
+    pub(crate) ca: PathBuf,
     _dir: tempfile::TempDir,
 }
 
 impl Cluster {
     /// Starts `count` nodes and waits until all serve.
     pub(crate) fn start(count: u8) -> Self {
+        Self::start_with(count, &Settings::default())
+    }
+
+    /// The same, with settings beside the ones that make it a cluster.
+    pub(crate) fn start_with(count: u8, more: &Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::create(&dir.path().join("ca"), "test").unwrap();
         let (port, cql, admin) = (free_port(), free_port(), free_port());
@@ -85,7 +90,8 @@ impl Cluster {
                     tls: Some("tls".into()),
                     shards: Some(2),
                     ..Settings::default()
-                };
+                }
+                .or(more.clone());
                 let config = dir.join("starling.toml");
                 fs::write(&config, toml::to_string(&settings).unwrap()).unwrap();
                 Node {
@@ -115,10 +121,14 @@ impl Cluster {
         let count = self.nodes.len();
         for node in &mut self.nodes {
             node.wait(|status| {
-                status.ready
-                    && status.schema_agreed
-                    && status.members.len() == count
-                    && status.members.iter().all(|member| member.up && member.joined)
+                status.node.ready
+                    && status.node.schema_agreed
+                    && status.node.members.len() == count
+                    && status
+                        .node
+                        .members
+                        .iter()
+                        .all(|member| member.up && member.joined)
             });
         }
     }
@@ -243,10 +253,14 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// Makes keyspace `k` (RF 3) with table `k.t (id int PRIMARY KEY, v int)`.
 pub(crate) async fn create_table(session: &Session) {
-    for statement in [
-        "CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 3}",
-        "CREATE TABLE k.t (id int PRIMARY KEY, v int)",
-    ] {
-        session.query(statement).await.unwrap();
-    }
+    create_table_of(session, "id int PRIMARY KEY, v int").await;
+}
+
+/// Makes keyspace `k` (RF 3) with table `k.t` of these columns.
+pub(crate) async fn create_table_of(session: &Session, columns: &str) {
+    let keyspace =
+        "CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 3}";
+    session.query(keyspace).await.unwrap();
+    let table = format!("CREATE TABLE k.t ({columns})");
+    session.query(table.as_str()).await.unwrap();
 }

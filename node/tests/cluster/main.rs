@@ -1,9 +1,12 @@
 //! Clusters of real processes, on 127.0.0.1 to 127.0.0.3, with ports chosen at run time.
 
 mod availability;
+mod damage;
 mod demo;
 mod durability;
+mod flood;
 mod full_disk;
 mod garbage;
 mod harness;
 mod messages;
+mod strangers;

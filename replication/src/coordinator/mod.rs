@@ -26,13 +26,22 @@ use std::{
     time::Duration,
 };
 
-use starling_cql::{Error, ErrorKind};
+use starling_cql::{Error, ErrorKind, FailureReason, ReplicaFailure};
 use starling_model::Consistency;
 use starling_ring::{Requirement, Shortfall};
 
 use crate::{
-    config::Timeouts, deadline::Deadline, env::Env, hints::Hints, peers::Peers, replica::Replica,
-    snapshot::Views, status::Counters, tracing::Tracer,
+    budget::{Budget, Claim},
+    config::Timeouts,
+    deadline::Deadline,
+    env::{CallError, Env},
+    hints::Hints,
+    message::Failure,
+    peers::{AskError, Peers},
+    replica::Replica,
+    snapshot::{Peer, Views},
+    status::Counters,
+    tracing::Tracer,
 };
 
 /// A node as coordinator.
@@ -43,6 +52,7 @@ pub(crate) struct Coordinator<E: Env> {
     pub(crate) replica: Arc<Replica<E>>,
     pub(crate) hints: Arc<Hints<E>>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) datacenter: String,
     pub(crate) timeouts: Timeouts,
     /// Damaged data is being fetched from other replicas.
@@ -57,6 +67,8 @@ pub(crate) struct Task {
     /// The whole time it was given: what fractions of it are taken from.
     pub(crate) timeout: Duration,
     pub(crate) tracer: Tracer,
+    /// What large answers of peers are taken for.
+    pub(crate) claim: Claim,
 }
 
 impl<E: Env> Coordinator<E> {
@@ -67,7 +79,13 @@ impl<E: Env> Coordinator<E> {
             deadline: Deadline::after(&self.env, timeout),
             timeout,
             tracer: tracer.clone(),
+            claim: self.claim(),
         }
+    }
+
+    /// For a statement that begins now.
+    pub(crate) fn claim(&self) -> Claim {
+        self.budget.peer_answers.claim()
     }
 
     fn requirement(&self, level: Consistency, replication: &starling_ring::Replication) -> Requirement {
@@ -87,5 +105,40 @@ impl<E: Env> Coordinator<E> {
                 short.required, short.alive
             ),
         )
+    }
+}
+
+/// What a client is told of a replica that answered with a failure.
+fn refusal(peer: &Peer, error: &AskError) -> Refusal {
+    let reason = match error {
+        AskError::Failed(Failure::UnknownTable(_)) => FailureReason::IncompatibleSchema,
+        AskError::Failed(Failure::NotServing) => FailureReason::NodeDown,
+        AskError::Failed(Failure::Late) | AskError::Call(CallError::Timeout(_)) => FailureReason::Timeout,
+        AskError::Failed(_) | AskError::Call(_) | AskError::Confused => FailureReason::Unknown,
+    };
+    Refusal {
+        failure: ReplicaFailure {
+            address: peer.address.ip(),
+            reason,
+        },
+        words: format!("{}: {error}", peer.address),
+    }
+}
+
+/// A replica that answered that it did not do what it was asked.
+#[derive(Debug, Clone)]
+struct Refusal {
+    /// As clients' drivers are told of it.
+    failure: ReplicaFailure,
+    /// As people are.
+    words: String,
+}
+
+/// What a statement's error says about those that refused: how many, and of one why.
+fn in_words(refusals: &[Refusal]) -> String {
+    let first = refusals.first().map_or("", |refusal| &refusal.words);
+    match refusals.len() {
+        1 => format!("1 failed ({first})"),
+        n => format!("{n} failed (one of them {first})"),
     }
 }

@@ -16,10 +16,11 @@ use starling_cql::{Error, ErrorKind};
 use starling_model::{Consistency, KeyRange, NodeId, Page, ReadCommand};
 use starling_ring::{Requirement, Tally};
 
-use super::{Coordinator, Task};
+use super::{Coordinator, Refusal, Task, in_words, refusal};
 use crate::{
+    budget::Claim,
     env::Env,
-    message::{Failure, Request, Response, decode_page, page_digest},
+    message::{Failure, MAX_PAGE_BYTES, Request, Response, decode_page, page_digest},
     peers::AskError,
     snapshot::Peer,
     tracing::Tracer,
@@ -48,18 +49,20 @@ type Flight = BoxFuture<'static, (Arc<Peer>, Result<Answer, AskError>)>;
 pub(super) struct Answers {
     pub(super) pages: Vec<(Arc<Peer>, Page)>,
     pub(super) digests: Vec<(Arc<Peer>, u128)>,
-    pub(super) failures: u32,
+    pub(super) refusals: Vec<Refusal>,
     pub(super) unreachable: BTreeSet<NodeId>,
 }
 
 impl<E: Env> Coordinator<E> {
     /// Reads one page at a level. What it returns is durable on as many replicas as the level names.
     ///
-    /// The page may hold fewer rows than the limits allow, or none, and still have a `next`.
+    /// The page may hold fewer rows than the limits allow, or none, and still have a `next`. All reads of a
+    /// statement have one `claim` between them.
     pub(crate) async fn read(
         self: &Arc<Self>,
-        command: ReadCommand,
+        mut command: ReadCommand,
         consistency: Consistency,
+        claim: Claim,
         tracer: &Tracer,
     ) -> Result<Page, Error> {
         self.counters.reads.one();
@@ -78,16 +81,17 @@ impl<E: Env> Coordinator<E> {
             .ok_or_else(|| Error::invalid("the table was dropped meanwhile"))?;
         let placement = Arc::clone(snapshot.placement(&table.keyspace)?);
         let requirement = self.requirement(consistency, placement.replication());
+        command.limits.bytes = command.limits.bytes.min(MAX_PAGE_BYTES);
         let after = command.after.clone();
         let page = match &command.keys {
             KeyRange::Partition(key) => {
-                let task = self.task(consistency, self.timeouts.read, tracer);
+                let task = self.read_task(consistency, self.timeouts.read, claim, tracer);
                 let replicas = snapshot.peers_of(placement.replicas(key.token));
                 let plan = self.plan_read(snapshot.cluster.me, replicas, requirement, consistency)?;
                 self.read_page(command, plan, &task).await?
             }
             KeyRange::Tokens(range) => {
-                let task = self.task(consistency, self.timeouts.range, tracer);
+                let task = self.read_task(consistency, self.timeouts.range, claim, tracer);
                 let range = *range;
                 self.scan(&snapshot, &placement, command, range, &requirement, &task)
                     .await?
@@ -97,6 +101,12 @@ impl<E: Env> Coordinator<E> {
             return Err(Error::server("a replica's page made no progress; this is a bug"));
         }
         Ok(page)
+    }
+
+    fn read_task(&self, consistency: Consistency, timeout: Duration, claim: Claim, tracer: &Tracer) -> Task {
+        let mut task = self.task(consistency, timeout, tracer);
+        task.claim = claim;
+        task
     }
 
     /// Chooses whom to ask; `Unavailable` if too few are alive.
@@ -284,7 +294,7 @@ impl<E: Env> Coordinator<E> {
         );
         let timeout: Duration = task.deadline.remaining(&self.env);
         let body = Request::Read { command, digest };
-        match self.peers.ask(peer, body, timeout, &task.tracer).await? {
+        match self.peers.ask_for_page(peer, body, timeout, task).await? {
             Response::Page(bytes) if !digest => decode_page(bytes)
                 .map(Answer::Page)
                 .map_err(|_| AskError::Confused),
@@ -298,7 +308,8 @@ impl<E: Env> Coordinator<E> {
         let tally = answers.tally(&plan.requirement);
         let (received, required) = (tally.received(), plan.requirement.block_for());
         let data_present = !answers.pages.is_empty();
-        if !answers.unreachable.is_empty() && answers.failures == 0 && !task.deadline.is_over(&self.env) {
+        if !answers.unreachable.is_empty() && answers.refusals.is_empty() && !task.deadline.is_over(&self.env)
+        {
             // Nobody is there to ask any more: what the failure detector would have said a moment later.
             let short = tally.shortfall().unwrap_or(starling_ring::Shortfall {
                 required,
@@ -306,20 +317,22 @@ impl<E: Env> Coordinator<E> {
             });
             return self.unavailable(consistency, &short);
         }
-        if answers.failures > 0 {
+        if !answers.refusals.is_empty() {
             self.counters.read_failures.one();
-            let failures = answers.failures;
+            let refusals = &answers.refusals;
             let kind = ErrorKind::ReadFailure {
                 consistency,
                 received,
                 required,
-                failures,
+                failures: refusals.len() as u32,
+                reasons: refusals.iter().map(|refusal| refusal.failure).collect(),
                 data_present,
             };
             return Error::new(
                 kind,
                 format!(
-                    "Operation failed: {received} of {required} replicas answered the read at {consistency} and {failures} failed"
+                    "Operation failed: {received} of {required} replicas answered the read at {consistency} and {}",
+                    in_words(refusals)
                 ),
             );
         }
@@ -368,7 +381,7 @@ impl Answers {
         if error.is_unreachable() {
             self.unreachable.insert(peer.id);
         } else if !error.is_timeout() {
-            self.failures += 1;
+            self.refusals.push(refusal(peer, error));
         }
         if let AskError::Failed(Failure::UnknownTable(table)) = error {
             ::tracing::debug!(%table, peer = %peer.address, "a replica does not know the table yet");

@@ -8,8 +8,9 @@ use starling_cql::{Error, ErrorKind, WriteType, schema::Schema};
 use starling_model::{Consistency, Mutation, mutation::MAX_MUTATION_BYTES};
 use starling_ring::{Requirement, Tally};
 
-use super::{Coordinator, Task};
+use super::{Coordinator, Refusal, Task, in_words, refusal};
 use crate::{
+    budget::{SMALL_BYTES, hold},
     deadline::Deadline,
     env::{CallError, Env},
     message::{Failure, Request, WriteReason},
@@ -30,9 +31,9 @@ struct Sending {
 enum Outcome {
     /// It is durable there.
     Acknowledged,
-    /// It is not known to be there: whether the replica refused it, rather than said nothing, and whether a
-    /// hint for it is durable now.
-    Missed { refused: bool, hinted: bool },
+    /// It is not known to be there: how the replica refused it, if it said anything, and whether a hint for it
+    /// is durable now.
+    Missed { refused: Option<Refusal>, hinted: bool },
 }
 
 impl<E: Env> Coordinator<E> {
@@ -93,7 +94,7 @@ impl<E: Env> Coordinator<E> {
         requirement
             .check(alive.map(|peer| peer.datacenter.as_str()))
             .map_err(|short| self.unavailable(consistency, &short))?;
-        let encoded = mutation.encode();
+        let encoded = self.encode(&mutation);
         if encoded.len() > MAX_MUTATION_BYTES {
             return Err(Error::invalid(format!(
                 "the write is {} bytes long, and at most {MAX_MUTATION_BYTES} are accepted; nothing was changed",
@@ -106,6 +107,17 @@ impl<E: Env> Coordinator<E> {
             replicas,
             requirement,
         })
+    }
+
+    /// The mutation's bytes, counted until the last replica that they are on the way to has them: the request
+    /// that they come from may be answered sooner.
+    fn encode(&self, mutation: &Mutation) -> Bytes {
+        let encoded = mutation.encode();
+        if encoded.len() < SMALL_BYTES {
+            return encoded;
+        }
+        let charge = self.budget.requests.owe(encoded.len());
+        hold(encoded, charge)
     }
 
     async fn send(
@@ -175,21 +187,19 @@ impl<E: Env> Coordinator<E> {
             || self.env.wall(),
             || format!("{} missed the write: {error}", peer.address),
         );
+        let refused = (!error.is_timeout() && !error.is_unreachable()).then(|| refusal(peer, &error));
         let hinted = match error {
             // Sending it again would not help.
             AskError::Failed(Failure::Invalid(_)) => false,
             _ => self.hints.keep(peer.id, encoded).await,
         };
-        Outcome::Missed {
-            refused: !error.is_timeout() && !error.is_unreachable(),
-            hinted,
-        }
+        Outcome::Missed { refused, hinted }
     }
 
     fn write_error(&self, task: &Task, write_type: WriteType, count: &Count) -> Error {
         let consistency = task.consistency;
         let (received, required) = (count.tally.received(), count.requirement.block_for());
-        if count.failures == 0 {
+        if count.refusals.is_empty() {
             self.counters.write_timeouts.one();
             let kind = ErrorKind::WriteTimeout {
                 consistency,
@@ -205,18 +215,20 @@ impl<E: Env> Coordinator<E> {
             );
         }
         self.counters.write_failures.one();
-        let failures = count.failures;
+        let refusals = &count.refusals;
         let kind = ErrorKind::WriteFailure {
             consistency,
             received,
             required,
-            failures,
+            failures: refusals.len() as u32,
+            reasons: refusals.iter().map(|refusal| refusal.failure).collect(),
             write_type,
         };
         Error::new(
             kind,
             format!(
-                "Operation failed: {received} of {required} replicas acknowledged the write at {consistency} and {failures} failed; it may be applied, now or later"
+                "Operation failed: {received} of {required} replicas acknowledged the write at {consistency} and {}; it may be applied, now or later",
+                in_words(refusals)
             ),
         )
     }
@@ -256,7 +268,7 @@ impl<E: Env> Coordinator<E> {
             return Ok(());
         }
         let body = Request::Write {
-            mutations: mutations.iter().map(Mutation::encode).collect(),
+            mutations: mutations.iter().map(|mutation| self.encode(mutation)).collect(),
             reason,
         };
         let timeout: Duration = deadline.remaining(&self.env);
@@ -277,7 +289,7 @@ struct Count {
     requirement: Requirement,
     tally: Tally,
     pending: Vec<Arc<Peer>>,
-    failures: u32,
+    refusals: Vec<Refusal>,
 }
 
 impl Count {
@@ -287,7 +299,7 @@ impl Count {
             // Those known to be dead are hinted, which takes no place among the failures.
             pending: replicas,
             requirement,
-            failures: 0,
+            refusals: Vec::new(),
         }
     }
 
@@ -301,8 +313,11 @@ impl Count {
             Outcome::Missed { refused, hinted } => {
                 if *hinted && self.requirement.hint_suffices() {
                     self.tally.add(&peer.datacenter);
-                } else if *refused && peer.alive && self.requirement.counts(&peer.datacenter) {
-                    self.failures += 1;
+                } else if let Some(refusal) = refused
+                    && peer.alive
+                    && self.requirement.counts(&peer.datacenter)
+                {
+                    self.refusals.push(refusal.clone());
                 }
             }
         }

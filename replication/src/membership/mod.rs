@@ -1,8 +1,10 @@
 //! Who is in the cluster, as this node knows it: gossip, its loop, and the ring that follows from it.
 //!
 //! The chapters:
+//! - [`discovery`]: when a node that started knows enough of the others;
 //! - [`join`]: how a new node comes in, and when it may not;
 //! - [`known`]: members that were seen in the ring, remembered across restarts;
+//! - [`members_file`]: storing them;
 //! - [`observe`]: from gossip's states to the ring, and the events on the way.
 //!
 //! The ring follows from gossip and schema by rules that every node applies to the same data, so that all
@@ -12,8 +14,10 @@
 //!    their data. (It refuses to start for this reason; the rule covers races and wiped seeds.)
 //! 3. A member that was in the ring stays there while it is down, also across a restart of this node.
 
+mod discovery;
 pub(crate) mod join;
 pub(crate) mod known;
+mod members_file;
 mod observe;
 
 #[cfg(test)]
@@ -49,8 +53,11 @@ use crate::{
     message::{PeerRequest, Request, decode_value},
     snapshot::Views,
     start_error::StartError,
+    status::Counters,
 };
+use discovery::Discovery;
 use known::Known;
+use members_file::MembersFile;
 
 /// When a node joined, in microseconds, as gossip carries it. Nodes that don't know it pass it on.
 const JOINED_AT: StateKey = StateKey::Unknown(32);
@@ -61,9 +68,6 @@ const LIVELY: Duration = Duration::from_secs(1);
 /// How long a peer has to answer when a connection to it broke. A process that is gone refuses at once.
 const PROOF: Duration = Duration::from_millis(300);
 
-/// For how long a node that knows of others waits to hear from them before it calls itself ready.
-const DISCOVERY: Duration = Duration::from_secs(3);
-
 /// A node's part in gossip.
 pub(crate) struct Membership<E: Env> {
     env: E,
@@ -72,13 +76,16 @@ pub(crate) struct Membership<E: Env> {
     clock: Arc<Clock>,
     views: Arc<Views>,
     listeners: Arc<Listeners>,
+    pub(crate) counters: Arc<Counters>,
     gossip: Mutex<Gossip>,
     /// Held while a new snapshot is made from gossip's states.
     observing: Mutex<BTreeMap<NodeId, Known>>,
+    file: Arc<MembersFile>,
     /// Until when rounds are fast.
     lively_until: Mutex<Duration>,
     wake: Mutex<mpsc::Sender<()>>,
     started: Duration,
+    discovery: Discovery,
     stopped: AtomicBool,
     failure: Mutex<Option<StartError>>,
 }
@@ -90,7 +97,7 @@ impl<E: Env> Membership<E> {
         env: E,
         config: Config,
         identity: &Identity,
-        shared: (Arc<Clock>, Arc<Views>, Arc<Listeners>),
+        shared: (Arc<Clock>, Arc<Views>, Arc<Listeners>, Arc<Counters>),
         known: Vec<Known>,
     ) -> (Self, mpsc::Receiver<()>) {
         let mut seeds = config.seeds.clone();
@@ -115,18 +122,21 @@ impl<E: Env> Membership<E> {
             seeds,
         );
         let (wake, woken) = mpsc::channel(1);
-        let (clock, views, listeners) = shared;
+        let (clock, views, listeners, counters) = shared;
         let started = env.monotonic();
         let membership = Self {
             me: identity.id,
             clock,
             views,
             listeners,
+            counters,
             gossip: Mutex::new(gossip),
+            file: Arc::new(MembersFile::new(known.clone())),
             observing: Mutex::new(known.into_iter().map(|member| (member.id, member)).collect()),
             lively_until: Mutex::new(started + LIVELY),
             wake: Mutex::new(wake),
             started,
+            discovery: Discovery::default(),
             stopped: AtomicBool::new(false),
             failure: Mutex::new(None),
             env,
@@ -158,6 +168,11 @@ impl<E: Env> Membership<E> {
         self.observe();
     }
 
+    /// Another address to try while the node hears from nobody.
+    pub(crate) fn add_seed(&self, seed: SocketAddr) {
+        self.gossip.lock().add_seed(seed);
+    }
+
     /// Tells the schema's version, and everybody soon.
     pub(crate) fn say_schema(&self) {
         let version = self.views.load().schema.version();
@@ -187,6 +202,8 @@ impl<E: Env> Membership<E> {
             };
             self.send(outgoing);
             self.observe();
+            self.discover();
+            self.store_members();
             every_round();
             let sleep = self.env.sleep(self.pause());
             if let Either::Right((Some(()), _)) = select(pin!(sleep), woken.next()).await {
@@ -215,23 +232,28 @@ impl<E: Env> Membership<E> {
     }
 
     fn send(&self, outgoing: Vec<Outgoing>) {
-        let digest = self.views.load().cluster.digest;
         for Outgoing { to, message } in outgoing {
             let Ok(message) = rmp_serde::to_vec(&message) else {
                 continue;
             };
-            let request = PeerRequest {
-                sender: self.me,
-                ring: digest,
-                clock: self.clock.latest(self.env.wall()),
-                deadline_ms: u32::try_from(self.config.gossip_interval.as_millis()).unwrap_or(u32::MAX),
-                tracing: false,
-                body: Request::Gossip {
-                    reply_to: self.config.listen,
-                    message: message.into(),
-                },
+            let body = Request::Gossip {
+                reply_to: self.config.listen,
+                message: message.into(),
             };
-            self.env.cast(to, request);
+            self.env
+                .cast(to, self.envelope(body, self.config.gossip_interval));
+        }
+    }
+
+    /// A request as it travels, to be carried out within `timeout`.
+    fn envelope(&self, body: Request, timeout: Duration) -> PeerRequest {
+        PeerRequest {
+            sender: self.me,
+            ring: self.views.load().cluster.digest,
+            clock: self.clock.latest(self.env.wall()),
+            deadline_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
+            tracing: false,
+            body,
         }
     }
 
@@ -252,15 +274,7 @@ impl<E: Env> Membership<E> {
     /// A connection to a peer broke. It may have been one to an earlier process of a peer that is back already,
     /// so the peer is asked before it is taken for dead.
     pub(crate) fn suspect(self: &Arc<Self>, id: NodeId, address: SocketAddr) {
-        let request = PeerRequest {
-            sender: self.me,
-            ring: self.views.load().cluster.digest,
-            clock: self.clock.latest(self.env.wall()),
-            deadline_ms: PROOF.as_millis() as u32,
-            tracing: false,
-            body: Request::Ping,
-        };
-        let answer = self.env.call(address, request, PROOF);
+        let answer = self.env.call(address, self.envelope(Request::Ping, PROOF), PROOF);
         let membership = Arc::clone(self);
         self.env.spawn(async move {
             if answer.await.is_err() {
@@ -285,12 +299,9 @@ impl<E: Env> Membership<E> {
         self.failure.lock().clone()
     }
 
-    /// Whether the node is in the ring, and has had its chance to hear from the others.
-    pub(crate) fn is_settled(&self) -> bool {
-        let snapshot = self.views.load();
-        let in_ring = snapshot.cluster.own().is_some_and(|own| own.joined);
-        let heard = snapshot.cluster.live_others().next().is_some();
-        in_ring && (heard || !self.expects_others() || self.env.monotonic() >= self.started + DISCOVERY)
+    /// Whether a restart would find the members as they are now.
+    pub(crate) fn are_members_stored(&self) -> bool {
+        self.file.is_stored()
     }
 
     /// Whether all live members have this node's schema.
@@ -325,7 +336,7 @@ pub(crate) fn uuid_text(bits: u128) -> String {
 }
 
 /// The inverse of [`uuid_text`].
-fn parse_uuid(text: &str) -> Option<u128> {
+pub(crate) fn parse_uuid(text: &str) -> Option<u128> {
     let hex: String = text.chars().filter(|c| *c != '-').collect();
     (hex.len() == 32).then(|| u128::from_str_radix(&hex, 16).ok())?
 }

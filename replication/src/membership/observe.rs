@@ -28,9 +28,8 @@ impl<E: Env> Membership<E> {
         let next = Cluster::new(self.config.partitioner, self.me, peers);
         let members = known::members_of(&next);
         if !members.iter().eq(known.values()) {
-            if let Err(error) = known::save(&**self.env.fs(), &members) {
-                ::tracing::error!(%error, "the members can't be stored");
-            }
+            self.file.want(members.clone());
+            self.store_members();
             *known = members.into_iter().map(|member| (member.id, member)).collect();
         }
         let changes = changes(&last, &next);

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use starling_cql::{Error, ErrorKind};
 use starling_model::Timestamp;
+use starling_sstable::fs::memory::Faults;
 
 use crate::{
     config::Config,
@@ -201,6 +202,132 @@ fn a_restarted_node_remembers_members_that_are_down() {
     assert_eq!(members_seen_by(&cluster, 2), [(1, false), (2, true), (3, true)]);
 }
 
+fn full_disk() -> Faults {
+    Faults {
+        capacity: Some(0),
+        ..Faults::default()
+    }
+}
+
+#[test]
+fn members_that_the_disk_refused_are_stored_once_it_works() {
+    let mut cluster = TestCluster::prepared(2);
+    cluster.start(1).expect("the seed starts");
+    cluster.disk(1).set_faults(full_disk());
+    cluster.start(2).expect("it joins");
+    cluster.run_for(LATER);
+    let status = cluster.node(1).status();
+    assert_eq!(members_seen_by(&cluster, 1), [(1, true), (2, true)]);
+    assert!(!status.members_stored);
+    assert!(status.counters.store_failures > 1, "it was tried again");
+    cluster.disk(1).set_faults(Faults::default());
+    cluster.run_for(Duration::from_secs(3));
+    assert!(cluster.node(1).status().members_stored);
+    cluster.kill(1);
+    cluster.kill(2);
+    cluster.restart(1);
+    assert_eq!(members_seen_by(&cluster, 1), [(1, true), (2, false)]);
+}
+
+#[test]
+fn a_slow_disk_stores_the_newest_members() {
+    let mut cluster = TestCluster::prepared(3);
+    cluster.envs[0].set_disk_delay(Duration::from_secs(2));
+    cluster.start(1).expect("the seed starts");
+    cluster.start(2).expect("it joins");
+    cluster.run_for(Duration::from_secs(1));
+    assert!(
+        !cluster.node(1).status().members_stored,
+        "it is still being stored"
+    );
+    assert_eq!(
+        members_seen_by(&cluster, 1),
+        [(1, true), (2, true)],
+        "and is seen already"
+    );
+    cluster.start(3).expect("it joins while the disk is busy");
+    cluster.run_for(LATER);
+    assert!(cluster.node(1).status().members_stored);
+    for number in 1..=3 {
+        cluster.kill(number);
+    }
+    cluster.restart(1);
+    assert_eq!(members_seen_by(&cluster, 1), [(1, true), (2, false), (3, false)]);
+}
+
+/// Lets time pass until the node is ready; says how much.
+fn time_until_ready(cluster: &TestCluster, number: usize) -> Duration {
+    let mut passed = Duration::ZERO;
+    while !cluster.node(number).is_ready() {
+        let step = Duration::from_millis(10);
+        cluster.run_for(step);
+        passed += step;
+        assert!(passed < LATER, "n{number} does not get ready");
+    }
+    passed
+}
+
+/// Of a cluster with a table, whose third node is down for a while.
+fn without_the_third() -> TestCluster {
+    let mut cluster = TestCluster::new(3);
+    cluster.make_table(3);
+    cluster.kill(3);
+    cluster.run_for(LATER);
+    cluster
+}
+
+#[test]
+fn a_restarted_node_is_ready_when_it_heard_from_all() {
+    let mut cluster = without_the_third();
+    cluster.restart(3);
+    assert!(!cluster.node(3).is_ready(), "it heard from nobody");
+    let took = time_until_ready(&cluster, 3);
+    assert_eq!(members_seen_by(&cluster, 3), [(1, true), (2, true), (3, true)]);
+    assert!(took < Duration::from_millis(500), "{took:?}");
+}
+
+#[test]
+fn a_restarted_node_does_not_wait_for_members_that_are_not_there() {
+    let mut cluster = without_the_third();
+    cluster.kill(1);
+    cluster.restart(3);
+    let took = time_until_ready(&cluster, 3);
+    assert_eq!(members_seen_by(&cluster, 3), [(1, false), (2, true), (3, true)]);
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    // What happens to others later does not take it back.
+    cluster.kill(2);
+    cluster.run_for(LATER);
+    assert!(cluster.node(3).is_ready());
+}
+
+#[test]
+fn a_restarted_node_waits_a_second_for_members_that_are_silent() {
+    let mut cluster = without_the_third();
+    // Were it ready with n1 alone, a write at QUORUM through it would be refused though n2 is there.
+    cluster.restart(3);
+    cluster.partition(&[1, 3], &[2], Link::Silent);
+    cluster.run_for(Duration::from_millis(900));
+    assert_eq!(members_seen_by(&cluster, 3), [(1, true), (2, false), (3, true)]);
+    assert!(!cluster.node(3).is_ready());
+    cluster.run_for(Duration::from_millis(200));
+    assert!(cluster.node(3).is_ready());
+    assert_eq!(members_seen_by(&cluster, 3), [(1, true), (2, false), (3, true)]);
+}
+
+#[test]
+fn a_node_that_finds_nobody_waits_for_others_that_may_be_starting() {
+    let mut cluster = without_the_third();
+    cluster.kill(1);
+    cluster.kill(2);
+    cluster.restart(3);
+    cluster.run_for(Duration::from_millis(500));
+    assert!(!cluster.node(3).is_ready());
+    cluster.restart(2);
+    let took = time_until_ready(&cluster, 3);
+    assert_eq!(members_seen_by(&cluster, 3), [(1, false), (2, true), (3, true)]);
+    assert!(took < Duration::from_millis(500), "{took:?}");
+}
+
 #[test]
 fn listeners_hear_of_nodes_and_schema() {
     let mut cluster = TestCluster::prepared(3);
@@ -251,6 +378,12 @@ fn a_goodbye_is_heard_at_once() {
 }
 
 mod schema {
+    use std::pin::pin;
+
+    use futures::future::{Either, join_all, select};
+    use starling_cql::{QueryParameters, Statement};
+    use starling_model::Consistency;
+
     use super::*;
 
     fn version(cluster: &TestCluster, number: usize) -> String {
@@ -353,14 +486,64 @@ mod schema {
         let cluster = TestCluster::new(1);
         cluster.make_table(1);
         let before = version(&cluster, 1);
-        cluster.disk(1).set_faults(starling_sstable::fs::memory::Faults {
-            capacity: Some(0),
-            ..Default::default()
-        });
+        cluster.disk(1).set_faults(full_disk());
         let error = create(&cluster, 1, "more").expect_err("the disk is full");
         assert_eq!(error.kind, ErrorKind::Server);
+        assert!(error.message.contains("nothing was changed"), "{}", error.message);
+        assert_eq!(cluster.node(1).status().counters.store_failures, 1);
         assert_eq!(version(&cluster, 1), before);
         assert_eq!(tables(&cluster, 1), ["t"]);
+    }
+
+    #[test]
+    fn a_peer_that_can_t_store_a_change_takes_it_once_its_disk_works() {
+        let cluster = TestCluster::new(2);
+        cluster.make_table(2);
+        cluster.disk(2).set_faults(full_disk());
+        let made = cluster.cql(1, "CREATE TABLE ks.more (k int PRIMARY KEY)");
+        let warnings = made.expect("n1 has it").warnings;
+        assert!(
+            warnings.iter().any(|warning| warning.contains("10.0.0.2")),
+            "{warnings:?}"
+        );
+        assert_eq!(tables(&cluster, 2), ["t"]);
+        assert!(!cluster.node(1).is_ready() || version(&cluster, 1) != version(&cluster, 2));
+        cluster.disk(2).set_faults(Faults::default());
+        cluster.run_for(LATER);
+        assert_eq!(tables(&cluster, 2), ["more", "t"]);
+    }
+
+    #[test]
+    fn changes_made_while_the_disk_is_slow_are_all_stored() {
+        let mut cluster = TestCluster::new(1);
+        cluster.make_table(1);
+        cluster.envs[0].set_disk_delay(Duration::from_secs(1));
+        let made: Vec<_> = (0..3)
+            .map(|n| {
+                let node = Arc::clone(cluster.node(1));
+                let query = format!("CREATE TABLE ks.more{n} (k int PRIMARY KEY)");
+                async move {
+                    let parameters = QueryParameters::with_consistency(Consistency::One);
+                    node.execute(Statement::Text(query), parameters, false).await
+                }
+            })
+            .collect();
+        // The first client goes away while its change is being stored: it is made all the same.
+        let mut made = made.into_iter();
+        let first = made.next().expect("there are three");
+        let executor = cluster.world.executor.clone();
+        let sleep = executor.sleep(Duration::from_millis(500));
+        let finished =
+            executor.run(async move { matches!(select(pin!(first), pin!(sleep)).await, Either::Left(_)) });
+        assert!(!finished);
+        for outcome in executor.run(join_all(made)) {
+            outcome.expect("the change is made");
+        }
+        let all = ["more0", "more1", "more2", "t"];
+        assert_eq!(tables(&cluster, 1), all);
+        cluster.kill(1);
+        cluster.restart(1);
+        assert_eq!(tables(&cluster, 1), all);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! node that only passes them on never looks inside. A message longer than [`MAX_MESSAGE_BYTES`] is
 //! refused before it is decoded.
 
+mod encoded;
 mod pages;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use starling_model::{NodeId, ReadCommand, TableId, Timestamp, Token};
 use starling_ring::Member;
 
-pub use pages::{decode_page, encode_page, page_digest};
+pub use encoded::Encoded;
+pub use pages::{decode_page, encode_page, page_digest, page_weight};
 
 use crate::tracing::TraceEvent;
 
@@ -221,10 +223,24 @@ pub enum MessageError {
     Malformed(String),
 }
 
+/// A page ends after about so many bytes, and one row at most beyond: so it fits a message, and nobody has
+/// to hold more.
+pub const MAX_PAGE_BYTES: u32 = 8 << 20;
+
 impl PeerRequest {
     /// The bytes on the wire.
     pub fn encode(&self) -> Bytes {
         encode(self)
+    }
+
+    /// The bytes on the wire; large parts are shared with the request, not copied.
+    pub fn encode_sharing(&self) -> Encoded {
+        let large = match &self.body {
+            Request::Write { mutations, .. } | Request::BatchStore { mutations, .. } => &mutations[..],
+            Request::SchemaPush(entries) => std::slice::from_ref(entries),
+            _ => &[],
+        };
+        encoded::encode(self, large)
     }
 
     /// Reads what [`encode`](Self::encode) wrote; arbitrary bytes are an error, never a panic.
@@ -239,6 +255,15 @@ impl PeerResponse {
         encode(self)
     }
 
+    /// The bytes on the wire; large parts are shared with the answer, not copied.
+    pub fn encode_sharing(&self) -> Encoded {
+        let large = match &self.body {
+            Response::Page(bytes) | Response::Schema(bytes) => std::slice::from_ref(bytes),
+            _ => &[],
+        };
+        encoded::encode(self, large)
+    }
+
     /// Reads what [`encode`](Self::encode) wrote; arbitrary bytes are an error, never a panic.
     pub fn decode(bytes: Bytes) -> Result<Self, MessageError> {
         decode(&bytes)
@@ -246,11 +271,7 @@ impl PeerResponse {
 }
 
 fn encode<T: Serialize>(message: &T) -> Bytes {
-    let mut out = Vec::with_capacity(256);
-    out.extend_from_slice(&VERSION.to_be_bytes());
-    // Writing to memory can't fail, and no message has a part of unknown length.
-    rmp_serde::encode::write(&mut out, message).expect("a message can be encoded");
-    out.into()
+    encoded::encode(message, &[]).into_bytes()
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, MessageError> {

@@ -16,9 +16,15 @@ use starling_model::{
     encoding::{Reader, Writer},
 };
 
+/// About how many bytes a page takes, in memory and encoded; more rather than less.
+pub fn page_weight(page: &Page) -> usize {
+    let part = |part: &PartitionPage| 64 + part.key.key.len() + part.partition.weight();
+    128 + page.partitions.iter().map(part).sum::<usize>()
+}
+
 /// The page's bytes.
 pub fn encode_page(page: &Page) -> Bytes {
-    let mut out = Writer::with_capacity(256);
+    let mut out = Writer::with_capacity(page_weight(page));
     out.varint(page.partitions.len() as u64);
     for part in &page.partitions {
         put_key(&mut out, &part.key);

@@ -35,6 +35,37 @@ fn key(token: i64) -> DecoratedKey {
     }
 }
 
+#[test]
+fn large_parts_are_shared_and_the_bytes_are_the_same() {
+    let large = Bytes::from(vec![7; 1 << 20]);
+    let small = Bytes::from_static(b"small");
+    let write = |mutations| {
+        request(Request::Write {
+            mutations,
+            reason: WriteReason::Client,
+        })
+    };
+    for mutations in [
+        vec![],
+        vec![small.clone()],
+        vec![large.clone()],
+        vec![large.clone(), large.clone()],
+        vec![small.clone(), large.clone(), small, large.slice(1..)],
+    ] {
+        let shared = mutations.iter().filter(|part| part.len() > 1000).count();
+        let request = write(mutations);
+        let pieces = request.encode_sharing();
+        assert_eq!(pieces.len(), request.encode().len());
+        let same = |piece: &&Bytes| {
+            let start = large.as_ptr() as usize;
+            (start..start + large.len()).contains(&(piece.as_ptr() as usize))
+        };
+        assert_eq!(pieces.rest.iter().filter(same).count(), shared);
+        assert_eq!(pieces.into_bytes(), request.encode());
+        assert_eq!(PeerRequest::decode(request.encode()), Ok(request));
+    }
+}
+
 fn page() -> Page {
     let mut partition = Partition::default();
     partition.add_row(

@@ -28,9 +28,11 @@ impl<E: Env> Node<E> {
         let ring = Arc::clone(&self.views.load().cluster.ring);
         let datacenters: Vec<String> = ring.datacenters().into_iter().collect();
         let plan = plan.clone().with_datacenters(&datacenters);
+        let env = self.env.clone();
         let (entries, change) = self
             .agreement
-            .change(|schema, version| plan.entries(schema, version, &mut || self.env.random()))?;
+            .change(move |schema, version| plan.entries(schema, version, &mut || env.random()))
+            .await?;
         for entry in &entries {
             warnings.extend(self.replication_warning(entry));
         }
@@ -39,9 +41,11 @@ impl<E: Env> Node<E> {
                 || self.env.wall(),
                 || "The schema changed here; telling the others".to_owned(),
             );
-            self.agreement
+            let missing = self
+                .agreement
                 .spread(&entries, self.config.timeouts.schema, tracer)
                 .await;
+            warnings.extend(missing);
             let deadline = Deadline::after(&self.env, COMFORT.min(self.config.timeouts.schema));
             while !self.membership.agrees_on_schema() && !deadline.is_over(&self.env) {
                 self.env.sleep(LOOK).await;

@@ -11,6 +11,7 @@ use starling_model::{Cell, Mutation, Partition, ReadCommand, Row, Timestamp};
 use super::prepared::Prepared;
 use crate::{
     batch::MAX_BATCH_BYTES,
+    budget::Claim,
     clock::check_client_timestamp,
     env::Env,
     node::{Executed, Node},
@@ -36,7 +37,8 @@ impl<E: Env> Node<E> {
         let mut present = Present::default();
         if plan.needs_reads() {
             let reads = self.with_context(parameters, |context| plan.reads(&parameters.values, context))?;
-            present = self.present(reads, parameters, tracer).await?;
+            let claim = self.coordinator.claim();
+            present = self.present(reads, parameters, claim, tracer).await?;
         }
         let mutations = self.with_context(parameters, |context| {
             plan.mutations(&parameters.values, &present, context)
@@ -59,7 +61,8 @@ impl<E: Env> Node<E> {
         let mut present = Present::default();
         if plan.needs_reads() {
             let reads = self.with_context(parameters, |context| plan.reads(&parameters.values, context))?;
-            present = self.present(reads, parameters, tracer).await?;
+            let claim = self.coordinator.claim();
+            present = self.present(reads, parameters, claim, tracer).await?;
         }
         let mutations = self.with_context(parameters, |context| {
             plan.mutations(&parameters.values, &present, context)
@@ -115,12 +118,13 @@ impl<E: Env> Node<E> {
             };
             statements.push((statement, &entry.values));
         }
+        let claim = self.coordinator.claim();
         let mut present = Present::default();
         for (statement, values) in &statements {
             let plan = entry_plan(statement)?;
             if plan.needs_reads() {
                 let reads = self.with_context(parameters, |context| plan.reads(values, context))?;
-                present.join(self.present(reads, parameters, tracer).await?);
+                present.join(self.present(reads, parameters, claim, tracer).await?);
             }
         }
         let mutations = self.with_context(parameters, |context| {
@@ -139,6 +143,7 @@ impl<E: Env> Node<E> {
         self: &Arc<Self>,
         reads: Vec<ReadCommand>,
         parameters: &QueryParameters,
+        claim: Claim,
         tracer: &Tracer,
     ) -> Result<Present, Error> {
         let mut present = Present::default();
@@ -146,7 +151,7 @@ impl<E: Env> Node<E> {
             loop {
                 let page = self
                     .coordinator
-                    .read(read.clone(), parameters.consistency, tracer)
+                    .read(read.clone(), parameters.consistency, claim, tracer)
                     .await?;
                 match present.take(read.table, page) {
                     Some(next) => read.after = Some(next),

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use starling_cql::{Error, QueryParameters, QueryResult, plan::SelectPlan};
+use futures::{StreamExt, stream::FuturesOrdered};
+use starling_cql::{
+    Error, QueryParameters, QueryResult,
+    plan::{Read, SelectPlan},
+};
 use starling_model::{Page, ReadCommand, Seconds};
 
-use crate::{env::Env, node::Node, tracing::Tracer};
+use crate::{budget::Claim, env::Env, node::Node, tracing::Tracer};
 
 /// So many dead rows in one request are worth a warning, as in Cassandra.
 const TOMBSTONE_WARNING: usize = 1000;
@@ -18,19 +22,32 @@ impl<E: Env> Node<E> {
         tracer: &Tracer,
         warnings: &mut Vec<String>,
     ) -> Result<QueryResult, Error> {
-        let mut run = self.with_context(parameters, |context| {
-            plan.run(
+        let (mut run, now) = self.with_context(parameters, |context| {
+            let run = plan.run(
                 &parameters.values,
                 parameters.page_size,
                 parameters.paging_state.clone(),
                 context,
-            )
+            )?;
+            Ok((run, context.now))
         })?;
+        let claim = self.coordinator.claim();
         let mut dead = 0;
         let mut live = 0;
-        while let Some(command) = run.next() {
-            let now = command.now;
-            let page = self.read_command(command, parameters, tracer).await?;
+        // Pages come out in the order of the statement, whichever is here first.
+        let mut flights = FuturesOrdered::new();
+        while !run.is_over() {
+            while let Some(Read { command, first }) = run.next_read() {
+                let flight = self.read_command(command, parameters, claim, tracer);
+                if first {
+                    flights.push_front(flight);
+                } else {
+                    flights.push_back(flight);
+                }
+            }
+            let Some(page) = flights.next().await.transpose()? else {
+                break;
+            };
             let (alive, gone) = count(&page, now);
             live += alive;
             dead += gone;
@@ -48,6 +65,7 @@ impl<E: Env> Node<E> {
         self: &Arc<Self>,
         command: ReadCommand,
         parameters: &QueryParameters,
+        claim: Claim,
         tracer: &Tracer,
     ) -> Result<Page, Error> {
         let snapshot = self.views.load();
@@ -57,7 +75,7 @@ impl<E: Env> Node<E> {
             return self.system_page(table, &command).await;
         }
         self.coordinator
-            .read(command, parameters.consistency, tracer)
+            .read(command, parameters.consistency, claim, tracer)
             .await
     }
 }

@@ -169,8 +169,9 @@ impl TestCluster {
     ) -> Result<Page, Error> {
         let coordinator = Arc::clone(&self.node(number).coordinator);
         self.world.executor.run(async move {
+            let claim = coordinator.claim();
             coordinator
-                .read(command, level, &crate::tracing::Tracer::OFF)
+                .read(command, level, claim, &crate::tracing::Tracer::OFF)
                 .await
         })
     }

@@ -57,6 +57,11 @@ impl MapStore {
         data.get(&(table, key.clone())).cloned().unwrap_or_default()
     }
 
+    /// Loses everything.
+    pub(crate) fn forget_all(&self) {
+        self.data.lock().clear();
+    }
+
     pub(crate) fn apply_now(&self, mutation: Mutation) {
         let mut data = self.data.lock();
         let partition = data.entry((mutation.table, mutation.key)).or_default();

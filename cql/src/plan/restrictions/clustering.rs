@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use starling_model::{Clustering, ClusteringRange, key};
 
-use super::{Bound, ClusteringPart, Segment, SegmentValues, keys::product};
+use super::{Bound, ClusteringPart, Segment, SegmentValues, product::product};
 use crate::{
     error::Error,
     ordered_key,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use starling_model::{Token, TokenRange};
 
-use super::{Choice, Combination, MAX_COMBINATIONS, PartitionPart, Partitions};
+use super::{Choice, PartitionPart, Partitions, product::product};
 use crate::{
     ast::Operator,
     error::Error,
@@ -40,25 +40,6 @@ impl Choice {
             .filter(|value| seen.insert(value.clone()))
             .collect())
     }
-}
-
-/// Every way to go on from `combinations` with one of `next`.
-pub(super) fn product(
-    combinations: Vec<Combination>,
-    next: &[Vec<Bytes>],
-) -> Result<Vec<Combination>, Error> {
-    if combinations.len().saturating_mul(next.len()) > MAX_COMBINATIONS {
-        return Err(Error::invalid(format!(
-            "the IN conditions come to more than {MAX_COMBINATIONS} combinations; ask for fewer at a time"
-        )));
-    }
-    let mut all = Vec::with_capacity(combinations.len() * next.len());
-    for combination in &combinations {
-        for values in next {
-            all.push(combination.iter().chain(values).cloned().collect());
-        }
-    }
-    Ok(all)
 }
 
 impl PartitionPart {

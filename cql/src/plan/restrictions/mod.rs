@@ -5,17 +5,14 @@ mod analysis;
 mod clustering;
 mod filter;
 mod keys;
+mod product;
 
-use bytes::Bytes;
 use starling_model::{DecoratedKey, TokenRange};
 
 use super::expression::Expression;
 use crate::{ast::Operator, schema::Column, types::CqlType};
 
 pub(super) use filter::ReadyFilter;
-
-/// The most combinations of values that the INs of one statement may come to.
-pub(super) const MAX_COMBINATIONS: usize = 10_000;
 
 /// The values that a column may have.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,6 +116,3 @@ pub(super) enum Partitions {
     /// An arc that does not wrap; `None`: nothing.
     Tokens(Option<TokenRange>),
 }
-
-/// Values of one combination.
-type Combination = Vec<Bytes>;

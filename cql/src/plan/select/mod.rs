@@ -21,7 +21,7 @@ use super::{
 use crate::{ast::Select, error::Error, request::Values, result::ColumnSpec, schema::Table};
 use item::Item;
 
-pub use run::SelectRun;
+pub use run::{Read, SelectRun};
 
 /// A SELECT, ready. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -16,6 +16,10 @@ use crate::{
     schema::ColumnKind,
 };
 
+/// The most bytes that a statement writes to all its partitions together: with IN, a value is written as
+/// often as there are combinations.
+const MAX_STATEMENT_BYTES: usize = 4 * MAX_MUTATION_BYTES;
+
 /// `batch` is the timestamp of the batch around the statement, if it has one.
 pub(super) fn mutations(
     plan: &WritePlan,
@@ -37,10 +41,12 @@ pub(super) fn mutations(
         now: context.now,
         expiry,
     };
+    plan.restrictions.check_combinations(values, context)?;
     let Partitions::Keys(keys) = plan.restrictions.partition.partitions(values, context)? else {
         return Err(Error::invalid("a write names its partitions"));
     };
     let mut mutations = Vec::with_capacity(keys.len());
+    let mut bytes = 0;
     for key in keys {
         let partition = partition(plan, &key, stamp, values, present, context)?;
         if partition.is_empty() {
@@ -52,6 +58,12 @@ pub(super) fn mutations(
             partition,
         };
         check_size(&mutation)?;
+        bytes += mutation.partition.weight();
+        if bytes > MAX_STATEMENT_BYTES {
+            return Err(Error::invalid(format!(
+                "the statement writes more than {MAX_STATEMENT_BYTES} bytes to its partitions; nothing was changed; name fewer of them at a time"
+            )));
+        }
         mutations.push(mutation);
     }
     Ok(mutations)

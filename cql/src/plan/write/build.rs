@@ -45,11 +45,10 @@ fn column<'a>(table: &'a Table, name: &str) -> Result<&'a Column, Error> {
     table.column(name).ok_or_else(|| undefined_column(name, table))
 }
 
-fn timing(
-    table: &Table,
-    using: &Using,
-    markers: &mut Markers,
-) -> Result<(Option<Expression>, Option<Expression>), Error> {
+/// TIMESTAMP and TTL.
+type Timing = (Option<Expression>, Option<Expression>);
+
+fn timing(table: &Table, using: &Using, markers: &mut Markers) -> Result<Timing, Error> {
     let mut of = |term: &Option<Term>, name: &str, cql_type: CqlType| {
         let target = Target::of(table, name, cql_type);
         term.as_ref()
@@ -60,6 +59,25 @@ fn timing(
         of(&using.timestamp, "[timestamp]", CqlType::Bigint)?,
         of(&using.ttl, "[ttl]", CqlType::Int)?,
     ))
+}
+
+/// The markers come when all of a statement is known.
+fn plan(
+    table: &Arc<Table>,
+    restrictions: Restrictions,
+    shape: Shape,
+    operations: Vec<Operation>,
+    (timestamp, ttl): Timing,
+) -> WritePlan {
+    WritePlan {
+        table: table.clone(),
+        markers: Vec::new(),
+        restrictions,
+        shape,
+        operations,
+        timestamp,
+        ttl,
+    }
 }
 
 fn insert(table: &Arc<Table>, insert: &Insert, markers: &mut Markers) -> Result<WritePlan, Error> {
@@ -87,7 +105,7 @@ fn insert(table: &Arc<Table>, insert: &Insert, markers: &mut Markers) -> Result<
             });
         }
     }
-    let (timestamp, ttl) = timing(table, &insert.using, markers)?;
+    let timing = timing(table, &insert.using, markers)?;
     let restrictions = Restrictions::new(table, &relations, markers)?;
     check_partition(table, &restrictions, &relations)?;
     let given = restrictions.clustering.fixed();
@@ -104,15 +122,7 @@ fn insert(table: &Arc<Table>, insert: &Insert, markers: &mut Markers) -> Result<
     if shape != Shape::Static && given < table.clustering().len() {
         return Err(missing_clustering(table, &relations));
     }
-    Ok(WritePlan {
-        table: table.clone(),
-        markers: Vec::new(),
-        restrictions,
-        shape,
-        operations,
-        timestamp,
-        ttl,
-    })
+    Ok(plan(table, restrictions, shape, operations, timing))
 }
 
 fn names_of(relation: &Relation) -> Vec<&str> {
@@ -164,6 +174,14 @@ fn check_partition(table: &Table, restrictions: &Restrictions, relations: &[Rela
     }
 }
 
+/// The WHERE of UPDATE and DELETE: it names partitions, and rows by their keys only.
+fn where_clause(table: &Table, relations: &[Relation], markers: &mut Markers) -> Result<Restrictions, Error> {
+    let restrictions = Restrictions::new(table, relations, markers)?;
+    check_partition(table, &restrictions, relations)?;
+    check_filters(&restrictions)?;
+    Ok(restrictions)
+}
+
 fn check_filters(restrictions: &Restrictions) -> Result<(), Error> {
     let Some(filter) = restrictions.filters.first() else {
         return Ok(());
@@ -180,7 +198,7 @@ fn check_filters(restrictions: &Restrictions) -> Result<(), Error> {
 }
 
 fn update(table: &Arc<Table>, update: &Update, markers: &mut Markers) -> Result<WritePlan, Error> {
-    let (timestamp, ttl) = timing(table, &update.using, markers)?;
+    let timing = timing(table, &update.using, markers)?;
     let mut operations = Vec::new();
     for assignment in &update.assignments {
         let column = column(table, &assignment.column)?;
@@ -196,19 +214,9 @@ fn update(table: &Arc<Table>, update: &Update, markers: &mut Markers) -> Result<
         });
     }
     check_conflicts(&operations)?;
-    let restrictions = Restrictions::new(table, &update.relations, markers)?;
-    check_partition(table, &restrictions, &update.relations)?;
-    check_filters(&restrictions)?;
+    let restrictions = where_clause(table, &update.relations, markers)?;
     let shape = row_shape(table, &restrictions, &operations, &update.relations)?;
-    Ok(WritePlan {
-        table: table.clone(),
-        markers: Vec::new(),
-        restrictions,
-        shape,
-        operations,
-        timestamp,
-        ttl,
-    })
+    Ok(plan(table, restrictions, shape, operations, timing))
 }
 
 /// Whether rows or only static columns are written, for UPDATE and for DELETE of columns.
@@ -358,10 +366,8 @@ fn delete(table: &Arc<Table>, delete: &Delete, markers: &mut Markers) -> Result<
             change,
         });
     }
-    let (timestamp, ttl) = timing(table, &delete.using, markers)?;
-    let restrictions = Restrictions::new(table, &delete.relations, markers)?;
-    check_partition(table, &restrictions, &delete.relations)?;
-    check_filters(&restrictions)?;
+    let timing = timing(table, &delete.using, markers)?;
+    let restrictions = where_clause(table, &delete.relations, markers)?;
     let shape = if !operations.is_empty() {
         row_shape(table, &restrictions, &operations, &delete.relations)?
     } else if restrictions.clustering.is_empty() {
@@ -369,13 +375,5 @@ fn delete(table: &Arc<Table>, delete: &Delete, markers: &mut Markers) -> Result<
     } else {
         Shape::DeleteRanges
     };
-    Ok(WritePlan {
-        table: table.clone(),
-        markers: Vec::new(),
-        restrictions,
-        shape,
-        operations,
-        timestamp,
-        ttl,
-    })
+    Ok(plan(table, restrictions, shape, operations, timing))
 }

@@ -61,6 +61,7 @@ pub(super) fn reads(
     if !plan.needs_reads() {
         return Ok(Vec::new());
     }
+    plan.restrictions.check_combinations(values, context)?;
     let Partitions::Keys(keys) = plan.restrictions.partition.partitions(values, context)? else {
         return Err(Error::invalid("a write names its partitions"));
     };

@@ -6,8 +6,9 @@ use starling_model::{Consistency, Timestamp};
 
 use super::*;
 use crate::{
-    BatchEntry, BatchKind, BatchRequest, ColumnSpec, CqlType, Error, ErrorKind, PreparedMetadata,
-    QueryParameters, Rows, SchemaChange, SchemaTarget, Statement, Values, WriteType,
+    BatchEntry, BatchKind, BatchRequest, ColumnSpec, CqlType, Error, ErrorKind, FailureReason,
+    PreparedMetadata, QueryParameters, ReplicaFailure, Rows, SchemaChange, SchemaTarget, Statement, Values,
+    WriteType,
     request::{Bound, Value},
     result::ChangeKind,
 };
@@ -277,6 +278,14 @@ fn write_type() -> impl Strategy<Value = WriteType> {
     ])
 }
 
+fn replica_failures() -> impl Strategy<Value = Vec<ReplicaFailure>> {
+    let failure = (any::<std::net::IpAddr>(), 0..6_u16).prop_map(|(address, code)| ReplicaFailure {
+        address,
+        reason: FailureReason::from_code(code),
+    });
+    vec(failure, 0..4)
+}
+
 fn error_kind() -> impl Strategy<Value = ErrorKind> {
     let count = || 0..100_u32;
     let plain = proptest::sample::select(vec![
@@ -291,9 +300,17 @@ fn error_kind() -> impl Strategy<Value = ErrorKind> {
         ErrorKind::Invalid,
         ErrorKind::Config,
     ]);
-    let counts = (level(), count(), count(), count(), any::<bool>(), write_type());
+    let counts = (
+        level(),
+        count(),
+        count(),
+        replica_failures(),
+        any::<bool>(),
+        write_type(),
+    );
     let replicas = (0..5, counts).prop_map(|(kind, counts)| {
-        let (consistency, received, required, failures, data_present, write_type) = counts;
+        let (consistency, received, required, reasons, data_present, write_type) = counts;
+        let failures = reasons.len() as u32;
         match kind {
             0 => ErrorKind::Unavailable {
                 consistency,
@@ -317,6 +334,7 @@ fn error_kind() -> impl Strategy<Value = ErrorKind> {
                 received,
                 required,
                 failures,
+                reasons,
                 data_present,
             },
             _ => ErrorKind::WriteFailure {
@@ -324,6 +342,7 @@ fn error_kind() -> impl Strategy<Value = ErrorKind> {
                 received,
                 required,
                 failures,
+                reasons,
                 write_type,
             },
         }
@@ -359,12 +378,21 @@ fn response() -> impl Strategy<Value = Response> {
     ]
 }
 
+/// Version 4 has only their number.
+fn forget_reasons(kind: &mut ErrorKind) {
+    if let ErrorKind::ReadFailure { reasons, .. } | ErrorKind::WriteFailure { reasons, .. } = kind {
+        reasons.clear();
+    }
+}
+
 /// A response and the version that it is of.
 pub(super) fn response_frame() -> impl Strategy<Value = (Version, ResponseFrame)> {
     let extras = (option::of(any::<u128>()), vec(text(), 0..3), payload());
     (version(), extras, response()).prop_map(|(version, extras, mut response)| {
-        if let (Version::V4, Response::Result(ResultBody::Rows(body))) = (version, &mut response) {
-            body.new_metadata_id = None;
+        match &mut response {
+            Response::Result(ResultBody::Rows(body)) if version == Version::V4 => body.new_metadata_id = None,
+            Response::Error(error) if version == Version::V4 => forget_reasons(&mut error.kind),
+            _ => {}
         }
         let (trace, warnings, custom_payload) = extras;
         let frame = ResponseFrame {

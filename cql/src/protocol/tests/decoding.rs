@@ -116,10 +116,45 @@ fn a_message_can_be_given_up_while_it_arrives() {
     let mut decoder = server();
     let mut input = BytesMut::from(&[4, 0, 0, 1, 7, 0, 0, 0, 5, 1, 2][..]);
     assert_eq!(decoder.next(&mut input), Ok(None));
-    assert_eq!(decoder.incoming(), Some(Incoming { stream: 1, length: 5 }));
+    assert_eq!(
+        decoder.incoming(),
+        Some(Incoming {
+            stream: 1,
+            length: 5,
+            held: 5,
+            waits: false
+        })
+    );
     decoder.skip_incoming();
     input.extend_from_slice(&[3, 4, 5, 4, 0, 0, 2, 5, 0, 0, 0, 0]);
     assert_eq!(decoder.next(&mut input).unwrap().unwrap().stream, 2);
+}
+
+#[test]
+fn a_message_that_takes_much_waits_until_it_is_allowed_also_if_only_what_it_becomes_is_much() {
+    for compression in [None, Some(Compression::Lz4), Some(Compression::Snappy)] {
+        let mut decoder = server();
+        decoder.set_compression(compression);
+        decoder.hold_above(10_000);
+        let mut encoder = Encoder::new(Version::V4);
+        encoder.set_compression(compression);
+        let mut bytes = Vec::new();
+        let token = |n| RequestFrame::from(Request::AuthResponse(Some(vec![7; n].into())));
+        encoder.request(&mut bytes, 1, &token(9_000)).unwrap();
+        encoder.request(&mut bytes, 2, &token(100_000)).unwrap();
+        let mut input = BytesMut::from(&bytes[..]);
+        let small = decoder.next(&mut input).unwrap().unwrap();
+        assert_eq!(small.stream, 1);
+        // All of it has arrived, and still it is not decompressed.
+        assert_eq!(decoder.next(&mut input), Ok(None));
+        let incoming = decoder.incoming().unwrap();
+        assert!(incoming.waits && incoming.held > 100_000, "{incoming:?}");
+        assert_eq!(incoming.length < 100_000, compression.is_some());
+        decoder.allow_incoming();
+        let large = decoder.next(&mut input).unwrap().unwrap();
+        assert_eq!((large.stream, large.body.len()), (2, 100_004));
+        assert_eq!(decoder.incoming(), None);
+    }
 }
 
 #[test]

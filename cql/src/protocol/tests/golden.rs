@@ -4,9 +4,9 @@ use starling_model::{Consistency, Timestamp};
 
 use super::*;
 use crate::{
-    BatchEntry, BatchKind, BatchRequest, ColumnSpec, CqlType, Error, ErrorKind, PreparedMetadata,
-    QueryParameters, Rows, SchemaChange, SchemaTarget, Statement, Values, WriteType, request::Bound,
-    result::ChangeKind,
+    BatchEntry, BatchKind, BatchRequest, ColumnSpec, CqlType, Error, ErrorKind, FailureReason,
+    PreparedMetadata, QueryParameters, ReplicaFailure, Rows, SchemaChange, SchemaTarget, Statement, Values,
+    WriteType, request::Bound, result::ChangeKind,
 };
 
 fn bound(bytes: &'static [u8]) -> Bound {
@@ -305,20 +305,34 @@ fn failures_are_counted_in_4_and_mapped_in_5() {
             received: 1,
             required: 2,
             failures: 2,
+            reasons: vec![
+                ReplicaFailure {
+                    address: "10.1.2.3".parse().unwrap(),
+                    reason: FailureReason::IncompatibleSchema,
+                },
+                ReplicaFailure {
+                    address: "::1".parse().unwrap(),
+                    reason: FailureReason::NodeDown,
+                },
+            ],
             write_type: WriteType::Simple,
         },
         "f",
     );
+    let mut unnamed = error.clone();
+    if let ErrorKind::WriteFailure { reasons, .. } = &mut unnamed.kind {
+        reasons.clear();
+    }
     check_response(
         Version::V4,
-        &error.clone().into(),
+        &unnamed.into(),
         "84 00 0003 00 0000001d 00001500 0001 66 0004 00000001 00000002 00000002 0006 53494d504c45",
     );
     check_response(
         Version::V5,
         &error.into(),
-        "85 00 0003 00 0000002b 00001500 0001 66 0004 00000001 00000002 \
-         00000002 04 00000000 0000 04 00000000 0000 0006 53494d504c45",
+        "85 00 0003 00 00000037 00001500 0001 66 0004 00000001 00000002 \
+         00000002 04 0a010203 0003 10 00000000000000000000000000000001 0005 0006 53494d504c45",
     );
 }
 

@@ -158,6 +158,21 @@ fn a_large_message_that_is_too_large_is_passed_over() {
 }
 
 #[test]
+fn a_large_message_waits_until_it_is_allowed() {
+    let (mut encoder, mut decoder) = in_segments();
+    decoder.hold_above(400_000);
+    let mut bytes = Vec::new();
+    encoder.request(&mut bytes, 2, &token(500_000)).unwrap();
+    encoder.finish(&mut bytes);
+    let mut input = BytesMut::from(&bytes[..]);
+    assert_eq!(decoder.next(&mut input), Ok(None));
+    assert!(decoder.incoming().unwrap().waits);
+    assert!(input.len() > 300_000, "the rest stays where it is");
+    decoder.allow_incoming();
+    assert_eq!(decoder.next(&mut input).unwrap().unwrap().stream, 2);
+}
+
+#[test]
 fn a_large_message_can_be_given_up_while_it_arrives() {
     let (mut encoder, mut decoder) = in_segments();
     let mut bytes = Vec::new();
@@ -167,7 +182,15 @@ fn a_large_message_can_be_given_up_while_it_arrives() {
     let mut input = BytesMut::from(&bytes[..200_000]);
     assert_eq!(decoder.next(&mut input), Ok(None));
     let length = 500_004;
-    assert_eq!(decoder.incoming(), Some(Incoming { stream: 2, length }));
+    assert_eq!(
+        decoder.incoming(),
+        Some(Incoming {
+            stream: 2,
+            length,
+            held: length,
+            waits: false
+        })
+    );
     decoder.skip_incoming();
     assert_eq!(decoder.incoming(), None);
     input.extend_from_slice(&bytes[200_000..]);

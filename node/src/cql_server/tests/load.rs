@@ -1,11 +1,13 @@
 //! Many requests at once, and the bounds on them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use starling_cql::{
     ErrorKind,
     protocol::{Request, Response, ResultBody},
 };
+
+use starling_replication::Budget;
 
 use super::{raw::query, *};
 
@@ -124,35 +126,163 @@ async fn the_listener_has_room_for_so_many_requests_and_no_more() {
     assert!(late.works().await);
 }
 
+/// Room for one large request at a time, and for one large reply.
+fn small_budget() -> Arc<Budget> {
+    Arc::new(Budget::new(4 << 20))
+}
+
 #[tokio::test]
-async fn large_messages_share_a_budget_before_they_have_arrived() {
+async fn large_messages_take_room_before_they_have_arrived() {
+    let budget = small_budget();
     let (server, _) = server_with(Options {
-        max_request_bytes: 2_000_000,
+        budget: Arc::clone(&budget),
         ..Options::default()
     })
     .await;
     for version in BOTH {
         let mut first = open(&server, version).await;
-        let mut second = open(&server, version).await;
+        let mut patient = open(&server, version).await;
+        let mut second = Client::connect(&server).await;
+        second.open(version, &[("THROW_ON_OVERLOAD", "1")]).await;
         // The first client's message takes most of the budget while only half of it is there.
         let body = vec![b'z'; 700_000];
         first.push(1, query(std::str::from_utf8(&body).unwrap()));
         let bytes = first.take_output();
         let (begin, rest) = bytes.split_at(400_000);
         first.send_raw(begin).await;
-        until(|| server.counters().bytes_in.get() >= 400_000).await;
+        until(|| budget.requests.held() > 0).await;
+        patient.push(5, query(std::str::from_utf8(&body).unwrap()));
+        let of_patient = patient.take_output();
+        let (begin_patient, rest_patient) = of_patient.split_at(150_000);
+        patient.send_raw(begin_patient).await;
+        until(|| budget.requests.waiting() > 0).await;
         second.push(2, query(std::str::from_utf8(&body).unwrap()));
         second.flush().await;
         let (stream, kind, _) = second.error().await;
         assert_eq!((stream, kind), (2, ErrorKind::Overloaded));
-        // It was passed over, and what follows is read.
+        // It was passed over, and what follows is read; small ones find room.
         assert!(second.works().await);
         first.send_raw(rest).await;
         assert_eq!(first.error().await.1, ErrorKind::Syntax);
+        patient.send_raw(rest_patient).await;
+        assert_eq!(patient.error().await.1, ErrorKind::Syntax);
         second.push(3, query(std::str::from_utf8(&body).unwrap()));
         second.flush().await;
         assert_eq!(second.error().await.1, ErrorKind::Syntax);
+        until(|| budget.held() == 0).await;
     }
+}
+
+#[tokio::test]
+async fn who_sends_a_large_message_slowly_while_others_wait_is_closed() {
+    let budget = small_budget();
+    let (server, _) = server_with(Options {
+        budget: Arc::clone(&budget),
+        pressed_timeout: Duration::from_millis(20),
+        ..Options::default()
+    })
+    .await;
+    let body = "z".repeat(300_000);
+    for version in BOTH {
+        let mut slow = open(&server, version).await;
+        slow.push(1, query(&body));
+        let bytes = slow.take_output();
+        slow.send_raw(&bytes[..150_000]).await;
+        until(|| budget.requests.held() > 0).await;
+        let mut honest = open(&server, version).await;
+        honest.push(2, query(&body));
+        honest.flush().await;
+        // It gets room although the other one never sends the rest, long before the usual time is over.
+        assert_eq!(honest.error().await.1, ErrorKind::Syntax);
+        assert!(slow.receive().await.is_none());
+        until(|| budget.held() == 0).await;
+    }
+}
+
+/// What is small as it comes and large when it is decompressed is not decompressed before there is room.
+#[tokio::test]
+async fn room_is_taken_for_what_a_message_decompresses_to() {
+    let budget = small_budget();
+    let (server, _) = server_with(Options {
+        budget: Arc::clone(&budget),
+        ..Options::default()
+    })
+    .await;
+    for compression in ["lz4", "snappy"] {
+        let rest = budget.requests.owe(budget.requests.limit());
+        let mut client = Client::connect(&server).await;
+        client.open(Version::V4, &[("COMPRESSION", compression)]).await;
+        client.push(1, query(&"z".repeat(700_000)));
+        client.flush().await;
+        until(|| budget.requests.waiting() == 1).await;
+        assert_eq!(budget.requests.held(), rest.bytes());
+        drop(rest);
+        assert_eq!(client.error().await.1, ErrorKind::Syntax);
+        until(|| budget.held() == 0).await;
+    }
+}
+
+/// Clients that ask for more than they read hold no more than the budget, and small replies go on.
+#[tokio::test]
+async fn large_replies_take_turns() {
+    let budget = small_budget();
+    let (server, _) = server_with(Options {
+        budget: Arc::clone(&budget),
+        max_unsent_bytes: 100_000,
+        pressed_timeout: Duration::from_mins(10),
+        ..Options::default()
+    })
+    .await;
+    for version in BOTH {
+        let mut greedy = Vec::new();
+        for _ in 0..5 {
+            let mut client = open(&server, version).await;
+            for stream in 0..20 {
+                client.push(stream, query("rows 30 10000"));
+            }
+            client.flush().await;
+            greedy.push(client);
+        }
+        until(|| budget.replies.waiting() > 0).await;
+        let mut modest = open(&server, version).await;
+        for _ in 0..20 {
+            assert!(modest.works().await);
+        }
+        // All of them read now: one alone would wait for those that do not.
+        let readers = greedy.iter_mut().map(|client| async move {
+            for _ in 0..20 {
+                client.receive().await.unwrap();
+            }
+        });
+        futures::future::join_all(readers).await;
+        until(|| budget.held() == 0).await;
+    }
+    // One turn's room, and at most what each connection may have unsent without any.
+    assert!(budget.replies.peak() <= budget.replies.limit() + 6 * 200_000);
+    assert!(budget.replies.waits() > 0);
+}
+
+#[tokio::test]
+async fn who_does_not_read_while_others_wait_is_closed() {
+    let budget = small_budget();
+    let (server, _) = server_with(Options {
+        budget: Arc::clone(&budget),
+        pressed_timeout: Duration::from_millis(20),
+        max_unsent_bytes: 100_000,
+        ..Options::default()
+    })
+    .await;
+    let mut greedy = open(&server, Version::V4).await;
+    for stream in 0..100 {
+        greedy.push(stream, query("rows 100 10000"));
+    }
+    greedy.flush().await;
+    until(|| budget.replies.held() > 0 && server.counters().bytes_out.get() > 1_000_000).await;
+    let mut honest = open(&server, Version::V4).await;
+    honest.push(1, query("rows 100 10000"));
+    honest.flush().await;
+    // It gets its reply although the other one never reads, long before the usual time is over.
+    assert_eq!(honest.receive().await.unwrap().0, 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Tests of the listener: real sockets, and a backend that does what the statement's text says.
 
-mod budget;
+mod admission;
 mod events;
 mod fake;
 mod garbage;

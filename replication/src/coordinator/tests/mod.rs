@@ -1,5 +1,6 @@
 //! Coordinator flows as transcripts: what is sent, what is answered, what each replica holds in the end.
 
+mod budget;
 mod heal;
 mod paging;
 mod scan;
@@ -7,7 +8,7 @@ mod scan;
 use std::time::Duration;
 
 use bytes::Bytes;
-use starling_cql::{ErrorKind, WriteType};
+use starling_cql::{ErrorKind, FailureReason, ReplicaFailure, WriteType};
 use starling_model::{
     Clustering, Consistency, Deletion, KeyRange, Limits, Mutation, Partition, Row, TableId, Timestamp,
     TokenRange,
@@ -15,7 +16,7 @@ use starling_model::{
 
 use crate::{
     env::StoreError,
-    testing::{Link, TestCluster, insert, key, rows_of, whole_partition},
+    testing::{Link, TestCluster, address, insert, key, rows_of, whole_partition},
 };
 
 const LATER: Duration = Duration::from_secs(30);
@@ -227,26 +228,48 @@ fn silent_replicas_are_a_timeout_and_failing_ones_a_failure() {
     let error = cluster
         .write(1, insert(table, "a", 2, "x", 10), Consistency::Quorum)
         .expect_err("two disks burn");
+    assert!(error.message.contains("it burns"), "{}", error.message);
     let ErrorKind::WriteFailure {
-        received, required, ..
+        received,
+        required,
+        reasons,
+        ..
     } = error.kind
     else {
         panic!("{error:?}")
     };
     assert_eq!((received, required), (1, 2));
+    let failed: Vec<ReplicaFailure> = [2, 3]
+        .map(|node| ReplicaFailure {
+            address: address(node).ip(),
+            reason: FailureReason::Unknown,
+        })
+        .into();
+    assert!(
+        !reasons.is_empty() && reasons.iter().all(|reason| failed.contains(reason)),
+        "{reasons:?}"
+    );
     let error = cluster
         .read(1, whole_partition(table, "a", cluster.now()), Consistency::Quorum)
         .expect_err("two disks burn");
-    assert_eq!(
-        error.kind,
-        ErrorKind::ReadFailure {
-            consistency: Consistency::Quorum,
-            received: 1,
-            required: 2,
-            failures: 2,
-            data_present: true,
-        }
+    assert!(
+        error.message.contains("2 failed (one of them 10.0.0.") && error.message.contains("it burns"),
+        "{}",
+        error.message
     );
+    let ErrorKind::ReadFailure {
+        consistency: Consistency::Quorum,
+        received: 1,
+        required: 2,
+        failures: 2,
+        mut reasons,
+        data_present: true,
+    } = error.kind
+    else {
+        panic!("{error:?}")
+    };
+    reasons.sort_by_key(|failure| failure.address);
+    assert_eq!(reasons, failed);
 }
 
 #[test]
@@ -303,6 +326,24 @@ fn a_mismatch_repairs_the_stale_replica_before_the_answer() {
             "n{node} before the answer was given"
         );
     }
+}
+
+/// Until there is anti-entropy repair, this is what brings such a write to the replica that missed it.
+#[test]
+fn a_write_whose_coordinator_died_without_a_hint_is_missing_at_one_until_a_quorum_reads_it() {
+    let (mut cluster, table) = cluster();
+    cluster.partition(&[1], &[3], Link::Silent);
+    cluster
+        .write(1, insert(table, "a", 1, "x", 10), Consistency::Quorum)
+        .expect("n1 and n2 have it");
+    // It waits for n3's answer still, so it kept no hint.
+    cluster.kill(1);
+    cluster.run_for(LATER);
+    let none: [&str; 0] = [];
+    assert_eq!(read_all(&cluster, 3, table, Consistency::One), none);
+    assert_eq!(read_all(&cluster, 3, table, Consistency::Quorum), ["a/1=x"]);
+    assert_eq!(read_all(&cluster, 3, table, Consistency::One), ["a/1=x"]);
+    assert_eq!(cluster.stored(3, table, &key("a")).rows.len(), 1);
 }
 
 #[test]

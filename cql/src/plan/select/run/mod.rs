@@ -1,13 +1,18 @@
 //! One execution of a SELECT, without I/O: it asks for reads, takes their pages, and makes rows.
+//!
+//! [`ahead`] says what is read next, and how many partitions of an IN at a time.
+
+mod ahead;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use starling_model::{
-    Clustering, ClusteringRange, DecoratedKey, KeyRange, Limits, Page, PartitionPage, Position, ReadCommand,
-    Row, Seconds,
+    Clustering, ClusteringRange, DecoratedKey, KeyRange, Page, PartitionPage, Position, Row, Seconds,
 };
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+pub use ahead::Read;
 
 use super::{
     Inner,
@@ -30,9 +35,6 @@ use crate::{
     value,
 };
 
-/// Rows asked of replicas at a time where the statement's own limit says little: for aggregates, filters
-/// and statements without paging.
-const FETCH_ROWS: u32 = 5_000;
 /// The most rows that are ordered in memory (ORDER BY over several partitions).
 const MAX_ORDERED_ROWS: usize = 100_000;
 /// The most bytes of a result without paging, or ordered in memory.
@@ -41,17 +43,23 @@ const MAX_RESULT_BYTES: usize = 128 << 20;
 /// rows may be large, and page sizes are what a client says.
 const PAGE_BYTES: usize = 8 << 20;
 
-/// An execution. Call [`next`](Self::next) and [`accept`](Self::accept) in turn until there is no next
-/// read, then [`finish`](Self::finish).
+/// An execution. Take from [`next_read`](Self::next_read) what it gives, read it, and give the pages to
+/// [`accept`](Self::accept) in the order of the reads, until nothing is under way and there is no next read,
+/// or it [is over](Self::is_over); then [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct SelectRun {
     plan: Arc<Inner>,
     items: Vec<Item>,
     filters: Vec<ReadyFilter>,
     slices: Vec<ClusteringRange>,
-    /// What is still to be read; the first is being read. Their count at the start.
+    /// What is still to be read. Their count at the start.
     targets: VecDeque<KeyRange>,
     all_targets: u32,
+    /// How many of the first targets are being read, and whether the first of them has to be asked for more.
+    asked: usize,
+    goes_on: bool,
+    /// How many targets this page has come to the end of.
+    done: u32,
     after: Option<Position>,
     /// The partition that is being read.
     open: Option<Open>,
@@ -99,6 +107,7 @@ impl SelectRun {
             .map(|item| item.settled(values, context))
             .collect::<Result<Vec<_>, _>>()?;
         let restrictions = &plan.restrictions;
+        restrictions.check_combinations(values, context)?;
         let filters = restrictions
             .filters
             .iter()
@@ -137,6 +146,9 @@ impl SelectRun {
                 .filter(|size| *size > 0 && !sorts && !plan.aggregates)
                 .unwrap_or(u32::MAX),
             all_targets: targets.len() as u32,
+            asked: 0,
+            goes_on: false,
+            done: 0,
             plan,
             items,
             filters,
@@ -193,32 +205,7 @@ impl SelectRun {
         Ok(())
     }
 
-    /// The next read; `None`: all that is needed was read. Stays the same until its page is accepted.
-    pub fn next(&self) -> Option<ReadCommand> {
-        if self.stopped.is_some() || self.remaining == 0 {
-            return None;
-        }
-        let keys = self.targets.front()?.clone();
-        let wanted = (self.page_size.saturating_sub(self.rows.len() as u32))
-            .min(self.remaining)
-            .max(1);
-        let exact = self.filters.is_empty();
-        Some(ReadCommand {
-            table: self.plan.table.id,
-            keys,
-            slices: self.slices.clone(),
-            reversed: self.plan.reversed,
-            after: self.after.clone(),
-            limits: Limits {
-                rows: if exact { wanted.min(FETCH_ROWS) } else { FETCH_ROWS },
-                rows_per_partition: if exact { self.per_partition } else { u32::MAX },
-                ..Limits::NONE
-            },
-            now: self.now,
-        })
-    }
-
-    /// Takes the answer to [`next`](Self::next). After an error the execution is over.
+    /// Takes the page of the first read that is under way. After an error the execution is over.
     pub fn accept(&mut self, page: Page) -> Result<(), Error> {
         for partition in &page.partitions {
             self.partition(partition)?;
@@ -234,6 +221,7 @@ impl SelectRun {
                     self.close()?;
                 }
                 self.after = Some(next);
+                self.goes_on = true;
             }
             None => {
                 self.close()?;
@@ -241,6 +229,8 @@ impl SelectRun {
                     return Ok(());
                 }
                 self.targets.pop_front();
+                self.asked -= 1;
+                self.done += 1;
                 self.after = None;
                 self.last = (None, 0);
             }
@@ -302,7 +292,8 @@ impl SelectRun {
         self.rows.len() as u64 >= u64::from(self.page_size) || (paged && self.bytes >= PAGE_BYTES)
     }
 
-    fn is_over(&self) -> bool {
+    /// Whether the page is complete, whatever is still under way: that is dropped.
+    pub fn is_over(&self) -> bool {
         self.stopped.is_some() || self.remaining == 0
     }
 

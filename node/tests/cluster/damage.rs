@@ -1,0 +1,128 @@
+//! Bytes that go bad in a table's file while its node runs.
+
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use starling::config::Settings;
+use starling_client::{Consistency, Session};
+use starling_cql::ErrorKind;
+
+use crate::harness::{Cluster, block_on, until};
+
+const ROWS: i32 = 500;
+const ROW_BYTES: usize = 48 << 10;
+
+/// Files of tables in a node's data directory.
+fn tables(dir: &Path) -> Vec<PathBuf> {
+    let shards = std::fs::read_dir(dir.join("data")).unwrap();
+    shards
+        .filter_map(|shard| std::fs::read_dir(shard.unwrap().path()).ok())
+        .flatten()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "table"))
+        .collect()
+}
+
+/// Turns some bits in the middle of a file.
+fn damage(file: &Path) {
+    let file = OpenOptions::new().read(true).write(true).open(file).unwrap();
+    let middle = file.metadata().unwrap().len() / 2;
+    let mut bytes = [0; 16];
+    file.read_exact_at(&mut bytes, middle).unwrap();
+    file.write_all_at(&bytes.map(|byte| byte ^ 0x5A), middle).unwrap();
+}
+
+async fn write(session: &Session) {
+    let insert = session
+        .prepare("INSERT INTO k.t (id, v) VALUES (?, ?)")
+        .await
+        .unwrap()
+        .with_consistency(Consistency::All);
+    // Bytes that don't compress: the data is what fills the file.
+    let mut state = 0x5EED_u64;
+    for id in 0..ROWS {
+        let value: Vec<u8> = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .take(ROW_BYTES)
+        .collect();
+        session.execute(&insert, (id, value)).await.unwrap();
+    }
+}
+
+/// Reads every row; gives those that can't be read, with the error.
+async fn failures(session: &Session, level: Consistency) -> Vec<(i32, starling_client::Error)> {
+    let mut failures = Vec::new();
+    for id in 0..ROWS {
+        let text = format!("SELECT id FROM k.t WHERE id = {id}");
+        match session
+            .query(session.statement(text).with_consistency(level))
+            .await
+        {
+            Ok(result) => assert_eq!(result.rows().unwrap().first::<(i32,)>().unwrap(), Some((id,))),
+            Err(error) => failures.push((id, error)),
+        }
+    }
+    failures
+}
+
+#[test]
+fn a_damaged_block_costs_its_own_rows_on_one_replica_and_nothing_else() {
+    let settings = Settings {
+        memtable_mib: Some(16),
+        ..Settings::default()
+    };
+    let mut cluster = Cluster::start_with(3, &settings);
+    block_on(async {
+        let session = cluster.session(&[0]).await;
+        crate::harness::create_table_of(&session, "id int PRIMARY KEY, v blob").await;
+        write(&session).await;
+        let dir = cluster.nodes[2].dir.clone();
+        let files = until("a memtable is written to a table", || {
+            Some(tables(&dir)).filter(|files| !files.is_empty())
+        });
+        for file in &files {
+            damage(file);
+        }
+
+        // The others have the data, whoever is asked.
+        for node in [0, 2] {
+            let session = cluster.session(&[node]).await;
+            for level in [Consistency::One, Consistency::Quorum] {
+                let failures = failures(&session, level).await;
+                assert!(failures.is_empty(), "n{} at {level}: {failures:?}", node + 1);
+            }
+        }
+
+        // Alone, the node says of each row what it can't do, and goes on with the others.
+        cluster.nodes[0].kill();
+        cluster.nodes[1].kill();
+        cluster.nodes[2].wait(|status| status.node.members.iter().filter(|member| member.up).count() == 1);
+        let session = cluster.session(&[2]).await;
+        let failures = failures(&session, Consistency::One).await;
+        assert!(!failures.is_empty(), "no row was in what was damaged");
+        assert!(
+            failures.len() < ROWS as usize / 4,
+            "{} rows are gone",
+            failures.len()
+        );
+        for (id, error) in failures {
+            let kind = error.server().map(|error| error.kind.clone());
+            assert!(
+                matches!(kind, Some(ErrorKind::ReadFailure { failures: 1, .. })),
+                "{id}: {error}"
+            );
+            let text = error.to_string();
+            assert!(
+                text.contains(".table") && text.contains("checksum"),
+                "{id}: {text}"
+            );
+        }
+    });
+}

@@ -1,0 +1,129 @@
+//! Who knocks at the port of peers and native clients without belonging to the cluster.
+
+use std::{path::Path, sync::Arc};
+
+use quinn::{ApplicationClose, ClientConfig, ConnectionError, Endpoint, crypto::rustls::QuicClientConfig};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use starling::tls::{Authority, NODE_SERVER_NAME, PEER_ALPN, TlsFiles};
+
+use crate::harness::{Cluster, Node, block_on};
+
+/// Alerts of TLS (RFC 8446, section 6.2), as QUIC carries them (RFC 9001, section 4.8).
+const UNKNOWN_CA: u64 = 0x100 + 48;
+const NO_APPLICATION_PROTOCOL: u64 = 0x100 + 120;
+
+/// The node's own codes: the other side broke the protocol, or has no business here.
+const PROTOCOL: u64 = 2;
+const UNAUTHORIZED: u64 = 3;
+
+/// How a stranger introduces itself.
+struct Stranger<'a> {
+    alpn: &'static [u8],
+    /// The directory with its certificate and key.
+    identity: Option<&'a Path>,
+    /// What it sends on its first stream.
+    says: &'static [u8],
+}
+
+impl Stranger<'_> {
+    /// It trusts the cluster: whatever is refused is refused by the node.
+    fn config(&self, ca: &Path) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match self.identity {
+            None => builder.with_no_client_auth(),
+            Some(dir) => {
+                let files = TlsFiles::in_directory(dir);
+                let chain = vec![CertificateDer::from_pem_file(&files.certificate).unwrap()];
+                let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        config.alpn_protocols = vec![self.alpn.to_vec()];
+        ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()))
+    }
+
+    /// Why the node ends the connection.
+    async fn knock(&self, endpoint: &Endpoint, ca: &Path, node: &Node) -> ConnectionError {
+        let connecting = endpoint.connect_with(self.config(ca), node.listen, NODE_SERVER_NAME);
+        let connection = match connecting.unwrap().await {
+            Ok(connection) => connection,
+            Err(error) => return error,
+        };
+        if let Ok((mut send, _receive)) = connection.open_bi().await {
+            // The node may have closed the connection already: that is what is looked at.
+            let _ = send.write_all(self.says).await;
+            return connection.closed().await;
+        }
+        connection.closed().await
+    }
+}
+
+/// The code with which the node ended a connection, and its reason.
+fn refusal(error: &ConnectionError) -> (u64, String) {
+    match error {
+        ConnectionError::ConnectionClosed(close) => (u64::from(close.error_code), close.to_string()),
+        ConnectionError::ApplicationClosed(ApplicationClose { error_code, reason }) => (
+            error_code.into_inner(),
+            String::from_utf8_lossy(reason).into_owned(),
+        ),
+        error => panic!("not a refusal: {error}"),
+    }
+}
+
+#[test]
+fn strangers_are_told_why_and_cost_nothing() {
+    let cluster = Cluster::start(1);
+    let node = &cluster.nodes[0];
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = Authority::create(&elsewhere.path().join("ca"), "other").unwrap();
+    let issued = other.issue("x", &["127.0.0.1".to_owned()], 1).unwrap();
+    let theirs = elsewhere.path().join("x");
+    other.write(&theirs, &issued).unwrap();
+    let ours = node.dir.join("tls");
+    let stranger = |alpn, identity, says| Stranger { alpn, identity, says };
+    let garbage: &[u8] = &[0xFF; 64];
+    let cases = [
+        (stranger(b"h3", Some(&*ours), b""), NO_APPLICATION_PROTOCOL, ""),
+        (stranger(PEER_ALPN, Some(&*theirs), b""), UNKNOWN_CA, ""),
+        (
+            stranger(PEER_ALPN, None, b""),
+            UNAUTHORIZED,
+            "no certificate of this cluster",
+        ),
+        (stranger(PEER_ALPN, Some(&*ours), garbage), PROTOCOL, "bytes"),
+    ];
+    let before = node.status().unwrap();
+    block_on(async {
+        let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        for _ in 0..25 {
+            for (stranger, code, reason) in &cases {
+                let error = stranger.knock(&endpoint, &cluster.ca, node).await;
+                let (given, why) = refusal(&error);
+                assert_eq!(given, *code, "{error}");
+                assert!(why.contains(reason), "{why}");
+            }
+        }
+        let session = cluster.session(&[0]).await;
+        session
+            .query("SELECT cluster_name FROM system.local")
+            .await
+            .unwrap();
+    });
+    let after = node.status().unwrap();
+    assert_eq!(after.pid, before.pid);
+    if let (Some(before), Some(after)) = (before.resident_bytes, after.resident_bytes) {
+        assert!(
+            after < before + (32 << 20),
+            "memory went from {before} to {after} bytes"
+        );
+    }
+}
