@@ -60,7 +60,9 @@ impl Batch {
         record::extent(&self.bytes[self.at..]).1
     }
 
-    /// Seals as many records as fit into `room` bytes of a segment; at least one if `any`.
+    /// Seals as many records as fit into `room` bytes of a segment; at least one if `any`. Their numbers follow each
+    /// other: after a restart there may be a gap between what is written anew and what is new, and a segment in
+    /// which a number is missing would look damaged.
     pub(super) fn seal(&mut self, room: usize, any: bool, segment: u64, synced: Lsn) -> Option<Piece> {
         let mut piece = Piece {
             bytes: 0,
@@ -71,7 +73,8 @@ impl Batch {
         while piece.bytes < left.len() {
             let (length, lsn) = record::extent(&left[piece.bytes..]);
             let end = piece.bytes + length;
-            if end > room && !(any && piece.records == 0) {
+            let follows = piece.records == 0 || lsn == piece.last.next();
+            if !follows || (end > room && !(any && piece.records == 0)) {
                 break;
             }
             record::seal(&mut left[piece.bytes..end], segment, synced);

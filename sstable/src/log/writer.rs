@@ -96,6 +96,11 @@ impl Writer {
             };
             // A write that is larger than a segment has one for itself.
             let empty = current.segment.bytes <= segment::HEADER_BYTES as u64;
+            // Numbers without a gap are how recovery knows that nothing is missing in a segment.
+            if !empty && self.batch.first() != current.segment.last.next() {
+                self.close(files);
+                continue;
+            }
             let Some(piece) = self.batch.seal(room, empty, current.number, self.end) else {
                 self.close(files);
                 continue;
