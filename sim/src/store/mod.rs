@@ -134,9 +134,11 @@ fn store_error(error: starling_sstable::Error) -> StoreError {
     match error {
         Error::Overloaded { .. } => StoreError::Overloaded,
         Error::Corrupt { .. } | Error::Version { .. } => StoreError::Corrupt(error.to_string()),
-        Error::Io { .. } | Error::TooLarge { .. } | Error::Invalid(_) | Error::LogFailed(_) | Error::NoSpace { .. } => {
-            StoreError::Disk(error.to_string())
-        }
+        Error::Io { .. }
+        | Error::TooLarge { .. }
+        | Error::Invalid(_)
+        | Error::LogFailed(_)
+        | Error::NoSpace { .. } => StoreError::Disk(error.to_string()),
     }
 }
 

@@ -378,7 +378,8 @@ fn a_full_disk_refuses_writes_and_loses_none() {
 fn rot_is_an_error_and_never_a_wrong_answer_and_can_be_healed() {
     for seed in 0..20 {
         let mut random = Random::new(seed);
-        let settings = tiny(&mut random);
+        let mut settings = tiny(&mut random);
+        settings.engine.memtable_bytes = 512;
         let disk = Disk::new(random.fork());
         let mut executor = Executor::new(random.fork(), Arc::new(Trace::new(None)), 10_000_000);
         let handle = executor.handle().clone();
