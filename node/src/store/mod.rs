@@ -106,7 +106,13 @@ impl Store for ShardedStore {
         let all: Vec<_> = (0..self.inner.map.shards())
             .map(|shard| self.ask(shard, Request::Damaged))
             .collect();
-        async move { Ok(futures::future::try_join_all(all).await?.into_iter().flatten().collect()) }
+        async move {
+            Ok(futures::future::try_join_all(all)
+                .await?
+                .into_iter()
+                .flatten()
+                .collect())
+        }
     }
 
     fn heal(&self, piece: Damaged) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {

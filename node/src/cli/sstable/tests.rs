@@ -58,8 +58,8 @@ fn entries_are_shown_as_text_and_as_json() {
     let (_dir, path) = written();
     assert_eq!(
         dumped(&path, 2, false).unwrap(),
-        "partition '0' token 0\n  row 'row' inserted@0 1='value'@0\n\
-         partition '1' token 100\n  row 'row' inserted@1 1='value'@1\npartition '2' token 200\n"
+        "partition '0' token 0\n  row 'row' inserted@0 c00000001='value'@0\n\
+         partition '1' token 100\n  row 'row' inserted@1 c00000001='value'@1\npartition '2' token 200\n"
     );
     let lines = dumped(&path, u64::MAX, true).unwrap();
     let lines: Vec<Value> = lines
@@ -80,7 +80,7 @@ fn figures_are_those_of_the_file() {
     assert_eq!(figures["rows"], 40);
     assert_eq!(figures["bytes"], fs::metadata(&path).unwrap().len());
     assert!(
-        stats_text(&table).contains("tokens         0 to 3900"),
+        stats_text(&table).contains("tokens        0 to 3900"),
         "{}",
         stats_text(&table)
     );
