@@ -25,7 +25,9 @@ pub mod table;
 pub mod version;
 
 pub use compaction::{Pace, PaceLimits, PurgePolicy, Repaired, Scaling, Strategy};
-pub use engine::{Engine, Final, FinalHook, Job, PageResult, Quarantined, ReadResult, Recovery, RowResult, Step};
+pub use engine::{
+    Engine, Final, FinalHook, Job, PageResult, Quarantined, ReadResult, Recovery, RowResult, Step,
+};
 pub use error::Error;
 pub use log::{BatchSizes, Log, Lsn, recovery::Progress};
 pub use options::{Compression, Options, TableOptions};

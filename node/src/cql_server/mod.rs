@@ -8,7 +8,7 @@
 //! 1. connections ([`Options::max_connections`]): a further one is closed at once;
 //! 2. requests in flight on a connection ([`Options::max_in_flight`]): the socket is not read until one
 //!    is done, or, if the client asked for it (`THROW_ON_OVERLOAD`), further ones are answered Overloaded;
-//! 3. requests in flight in all, by number and by the bytes of small ones ([`admission`]): Overloaded;
+//! 3. requests in flight in all, by number and by the bytes of small ones (`admission`): Overloaded;
 //!    a large message waits for room in the node's budget before it is read, or decompressed, and its
 //!    socket is not read meanwhile (`THROW_ON_OVERLOAD`: it is passed over and answered Overloaded); who
 //!    has room and sends slowly is closed when others wait for it;

@@ -96,7 +96,7 @@ impl Shard {
                 let _ = answer.send(Ok(()));
             }
             Request::Stats(answer) => drop(answer.send(Ok(self.engine.stats()))),
-            Request::JobDone(job, outcome) => self.install(job, outcome),
+            Request::JobDone(job, outcome) => self.install(*job, outcome),
             Request::Stop(answer) => {
                 group.add(self.log.appended(), Ack::Write(answer));
                 return ControlFlow::Break(());
@@ -170,9 +170,9 @@ impl Shard {
         self.jobs.owe(self.number, self.engine.compaction_debt());
     }
 
-    fn install(&mut self, job: Box<Job>, outcome: Result<(), Error>) {
+    fn install(&mut self, job: Job, outcome: Result<(), Error>) {
         // A job that failed is handed back too: so the engine knows that the work is to be offered again.
-        if let Err(error) = outcome.and(self.engine.finish(*job)) {
+        if let Err(error) = outcome.and(self.engine.finish(job)) {
             error!(%error, "a flush or compaction failed; nothing is lost, it will be tried again");
             self.rest_until = Some(Instant::now() + REST);
         }

@@ -7,7 +7,7 @@
 //! On a peer connection the caller opens a few long-lived streams: bidirectional ones for calls (small
 //! requests and bulk apart, so that a scan does not hold up a write), a unidirectional one for
 //! casts. On all of them travel frames ([`frame`]), written in batches: what has queued up while the last
-//! write was under way goes out together. What is large takes a stream of its own ([`large`]), which its
+//! write was under way goes out together. What is large takes a stream of its own (`large`), which its
 //! receiver reads when it has room.
 //!
 //! Bounds: requests and bytes in flight to a peer, requests served for a peer, frame length, streams,

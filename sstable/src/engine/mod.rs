@@ -222,7 +222,11 @@ impl Engine {
             log_refuses: self.log.is_refusing(),
             snapshots: self.counters.snapshots,
             ingests: self.counters.ingests,
-            quarantined: self.tables.values().map(|state| state.tables.quarantined().count()).sum(),
+            quarantined: self
+                .tables
+                .values()
+                .map(|state| state.tables.quarantined().count())
+                .sum(),
             damage_found: self.reports.found,
             damage_healed: self.reports.healed,
             writes: self.counters.writes,
@@ -239,7 +243,6 @@ impl Engine {
             overlapping: self.crowd,
         }
     }
-
 }
 
 const NOT_CANONICAL: Error = Error::Invalid("the mutation is not canonical");

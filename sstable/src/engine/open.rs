@@ -13,7 +13,9 @@ use std::{
 use bytes::Bytes;
 use starling_model::{TableId, TokenRange};
 
-use super::{Counters, Engine, ingest::Bulk, merges::Work, quarantine::Reports, snapshot, table_state::TableState};
+use super::{
+    Counters, Engine, ingest::Bulk, merges::Work, quarantine::Reports, snapshot, table_state::TableState,
+};
 use crate::{
     Error, Options, PurgePolicy,
     compaction::{
@@ -97,7 +99,8 @@ impl Engine {
             memory: 0,
         };
         recovery.removed_files = opening.remove_obsolete(&listing, &manifest)?;
-        recovery.removed_files += snapshot::remove_unfinished(&*opening.fs, &opening.dir.join(snapshot::DIRECTORY))?;
+        recovery.removed_files +=
+            snapshot::remove_unfinished(&*opening.fs, &opening.dir.join(snapshot::DIRECTORY))?;
         opening.open_tables(&manifest)?;
         let mut recovered = opening.replay(&listing, &manifest, &mut recovery, progress)?;
         recovered.free = listing.free;
@@ -186,7 +189,11 @@ impl Opening {
 
     fn open_tables(&mut self, manifest: &Manifest) -> Result<(), Error> {
         for (id, entry) in &manifest.tables {
-            let Entry { replayed, files, damage } = entry;
+            let Entry {
+                replayed,
+                files,
+                damage,
+            } = entry;
             let state = self.tables.entry(*id).or_default();
             state.replayed = *replayed;
             for file in files {

@@ -62,7 +62,8 @@ impl Table {
     pub fn open_file(fs: &dyn Fs, path: PathBuf, number: u64) -> Result<Self, Error> {
         let file = fs.map(&path).map_err(Error::io("open", &path))?;
         let footer = Footer::decode(&path, &file)?;
-        let malformed = |handle: Handle, what| Error::corrupt(&path, handle.offset, format!("malformed {what}"));
+        let malformed =
+            |handle: Handle, what| Error::corrupt(&path, handle.offset, format!("malformed {what}"));
         let directory = layout::checked(&path, &file, footer.directory, "directory")?;
         let directory = Directory::read(&directory).map_err(|_| malformed(footer.directory, "directory"))?;
         let properties = layout::checked(&path, &file, footer.properties, "properties")?;
@@ -115,7 +116,9 @@ impl Table {
     /// Bytes of the indexes and filters in it.
     pub fn index_bytes(&self) -> u64 {
         let stripes = 0..self.directory.stripes();
-        stripes.map(|stripe| u64::from(self.directory.handle(stripe).length)).sum()
+        stripes
+            .map(|stripe| u64::from(self.directory.handle(stripe).length))
+            .sum()
     }
 
     /// What is known of it without reading.
@@ -448,7 +451,9 @@ impl Table {
                 return self.tokens_of(stripe, stripe);
             }
             let Ok(view) = self.stripe(stripe) else { continue };
-            let Ok((_, shape)) = self.stripe_shape(stripe) else { continue };
+            let Ok((_, shape)) = self.stripe_shape(stripe) else {
+                continue;
+            };
             for block in 0..shape.blocks {
                 if view.block(block).is_some_and(|range| range.contains(&offset)) {
                     let (from, mut to) = self.tokens_of(stripe, stripe);
@@ -466,7 +471,11 @@ impl Table {
 /// Where in the body the value of exactly `key` is.
 fn found(entries: Entries<'_>, ties: Range<usize>, key: &[u8]) -> Result<Option<Range<usize>>, Malformed> {
     let (at, exact) = entries.search(ties, key)?;
-    if exact { entries.value(at).map(Some) } else { Ok(None) }
+    if exact {
+        entries.value(at).map(Some)
+    } else {
+        Ok(None)
+    }
 }
 
 /// Buffers for blocks of large rows are given back.

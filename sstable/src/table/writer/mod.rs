@@ -1,6 +1,6 @@
 //! Making a table, entry by entry, in constant memory.
 //!
-//! - [`output`]: blocks, stripes and the rest as they go to the file.
+//! - `output`: blocks, stripes and the rest as they go to the file.
 
 mod output;
 
