@@ -29,6 +29,7 @@ pub mod start_error;
 pub mod status;
 #[cfg(test)]
 mod testing;
+pub mod topology;
 pub mod tracing;
 
 pub use budget::{Budget, Charge};

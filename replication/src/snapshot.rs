@@ -2,15 +2,23 @@
 //!
 //! Whoever learns something new makes the next snapshot; requests load the present one without a lock.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use starling_cql::{Error, schema::Schema};
-use starling_model::{NodeId, Token};
+use starling_model::{NodeId, Token, TokenRange};
 use starling_ring::{Member, Placement, Ring, Strategy};
 
-use crate::{gate::Gate, latency::Latency};
+use crate::{
+    gate::Gate,
+    latency::Latency,
+    topology::{Change, RingState, Stamp, quorum::ReplicaSets},
+};
 
 /// How many calls may be under way to one peer; a write beyond that becomes a hint at once.
 const CALLS_PER_PEER: usize = 8192;
@@ -53,37 +61,41 @@ pub(crate) struct Cluster {
     pub(crate) me: NodeId,
     /// Those who joined.
     pub(crate) ring: Arc<Ring>,
+    /// The change of the ring that is under way, and the ring after it.
+    pub(crate) change: Option<(Arc<Change>, Arc<Ring>)>,
     /// All that are known, by id.
     pub(crate) peers: BTreeMap<NodeId, Arc<Peer>>,
-    /// Digest of the ring, for messages.
-    pub(crate) digest: u64,
+    /// What peers compare, for messages.
+    pub(crate) stamp: Stamp,
 }
 
 impl Cluster {
-    /// A cluster of these peers.
+    /// A cluster of these peers, with this ring.
     pub(crate) fn new(partitioner: starling_ring::Partitioner, me: NodeId, peers: Vec<Peer>) -> Self {
-        let members: Vec<Member> = peers
-            .iter()
-            .filter(|peer| peer.joined)
-            .map(|peer| Member {
+        let mut state = RingState::default();
+        for peer in peers.iter().filter(|peer| peer.joined) {
+            let member = Member {
                 id: peer.id,
                 datacenter: peer.datacenter.clone(),
                 rack: peer.rack.clone(),
                 tokens: peer.tokens.clone(),
-            })
-            .collect();
-        let ring = Ring::new(partitioner, members);
-        let mut bytes = Vec::new();
-        for (token, owner) in ring.tokens() {
-            bytes.extend_from_slice(&token.0.to_be_bytes());
-            bytes.extend_from_slice(&owner.0.to_be_bytes());
+            };
+            state.found(&member, peer.address, None);
         }
+        let change = state.change().zip(state.next_members());
         Self {
             me,
-            ring: Arc::new(ring),
+            ring: Arc::new(Ring::new(partitioner, state.members())),
+            change: change
+                .map(|(change, next)| (Arc::new(change.clone()), Arc::new(Ring::new(partitioner, next)))),
             peers: peers.into_iter().map(|peer| (peer.id, Arc::new(peer))).collect(),
-            digest: xxhash_rust::xxh3::xxh3_64(&bytes),
+            stamp: state.stamp(),
         }
+    }
+
+    /// The ring after the change that is under way.
+    fn next_ring(&self) -> Option<&Arc<Ring>> {
+        self.change.as_ref().map(|(_, next)| next)
     }
 
     /// This node's own entry.
@@ -107,18 +119,58 @@ impl Cluster {
 /// A strategy's class and its options.
 type Options = (String, Vec<(String, String)>);
 
+/// Where a keyspace's data is, and where it will be.
+#[derive(Debug, Clone)]
+pub(crate) struct Placements {
+    pub(crate) current: Arc<Placement>,
+    /// While the ring changes.
+    pub(crate) next: Option<Arc<Placement>>,
+}
+
+impl Placements {
+    /// The replicas of a token.
+    pub(crate) fn sets(&self, token: Token) -> ReplicaSets {
+        let next = self.next.as_ref().map(|next| next.replicas(token));
+        ReplicaSets::new(self.current.replicas(token), next)
+    }
+
+    /// All arcs in token order, cut where the replicas change now or after the change. None wraps.
+    pub(crate) fn ranges(&self) -> Vec<(TokenRange, ReplicaSets)> {
+        let current = self.current.ranges();
+        let Some(next) = &self.next else {
+            return current
+                .map(|(range, replicas)| (range, ReplicaSets::new(replicas, None)))
+                .collect();
+        };
+        let ends = current.chain(next.ranges()).map(|(range, _)| range.end);
+        let ends: BTreeSet<Token> = ends.collect();
+        let mut start = Token::MIN;
+        let mut ranges = Vec::with_capacity(ends.len());
+        for end in ends {
+            ranges.push((TokenRange { start, end }, self.sets(end)));
+            start = end;
+        }
+        ranges
+    }
+}
+
 /// All that a request needs to know.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) schema: Arc<Schema>,
     /// By keyspace.
-    placements: BTreeMap<String, Arc<Placement>>,
+    placements: BTreeMap<String, Placements>,
 }
 
 impl Snapshot {
-    /// Where a keyspace's data is.
+    /// Where a keyspace's data is: all of it, also while the ring changes.
     pub(crate) fn placement(&self, keyspace: &str) -> Result<&Arc<Placement>, Error> {
+        self.placements(keyspace).map(|placements| &placements.current)
+    }
+
+    /// Where a keyspace's data is, and where it will be.
+    pub(crate) fn placements(&self, keyspace: &str) -> Result<&Placements, Error> {
         self.placements
             .get(keyspace)
             .ok_or_else(|| Error::invalid(format!("keyspace '{keyspace}' does not exist")))
@@ -133,9 +185,11 @@ impl Snapshot {
 
     /// Placements for every keyspace; those of the last snapshot are kept where ring and strategy are the same.
     fn build(cluster: Arc<Cluster>, schema: Arc<Schema>, last: Option<&Self>) -> Self {
-        let mut by_strategy: BTreeMap<Options, Arc<Placement>> = BTreeMap::new();
+        let mut by_strategy: BTreeMap<Options, Placements> = BTreeMap::new();
         let mut placements = BTreeMap::new();
-        let same_ring = last.is_some_and(|last| last.cluster.ring == cluster.ring);
+        let same_ring = last.is_some_and(|last| {
+            last.cluster.ring == cluster.ring && last.cluster.next_ring() == cluster.next_ring()
+        });
         for keyspace in schema.keyspaces() {
             let class = keyspace.replication.class.clone();
             let options: Vec<(String, String)> = keyspace
@@ -153,8 +207,8 @@ impl Snapshot {
                             .is_some_and(|old| old.replication == keyspace.replication)
                 })
                 .and_then(|last| last.placements.get(&keyspace.name));
-            let placement = match (kept, by_strategy.get(&(class.clone(), options.clone()))) {
-                (Some(placement), _) | (None, Some(placement)) => Arc::clone(placement),
+            let placed = match (kept, by_strategy.get(&(class.clone(), options.clone()))) {
+                (Some(placements), _) | (None, Some(placements)) => placements.clone(),
                 (None, None) => {
                     // A keyspace whose options make no sense can't be made; should one come from a
                     // newer node all the same, it has no replicas here and answers Unavailable.
@@ -162,11 +216,16 @@ impl Snapshot {
                         ::tracing::error!(keyspace = keyspace.name, %error, "unusable replication options");
                         Strategy::Local
                     });
-                    Arc::new(cluster.ring.placement(&strategy))
+                    Placements {
+                        current: Arc::new(cluster.ring.placement(&strategy)),
+                        next: cluster
+                            .next_ring()
+                            .map(|next| Arc::new(next.placement(&strategy))),
+                    }
                 }
             };
-            by_strategy.insert((class, options), Arc::clone(&placement));
-            placements.insert(keyspace.name.clone(), placement);
+            by_strategy.insert((class, options), placed.clone());
+            placements.insert(keyspace.name.clone(), placed);
         }
         Self {
             cluster,

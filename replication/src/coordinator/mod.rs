@@ -39,7 +39,7 @@ use crate::{
     message::Failure,
     peers::{AskError, Peers},
     replica::Replica,
-    snapshot::{Peer, Views},
+    snapshot::{Peer, Placements, Views},
     status::Counters,
     tracing::Tracer,
 };
@@ -88,8 +88,8 @@ impl<E: Env> Coordinator<E> {
         self.budget.peer_answers.claim()
     }
 
-    fn requirement(&self, level: Consistency, replication: &starling_ring::Replication) -> Requirement {
-        Requirement::new(level, replication, &self.datacenter)
+    fn requirement(&self, level: Consistency, placements: &Placements) -> Requirement {
+        Requirement::new(level, placements.current.replication(), &self.datacenter)
     }
 
     fn unavailable(&self, consistency: Consistency, short: &Shortfall) -> Error {

@@ -14,7 +14,6 @@ use futures::{
 };
 use starling_cql::{Error, ErrorKind};
 use starling_model::{Consistency, KeyRange, NodeId, Page, ReadCommand};
-use starling_ring::{Requirement, Tally};
 
 use super::{Coordinator, Refusal, Task, in_words, refusal};
 use crate::{
@@ -22,14 +21,15 @@ use crate::{
     env::Env,
     message::{Failure, MAX_PAGE_BYTES, Request, Response, decode_page, page_digest},
     peers::AskError,
-    snapshot::Peer,
+    snapshot::{Peer, Snapshot},
+    topology::quorum::{JointTally, Quorum},
     tracing::Tracer,
 };
 
 /// The replicas that a read may ask.
 #[derive(Debug, Clone)]
 pub(super) struct ReadPlan {
-    pub(super) requirement: Requirement,
+    pub(super) quorum: Quorum,
     /// Those that are asked at once, the preferred one first: as many as the level needs.
     pub(super) contacts: Vec<Arc<Peer>>,
     /// Those that are asked if one of the others fails or is slow.
@@ -79,21 +79,21 @@ impl<E: Env> Coordinator<E> {
             .schema
             .table_by_id(command.table)
             .ok_or_else(|| Error::invalid("the table was dropped meanwhile"))?;
-        let placement = Arc::clone(snapshot.placement(&table.keyspace)?);
-        let requirement = self.requirement(consistency, placement.replication());
+        let placements = snapshot.placements(&table.keyspace)?;
+        let requirement = self.requirement(consistency, placements);
         command.limits.bytes = command.limits.bytes.min(MAX_PAGE_BYTES);
         let after = command.after.clone();
         let page = match &command.keys {
             KeyRange::Partition(key) => {
                 let task = self.read_task(consistency, self.timeouts.read, claim, tracer);
-                let replicas = snapshot.peers_of(placement.replicas(key.token));
-                let plan = self.plan_read(snapshot.cluster.me, replicas, requirement, consistency)?;
+                let sets = placements.sets(key.token);
+                let plan = self.plan_read(&snapshot, Quorum { requirement, sets }, consistency)?;
                 self.read_page(command, plan, &task).await?
             }
             KeyRange::Tokens(range) => {
                 let task = self.read_task(consistency, self.timeouts.range, claim, tracer);
                 let range = *range;
-                self.scan(&snapshot, &placement, command, range, &requirement, &task)
+                self.scan(&snapshot, placements, command, range, &requirement, &task)
                     .await?
             }
         };
@@ -112,39 +112,42 @@ impl<E: Env> Coordinator<E> {
     /// Chooses whom to ask; `Unavailable` if too few are alive.
     pub(super) fn plan_read(
         &self,
-        me: NodeId,
-        replicas: Vec<Arc<Peer>>,
-        requirement: Requirement,
+        snapshot: &Snapshot,
+        quorum: Quorum,
         consistency: Consistency,
     ) -> Result<ReadPlan, Error> {
+        let me = snapshot.cluster.me;
+        let replicas = snapshot.peers_of(&quorum.sets.all()).into_iter();
         let mut usable: Vec<Arc<Peer>> = replicas
-            .into_iter()
-            .filter(|peer| peer.alive && requirement.counts(&peer.datacenter))
+            .filter(|peer| peer.alive && quorum.requirement.counts(&peer.datacenter))
             .collect();
-        requirement
-            .check(usable.iter().map(|peer| peer.datacenter.as_str()))
+        quorum
+            .check(usable.iter().map(|peer| (peer.id, peer.datacenter.as_str())))
             .map_err(|short| self.unavailable(consistency, &short))?;
         // Latencies by their order of magnitude, so that the choice doesn't flutter and caches stay warm.
         usable.sort_by_key(|peer| {
             let magnitude = peer.latency.usual().as_micros().max(1).ilog2();
-            (peer.id != me, peer.datacenter != self.datacenter, magnitude)
+            // While the ring changes those who stay replicas come first: they have all data, and count twice.
+            let leaves = !quorum.sets.stays(peer.id);
+            (
+                leaves,
+                peer.id != me,
+                peer.datacenter != self.datacenter,
+                magnitude,
+            )
         });
-        let mut tally = requirement.tally();
+        let mut tally = quorum.tally();
         let mut contacts = Vec::new();
         let mut spares = VecDeque::new();
         for peer in usable {
-            let before = tally.received();
-            if !tally.is_met() {
-                tally.add(&peer.datacenter);
-            }
-            if tally.received() > before {
+            if tally.add(peer.id, &peer.datacenter) {
                 contacts.push(peer);
             } else {
                 spares.push_back(peer);
             }
         }
         Ok(ReadPlan {
-            requirement,
+            quorum,
             contacts,
             spares,
         })
@@ -180,8 +183,7 @@ impl<E: Env> Coordinator<E> {
             .map(|(peer, _)| (peer, false))
             .collect();
         let answers = self.gather(&command, wanted, &mut plan, answers, task).await?;
-        self.repair(&command, answers.pages, &plan.requirement, task)
-            .await
+        self.repair(&command, answers.pages, &plan.quorum, task).await
     }
 
     /// Asks the `wanted` (with `true`: for a digest) until the level is met and a page is there. A failed
@@ -204,7 +206,7 @@ impl<E: Env> Coordinator<E> {
             .map(|(peer, digest)| self.fly(command, peer, digest, task))
             .collect();
         let mut slow = Some(self.env.sleep(patience).boxed());
-        while !answers.meet(&plan.requirement) {
+        while !answers.meet(&plan.quorum) {
             match next_event(&mut flights, &mut slow, !plan.spares.is_empty()).await {
                 Event::Slow => {
                     if let Some(spare) = plan.spares.pop_front() {
@@ -305,8 +307,8 @@ impl<E: Env> Coordinator<E> {
 
     pub(super) fn read_error(&self, task: &Task, plan: &ReadPlan, answers: &Answers) -> Error {
         let consistency = task.consistency;
-        let tally = answers.tally(&plan.requirement);
-        let (received, required) = (tally.received(), plan.requirement.block_for());
+        let tally = answers.tally(&plan.quorum);
+        let (received, required) = (tally.received(), plan.quorum.requirement.block_for());
         let data_present = !answers.pages.is_empty();
         if !answers.unreachable.is_empty() && answers.refusals.is_empty() && !task.deadline.is_over(&self.env)
         {
@@ -354,17 +356,17 @@ impl<E: Env> Coordinator<E> {
 
 impl Answers {
     /// Counts those who answered, each once.
-    fn tally(&self, requirement: &Requirement) -> Tally {
-        let mut tally = requirement.tally();
+    fn tally(&self, quorum: &Quorum) -> JointTally {
+        let mut tally = quorum.tally();
         let answered = self.pages.iter().map(|(peer, _)| peer);
         for peer in answered.chain(self.digests.iter().map(|(peer, _)| peer)) {
-            tally.add(&peer.datacenter);
+            tally.add(peer.id, &peer.datacenter);
         }
         tally
     }
 
-    fn meet(&self, requirement: &Requirement) -> bool {
-        !self.pages.is_empty() && self.tally(requirement).is_met()
+    fn meet(&self, quorum: &Quorum) -> bool {
+        !self.pages.is_empty() && self.tally(quorum).is_met()
     }
 
     /// Whether all answers are about the same data.

@@ -9,14 +9,13 @@ use std::sync::Arc;
 use futures::future::join_all;
 use starling_cql::Error;
 use starling_model::{Mutation, Page, ReadCommand};
-use starling_ring::Requirement;
 
 use super::{
     Coordinator, Task,
     read::{Answers, ReadPlan},
     reconcile::reconcile,
 };
-use crate::{env::Env, message::WriteReason, snapshot::Peer};
+use crate::{env::Env, message::WriteReason, snapshot::Peer, topology::quorum::Quorum};
 
 impl<E: Env> Coordinator<E> {
     /// Merges the pages of several replicas, and brings those that lack something up to date. Ends when
@@ -25,7 +24,7 @@ impl<E: Env> Coordinator<E> {
         self: &Arc<Self>,
         command: &ReadCommand,
         pages: Vec<(Arc<Peer>, Page)>,
-        requirement: &Requirement,
+        quorum: &Quorum,
         task: &Task,
     ) -> Result<Page, Error> {
         let (peers, pages): (Vec<Arc<Peer>>, Vec<Page>) = pages.into_iter().unzip();
@@ -35,17 +34,17 @@ impl<E: Env> Coordinator<E> {
             .zip(reconciled.missing)
             .map(|(peer, missing)| self.repair_one(peer, missing, task));
         let repaired = join_all(repairs).await;
-        let mut tally = requirement.tally();
+        let mut tally = quorum.tally();
         for (peer, repaired) in peers.iter().zip(repaired) {
             if repaired {
-                tally.add(&peer.datacenter);
+                tally.add(peer.id, &peer.datacenter);
             }
         }
         if tally.is_met() {
             return Ok(reconciled.page);
         }
         let plan = ReadPlan {
-            requirement: requirement.clone(),
+            quorum: quorum.clone(),
             contacts: Vec::new(),
             spares: std::collections::VecDeque::new(),
         };

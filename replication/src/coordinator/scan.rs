@@ -9,12 +9,13 @@ use std::sync::Arc;
 use futures::future::join_all;
 use starling_cql::Error;
 use starling_model::{KeyRange, Page, Position, ReadCommand, TokenRange};
-use starling_ring::{Placement, Requirement};
+use starling_ring::Requirement;
 
 use super::{Coordinator, Task, read::ReadPlan};
 use crate::{
     env::Env,
-    snapshot::{Peer, Snapshot},
+    snapshot::{Placements, Snapshot},
+    topology::quorum::{Quorum, ReplicaSets},
 };
 
 /// How many pieces are read at a time at most.
@@ -23,7 +24,7 @@ const MAX_WIDTH: usize = 8;
 /// A part of the range, and who holds it.
 struct Piece {
     range: TokenRange,
-    replicas: Vec<Arc<Peer>>,
+    sets: ReplicaSets,
 }
 
 impl<E: Env> Coordinator<E> {
@@ -31,13 +32,13 @@ impl<E: Env> Coordinator<E> {
     pub(super) async fn scan(
         self: &Arc<Self>,
         snapshot: &Snapshot,
-        placement: &Placement,
+        placements: &Placements,
         command: ReadCommand,
         range: TokenRange,
         requirement: &Requirement,
         task: &Task,
     ) -> Result<Page, Error> {
-        let pieces = pieces(snapshot, placement, &command, range, requirement);
+        let pieces = pieces(snapshot, placements, &command, range, requirement);
         let mut whole = Gathered::new(&command);
         let mut pieces = pieces.into_iter().peekable();
         let mut width = 1;
@@ -45,12 +46,11 @@ impl<E: Env> Coordinator<E> {
             let now: Vec<Piece> = pieces.by_ref().take(width).collect();
             let mut reads = Vec::with_capacity(now.len());
             for piece in now {
-                let plan = self.plan_read(
-                    snapshot.cluster.me,
-                    piece.replicas,
-                    requirement.clone(),
-                    task.consistency,
-                )?;
+                let quorum = Quorum {
+                    requirement: requirement.clone(),
+                    sets: piece.sets,
+                };
+                let plan = self.plan_read(snapshot, quorum, task.consistency)?;
                 reads.push(self.read_piece(&command, &whole, piece.range, plan, task));
             }
             let mut pages = join_all(reads).await.into_iter().peekable();
@@ -90,40 +90,38 @@ impl<E: Env> Coordinator<E> {
 /// The part of `range` that is still to be read, in pieces.
 fn pieces(
     snapshot: &Snapshot,
-    placement: &Placement,
+    placements: &Placements,
     command: &ReadCommand,
     range: TokenRange,
     requirement: &Requirement,
 ) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
-    for (arc, replicas) in placement.ranges() {
+    for (arc, sets) in placements.ranges() {
         let start = arc.start.max(range.start);
         let end = arc.end.min(range.end);
         let done = command.after.as_ref().is_some_and(|after| after.key.token > end);
         if start >= end || done {
             continue;
         }
-        let replicas = snapshot.peers_of(replicas);
         if let Some(last) = pieces.last_mut() {
-            let both: Vec<Arc<Peer>> = last
-                .replicas
-                .iter()
-                .filter(|peer| replicas.iter().any(|other| other.id == peer.id))
-                .cloned()
-                .collect();
-            let alive = both.iter().filter(|peer| peer.alive);
-            if requirement
-                .check(alive.map(|peer| peer.datacenter.as_str()))
+            let both = Quorum {
+                requirement: requirement.clone(),
+                sets: last.sets.intersection(&sets),
+            };
+            let replicas = snapshot.peers_of(&both.sets.all());
+            let alive = replicas.iter().filter(|peer| peer.alive);
+            if both
+                .check(alive.map(|peer| (peer.id, peer.datacenter.as_str())))
                 .is_ok()
             {
                 last.range.end = end;
-                last.replicas = both;
+                last.sets = both.sets;
                 continue;
             }
         }
         pieces.push(Piece {
             range: TokenRange { start, end },
-            replicas,
+            sets,
         });
     }
     pieces

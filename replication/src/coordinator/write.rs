@@ -6,7 +6,6 @@ use bytes::Bytes;
 use futures::{StreamExt, channel::mpsc, future::join_all};
 use starling_cql::{Error, ErrorKind, WriteType, schema::Schema};
 use starling_model::{Consistency, Mutation, mutation::MAX_MUTATION_BYTES};
-use starling_ring::{Requirement, Tally};
 
 use super::{Coordinator, Refusal, Task, in_words, refusal};
 use crate::{
@@ -16,6 +15,7 @@ use crate::{
     message::{Failure, Request, WriteReason},
     peers::AskError,
     snapshot::{Peer, Snapshot},
+    topology::quorum::{JointTally, Quorum},
     tracing::Tracer,
 };
 
@@ -24,7 +24,7 @@ struct Sending {
     mutation: Arc<Mutation>,
     encoded: Bytes,
     replicas: Vec<Arc<Peer>>,
-    requirement: Requirement,
+    quorum: Quorum,
 }
 
 /// What became of a write at one replica.
@@ -87,12 +87,15 @@ impl<E: Env> Coordinator<E> {
             )));
         }
         let table = known_table(&snapshot.schema, &mutation)?;
-        let placement = snapshot.placement(&table)?;
-        let requirement = self.requirement(consistency, placement.replication());
-        let replicas = snapshot.peers_of(placement.replicas(mutation.key.token));
+        let placements = snapshot.placements(&table)?;
+        let quorum = Quorum {
+            requirement: self.requirement(consistency, placements),
+            sets: placements.sets(mutation.key.token),
+        };
+        let replicas = snapshot.peers_of(&quorum.sets.all());
         let alive = replicas.iter().filter(|peer| peer.alive);
-        requirement
-            .check(alive.map(|peer| peer.datacenter.as_str()))
+        quorum
+            .check(alive.map(|peer| (peer.id, peer.datacenter.as_str())))
             .map_err(|short| self.unavailable(consistency, &short))?;
         let encoded = self.encode(&mutation);
         if encoded.len() > MAX_MUTATION_BYTES {
@@ -105,7 +108,7 @@ impl<E: Env> Coordinator<E> {
             mutation: Arc::new(mutation),
             encoded,
             replicas,
-            requirement,
+            quorum,
         })
     }
 
@@ -139,7 +142,7 @@ impl<E: Env> Coordinator<E> {
             });
         }
         drop(outcomes);
-        let mut count = Count::new(sending.requirement, sending.replicas);
+        let mut count = Count::new(sending.quorum, sending.replicas);
         while !count.tally.is_met() {
             let Some((peer, outcome)) = arriving.next().await else {
                 break;
@@ -198,7 +201,7 @@ impl<E: Env> Coordinator<E> {
 
     fn write_error(&self, task: &Task, write_type: WriteType, count: &Count) -> Error {
         let consistency = task.consistency;
-        let (received, required) = (count.tally.received(), count.requirement.block_for());
+        let (received, required) = (count.tally.received(), count.quorum.requirement.block_for());
         if count.refusals.is_empty() {
             self.counters.write_timeouts.one();
             let kind = ErrorKind::WriteTimeout {
@@ -286,19 +289,19 @@ fn known_table(schema: &Schema, mutation: &Mutation) -> Result<String, Error> {
 
 /// The answers so far, and those that may still come.
 struct Count {
-    requirement: Requirement,
-    tally: Tally,
+    quorum: Quorum,
+    tally: JointTally,
     pending: Vec<Arc<Peer>>,
     refusals: Vec<Refusal>,
 }
 
 impl Count {
-    fn new(requirement: Requirement, replicas: Vec<Arc<Peer>>) -> Self {
+    fn new(quorum: Quorum, replicas: Vec<Arc<Peer>>) -> Self {
         Self {
-            tally: requirement.tally(),
+            tally: quorum.tally(),
             // Those known to be dead are hinted, which takes no place among the failures.
             pending: replicas,
-            requirement,
+            quorum,
             refusals: Vec::new(),
         }
     }
@@ -308,14 +311,14 @@ impl Count {
         self.pending.retain(|waiting| waiting.id != peer.id);
         match outcome {
             Outcome::Acknowledged => {
-                self.tally.add(&peer.datacenter);
+                self.tally.add(peer.id, &peer.datacenter);
             }
             Outcome::Missed { refused, hinted } => {
-                if *hinted && self.requirement.hint_suffices() {
-                    self.tally.add(&peer.datacenter);
+                if *hinted && self.quorum.requirement.hint_suffices() {
+                    self.tally.add_hint(&peer.datacenter);
                 } else if let Some(refusal) = refused
                     && peer.alive
-                    && self.requirement.counts(&peer.datacenter)
+                    && self.quorum.requirement.counts(&peer.datacenter)
                 {
                     self.refusals.push(refusal.clone());
                 }
@@ -330,9 +333,9 @@ impl Count {
         for peer in self
             .pending
             .iter()
-            .filter(|peer| peer.alive || self.requirement.hint_suffices())
+            .filter(|peer| peer.alive || self.quorum.requirement.hint_suffices())
         {
-            best.add(&peer.datacenter);
+            best.add(peer.id, &peer.datacenter);
         }
         !best.is_met()
     }

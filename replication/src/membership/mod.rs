@@ -249,7 +249,7 @@ impl<E: Env> Membership<E> {
     fn envelope(&self, body: Request, timeout: Duration) -> PeerRequest {
         PeerRequest {
             sender: self.me,
-            ring: self.views.load().cluster.digest,
+            ring: self.views.load().cluster.stamp.digest,
             clock: self.clock.latest(self.env.wall()),
             deadline_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
             tracing: false,

@@ -1,0 +1,159 @@
+//! A change of the ring: what it does, and how far it is.
+
+use std::{collections::BTreeSet, fmt, net::SocketAddr};
+
+use serde::{Deserialize, Serialize};
+use starling_model::{NodeId, Timestamp};
+use starling_ring::Member;
+
+/// One change of the ring, from the moment that it is proposed.
+///
+/// All nodes that know of it compute the same next ring from it: see [`Change::next`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Names the change.
+    pub id: u128,
+    /// What it does.
+    pub kind: ChangeKind,
+    /// The node that carries it through: who joins, leaves or moves; of a removal, who was asked for it.
+    pub coordinator: NodeId,
+    /// When it was proposed, by its coordinator's clock.
+    pub since: Timestamp,
+    /// How far it is.
+    pub phase: Phase,
+}
+
+/// What a change does to the ring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChangeKind {
+    /// A node comes in.
+    Join {
+        /// With its tokens.
+        member: Member,
+        /// Where peers reach it.
+        address: SocketAddr,
+    },
+    /// A live node goes; it carries the change through itself.
+    Leave(NodeId),
+    /// Dead nodes go, all at once.
+    Remove(Vec<NodeId>),
+    /// A new node takes a dead one's tokens.
+    Replace {
+        /// The dead node.
+        dead: NodeId,
+        /// The new one, with the dead one's tokens.
+        member: Member,
+        /// Where peers reach the new one.
+        address: SocketAddr,
+    },
+    /// A node says that it stands in another rack.
+    Relocate {
+        /// Which node.
+        node: NodeId,
+        /// Its new rack.
+        rack: String,
+    },
+}
+
+/// How far a change is. In every phase writes and reads meet their level among the old replicas and among the
+/// new ones (Ongaro 2014, section 4.3: joint consensus), so that nodes in different phases agree on every quorum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Phase {
+    /// New replicas fetch what they gain.
+    Pending,
+    /// They have it. The change can't be given up any more; the next step makes it the ring.
+    Settling,
+    /// The change is being given up; the next step takes it back.
+    Aborting,
+}
+
+impl Change {
+    /// The members once the change is done, given those before it.
+    pub fn next(&self, current: &[Member]) -> Vec<Member> {
+        let mut next = current.to_vec();
+        match &self.kind {
+            ChangeKind::Join { member, .. } => next.push(member.clone()),
+            ChangeKind::Leave(gone) => next.retain(|member| member.id != *gone),
+            ChangeKind::Remove(gone) => next.retain(|member| !gone.contains(&member.id)),
+            ChangeKind::Replace { dead, member, .. } => {
+                next.retain(|other| other.id != *dead);
+                next.push(member.clone());
+            }
+            ChangeKind::Relocate { node, rack } => {
+                for member in next.iter_mut().filter(|member| member.id == *node) {
+                    member.rack.clone_from(rack);
+                }
+            }
+        }
+        next
+    }
+}
+
+impl ChangeKind {
+    /// The node that comes in, with where peers reach it.
+    pub fn incoming(&self) -> Option<(&Member, SocketAddr)> {
+        match self {
+            Self::Join { member, address } | Self::Replace { member, address, .. } => {
+                Some((member, *address))
+            }
+            Self::Leave(_) | Self::Remove(_) | Self::Relocate { .. } => None,
+        }
+    }
+
+    /// The nodes whose tokens go although they are dead: nobody waits for them.
+    pub fn dead(&self) -> BTreeSet<NodeId> {
+        match self {
+            Self::Remove(gone) => gone.iter().copied().collect(),
+            Self::Replace { dead, .. } => BTreeSet::from([*dead]),
+            Self::Join { .. } | Self::Leave(_) | Self::Relocate { .. } => BTreeSet::new(),
+        }
+    }
+
+    /// All nodes that are no part of the ring afterwards.
+    pub fn outgoing(&self) -> BTreeSet<NodeId> {
+        match self {
+            Self::Leave(gone) => BTreeSet::from([*gone]),
+            _ => self.dead(),
+        }
+    }
+}
+
+impl fmt::Display for ChangeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Join { member, address } => write!(f, "node {} at {address} joins", member.id),
+            Self::Leave(node) => write!(f, "node {node} leaves"),
+            Self::Remove(gone) => {
+                let names: Vec<String> = gone.iter().map(NodeId::to_string).collect();
+                write!(
+                    f,
+                    "{} removed: {}",
+                    if gone.len() == 1 {
+                        "a dead node is"
+                    } else {
+                        "dead nodes are"
+                    },
+                    names.join(", ")
+                )
+            }
+            Self::Replace {
+                dead,
+                member,
+                address,
+            } => {
+                write!(f, "node {} at {address} replaces the dead node {dead}", member.id)
+            }
+            Self::Relocate { node, rack } => write!(f, "node {node} moves to rack '{rack}'"),
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "new replicas fetch their data",
+            Self::Settling => "all data is there",
+            Self::Aborting => "it is being given up",
+        })
+    }
+}

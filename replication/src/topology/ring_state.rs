@@ -1,0 +1,249 @@
+//! Who is in the ring, and what is about to change: the state that all nodes come to agree on.
+//!
+//! Contract:
+//! 1. Every part of it has a version that only grows. Merging takes each part's greater version: commutative,
+//!    associative and idempotent, as long as two states of one part never have one version. Changes see to that,
+//!    for only the coordinator of the one change that is under way writes (`grants.rs`); founders write only
+//!    their own entry. Should it happen all the same, a node keeps what it has.
+//! 2. The epoch is the sum of the versions. So a state that knows strictly more has a strictly greater epoch.
+//!    A later release may have another log order the states; the epoch keeps this meaning.
+//! 3. States travel whole. Nobody ever holds a part of one together with a part of an older one.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use starling_model::{NodeId, Timestamp, Token};
+use starling_ring::Member;
+
+use super::{Change, Phase};
+use crate::message::decode_value;
+
+/// The ring, and the change that is under way.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingState {
+    /// Everybody who is or was in the ring.
+    entries: BTreeMap<NodeId, Entry>,
+    change: Option<Change>,
+    /// Counts the steps of all changes.
+    change_version: u64,
+}
+
+/// What the state says of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    version: u64,
+    place: Place,
+}
+
+/// Where a node is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// In the ring.
+    Serving {
+        /// Its datacenter.
+        datacenter: String,
+        /// Its rack.
+        rack: String,
+        /// Its tokens.
+        tokens: Vec<Token>,
+        /// Where peers reached it when it came in; gossip knows better where it is now.
+        address: SocketAddr,
+        /// When it founded a cluster, if that is how it came in.
+        founded: Option<Timestamp>,
+    },
+    /// Not any more, and never again under this id.
+    Gone {
+        /// When.
+        at: Timestamp,
+        /// It left by itself; it was removed or replaced otherwise.
+        left: bool,
+    },
+}
+
+/// What two nodes compare to find out whether they see the same ring.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Digest of the members and of those after the change; 0 of a node that knows no ring.
+    pub digest: u64,
+    /// How much the node knows of the ring's history: see the contract of [`RingState`].
+    pub epoch: u64,
+}
+
+impl RingState {
+    /// The members that serve.
+    pub fn members(&self) -> Vec<Member> {
+        let serving = self.entries.iter().filter_map(|(id, entry)| match &entry.place {
+            Place::Serving {
+                datacenter,
+                rack,
+                tokens,
+                ..
+            } => Some(Member {
+                id: *id,
+                datacenter: datacenter.clone(),
+                rack: rack.clone(),
+                tokens: tokens.clone(),
+            }),
+            Place::Gone { .. } => None,
+        });
+        serving.collect()
+    }
+
+    /// The members after the change that is under way.
+    pub fn next_members(&self) -> Option<Vec<Member>> {
+        self.change.as_ref().map(|change| change.next(&self.members()))
+    }
+
+    /// The change that is under way.
+    pub fn change(&self) -> Option<&Change> {
+        self.change.as_ref()
+    }
+
+    /// Where a node is; `None` if it was never in the ring.
+    pub fn place(&self, id: NodeId) -> Option<&Place> {
+        self.entries.get(&id).map(|entry| &entry.place)
+    }
+
+    /// Whether a node is in the ring.
+    pub fn serves(&self, id: NodeId) -> bool {
+        matches!(self.place(id), Some(Place::Serving { .. }))
+    }
+
+    /// Where a node that serves or comes in was reached when it came.
+    pub fn address(&self, id: NodeId) -> Option<SocketAddr> {
+        match self.place(id) {
+            Some(Place::Serving { address, .. }) => return Some(*address),
+            Some(Place::Gone { .. }) => return None,
+            None => {}
+        }
+        let (member, address) = self.change.as_ref()?.kind.incoming()?;
+        (member.id == id).then_some(address)
+    }
+
+    /// How much this state knows.
+    pub fn epoch(&self) -> u64 {
+        let entries: u64 = self.entries.values().map(|entry| entry.version).sum();
+        entries + self.change_version
+    }
+
+    /// What two nodes compare.
+    pub fn stamp(&self) -> Stamp {
+        let members = self.members();
+        if members.is_empty() {
+            return Stamp::default();
+        }
+        let next = self.change.as_ref().map(|change| change.next(&members));
+        // Writing to memory can't fail, and no member has a part of unknown length.
+        let bytes = rmp_serde::to_vec(&(members, next)).expect("members can be encoded");
+        Stamp {
+            digest: xxhash_rust::xxh3::xxh3_64(&bytes),
+            epoch: self.epoch(),
+        }
+    }
+
+    /// Learns what another state knows. Founders of whom `accepts_founder` is false (by the time that they
+    /// founded) and that are new here are left out. True if something is new.
+    pub fn merge(&mut self, other: &Self, accepts_founder: impl Fn(Timestamp) -> bool) -> bool {
+        let before = self.epoch();
+        for (id, theirs) in &other.entries {
+            let ours = self.entries.get(id).map_or(0, |entry| entry.version);
+            if let Place::Serving {
+                founded: Some(at), ..
+            } = &theirs.place
+                && ours == 0
+                && !accepts_founder(*at)
+            {
+                continue;
+            }
+            if theirs.version > ours {
+                self.entries.insert(*id, theirs.clone());
+            }
+        }
+        if other.change_version > self.change_version {
+            self.change_version = other.change_version;
+            self.change.clone_from(&other.change);
+        }
+        self.epoch() > before
+    }
+
+    /// A node founds a cluster, or is known from a time before this state was kept.
+    pub fn found(&mut self, member: &Member, address: SocketAddr, at: Option<Timestamp>) {
+        self.set(member.id, serving(member, address, at));
+    }
+
+    /// The change begins, or goes into another phase.
+    pub fn with_change(&self, change: &Change, phase: Phase) -> Self {
+        let mut state = self.clone();
+        state.change_version += 1;
+        state.change = Some(Change {
+            phase,
+            ..change.clone()
+        });
+        state
+    }
+
+    /// The change is done: next is the ring.
+    pub fn completed(&self, at: Timestamp) -> Self {
+        let mut state = self.clone();
+        let Some(change) = state.change.take() else {
+            return state;
+        };
+        state.change_version += 1;
+        let next = change.next(&self.members());
+        for member in next {
+            match self.place(member.id) {
+                Some(Place::Serving { rack, address, .. }) if *rack != member.rack => {
+                    state.set(member.id, serving(&member, *address, None));
+                }
+                Some(_) => {}
+                None => {
+                    let address = self.address(member.id);
+                    let address = address.expect("who comes in has an address");
+                    state.set(member.id, serving(&member, address, None));
+                }
+            }
+        }
+        let left = matches!(change.kind, super::ChangeKind::Leave(_));
+        for gone in change.kind.outgoing() {
+            state.set(gone, Place::Gone { at, left });
+        }
+        state
+    }
+
+    /// The change is given up: the ring is what it was.
+    pub fn aborted(&self) -> Self {
+        let mut state = self.clone();
+        state.change_version += 1;
+        state.change = None;
+        state
+    }
+
+    fn set(&mut self, id: NodeId, place: Place) {
+        let version = self.entries.get(&id).map_or(0, |entry| entry.version) + 1;
+        self.entries.insert(id, Entry { version, place });
+    }
+
+    /// The state as it travels and is stored.
+    pub fn encode(&self) -> Bytes {
+        // Writing to memory can't fail, and no entry has a part of unknown length.
+        rmp_serde::to_vec(self)
+            .expect("a ring state can be encoded")
+            .into()
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote; arbitrary bytes are an error, never a panic.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        decode_value(bytes)
+    }
+}
+
+fn serving(member: &Member, address: SocketAddr, founded: Option<Timestamp>) -> Place {
+    Place::Serving {
+        datacenter: member.datacenter.clone(),
+        rack: member.rack.clone(),
+        tokens: member.tokens.clone(),
+        address,
+        founded,
+    }
+}

@@ -1,0 +1,205 @@
+//! The pure parts: what a change makes of the ring, and when a level is met on the way.
+
+use std::collections::BTreeSet;
+
+use starling_model::{Consistency, NodeId, Timestamp, Token};
+use starling_ring::{Member, Replication, Requirement, Strategy};
+
+use super::{
+    Change, ChangeKind, Phase, Place, RingState,
+    quorum::{Quorum, ReplicaSets},
+};
+
+fn member(id: u128, tokens: &[i64]) -> Member {
+    Member {
+        id: NodeId(id),
+        datacenter: "dc".to_owned(),
+        rack: "r".to_owned(),
+        tokens: tokens.iter().copied().map(Token).collect(),
+    }
+}
+
+fn address(id: u128) -> std::net::SocketAddr {
+    std::net::SocketAddr::from(([10, 0, 0, u8::try_from(id).expect("few nodes")], 7000))
+}
+
+fn three() -> RingState {
+    let mut state = RingState::default();
+    for id in 1..=3 {
+        state.found(
+            &member(id, &[i64::try_from(id).expect("small") * 10]),
+            address(id),
+            None,
+        );
+    }
+    state
+}
+
+fn change(kind: ChangeKind) -> Change {
+    Change {
+        id: 7,
+        kind,
+        coordinator: NodeId(1),
+        since: Timestamp(5),
+        phase: Phase::Pending,
+    }
+}
+
+fn ids(members: &[Member]) -> Vec<u128> {
+    members.iter().map(|member| member.id.0).collect()
+}
+
+fn all(_: Timestamp) -> bool {
+    true
+}
+
+#[test]
+fn a_change_is_seen_done_and_its_epoch_grows_at_every_step() {
+    let kinds = [
+        (
+            ChangeKind::Join {
+                member: member(4, &[40]),
+                address: address(4),
+            },
+            vec![1, 2, 3, 4],
+        ),
+        (ChangeKind::Leave(NodeId(2)), vec![1, 3]),
+        (ChangeKind::Remove(vec![NodeId(1), NodeId(3)]), vec![2]),
+        (
+            ChangeKind::Replace {
+                dead: NodeId(3),
+                member: member(4, &[30]),
+                address: address(4),
+            },
+            vec![1, 2, 4],
+        ),
+        (
+            ChangeKind::Relocate {
+                node: NodeId(2),
+                rack: "other".to_owned(),
+            },
+            vec![1, 2, 3],
+        ),
+    ];
+    for (kind, after) in kinds {
+        let start = three();
+        let change = change(kind);
+        let pending = start.with_change(&change, Phase::Pending);
+        assert_eq!(pending.members(), start.members(), "{}", change.kind);
+        let next = pending.next_members().expect("a change is pending");
+        assert_eq!(
+            ids(&next).into_iter().collect::<BTreeSet<_>>(),
+            after.iter().copied().collect()
+        );
+        let done = pending
+            .with_change(&change, Phase::Settling)
+            .completed(Timestamp(9));
+        assert_eq!(ids(&done.members()), after);
+        assert!(done.change().is_none());
+        let mut sorted = next;
+        sorted.sort_by_key(|member| member.id);
+        assert_eq!(done.members(), sorted, "the ring is what was announced");
+        assert!(start.epoch() < pending.epoch() && pending.epoch() < done.epoch());
+        assert_ne!(start.stamp().digest, pending.stamp().digest);
+        let aborted = pending.aborted();
+        assert_eq!(aborted.members(), start.members());
+        assert!(pending.epoch() < aborted.epoch());
+        for gone in change.kind.outgoing() {
+            assert!(matches!(done.place(gone), Some(Place::Gone { .. })));
+        }
+    }
+}
+
+#[test]
+fn states_merge_to_the_newer_parts_in_any_order() {
+    let start = three();
+    let change = change(ChangeKind::Leave(NodeId(2)));
+    let pending = start.with_change(&change, Phase::Pending);
+    let done = pending.completed(Timestamp(9));
+    let states = [start, pending, done.clone()];
+    for a in &states {
+        for b in &states {
+            for c in &states {
+                let mut merged = a.clone();
+                merged.merge(b, all);
+                merged.merge(c, all);
+                let newest = [a, b, c].into_iter().max_by_key(|state| state.epoch());
+                assert_eq!(Some(&merged), newest);
+                assert!(!merged.merge(c, all), "nothing is new");
+            }
+        }
+    }
+    assert_eq!(RingState::decode(&done.encode()), Ok(done));
+}
+
+#[test]
+fn a_founder_that_came_after_the_tables_is_left_out() {
+    let mut state = three();
+    let mut other = RingState::default();
+    other.found(&member(9, &[90]), address(9), Some(Timestamp(100)));
+    assert!(!state.merge(&other, |at| at < Timestamp(50)));
+    assert!(!state.serves(NodeId(9)));
+    assert!(state.merge(&other, |at| at < Timestamp(101)));
+    assert!(state.serves(NodeId(9)));
+}
+
+fn nodes(ids: &[u128]) -> Vec<NodeId> {
+    ids.iter().copied().map(NodeId).collect()
+}
+
+/// QUORUM of three, while the replicas change.
+fn quorum(current: &[u128], next: &[u128]) -> Quorum {
+    let strategy = Strategy::Simple { factor: 3 };
+    let replication = Replication::new(&strategy, &BTreeSet::new());
+    Quorum {
+        requirement: Requirement::new(Consistency::Quorum, &replication, "dc"),
+        sets: ReplicaSets::new(&nodes(current), Some(&nodes(next))),
+    }
+}
+
+#[test]
+fn a_level_is_met_in_both_sets_of_replicas() {
+    let quorum = quorum(&[1, 2, 3], &[4, 1, 2]);
+    let met = |answers: &[u128]| {
+        let mut tally = quorum.tally();
+        for id in answers {
+            tally.add(NodeId(*id), "dc");
+        }
+        tally.is_met()
+    };
+    assert_eq!(quorum.sets.all(), nodes(&[1, 2, 3, 4]));
+    assert!(met(&[1, 2]), "those who stay count twice");
+    assert!(!met(&[1, 3]), "one of the new set is missing");
+    assert!(!met(&[1, 4]), "one of the old set is missing");
+    assert!(met(&[1, 3, 4]));
+    assert!(!met(&[3, 4]));
+    assert!(!met(&[5, 6, 7]), "strangers don't count");
+}
+
+#[test]
+fn any_two_quorums_of_neighbouring_views_meet() {
+    // Before the change, during it, after it: as sets of those who answered.
+    let (before, during, after) = (
+        quorum(&[1, 2, 3], &[1, 2, 3]),
+        quorum(&[1, 2, 3], &[1, 4, 5]),
+        quorum(&[1, 4, 5], &[1, 4, 5]),
+    );
+    let quorums = |of: &Quorum| -> Vec<u32> {
+        (0_u32..1 << 6)
+            .filter(|answers| {
+                let mut tally = of.tally();
+                for id in (1..6_u128).filter(|id| answers >> id & 1 == 1) {
+                    tally.add(NodeId(id), "dc");
+                }
+                tally.is_met() && answers & 1 == 0
+            })
+            .collect()
+    };
+    for (left, right) in [(&before, &during), (&during, &during), (&during, &after)] {
+        for a in quorums(left) {
+            for b in quorums(right) {
+                assert_ne!(a & b, 0, "{a:b} and {b:b}");
+            }
+        }
+    }
+}
