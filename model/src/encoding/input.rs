@@ -1,6 +1,6 @@
 //! Bytes in place to numbers and slices, without allocating.
 
-use super::DecodeError;
+use super::{DecodeError, stamp};
 use crate::{
     cell::Expiry,
     time::{Deletion, Seconds, Timestamp},
@@ -131,6 +131,29 @@ impl<'a> Input<'a> {
     pub fn timestamp(&mut self) -> Result<Timestamp, DecodeError> {
         let zigzag = self.varint()?;
         Ok(Timestamp((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64)))
+    }
+
+    /// A timestamp of a row.
+    #[inline]
+    pub(crate) fn stamp(&mut self) -> Result<Timestamp, DecodeError> {
+        let word = if let Some(chunk) = self.rest.first_chunk() {
+            let word = u64::from_le_bytes(*chunk) & stamp::FAR;
+            self.rest = &self.rest[stamp::BYTES..];
+            word
+        } else {
+            let mut word = [0; 8];
+            word[..stamp::BYTES].copy_from_slice(&self.fixed::<{ stamp::BYTES }>()?);
+            u64::from_le_bytes(word)
+        };
+        if word == stamp::FAR {
+            let timestamp = Timestamp(i64::from_le_bytes(self.fixed()?));
+            return if stamp::is_far(timestamp) {
+                Ok(timestamp)
+            } else {
+                Err(DecodeError::NotCanonical)
+            };
+        }
+        Ok(stamp::of_word(word))
     }
 
     /// A deletion.

@@ -2,14 +2,12 @@
 
 use bytes::{Buf, Bytes};
 
-use super::DecodeError;
+use super::{DecodeError, Input, RowView};
 use crate::{
-    cell::{Cell, CellValue, Expiry},
-    ids::ColumnId,
     key::{Clustering, ClusteringRange},
     partition::Partition,
     range_tombstone::RangeTombstone,
-    row::{Marker, Row},
+    row::Row,
     time::{Deletion, Seconds, Timestamp},
 };
 
@@ -139,78 +137,13 @@ impl Reader {
         Ok(Seconds(self.number()?))
     }
 
-    fn expiry(&mut self) -> Result<Expiry, DecodeError> {
-        Ok(Expiry {
-            at: self.seconds()?,
-            ttl: self.number()?,
-        })
-    }
-
-    /// One cell.
-    pub fn cell(&mut self) -> Result<Cell, DecodeError> {
-        let flags = self.flags(7)?;
-        let column = ColumnId(self.number()?);
-        let path = if flags & 4 != 0 { Some(self.bytes()?) } else { None };
-        let timestamp = self.timestamp()?;
-        let value = if flags & 1 != 0 {
-            if flags & 2 != 0 {
-                return Err(DecodeError::Flags(flags));
-            }
-            CellValue::Tombstone(self.seconds()?)
-        } else {
-            let expiry = if flags & 2 != 0 {
-                Some(self.expiry()?)
-            } else {
-                None
-            };
-            CellValue::Live {
-                value: self.bytes()?,
-                expiry,
-            }
-        };
-        Ok(Cell {
-            column,
-            path,
-            timestamp,
-            value,
-        })
-    }
-
     /// One row, without its clustering.
     pub fn row(&mut self) -> Result<Row, DecodeError> {
-        let flags = self.flags(7)?;
-        let marker = match flags & 3 {
-            0 => None,
-            1 => Some(Marker {
-                timestamp: self.timestamp()?,
-                expiry: None,
-            }),
-            3 => Some(Marker {
-                timestamp: self.timestamp()?,
-                expiry: Some(self.expiry()?),
-            }),
-            _ => return Err(DecodeError::Flags(flags)),
-        };
-        let deletion = if flags & 4 != 0 {
-            Some(self.deletion()?)
-        } else {
-            None
-        };
-        let count = self.count()?;
-        let mut cells = Vec::with_capacity(count.min(1024));
-        for _ in 0..count {
-            cells.push(self.cell()?);
-        }
-        let row = Row {
-            marker,
-            deletion,
-            cells,
-        };
-        if row.is_canonical() {
-            Ok(row)
-        } else {
-            Err(DecodeError::NotCanonical)
-        }
+        let whole = self.input.clone();
+        let mut input = Input::new(&whole);
+        let row = RowView::take(&mut input)?.to_row(&whole)?;
+        self.skip(whole.len() - input.rest().len());
+        Ok(row)
     }
 
     /// One range tombstone.

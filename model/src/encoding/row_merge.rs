@@ -2,13 +2,10 @@
 
 use std::cmp::Ordering;
 
-use super::{
-    DecodeError, Writer,
-    row_view::{CellView, Cells, RowView},
-};
+use super::{CellView, CellWriter, Cells, DecodeError, RowView, Writer};
 use crate::{row::Marker, time::Deletion};
 
-/// Merges encoded rows without decoding them; what stays is copied as it is. Keeps its memory between merges.
+/// Merges encoded rows without decoding them. Keeps its memory between merges.
 ///
 /// Contract: [`merge`](Self::merge) gives the encoding of what [`Row::merge`](crate::Row::merge) of the decoded
 /// rows, and then [`Row::cover`](crate::Row::cover), give.
@@ -59,7 +56,8 @@ impl RowMerger {
         let marker = strongest(a.marker, b.and_then(|b| b.marker))
             .filter(|marker| gone.is_none_or(|gone| !gone.covers(marker.timestamp)));
         let deletion = deletion.filter(|deletion| cover.is_none_or(|cover| *deletion > cover));
-        self.cells.clear();
+        let mut cells = Writer::over(std::mem::take(&mut self.cells));
+        let mut put = CellWriter::new(marker);
         let mut count = 0_u64;
         let mut column: Option<CellView<'_>> = None;
         for cell in Both::new(a.cells(), b.map(|b| b.cells()))? {
@@ -73,8 +71,9 @@ impl RowMerger {
                 column = Some(cell);
             }
             count += 1;
-            self.cells.extend_from_slice(cell.encoded);
+            put.put(&mut cells, &cell);
         }
+        self.cells = cells.into_vec();
         let mut out = Writer::over(std::mem::take(&mut self.result));
         out.row_head(marker, deletion, count);
         out.fixed(&self.cells);

@@ -1,101 +1,13 @@
 //! Rows as they are encoded, looked at in place.
 
-use std::cmp::Ordering;
+use bytes::Bytes;
 
-use super::{DecodeError, Input};
+use super::{CellView, Cells, DecodeError, Input, older, row_layout as layout};
 use crate::{
-    cell::{Cell, Expiry, ValueRef, precedence},
-    ids::ColumnId,
+    cell::{Cell, CellValue, Expiry, ValueRef},
     row::{Marker, Row},
     time::{Deletion, Seconds, Timestamp},
 };
-
-/// A cell in place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CellView<'a> {
-    /// Which column.
-    pub column: ColumnId,
-    /// Which element of it, for non-frozen collections.
-    pub path: Option<&'a [u8]>,
-    /// When it was written.
-    pub timestamp: Timestamp,
-    /// The value or the tombstone.
-    pub value: ValueRef<'a>,
-    /// All of the cell as it is encoded.
-    pub encoded: &'a [u8],
-}
-
-impl<'a> CellView<'a> {
-    fn take(input: &mut Input<'a>) -> Result<Self, DecodeError> {
-        let start = input.rest();
-        let flags = input.flags(7)?;
-        let column = ColumnId(input.number()?);
-        let path = if flags & 4 != 0 {
-            Some(input.bytes()?)
-        } else {
-            None
-        };
-        let timestamp = input.timestamp()?;
-        let value = match flags & 3 {
-            0 => ValueRef::Live {
-                value: input.bytes()?,
-                expiry: None,
-            },
-            1 => ValueRef::Tombstone(input.seconds()?),
-            2 => {
-                let expiry = Some(input.expiry()?);
-                ValueRef::Live {
-                    value: input.bytes()?,
-                    expiry,
-                }
-            }
-            _ => return Err(DecodeError::Flags(flags)),
-        };
-        Ok(Self {
-            column,
-            path,
-            timestamp,
-            value,
-            encoded: &start[..start.len() - input.rest().len()],
-        })
-    }
-
-    /// Whether a reader at `now` sees a value here.
-    pub fn is_live(&self, now: Seconds) -> bool {
-        match self.value {
-            ValueRef::Live { expiry, .. } => expiry.is_none_or(|expiry| expiry.at > now),
-            ValueRef::Tombstone(_) => false,
-        }
-    }
-
-    /// The order of the cells of a row, as [`Cell::order`] has it.
-    pub fn order(&self, other: &Self) -> Ordering {
-        self.column
-            .cmp(&other.column)
-            .then_with(|| self.path.cmp(&other.path))
-    }
-
-    /// The merge law, see [`Cell::precedence`].
-    pub fn precedence(&self, other: &Self) -> Ordering {
-        precedence((self.timestamp, self.value), (other.timestamp, other.value))
-    }
-
-    /// See [`Cell::shadows`].
-    pub fn shadows(&self, element: &Self) -> bool {
-        self.path.is_none()
-            && element.path.is_some()
-            && self.column == element.column
-            && element.timestamp <= self.timestamp
-    }
-
-    fn content_len(&self) -> usize {
-        let value = match self.value {
-            ValueRef::Live { value, .. } => value.len(),
-            ValueRef::Tombstone(_) => 0,
-        };
-        value + self.path.map_or(0, <[u8]>::len)
-    }
-}
 
 /// A row in place: what stands before its cells, and the way to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +19,8 @@ pub struct RowView<'a> {
     /// How many cells it has.
     pub count: usize,
     cells: &'a [u8],
+    /// Whether its layout is the present one.
+    present: bool,
 }
 
 impl<'a> RowView<'a> {
@@ -115,26 +29,21 @@ impl<'a> RowView<'a> {
         Self::begin(&mut Input::new(bytes))
     }
 
+    #[inline]
     fn begin(input: &mut Input<'a>) -> Result<Self, DecodeError> {
-        let flags = input.flags(7)?;
-        let marker = match flags & 3 {
-            0 => None,
-            2 => return Err(DecodeError::Flags(flags)),
-            kind => Some(Marker {
-                timestamp: input.timestamp()?,
-                expiry: if kind == 3 { Some(input.expiry()?) } else { None },
-            }),
-        };
-        let deletion = if flags & 4 != 0 {
-            Some(input.deletion()?)
+        let flags = input.byte()?;
+        let present = flags & layout::PRESENT != 0;
+        let (marker, deletion, count) = if present {
+            head(flags, input)?
         } else {
-            None
+            older::head(flags, input)?
         };
         Ok(Self {
             marker,
             deletion,
-            count: input.count()?,
+            count,
             cells: input.rest(),
+            present,
         })
     }
 
@@ -149,8 +58,9 @@ impl<'a> RowView<'a> {
         }
         let mut last: Option<CellView<'a>> = None;
         let mut column: Option<CellView<'a>> = None;
-        for _ in 0..row.count {
-            let cell = CellView::take(input)?;
+        let mut cells = row.cells();
+        for cell in cells.by_ref() {
+            let cell = cell?;
             let ordered = last.is_none_or(|last| last.order(&cell).is_lt());
             let hidden = column.is_some_and(|column| column.shadows(&cell))
                 || row
@@ -164,8 +74,34 @@ impl<'a> RowView<'a> {
             }
             last = Some(cell);
         }
+        *input = cells.rest();
         row.cells = &row.cells[..row.cells.len() - input.rest().len()];
         Ok(row)
+    }
+
+    /// The row, decoded. What it holds are slices of `whole`, which this is a view into.
+    pub(super) fn to_row(self, whole: &Bytes) -> Result<Row, DecodeError> {
+        let mut cells = Vec::with_capacity(self.count.min(1024));
+        for cell in self.cells() {
+            let cell = cell?;
+            cells.push(Cell {
+                column: cell.column,
+                path: cell.path.map(|path| whole.slice_ref(path)),
+                timestamp: cell.timestamp,
+                value: match cell.value {
+                    ValueRef::Tombstone(at) => CellValue::Tombstone(at),
+                    ValueRef::Live { value, expiry } => CellValue::Live {
+                        value: whole.slice_ref(value),
+                        expiry,
+                    },
+                },
+            });
+        }
+        Ok(Row {
+            marker: self.marker,
+            deletion: self.deletion,
+            cells,
+        })
     }
 
     /// Whether it says nothing at all.
@@ -175,10 +111,7 @@ impl<'a> RowView<'a> {
 
     /// The cells, in order. After an error there are no more.
     pub fn cells(&self) -> Cells<'a> {
-        Cells {
-            left: self.count,
-            input: Input::new(self.cells),
-        }
+        Cells::new(self.count, Input::new(self.cells), self.marker, self.present)
     }
 
     /// Whether a reader at `now` sees the row.
@@ -237,23 +170,25 @@ impl<'a> RowView<'a> {
     }
 }
 
-/// The cells of a [`RowView`].
-#[derive(Debug, Clone, Default)]
-pub struct Cells<'a> {
-    left: usize,
-    input: Input<'a>,
-}
-
-impl<'a> Iterator for Cells<'a> {
-    type Item = Result<CellView<'a>, DecodeError>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        let cell = CellView::take(&mut self.input);
-        if cell.is_err() {
-            self.left = 0;
-        }
-        Some(cell)
+/// What stands before the cells of the present layout, behind the flags; and how many cells follow.
+#[inline]
+fn head(flags: u8, input: &mut Input<'_>) -> Result<(Option<Marker>, Option<Deletion>, usize), DecodeError> {
+    let marker = older::marker(flags, input, Input::stamp)?;
+    let deletion = if flags & layout::DELETION != 0 {
+        Some(Deletion {
+            timestamp: input.stamp()?,
+            at: input.seconds()?,
+        })
+    } else {
+        None
+    };
+    let mut count = usize::from(flags >> 4);
+    if count == layout::MANY.into() {
+        count += input.count()?;
     }
+    // Each cell takes a byte at least.
+    if count > input.rest().len() {
+        return Err(DecodeError::Truncated);
+    }
+    Ok((marker, deletion, count))
 }

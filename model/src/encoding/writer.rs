@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
+use super::{CellView, CellWriter, row_layout, stamp};
 use crate::{
-    cell::{Cell, CellValue, Expiry},
+    cell::Expiry,
     partition::Partition,
     range_tombstone::{RangeTombstone, RangeTombstones},
     row::{Marker, Row},
@@ -91,58 +92,55 @@ impl Writer {
         self.varint(deletion.at.0.into());
     }
 
-    fn expiry(&mut self, expiry: Expiry) {
-        self.varint(expiry.at.0.into());
-        self.varint(expiry.ttl.into());
+    /// A timestamp of a row.
+    pub(super) fn stamp(&mut self, timestamp: Timestamp) {
+        if stamp::is_far(timestamp) {
+            self.fixed(&stamp::FAR.to_le_bytes()[..stamp::BYTES]);
+            self.fixed(&timestamp.0.to_le_bytes());
+        } else {
+            self.fixed(&stamp::word(timestamp).to_le_bytes()[..stamp::BYTES]);
+        }
     }
 
-    /// One cell.
-    pub fn cell(&mut self, cell: &Cell) {
-        let (tombstone, expiry) = match &cell.value {
-            CellValue::Tombstone(_) => (1, None),
-            CellValue::Live { expiry, .. } => (0, *expiry),
-        };
-        self.byte(tombstone | u8::from(expiry.is_some()) << 1 | u8::from(cell.path.is_some()) << 2);
-        self.varint(cell.column.0.into());
-        if let Some(path) = &cell.path {
-            self.bytes(path);
-        }
-        self.timestamp(cell.timestamp);
-        match &cell.value {
-            CellValue::Tombstone(at) => self.varint(at.0.into()),
-            CellValue::Live { value, expiry } => {
-                if let Some(expiry) = expiry {
-                    self.expiry(*expiry);
-                }
-                self.bytes(value);
-            }
-        }
+    pub(super) fn expiry(&mut self, expiry: Expiry) {
+        self.varint(expiry.at.0.into());
+        self.varint(expiry.ttl.into());
     }
 
     /// One row, without its clustering.
     pub fn row(&mut self, row: &Row) {
         self.row_head(row.marker, row.deletion, row.cells.len() as u64);
+        let mut cells = CellWriter::new(row.marker);
         for cell in &row.cells {
-            self.cell(cell);
+            cells.put(self, &CellView::of(cell));
         }
     }
 
-    /// What stands before the cells of a row.
+    /// What stands before the cells of a row, which a [`CellWriter`] writes.
     pub fn row_head(&mut self, marker: Option<Marker>, deletion: Option<Deletion>, cells: u64) {
         let expiry = marker.and_then(|marker| marker.expiry);
-        self.byte(
-            u8::from(marker.is_some()) | u8::from(expiry.is_some()) << 1 | u8::from(deletion.is_some()) << 2,
-        );
+        let flags = if marker.is_some() { row_layout::MARKER } else { 0 }
+            | if expiry.is_some() { row_layout::EXPIRES } else { 0 }
+            | if deletion.is_some() {
+                row_layout::DELETION
+            } else {
+                0
+            };
+        let few = cells.min(row_layout::MANY.into());
+        self.byte(flags | row_layout::PRESENT | (few as u8) << 4);
         if let Some(marker) = marker {
-            self.timestamp(marker.timestamp);
+            self.stamp(marker.timestamp);
             if let Some(expiry) = marker.expiry {
                 self.expiry(expiry);
             }
         }
         if let Some(deletion) = deletion {
-            self.deletion(deletion);
+            self.stamp(deletion.timestamp);
+            self.varint(deletion.at.0.into());
         }
-        self.varint(cells);
+        if few == row_layout::MANY.into() {
+            self.varint(cells - few);
+        }
     }
 
     /// One range tombstone.

@@ -220,13 +220,8 @@ fn the_layout_is_fixed() {
         },
         partition,
     };
-    let hex = mutation
-        .encode()
-        .iter()
-        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    assert_eq!(
-        hex,
-        concat!(
+    let bytes = |row: [&str; 3]| {
+        let hex = [
             "0102030405060708090a0b0c0d0e0f10", // table
             "fffffffffffffffe",                 // token
             "016b",                             // key
@@ -235,9 +230,23 @@ fn the_layout_is_fixed() {
             "01024009034009ff8001ac02",         // [40 09, 40 09 FF), timestamp 64, second 300
             "01",                               // one row
             "024001",                           // its clustering
-            "010a02",                           // marker at 5, two cells
-            "060201700ac80164027879",           // c2["p"] = "xy" at 5, expires
-            "01030c07",                         // c3 deleted at 6
-        )
-    );
+        ]
+        .into_iter()
+        .chain(row)
+        .collect::<String>();
+        let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        (0..hex.len()).step_by(2).map(byte).collect::<Bytes>()
+    };
+    let present = bytes([
+        "2905000000000080",   // two cells, marker at 5
+        "260170c80164027879", // c2["p"] = "xy" at 5, expires
+        "190600000000008007", // c3 deleted at 6
+    ]);
+    assert_eq!(mutation.encode(), present);
+    let older = bytes([
+        "010a02",                 // marker at 5, two cells
+        "060201700ac80164027879", // c2["p"] = "xy" at 5, expires
+        "01030c07",               // c3 deleted at 6
+    ]);
+    assert_eq!(Mutation::decode(older), Ok(mutation));
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use starling_model::{
     ColumnId, DecodeError, DecoratedKey, Deletion, Timestamp,
-    encoding::{RowMerger, RowView, Writer},
+    encoding::{CellWriter, RowMerger, RowView, Writer},
 };
 
 use crate::{
@@ -298,23 +298,19 @@ fn only(row: Bytes, columns: &[ColumnId]) -> Result<Bytes, DecodeError> {
     let view = RowView::new(&row)?;
     let is_wanted = |column: &ColumnId| columns.binary_search(column).is_ok();
     let mut count = 0;
-    let mut bytes = 0;
     for cell in view.cells() {
-        let cell = cell?;
-        if is_wanted(&cell.column) {
-            count += 1;
-            bytes += cell.encoded.len();
-        }
+        count += usize::from(is_wanted(&cell?.column));
     }
     if count == view.count {
         return Ok(row);
     }
-    let mut out = Writer::with_capacity(bytes + 40);
+    let mut out = Writer::with_capacity(row.len());
     out.row_head(view.marker, view.deletion, count as u64);
+    let mut cells = CellWriter::new(view.marker);
     for cell in view.cells() {
         let cell = cell?;
         if is_wanted(&cell.column) {
-            out.fixed(cell.encoded);
+            cells.put(&mut out, &cell);
         }
     }
     Ok(out.finish())
