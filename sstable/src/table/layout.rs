@@ -24,8 +24,11 @@ use bytes::Bytes;
 
 use crate::{Error, checksum::checksum_at};
 
-/// The version that is written, and the only one that is read: 1 was never released.
-pub const VERSION: u32 = 2;
+/// The version that is written.
+pub const VERSION: u32 = 3;
+
+/// The oldest version that is read: 1 was never released. What version 3 added, blocks and rows say themselves.
+pub const OLDEST_VERSION: u32 = 2;
 
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 16;
@@ -75,9 +78,13 @@ impl Handle {
 
 /// The header's bytes.
 pub fn header() -> [u8; HEADER_BYTES] {
+    header_of(VERSION)
+}
+
+fn header_of(version: u32) -> [u8; HEADER_BYTES] {
     let mut out = [0; HEADER_BYTES];
     out[..8].copy_from_slice(&MAGIC);
-    out[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    out[8..12].copy_from_slice(&version.to_le_bytes());
     out
 }
 
@@ -129,14 +136,14 @@ impl Footer {
             ));
         }
         let version = word(48) as u32;
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(Error::Version {
                 file: path.to_path_buf(),
                 found: version,
                 known: VERSION,
             });
         }
-        if file[..HEADER_BYTES] != header() {
+        if file[..HEADER_BYTES] != header_of(version) {
             return Err(Error::corrupt(path, 0, "the header is damaged"));
         }
         if word(40) != file.len() as u64 {

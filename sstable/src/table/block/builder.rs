@@ -1,7 +1,10 @@
 //! Making a block.
 
-use super::{HEADER_BYTES, MAX_ENTRIES, MAX_WIDTH, RESTART_INTERVAL, common_prefix};
+use super::{AFFIXES, HEADER_BYTES, MAX_ENTRIES, MAX_WIDTH, RESTART_INTERVAL, common_prefix, common_suffix};
 use crate::table::codec::Compressor;
+
+/// Bytes of a token, with which keys begin.
+const TOKEN_BYTES: usize = 8;
 
 /// Collects sorted entries and makes a block of them. It keeps its memory from block to block.
 #[derive(Debug, Default)]
@@ -68,23 +71,28 @@ impl Builder {
         let count = self.key_ends.len();
         assert!(count > 0, "a block is not empty");
         let shared = common_prefix(self.key(0), self.key(count - 1)).min(usize::from(u16::MAX));
-        // Just wide enough to tell all keys apart: what is in the body can be compressed.
-        let width = if count == 1 {
-            0
-        } else {
-            (self.alike + 1 - shared).min(MAX_WIDTH)
-        };
-        let ends = self.build_body(shared, width);
+        let width = self.width(shared);
+        let (stem, ending) = self.affixes(shared, width);
+        let ends = self.build_body(shared, width, (stem, ending));
         let (codec, stored) = compressor.compress(&self.body);
 
-        out.reserve(HEADER_BYTES + shared + count * (width + 4) + stored.len());
+        out.reserve(HEADER_BYTES + shared + 2 + stem + ending + count * (width + 4) + stored.len());
         out.extend_from_slice(&[0; 8]);
         out.extend_from_slice(&(self.body.len() as u32).to_le_bytes());
         out.extend_from_slice(&(count as u16).to_le_bytes());
         out.extend_from_slice(&(shared as u16).to_le_bytes());
         out.push(codec as u8);
-        out.push(width as u8);
-        out.extend_from_slice(&self.key(0)[..shared]);
+        let key = self.key(0);
+        if stem + ending > 0 {
+            out.push(width as u8 | AFFIXES);
+            out.extend_from_slice(&key[..shared]);
+            out.extend_from_slice(&[stem as u8, ending as u8]);
+            out.extend_from_slice(&key[shared + width..][..stem]);
+            out.extend_from_slice(&key[key.len() - ending..]);
+        } else {
+            out.push(width as u8);
+            out.extend_from_slice(&key[..shared]);
+        }
         for at in 0..count {
             let rest = &self.key(at)[shared..];
             let known = rest.len().min(width);
@@ -102,8 +110,49 @@ impl Builder {
         self.clear();
     }
 
+    /// The width of heads when all keys share so many bytes: just enough to tell all keys apart, because what is in the
+    /// body can be compressed. But tokens can't: where they all differ, heads have all of them, so that what is behind
+    /// them is more alike.
+    fn width(&self, shared: usize) -> usize {
+        if self.key_ends.len() == 1 {
+            0
+        } else if self.alike < TOKEN_BYTES && shared < TOKEN_BYTES {
+            TOKEN_BYTES - shared
+        } else {
+            (self.alike + 1 - shared).min(MAX_WIDTH)
+        }
+    }
+
+    /// The lengths of stem and ending; zeros if they don't pay, or if heads may be equal.
+    fn affixes(&self, shared: usize, width: usize) -> (usize, usize) {
+        const LONGEST: usize = u8::MAX as usize;
+        let count = self.key_ends.len();
+        if count == 1 || self.alike >= shared + width {
+            return (0, 0);
+        }
+        let tail = |at: usize| self.key(at).get(shared + width..).unwrap_or_default();
+        let first = tail(0);
+        let (mut stem, mut ending, mut shortest) = (LONGEST, LONGEST, first.len());
+        for at in 1..count {
+            let tail = tail(at);
+            shortest = shortest.min(tail.len());
+            stem = stem.min(common_prefix(first, tail));
+            ending = ending.min(common_suffix(first, tail));
+            if stem + ending == 0 {
+                return (0, 0);
+            }
+        }
+        stem = stem.min(shortest);
+        ending = ending.min(shortest - stem);
+        if (stem + ending) * (count - 1) > 2 {
+            (stem, ending)
+        } else {
+            (0, 0)
+        }
+    }
+
     /// Fills `body`; returns where each entry ends in it, in memory that was the values' own.
-    fn build_body(&mut self, shared: usize, width: usize) -> Vec<u32> {
+    fn build_body(&mut self, shared: usize, width: usize, (stem, ending): (usize, usize)) -> Vec<u32> {
         let mut body = std::mem::take(&mut self.body);
         body.clear();
         let mut ends = Vec::with_capacity(self.key_ends.len());
@@ -121,7 +170,7 @@ impl Builder {
             if again > 0 {
                 put_varint(&mut body, again);
             }
-            body.extend_from_slice(&tail[again..]);
+            body.extend_from_slice(&tail[stem + again..tail.len() - ending]);
             body.extend_from_slice(&self.values[start(&self.value_ends, at)..self.value_ends[at] as usize]);
             ends.push(body.len() as u32);
             last = rest;

@@ -18,7 +18,7 @@ struct Entry<'a> {
     rest: usize,
     /// Bytes shared with the key before, behind the head.
     shared: usize,
-    /// The bytes of the key behind those.
+    /// The bytes of the key behind those, without stem and ending.
     tail: &'a [u8],
     value: Range<usize>,
 }
@@ -44,6 +44,9 @@ impl<'a> Entries<'a> {
         }
         let rest = &target[self.view.prefix().len()..];
         let width = self.view.shape().width;
+        if self.view.has_affixes() {
+            return self.only(ties, rest);
+        }
         let start = self.restart(ties.clone(), rest)?;
         let tail = &rest[rest.len().min(width)..];
         // Bytes in which the tail wanted agrees with that of the entry before, which is less.
@@ -68,6 +71,30 @@ impl<'a> Entries<'a> {
             }
         }
         Ok((ties.end, false))
+    }
+
+    /// [`search`](Self::search) where no two heads are equal.
+    fn only(&self, ties: Range<usize>, rest: &[u8]) -> Result<(usize, bool), Malformed> {
+        let width = self.view.shape().width;
+        if ties.len() != 1 {
+            return Err(Malformed);
+        }
+        let Some(tail) = rest.get(width..) else {
+            // Keys are longer than their heads here, and this one is not.
+            return Ok((ties.start, false));
+        };
+        let (stem, ending) = self.view.affixes();
+        let own = self.entry(ties.start)?.tail;
+        let order = match tail.split_at_checked(stem.len()) {
+            Some((begin, tail)) if begin == stem => match tail.split_at_checked(own.len()) {
+                Some((middle, end)) => own.cmp(middle).then_with(|| ending.cmp(end)),
+                None if own.starts_with(tail) => Ordering::Greater,
+                None => own.cmp(tail),
+            },
+            // What is shorter than the stem and begins it is less; so it is when compared with it.
+            _ => stem.cmp(tail),
+        };
+        Ok((ties.start + usize::from(order.is_lt()), order.is_eq()))
     }
 
     /// Where in `ties` to begin: the last entry that shares nothing and is not greater than the key.
@@ -139,7 +166,10 @@ impl<'a> Entries<'a> {
             key.truncate(prefix);
             key.extend_from_slice(&self.view.head_bytes(at)[..entry.rest.min(width)]);
         }
+        let (stem, ending) = self.view.affixes();
+        key.extend_from_slice(stem);
         key.extend_from_slice(entry.tail);
+        key.extend_from_slice(ending);
         Ok(entry.value)
     }
 
@@ -151,8 +181,14 @@ impl<'a> Entries<'a> {
         let word = varint(&mut input)?;
         let shared = if word & 1 != 0 { varint(&mut input)? } else { 0 };
         let rest = word >> 1;
-        let behind = rest.saturating_sub(self.view.shape().width);
-        let own = behind.checked_sub(shared).ok_or(Malformed)?;
+        let own = if self.view.has_affixes() {
+            let (stem, ending) = self.view.affixes();
+            let known = self.view.shape().width + stem.len() + ending.len() + shared;
+            rest.checked_sub(known).filter(|_| shared == 0)
+        } else {
+            rest.saturating_sub(self.view.shape().width).checked_sub(shared)
+        };
+        let own = own.ok_or(Malformed)?;
         let (tail, value) = input.split_at_checked(own).ok_or(Malformed)?;
         Ok(Entry {
             rest,

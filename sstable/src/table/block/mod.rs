@@ -12,8 +12,9 @@
 //! 12   2  entries, at least 1
 //! 14   2  bytes that all keys begin with
 //! 16   1  codec of the body
-//! 17   1  width of a head, 0 to 8
+//! 17   1  width of a head, 0 to 8; and 128 if the tails have a stem and an ending
 //! 18      what all keys begin with
+//!         [1 length of the stem, 1 of the ending, both]
 //!         heads: the next bytes of each key, filled up with zeros
 //!         ends: where each entry ends in the body; 2 bytes each if the body has less than 65,536, else 4
 //!         body
@@ -22,6 +23,10 @@
 //!         [varint bytes shared with the key before, behind the head],
 //!         the bytes of the key behind head and shared ones, the value up to the end
 //! ```
+//!
+//! The *tail* of a key is what it has behind its head. Where no two keys have the same head, as in a table of small
+//! partitions, tails are not shared, but what all of them begin with (the *stem*) and what all of them end with (the
+//! *ending*) is stored once: zeros of numbers, terminators, kinds. An entry has the bytes between.
 //!
 //! An entry shares only with one before it that has the same head, and every eighth never does: so an
 //! entry is at most seven others away from where its key can be put together.
@@ -44,6 +49,9 @@ pub const HEADER_BYTES: usize = 18;
 /// The widest head.
 pub const MAX_WIDTH: usize = 8;
 
+/// Set beside the width of a head: there are a stem and an ending.
+const AFFIXES: u8 = 0x80;
+
 /// Every so many entries, one shares nothing.
 pub const RESTART_INTERVAL: usize = 8;
 
@@ -65,6 +73,12 @@ pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
         at += 8;
     }
     at + a[at..].iter().zip(&b[at..]).take_while(|(a, b)| a == b).count()
+}
+
+/// How many bytes two keys end with in common.
+pub fn common_suffix(a: &[u8], b: &[u8]) -> usize {
+    let pairs = a.iter().rev().zip(b.iter().rev());
+    pairs.take_while(|(a, b)| a == b).count()
 }
 
 /// The first `width` bytes of a key's rest as a number, filled up with zeros. Numbers are ordered as the

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{HEADER_BYTES, MAX_WIDTH, Malformed, head, narrow};
+use super::{AFFIXES, HEADER_BYTES, MAX_WIDTH, Malformed, head, narrow};
 use crate::table::codec::Codec;
 
 /// Where everything is in a block.
@@ -16,6 +16,10 @@ pub struct Shape {
     pub count: usize,
     /// Width of a head.
     pub width: usize,
+    /// Bytes that all keys begin with.
+    prefix: usize,
+    /// Bytes of the stem and of the ending.
+    affixes: (usize, usize),
     heads: usize,
     ends: usize,
     body: usize,
@@ -48,8 +52,15 @@ impl Shape {
         ] = *header;
         let body_bytes = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
         let count = usize::from(u16::from_le_bytes([c0, c1]));
-        let heads = HEADER_BYTES + usize::from(u16::from_le_bytes([p0, p1]));
-        let width = usize::from(width);
+        let prefix = usize::from(u16::from_le_bytes([p0, p1]));
+        let (affixes, heads) = if width & AFFIXES == 0 {
+            ((0, 0), HEADER_BYTES + prefix)
+        } else {
+            let lengths = block.get(HEADER_BYTES + prefix..).and_then(<[u8]>::first_chunk);
+            let [stem, ending] = lengths.ok_or(Malformed)?.map(usize::from);
+            ((stem, ending), HEADER_BYTES + prefix + 2 + stem + ending)
+        };
+        let width = usize::from(width & !AFFIXES);
         let ends = heads + count * width;
         let wide_ends = body_bytes > usize::from(u16::MAX);
         let body = ends + count * if wide_ends { 4 } else { 2 };
@@ -63,6 +74,8 @@ impl Shape {
             body_bytes,
             count,
             width,
+            prefix,
+            affixes,
             heads,
             ends,
             body,
@@ -91,7 +104,20 @@ impl<'a> View<'a> {
 
     /// What all keys begin with.
     pub fn prefix(&self) -> &'a [u8] {
-        &self.block[HEADER_BYTES..self.shape.heads]
+        &self.block[HEADER_BYTES..HEADER_BYTES + self.shape.prefix]
+    }
+
+    /// What all tails begin with, and what they end with: empty where tails are shared.
+    #[inline]
+    pub fn affixes(&self) -> (&'a [u8], &'a [u8]) {
+        let (stem, ending) = self.shape.affixes;
+        self.block[self.shape.heads - stem - ending..self.shape.heads].split_at(stem)
+    }
+
+    /// Whether there is a stem or an ending.
+    #[inline]
+    pub fn has_affixes(&self) -> bool {
+        self.shape.affixes != (0, 0)
     }
 
     /// The body as it is stored.
