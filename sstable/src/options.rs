@@ -101,7 +101,7 @@ impl Default for Options {
         Self {
             memtable_bytes: 32 << 20,
             memory_bytes: 128 << 20,
-            segment_bytes: 32 << 20,
+            segment_bytes: 16 << 20,
             log_bytes: 256 << 20,
             pending_bytes: 64 << 20,
             reserve_bytes: 192 << 20,

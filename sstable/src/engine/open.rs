@@ -10,7 +10,6 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use starling_model::{TableId, TokenRange};
 
 use super::{
@@ -216,9 +215,9 @@ impl Opening {
     ) -> Result<recovery::Recovered, Error> {
         let paths: Vec<PathBuf> = listing.segments.values().cloned().collect();
         let fs = Arc::clone(&self.fs);
-        let mut visit = |lsn: Lsn, body: Bytes, path: &Path, offset: u64| {
+        let mut visit = |lsn: Lsn, body: &[u8], path: &Path, offset: u64| {
             let damaged = |error| Error::corrupt(path, offset, format!("write {lsn}: {error}"));
-            let write = Write::check(&body).map_err(damaged)?;
+            let write = Write::check(body).map_err(damaged)?;
             if self.apply(lsn, &write)? {
                 recovery.replayed += 1;
             } else {

@@ -25,6 +25,8 @@ pub(crate) struct Segment {
     pub(crate) last: Lsn,
     /// Bytes that are used of it.
     pub(crate) bytes: u64,
+    /// Less space was set aside for it than for others: it is not used again.
+    pub(crate) small: bool,
 }
 
 /// A file for a new segment. Its name is durable.
@@ -32,6 +34,21 @@ pub(super) struct Fresh {
     pub(super) number: u64,
     pub(super) path: PathBuf,
     pub(super) file: Box<dyn WriteFile>,
+    /// Bytes that were set aside for it.
+    pub(super) space: u64,
+    small: bool,
+}
+
+impl Fresh {
+    /// As a segment with nothing in it, after `last`.
+    pub(super) fn segment(&self, last: Lsn) -> Segment {
+        Segment {
+            path: self.path.clone(),
+            last,
+            bytes: 0,
+            small: self.small,
+        }
+    }
 }
 
 /// All files of a log but those that are being written.
@@ -74,36 +91,40 @@ impl Files {
         self.fs.free_space(&self.dir).unwrap_or(u64::MAX)
     }
 
-    /// Makes a file for the next segment, out of one that is not used any more if there is one. Its space is set
-    /// aside, and its name is durable; what it holds is no segment of its number.
-    pub(super) fn make(&self) -> Result<Fresh, Error> {
+    /// Makes a file for the next segment with this much space, out of one that is not used any more if there is one and
+    /// it is not to be small. Its space is set aside, and its name is durable; what it holds is no segment of its number.
+    pub(super) fn make(&self, space: u64) -> Result<Fresh, Error> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(segment::file_name(number));
-        let free = lock(&self.free).pop();
-        self.open(free, number, &path).inspect_err(|_| {
+        let small = space < self.segment_bytes;
+        let free = if small { None } else { lock(&self.free).pop() };
+        let file = self.open(free, space, &path).inspect_err(|_| {
             // What is left over is found and freed at the next open, if it can't be removed now.
             let _ = self.fs.remove(&path);
+        })?;
+        Ok(Fresh {
+            number,
+            path,
+            file,
+            space,
+            small,
         })
     }
 
-    fn open(&self, free: Option<PathBuf>, number: u64, path: &Path) -> Result<Fresh, Error> {
+    fn open(&self, free: Option<PathBuf>, space: u64, path: &Path) -> Result<Box<dyn WriteFile>, Error> {
         let file = if let Some(free) = free {
             self.fs.rename(&free, path).map_err(Error::io("rename", &free))?;
             self.fs.overwrite(path).map_err(Error::io("open", path))?
         } else {
             let mut file = self.fs.create(path).map_err(Error::io("create", path))?;
-            file.reserve(self.segment_bytes)
+            file.reserve(space)
                 .map_err(Error::io("set space aside for", path))?;
             file
         };
         self.fs
             .sync_dir(&self.dir)
             .map_err(Error::io("sync", &self.dir))?;
-        Ok(Fresh {
-            number,
-            path: path.to_path_buf(),
-            file,
-        })
+        Ok(file)
     }
 
     /// Takes a segment that is not written to any more.
@@ -133,7 +154,7 @@ impl Files {
             closed.extract_if(.., |segment| segment.last < floor).collect()
         };
         while let Some(segment) = old.pop() {
-            if let Err(error) = self.let_go(&segment.path) {
+            if let Err(error) = self.let_go(&segment) {
                 old.push(segment);
                 lock(&self.closed).splice(0..0, old);
                 return Err(error);
@@ -142,8 +163,14 @@ impl Files {
         Ok(())
     }
 
-    fn let_go(&self, path: &Path) -> Result<(), Error> {
-        let keep = lock(&self.free).len() < FREE_FILES;
+    /// Removes the files that are kept for new segments. Those that can't be removed are kept on.
+    pub(super) fn trim(&self) {
+        lock(&self.free).retain(|path| self.fs.remove(path).is_err());
+    }
+
+    fn let_go(&self, segment: &Segment) -> Result<(), Error> {
+        let path = &segment.path;
+        let keep = !segment.small && lock(&self.free).len() < FREE_FILES;
         if keep {
             let free = path.with_extension(segment::FREE_EXTENSION);
             self.fs.rename(path, &free).map_err(Error::io("rename", path))?;

@@ -4,11 +4,14 @@
 //! commit), while appends go on. The log is a chain of segments, whose space is set aside in advance; a segment goes
 //! when all its writes are in tables, and its file is used again.
 //!
-//! The chapters: [`record`] and [`segment`] are the byte layout; `batch`, `writer` and `files` are the way to the disk;
+//! The chapters: [`segment`], `group` and `entries` are the byte layout, [`record`] that of an earlier version; `batch`,
+//! `writer` and `files` are the way to the disk;
 //! [`recovery`] reads a log back; [`sizes`] counts.
 
 mod batch;
+mod entries;
 mod files;
+mod group;
 pub mod record;
 pub mod recovery;
 pub mod segment;
@@ -26,6 +29,7 @@ use std::{
 
 use crate::{Error, fs::Fs};
 use batch::Batch;
+use entries::Tables;
 use files::Files;
 pub use sizes::BatchSizes;
 use writer::Writer;
@@ -90,7 +94,10 @@ pub(crate) struct Limits {
 /// What waits for the next sync.
 struct Pending {
     bytes: Vec<u8>,
+    /// The number of the first of them.
+    first: Lsn,
     end: Lsn,
+    tables: Tables,
     /// How much may be taken; no limit as long as segments can be made.
     room: usize,
     /// Why writes are refused, at once or when `room` is used up.
@@ -109,7 +116,11 @@ impl Log {
         recovered: recovery::Recovered,
         last: Lsn,
     ) -> Self {
-        let tail = Batch::new(recovered.tail, recovered.end);
+        let mut tables = Tables::default();
+        let mut tail = Batch::default();
+        for (lsn, body) in &recovered.tail {
+            tail.push(&mut tables, *lsn, body);
+        }
         let synced = if tail.is_empty() { last } else { recovered.proven };
         let end = if tail.is_empty() {
             recovered.end
@@ -129,7 +140,9 @@ impl Log {
             limits,
             pending: Mutex::new(Pending {
                 bytes: Vec::new(),
+                first: last.next(),
                 end: last,
+                tables,
                 room: usize::MAX,
                 trouble: None,
             }),
@@ -154,8 +167,8 @@ impl Log {
             });
         }
         let mut pending = lock(&self.pending);
-        let held = pending.bytes.len() + record::HEADER_BYTES + body.len();
-        if held > pending.room {
+        let held = pending.bytes.len() + entries::MOST_OVERHEAD + body.len();
+        if held + pending.overhead(1) > pending.room {
             return Err(pending.refusal());
         }
         if held > self.limits.pending_bytes && !pending.bytes.is_empty() {
@@ -166,8 +179,18 @@ impl Log {
             });
         }
         let lsn = pending.end.next();
-        record::put(&mut pending.bytes, lsn, body);
-        pending.end = lsn;
+        let Pending {
+            bytes,
+            first,
+            end,
+            tables,
+            ..
+        } = &mut *pending;
+        if bytes.is_empty() {
+            *first = lsn;
+        }
+        tables.put(bytes, body);
+        *end = lsn;
         self.appended.store(lsn.0, Ordering::Release);
         Ok(lsn)
     }
@@ -182,9 +205,12 @@ impl Log {
         let mut writer = lock(&self.writer);
         {
             let mut pending = lock(&self.pending);
+            let most = pending.bytes.len() + pending.overhead(0);
             let Pending {
                 bytes,
+                first,
                 end,
+                tables,
                 room,
                 trouble,
             } = &mut *pending;
@@ -193,9 +219,9 @@ impl Log {
             }
             // What is being written has no place any more for what comes next.
             if *room != usize::MAX {
-                *room = room.saturating_sub(bytes.len());
+                *room = room.saturating_sub(most);
             }
-            writer.batch.take(bytes, *end);
+            writer.batch.take(tables, bytes, *first, *end);
         }
         let outcome = self.write(&mut writer);
         self.current_bytes.store(writer.used(), Ordering::Relaxed);
@@ -294,11 +320,41 @@ impl Log {
     /// Gives up closed segments whose writes are all older than `floor`. The manifest must say so
     /// already: this is not synced, and so may be undone by a crash.
     pub(crate) fn release(&self, floor: Lsn) -> Result<(), Error> {
-        self.files.release(floor)
+        self.files.release(floor)?;
+        if self.appended() < floor {
+            self.rest(floor)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the space up that is set aside for writes, but for a little, while there are none: an engine that rests
+    /// holds nothing in its log.
+    fn rest(&self, floor: Lsn) -> Result<(), Error> {
+        let mut writer = lock(&self.writer);
+        let waits = {
+            let pending = lock(&self.pending);
+            pending.end >= floor || pending.trouble.is_some()
+        };
+        if waits || !writer.batch.is_empty() {
+            return Ok(());
+        }
+        writer.rest(&self.files)?;
+        self.current_bytes.store(0, Ordering::Relaxed);
+        self.files.release(floor)?;
+        self.files.trim();
+        Ok(())
     }
 }
 
 impl Pending {
+    /// The most that groups take beside what waits, and so many more writes, in bytes.
+    fn overhead(&self, more: usize) -> usize {
+        let groups = self.bytes.len() / group::FULL_BYTES + 1;
+        let writes = (self.end.next().0 - self.first.0) as usize + more;
+        let tables = (self.tables.ids().len() + more).min(writes);
+        groups * (group::HEADER_BYTES + tables * entries::ID_BYTES)
+    }
+
     /// What a write is told that is not taken.
     #[cold]
     fn refusal(&self) -> Error {

@@ -1,10 +1,10 @@
 //! Reading a log back after a stop or a crash.
 //!
 //! What a crash may leave: the last segment of a run, or one that a failed disk made the log give up, ends in a
-//! record, or several, of which only parts were written. That tail was never synced, so nobody was told of it, and it
+//! group, or several, of which only parts were written. That tail was never synced, so nobody was told of it, and it
 //! is cut. Everything else is damage, and an error, because acknowledged writes would be missing:
 //!
-//! - a bad record after which a whole one says that the bad one was synced;
+//! - a bad group after which a whole one says that the bad one was synced;
 //! - a segment that begins after more writes than those before it hold;
 //! - a first segment that begins after writes which no table holds (`floor`).
 //!
@@ -19,11 +19,11 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Lsn, files::Segment, record, segment};
+use super::{Lsn, entries::Bodies, files::Segment, group, record, segment};
 use crate::{Error, fs::Fs};
 
 /// Takes a write of the log: its number, its body, and the file and the offset that it is from.
-pub(crate) type Visit<'a> = dyn FnMut(Lsn, Bytes, &Path, u64) -> Result<(), Error> + 'a;
+pub(crate) type Visit<'a> = dyn FnMut(Lsn, &[u8], &Path, u64) -> Result<(), Error> + 'a;
 
 /// Numbers that a restart can skip, at most, as far as the search for damage goes.
 const GAP: u64 = 1 << 32;
@@ -39,11 +39,11 @@ pub(crate) struct Recovered {
     pub(crate) end: Lsn,
     /// Writes up to this are known to be durable.
     pub(crate) proven: Lsn,
-    /// Those after it, as records to be sealed.
-    pub(crate) tail: Vec<u8>,
-    /// Records that were read.
+    /// Those after it.
+    pub(crate) tail: Vec<(Lsn, Vec<u8>)>,
+    /// Writes that were read.
     pub(crate) records: u64,
-    /// Bytes of records that were begun and cut, as far as can be seen.
+    /// Bytes of groups that were begun and cut, as far as can be seen.
     pub(crate) torn_bytes: u64,
 }
 
@@ -65,10 +65,81 @@ struct Reading<'a> {
     floor: Lsn,
     visit: &'a mut Visit<'a>,
     found: Recovered,
-    /// Writes that are not proven, in order.
-    unproven: VecDeque<(Lsn, Bytes)>,
+    /// Groups with writes that are not proven, in order.
+    unproven: VecDeque<Unproven>,
+    /// A body that is put together.
+    body: Vec<u8>,
     /// Where the last segment ended: what comes after that may be missing.
     ended: Option<(PathBuf, u64)>,
+}
+
+/// A group that no later one showed to be durable.
+struct Unproven {
+    /// Its first write that was not in an earlier one, and its last.
+    new: Lsn,
+    last: Lsn,
+    whole: Whole,
+}
+
+/// A whole group of a segment, or a record of one that is older.
+struct Whole {
+    first: Lsn,
+    synced: Lsn,
+    content: Bytes,
+    /// Whether it is a record, which holds one write.
+    single: bool,
+}
+
+impl Whole {
+    /// What lies at a place in a segment of some version; `None` if it is not whole.
+    fn take(bytes: &Bytes, at: usize, segment: u64, version: u32) -> Option<Self> {
+        let input = bytes.get(at..)?;
+        let single = version < 3;
+        let (first, synced, content) = if single {
+            record::take(input, segment)?
+        } else {
+            let group = group::take(input, segment)?;
+            (group.first, group.synced, group.content)
+        };
+        Some(Self {
+            first,
+            synced,
+            content: bytes.slice_ref(content),
+            single,
+        })
+    }
+
+    fn len(&self) -> usize {
+        group::HEADER_BYTES + self.content.len()
+    }
+
+    /// Gives each write to `visit`; returns the number that follows them.
+    fn each(
+        &self,
+        body: &mut Vec<u8>,
+        mut visit: impl FnMut(Lsn, &[u8]) -> Result<(), Error>,
+    ) -> Result<Option<Lsn>, Error> {
+        if self.single {
+            visit(self.first, &self.content)?;
+            return Ok(Some(self.first.next()));
+        }
+        let mut lsn = self.first;
+        let mut bodies = Bodies::new(&self.content);
+        loop {
+            match bodies.next() {
+                Ok(Some(parts)) => {
+                    body.clear();
+                    for part in parts {
+                        body.extend_from_slice(part);
+                    }
+                    visit(lsn, body)?;
+                }
+                Ok(None) => return Ok(Some(lsn)),
+                Err(_) => return Ok(None),
+            }
+            lsn = lsn.next();
+        }
+    }
 }
 
 /// Gives every write from `floor` on to `visit`, in order, with the file and the offset that it is
@@ -91,6 +162,7 @@ pub(crate) fn recover<'a>(
             ..Recovered::default()
         },
         unproven: VecDeque::new(),
+        body: Vec::new(),
         ended: None,
     };
     let mut bytes = 0;
@@ -102,6 +174,7 @@ pub(crate) fn recover<'a>(
             path: path.clone(),
             last: reading.found.end,
             bytes: whole,
+            small: false,
         });
         progress(Progress {
             segments: n + 1,
@@ -110,10 +183,22 @@ pub(crate) fn recover<'a>(
             bytes,
         });
     }
-    for (lsn, body) in reading.unproven {
-        record::put(&mut reading.found.tail, lsn, &body);
+    let Reading {
+        mut found,
+        unproven,
+        mut body,
+        ..
+    } = reading;
+    for group in unproven {
+        let from = group.new.max(found.proven.next());
+        group.whole.each(&mut body, |lsn, body| {
+            if lsn >= from {
+                found.tail.push((lsn, body.to_vec()));
+            }
+            Ok(())
+        })?;
     }
-    Ok(reading.found)
+    Ok(found)
 }
 
 impl Reading<'_> {
@@ -123,7 +208,9 @@ impl Reading<'_> {
         let header = segment::Header::decode(path, bytes)?.filter(|header| header.number >= number);
         let Some(header) = header else {
             // It was made, or made of an old one, and not begun; or its first sync was torn.
-            check_tail(path, number, bytes, 0, self.found.end.next())?;
+            for version in segment::OLDEST_VERSION..=segment::VERSION {
+                check_tail(path, (number, version), bytes, 0, self.found.end.next())?;
+            }
             return Ok(0);
         };
         if header.number != number {
@@ -135,38 +222,38 @@ impl Reading<'_> {
         self.prove(header.previous);
         let mut expected = header.first;
         let mut at = segment::HEADER_BYTES;
-        while let Some(record) = record::take(&bytes[at.min(bytes.len())..], number)
-            && record.lsn == expected
+        while let Some(whole) = Whole::take(bytes, at, number, header.version)
+            && whole.first == expected
         {
-            self.record(path, bytes, at, &record)?;
-            expected = expected.next();
-            at += record.len();
+            let length = whole.len();
+            expected = self.whole(path, at, whole)?;
+            at += length;
         }
-        check_tail(path, number, bytes, at, expected)?;
+        check_tail(path, (number, header.version), bytes, at, expected)?;
         self.found.torn_bytes += torn_bytes(&bytes[at.min(bytes.len())..], expected);
         self.ended = Some((path.to_path_buf(), at as u64));
         Ok(at as u64)
     }
 
-    fn record(
-        &mut self,
-        path: &Path,
-        bytes: &Bytes,
-        at: usize,
-        record: &record::Record<'_>,
-    ) -> Result<(), Error> {
-        self.found.records += 1;
-        self.prove(record.synced);
-        if record.lsn <= self.found.end || record.lsn < self.floor {
-            return Ok(());
+    /// Replays one group; returns the number that follows it.
+    fn whole(&mut self, path: &Path, at: usize, whole: Whole) -> Result<Lsn, Error> {
+        self.prove(whole.synced);
+        let new = self.found.end.next().max(self.floor);
+        let (visit, found, at) = (&mut self.visit, &mut self.found, at as u64);
+        let next = whole.each(&mut self.body, |lsn, body| {
+            found.records += 1;
+            if lsn >= new {
+                visit(lsn, body, path, at)?;
+                found.end = lsn;
+            }
+            Ok(())
+        })?;
+        let next = next.ok_or_else(|| Error::corrupt(path, at, "a group of writes can't be read"))?;
+        let last = Lsn(next.0.saturating_sub(1));
+        if last >= new && last > self.found.proven {
+            self.unproven.push_back(Unproven { new, last, whole });
         }
-        let body = bytes.slice_ref(record.body);
-        (self.visit)(record.lsn, body.clone(), path, at as u64)?;
-        self.found.end = record.lsn;
-        if record.lsn > self.found.proven {
-            self.unproven.push_back((record.lsn, body));
-        }
-        Ok(())
+        Ok(next)
     }
 
     /// Writes up to this were durable.
@@ -175,7 +262,7 @@ impl Reading<'_> {
         while self
             .unproven
             .front()
-            .is_some_and(|(first, _)| *first <= self.found.proven)
+            .is_some_and(|group| group.last <= self.found.proven)
         {
             self.unproven.pop_front();
         }
@@ -196,22 +283,29 @@ impl Reading<'_> {
     }
 }
 
-/// How many bytes of a record that was cut can be seen.
+/// How many bytes of a group that was cut can be seen.
 fn torn_bytes(rest: &[u8], expected: Lsn) -> u64 {
-    let (length, lsn) = record::extent(rest);
-    if lsn == expected {
-        rest.len().min(length) as u64
+    let number = rest.get(12..).and_then(<[u8]>::first_chunk);
+    let length = rest.first_chunk().map_or(0, |length| u32::from_le_bytes(*length));
+    if number == Some(&expected.0.to_le_bytes()) {
+        rest.len().min(group::HEADER_BYTES + length as usize) as u64
     } else {
         0
     }
 }
 
-/// Fails if a whole record after the bad one at `at` knew write `expected`, which should be there, to
+/// Fails if a whole group after the bad one at `at` knew write `expected`, which should be there, to
 /// be synced.
-fn check_tail(path: &Path, segment: u64, bytes: &[u8], at: usize, expected: Lsn) -> Result<(), Error> {
+fn check_tail(
+    path: &Path,
+    (segment, version): (u64, u32),
+    bytes: &Bytes,
+    at: usize,
+    expected: Lsn,
+) -> Result<(), Error> {
     let last = Lsn(expected.0.saturating_add(GAP));
     let mut next = at;
-    while next + record::HEADER_BYTES < bytes.len() {
+    while next + group::HEADER_BYTES < bytes.len() {
         next += 1;
         if bytes[next] == 0 {
             // Space that was set aside is passed quickly.
@@ -221,18 +315,18 @@ fn check_tail(path: &Path, segment: u64, bytes: &[u8], at: usize, expected: Lsn)
                 .count()
                 .saturating_sub(8);
         }
-        let rest = &bytes[next..];
-        let possible = record::peek(rest).is_some_and(|lsn| lsn > expected && lsn <= last);
+        let claim = record::peek(&bytes[next..], group::MAX_BYTES);
+        let possible = claim.is_some_and(|lsn| lsn > expected && lsn <= last);
         if possible
-            && let Some(record) = record::take(rest, segment)
-            && record.synced >= expected
+            && let Some(whole) = Whole::take(bytes, next, segment, version)
+            && whole.synced >= expected
         {
             return Err(Error::corrupt(
                 path,
                 at as u64,
                 format!(
                     "write {expected} is damaged, but the whole write {} at offset {next} shows that it was durable",
-                    record.lsn
+                    whole.first
                 ),
             ));
         }

@@ -1,18 +1,18 @@
-//! A segment: a header, then records.
+//! A segment: a header, then groups of writes.
 //!
 //! ```text
 //! 0   8  "STARLLOG"
-//! 8   4  version, 2
+//! 8   4  version, 3
 //! 12  4  zero
 //! 16  8  the segment's number, as in its name
 //! 24  8  the number of its first write
 //! 32  8  the newest write that was on disk when it was begun
 //! 40  8  checksum of bytes 0 to 40
-//! 48     records
+//! 48     groups; in version 2 records
 //! ```
 //!
-//! Behind the last record, up to the end of the file, is what the file held before: zeros, where space was set aside
-//! for it, or records of another segment, where a file is used again. So a file whose header has a smaller number than
+//! Behind the last group, up to the end of the file, is what the file held before: zeros, where space was set aside
+//! for it, or groups of another segment, where a file is used again. So a file whose header has a smaller number than
 //! its name is a segment that was not begun.
 //!
 //! All numbers are little-endian. The chain "newest write before" is what shows a missing segment, or
@@ -27,7 +27,10 @@ use crate::{Error, checksum::checksum, log::Lsn};
 pub const HEADER_BYTES: usize = 48;
 
 /// The version that is written, and the newest that is read.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
+
+/// The oldest version that is read.
+pub const OLDEST_VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"STARLLOG";
 
@@ -39,6 +42,8 @@ pub const FREE_EXTENSION: &str = "free";
 /// The start of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
+    /// The version: what follows is laid out in its way.
+    pub version: u32,
     /// The file's number.
     pub number: u64,
     /// The number of its first write.
@@ -52,7 +57,7 @@ impl Header {
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut out = [0; HEADER_BYTES];
         out[..8].copy_from_slice(&MAGIC);
-        out[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        out[8..12].copy_from_slice(&self.version.to_le_bytes());
         out[16..24].copy_from_slice(&self.number.to_le_bytes());
         out[24..32].copy_from_slice(&self.first.0.to_le_bytes());
         out[32..40].copy_from_slice(&self.previous.0.to_le_bytes());
@@ -75,7 +80,7 @@ impl Header {
             return Ok(None);
         }
         let version = word(8) as u32;
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(Error::Version {
                 file: path.to_path_buf(),
                 found: version,
@@ -83,6 +88,7 @@ impl Header {
             });
         }
         Ok(Some(Self {
+            version,
             number: word(16),
             first: Lsn(word(24)),
             previous: Lsn(word(32)),

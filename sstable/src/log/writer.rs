@@ -8,6 +8,9 @@ use super::{
 };
 use crate::{Error, fs::WriteFile};
 
+/// While nothing is written, this part of a segment's space is set aside.
+const REST_PART: u64 = 16;
+
 /// What is written at the moment. One thread at a time has it.
 pub(super) struct Writer {
     segment_bytes: u64,
@@ -23,6 +26,8 @@ pub(super) struct Writer {
 /// The segment that is being written.
 struct Current {
     number: u64,
+    /// Bytes that were set aside for it.
+    space: u64,
     file: Box<dyn WriteFile>,
     segment: Segment,
     /// Something in it is durable.
@@ -48,18 +53,34 @@ impl Writer {
 
     /// Bytes that the current segment has room for.
     pub(super) fn room(&self) -> u64 {
-        let room = |current: &Current| self.segment_bytes.saturating_sub(current.segment.bytes);
+        let room = |current: &Current| current.space.saturating_sub(current.segment.bytes);
         self.current.as_ref().map_or(0, room)
     }
 
     /// Whether the next segment should be made ready.
     pub(super) fn wants_spare(&self) -> bool {
-        self.spare.is_none() && self.current.is_some() && self.room() < self.segment_bytes / 2
+        let half_used = |current: &Current| self.room() < current.space / 2;
+        self.spare.is_none() && self.current.as_ref().is_some_and(half_used)
     }
 
     /// Makes the next segment ready.
     pub(super) fn make_spare(&mut self, files: &Files) -> Result<(), Error> {
-        self.spare = Some(files.make()?);
+        self.spare = Some(files.make(self.segment_bytes)?);
+        Ok(())
+    }
+
+    /// Ends the current segment and lets go of the file that was made ready: no write in them is needed. A small
+    /// file is made ready instead, so that what is taken next has room. Nothing may wait to be written.
+    pub(super) fn rest(&mut self, files: &Files) -> Result<(), Error> {
+        debug_assert!(self.batch.is_empty());
+        if self.current.is_none() {
+            return Ok(());
+        }
+        let spare = files.make(self.segment_bytes / REST_PART)?;
+        self.close(files);
+        if let Some(old) = self.spare.replace(spare) {
+            files.discard(old.segment(self.end));
+        }
         Ok(())
     }
 
@@ -97,7 +118,7 @@ impl Writer {
             // A write that is larger than a segment has one for itself.
             let empty = current.segment.bytes <= segment::HEADER_BYTES as u64;
             // Numbers without a gap are how recovery knows that nothing is missing in a segment.
-            if !empty && self.batch.first() != current.segment.last.next() {
+            if !empty && self.batch.first() != Some(current.segment.last.next()) {
                 self.close(files);
                 continue;
             }
@@ -108,7 +129,7 @@ impl Writer {
             let path = &current.segment.path;
             current
                 .file
-                .append(self.batch.bytes(piece))
+                .append(self.batch.sealed())
                 .map_err(Error::io("write", path))?;
             current.file.sync().map_err(Error::io("sync", path))?;
             current.synced = true;
@@ -120,28 +141,25 @@ impl Writer {
 
     /// Begins a segment. Its header is synced with its first writes.
     fn begin(&mut self, files: &Files) -> Result<(), Error> {
-        let Fresh {
-            number,
-            path,
-            mut file,
-        } = match self.spare.take() {
+        let mut fresh = match self.spare.take() {
             Some(spare) => spare,
-            None => files.make()?,
+            None => files.make(self.segment_bytes)?,
         };
         let header = segment::Header {
-            number,
-            first: self.batch.first(),
+            version: segment::VERSION,
+            number: fresh.number,
+            first: self.batch.first().unwrap_or(self.end.next()),
             previous: self.end,
         };
-        let written = file.append(&header.encode()).map_err(Error::io("write", &path));
+        let written = fresh.file.append(&header.encode());
+        let written = written.map_err(Error::io("write", &fresh.path));
+        let mut segment = fresh.segment(self.end);
+        segment.bytes = segment::HEADER_BYTES as u64;
         self.current = Some(Current {
-            number,
-            file,
-            segment: Segment {
-                path,
-                last: self.end,
-                bytes: segment::HEADER_BYTES as u64,
-            },
+            number: fresh.number,
+            space: fresh.space,
+            file: fresh.file,
+            segment,
             synced: false,
         });
         written

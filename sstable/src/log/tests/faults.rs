@@ -117,9 +117,10 @@ fn several_writes_that_wait_share_the_room_that_is_left() {
     let fs = MemoryFs::new();
     let (log, _) = open(&fs);
     fs.set_faults(full(&fs, 200));
-    write(&log, &[&[1; 60]]);
+    write(&log, &[&[1; 35]]);
     assert!(log.is_refusing());
-    // 200 bytes: a header of 48, a record of 84. Room for two more of 34.
+    // 200 bytes: a header of 48, a group of 24, a write of 37. Room for a group of 24, two writes of at most 20, and
+    // the ids that they might need.
     log.append(&[2; 10]).expect("there is room for it");
     log.append(&[3; 10]).expect("and for another");
     log.append(&[4; 10]).expect_err("but not for three");

@@ -8,8 +8,6 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use bytes::Bytes;
-
 use super::{Limits, Log, Lsn, recovery, segment};
 use crate::{
     Error,
@@ -36,7 +34,7 @@ type Bodies = Vec<(Lsn, Vec<u8>)>;
 
 fn recover(fs: &MemoryFs, floor: u64) -> Result<(recovery::Recovered, Bodies), Error> {
     let mut bodies = Bodies::new();
-    let mut visit = |lsn, body: Bytes, _: &Path, _| {
+    let mut visit = |lsn, body: &[u8], _: &Path, _| {
         bodies.push((lsn, body.to_vec()));
         Ok(())
     };
@@ -148,7 +146,7 @@ fn a_tail_torn_at_any_byte_is_cut_and_the_log_goes_on() {
     write(&log, &[b"second", b"third"]);
     let path = begun(&fs).pop().unwrap();
     let whole = fs.read(&path).unwrap().len();
-    let durable = segment::HEADER_BYTES + 24 + 5;
+    let durable = segment::HEADER_BYTES + 24 + 2 + 5;
     for length in 0..whole {
         let fs = fs.after_crash(&mut |_, _| 0);
         fs.damage(&path, |bytes| bytes.truncate(length)).unwrap();
@@ -169,7 +167,7 @@ fn sectors_lost_out_of_order_in_the_unsynced_tail_are_no_damage() {
     write(&log, &[b"second", b"third", b"fourth"]);
     let path = begun(&fs).pop().unwrap();
     // The second write is lost, though the third and fourth of the same sync are there.
-    let at = segment::HEADER_BYTES + 24 + 5;
+    let at = segment::HEADER_BYTES + 24 + 2 + 5;
     fs.damage(&path, |bytes| bytes[at..at + 30].fill(0)).unwrap();
     assert_eq!(open(&fs).1, expected(&[b"first"]));
 }
@@ -181,7 +179,7 @@ fn damage_before_a_write_that_knew_it_to_be_synced_is_an_error() {
     write(&log, &[b"first"]);
     write(&log, &[b"second"]);
     let path = begun(&fs).pop().unwrap();
-    for at in 0..segment::HEADER_BYTES + 24 + 5 {
+    for at in 0..segment::HEADER_BYTES + 24 + 2 + 5 {
         let fs = fs.after_crash(&mut |_, _| 0);
         fs.damage(&path, |bytes| bytes[at] ^= 1).unwrap();
         let error = recover(&fs, 1).expect_err("the first write is damaged");
@@ -233,8 +231,78 @@ fn a_newer_version_is_refused() {
         recover(&fs, 1),
         Err(Error::Version {
             found: 9,
-            known: 2,
+            known: 3,
             ..
         })
     ));
+}
+
+/// Writes to tables that come and go between groups, and bodies that are too short for a table's id.
+#[test]
+fn ids_of_tables_come_back_in_every_group() {
+    let fs = MemoryFs::new();
+    fs.create_dir_all(Path::new(DIR)).unwrap();
+    let limits = Limits {
+        segment_bytes: 2 << 20,
+        pending_bytes: 4 << 20,
+        reserve_bytes: 0,
+    };
+    let (log, _) = open_with(&fs, limits, Lsn(1));
+    let body = |n: u64| {
+        let length = [0, 3, 15, 16, 17, 300][n as usize % 6];
+        let mut body = vec![(n * n % 7) as u8; length];
+        body.extend_from_slice(&n.to_be_bytes()[..usize::from(n.is_multiple_of(2)) * 8]);
+        body
+    };
+    for n in 0..6_000 {
+        log.append(&body(n)).unwrap();
+        if n == 7 {
+            log.sync().unwrap();
+        }
+    }
+    log.sync().unwrap();
+    let whole = log.written_bytes();
+    assert!(whole > 300 << 10, "there are groups that are full");
+    let (_, bodies) = recover(&fs, 1).unwrap();
+    assert_eq!(bodies.len(), 6_000);
+    for (n, found) in bodies {
+        assert_eq!(found, body(n.0 - 1));
+    }
+}
+
+/// As version 2 wrote them: a header and a body for each write.
+#[test]
+fn a_log_of_version_2_is_read_and_goes_on() {
+    use crate::checksum::{checksum, checksum_at};
+    let fs = MemoryFs::new();
+    fs.create_dir_all(Path::new(DIR)).unwrap();
+    let mut bytes = b"STARLLOG".to_vec();
+    bytes.extend_from_slice(&2_u32.to_le_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    for word in [5_u64, 1, 0] {
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
+    bytes.extend_from_slice(&checksum(&bytes).to_le_bytes());
+    for (lsn, body) in [(1_u64, &b"first"[..]), (2, b"second"), (3, b"third")] {
+        let mut covered = lsn.to_le_bytes().to_vec();
+        covered.extend_from_slice(&1_u32.to_le_bytes());
+        covered.extend_from_slice(body);
+        let place = 5_u64.rotate_left(32) ^ body.len() as u64;
+        bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&checksum_at(place, &covered).to_le_bytes());
+        bytes.extend_from_slice(&covered);
+    }
+    let mut file = fs.create(&Path::new(DIR).join(segment::file_name(5))).unwrap();
+    file.append(&bytes).unwrap();
+    file.sync().unwrap();
+    let (log, bodies) = open(&fs);
+    assert_eq!(bodies, expected(&[b"first", b"second", b"third"]));
+    write(&log, &[b"fourth"]);
+    assert_eq!(open(&fs).1, expected(&[b"first", b"second", b"third", b"fourth"]));
+    fs.damage(&Path::new(DIR).join(segment::file_name(5)), |bytes| {
+        bytes[60] ^= 1;
+    })
+    .unwrap();
+    let error = recover(&fs, 1).expect_err("the first write is damaged");
+    assert!(error.to_string().contains("durable"), "{error}");
 }

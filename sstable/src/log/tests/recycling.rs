@@ -39,6 +39,32 @@ fn a_released_segment_becomes_a_new_one() {
 }
 
 #[test]
+fn a_log_that_is_not_needed_any_more_gives_its_space_back() {
+    let fs = MemoryFs::new();
+    let (log, _) = open(&fs);
+    for round in 0..3 {
+        for _ in 0..6 {
+            write(&log, &[&[7; 150]]);
+        }
+        log.append(b"waits").unwrap();
+        log.release(log.synced().next()).unwrap();
+        assert!(files(&fs).len() > 1, "a write waits");
+        log.sync().unwrap();
+        log.release(log.appended().next()).unwrap();
+        assert_eq!(names(&fs).len(), 1, "round {round}: {:?}", names(&fs));
+        assert!(files(&fs).len() == 1, "one is ready, with nothing in it");
+        assert_eq!(log.on_disk(), (0, 0));
+        log.release(log.appended().next()).unwrap();
+        assert_eq!(names(&fs).len(), 1);
+    }
+    let last = log.appended();
+    write(&log, &[b"more"]);
+    let (recovered, bodies) = recover(&fs.after_crash(&mut |_, _| 0), last.0 + 1).unwrap();
+    assert_eq!(recovered.end, last.next());
+    assert_eq!(bodies, [(last.next(), b"more".to_vec())]);
+}
+
+#[test]
 fn records_of_an_earlier_use_are_never_taken_for_new_ones() {
     let fs = MemoryFs::new();
     let (log, _) = open(&fs);
@@ -131,5 +157,9 @@ fn batches_are_counted() {
         (sizes.quantile(0.0), sizes.quantile(0.5), sizes.quantile(1.0)),
         (1, 3, 7)
     );
-    assert!(log.written_bytes() > 11 * 24);
+    assert_eq!(
+        log.written_bytes(),
+        3 * 24 + 11 * 3,
+        "three groups, writes of a byte each"
+    );
 }
