@@ -31,7 +31,7 @@ pub mod strategy;
 #[cfg(test)]
 mod tests;
 
-pub use allocation::allocate_tokens;
+pub use allocation::{Newcomer, USUAL_FACTOR, allocate_tokens};
 pub use levels::{Requirement, Shortfall, Tally};
 pub use member::Member;
 pub use partitioner::{Partitioner, UnknownPartitioner};

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use futures::future::join_all;
 use parking_lot::Mutex;
 use starling_model::{NodeId, Token};
-use starling_ring::{Member, allocate_tokens};
+use starling_ring::{Member, Newcomer, USUAL_FACTOR, allocate_tokens};
 
 use crate::{
     clock::Clock,
@@ -81,7 +81,8 @@ pub(crate) async fn join<E: Env>(
             });
         }
         if may_found {
-            let tokens = allocate_tokens(&[], config.vnodes as usize, &mut || env.random());
+            let newcomer = newcomer(&request.member, config.vnodes as usize);
+            let tokens = allocate_tokens(&[], newcomer, &mut || env.random());
             return Ok(Joined {
                 at: clock.tick(env.wall()),
                 tokens,
@@ -197,12 +198,23 @@ impl<E: Env> Doorkeeper<E> {
         let mut existing = ring.members().to_vec();
         existing.extend(reserved.values().map(|(_, member)| member.clone()));
         let count = request.vnodes.clamp(1, 256) as usize;
-        let tokens = allocate_tokens(&existing, count, &mut || self.env.random());
+        let newcomer = newcomer(&request.member, count);
+        let tokens = allocate_tokens(&existing, newcomer, &mut || self.env.random());
         let member = Member {
             tokens: tokens.clone(),
             ..request.member.clone()
         };
         reserved.insert(request.member.id, (now, member));
         tokens
+    }
+}
+
+/// A node that wants `tokens` tokens, as the allocation sees it.
+fn newcomer(member: &Member, tokens: usize) -> Newcomer<'_> {
+    Newcomer {
+        datacenter: &member.datacenter,
+        rack: &member.rack,
+        tokens,
+        factor: USUAL_FACTOR,
     }
 }
