@@ -1,5 +1,5 @@
 //! One write in a log of version 2, which is read and not written any more. The header is that of a
-//! [group](super::group).
+//! `group`.
 //!
 //! ```text
 //! 0   4  length of the body
