@@ -23,7 +23,8 @@
 //! A cell has no stamp if it has the timestamp of the cell before it; the first, if it has the marker's. "As the one
 //! before" is the last cell that expires; if there is none, the marker. The column before the first is 0. What can be
 //! left out is left out. So a cell means nothing without those before it: [`Cells`] reads them and [`CellWriter`]
-//! writes them in a row. Rows without the flag 8 have the layout [before](older), which is still read.
+//! writes them in a row. Rows without the flag 8 have the layout that the private module `older` describes; it is
+//! still read.
 //!
 //! Decoding checks every length against the input before it allocates, and rejects content that is not
 //! in canonical order, so that malformed bytes cost no memory and can't break an invariant.
