@@ -24,6 +24,7 @@ pub mod partition;
 pub mod range_tombstone;
 pub mod read;
 pub mod row;
+mod stamp;
 pub mod time;
 pub mod token;
 

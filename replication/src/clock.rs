@@ -11,6 +11,12 @@ use starling_model::{HybridClock, Timestamp};
 /// timestamps are fine.
 pub(crate) const MAX_CLIENT_DRIFT_MICROS: i64 = 3_600_000_000;
 
+/// Timestamps that follow one far ahead are spread over so many microseconds.
+const APART_MICROS: u64 = 1000;
+
+/// How often the log says that some peer's clock is not believed, at most, in microseconds.
+const WARNING_MICROS: i64 = 60_000_000;
+
 /// A hybrid logical clock behind a lock that is held for a few instructions.
 #[derive(Debug, Default)]
 pub(crate) struct Clock(Mutex<State>);
@@ -20,13 +26,16 @@ struct State {
     clock: HybridClock,
     /// The newest timestamp that was handed out.
     issued: Timestamp,
+    /// When the log last said that a peer's clock is not believed.
+    warned: Timestamp,
 }
 
 impl Default for State {
     fn default() -> Self {
         Self {
             clock: HybridClock::default(),
-            issued: Timestamp(i64::MIN),
+            issued: Timestamp::MIN,
+            warned: Timestamp::MIN,
         }
     }
 }
@@ -37,6 +46,22 @@ impl Clock {
         let mut state = self.0.lock();
         state.issued = state.clock.tick(wall);
         state.issued
+    }
+
+    /// The next timestamp, greater also than `newest`, which a replica has told: its clock, or its client's, is
+    /// ahead. If it is far ahead only this timestamp follows it, and not the clock. `random` keeps two that
+    /// follow the same one apart.
+    pub(crate) fn tick_after(&self, newest: Timestamp, wall: Timestamp, random: u64) -> Timestamp {
+        let mut state = self.0.lock();
+        // Refused if it is far ahead: so be it.
+        let _ = state.clock.observe(newest, wall);
+        let tick = state.clock.tick(wall);
+        state.issued = tick;
+        if tick > newest {
+            return tick;
+        }
+        let apart = 1 + (random % APART_MICROS) as i64;
+        Timestamp(newest.0.saturating_add(apart))
     }
 
     /// The newest timestamp that was handed out.
@@ -59,7 +84,14 @@ impl Clock {
     /// Learns of a peer's clock. One that is far ahead is not believed: better to lose causality with a
     /// node whose clock is broken than to follow it.
     pub(crate) fn observe(&self, remote: Timestamp, wall: Timestamp) {
-        if let Err(error) = self.0.lock().clock.observe(remote, wall) {
+        let mut state = self.0.lock();
+        let Err(error) = state.clock.observe(remote, wall) else {
+            return;
+        };
+        let due = wall.0.saturating_sub(state.warned.0).saturating_abs() >= WARNING_MICROS;
+        if due {
+            state.warned = wall;
+            drop(state);
             ::tracing::warn!(%error, "a peer's clock is not believed");
         }
     }

@@ -4,8 +4,16 @@
 //! down (by hand, by a virtual machine's host, by a lost battery) would make it: writes after the restart
 //! would get older timestamps than durable ones from before it, and lose to them, unseen. So the newest
 //! timestamp that was handed out is stored, about once a second while any are, and a restart goes on from it.
+//!
+//! The same holds for the writes that the node took as a replica: it forgets with a restart which rows had
+//! which timestamps ([`Newest`](crate::newest::Newest)), and takes all for as new as the newest. Those that
+//! are not ahead of its wall clock need no storing: the wall clock after the restart is later. One that is
+//! ahead waits until a bound above it is durable, which then holds for the next seconds.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicI64, Ordering},
+};
 
 use parking_lot::Mutex;
 use starling_model::Timestamp;
@@ -13,7 +21,7 @@ use starling_sstable::fs::Fs;
 
 use crate::{
     clock::{Clock, MAX_CLIENT_DRIFT_MICROS},
-    durable_file,
+    durable_file::{self, ReplaceError},
     start_error::StartError,
 };
 
@@ -23,9 +31,34 @@ const MAGIC: [u8; 8] = *b"STRLCLCK";
 /// How much later than the stored timestamp the newest one may have been, in microseconds.
 const LAG_MICROS: i64 = 2_000_000;
 
-/// The newest timestamp that is stored.
+/// How far ahead of the wall clock a write may be without anything being stored for it, in microseconds:
+/// clocks that are kept in step are closer. After a restart everything counts as so much newer.
+const SLACK_MICROS: i64 = 100_000;
+
+/// How far ahead of a write the bound is set that makes it outlast a restart, in microseconds.
+const HEADROOM_MICROS: i64 = 5_000_000;
+
+/// Writes that are further ahead of the wall clock, in microseconds, are not respected after a restart: no
+/// coordinator's clock is wrong by so much, so a client has chosen the timestamp. Ten minutes.
+pub(crate) const COVERED_MICROS: i64 = 600_000_000;
+
+/// The newest timestamps that are stored.
 pub(crate) struct ClockFloor {
-    stored: Mutex<Timestamp>,
+    stored: Mutex<Stored>,
+    /// The newest write that was taken, as far as restarts respect it.
+    taken: AtomicI64,
+    /// A copy of what is stored of it.
+    covered: AtomicI64,
+    /// All writes of earlier runs are at most this new.
+    begin: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stored {
+    /// Handed out.
+    issued: Timestamp,
+    /// Taken as a replica, or about to be.
+    taken: Timestamp,
 }
 
 impl ClockFloor {
@@ -35,45 +68,104 @@ impl ClockFloor {
     /// following it would be wrong for as long.
     pub(crate) fn load(fs: &dyn Fs, clock: &Clock, wall: Timestamp) -> Result<Self, StartError> {
         let stored = match durable_file::read(fs, Path::new(PATH), MAGIC)? {
-            None => Timestamp(i64::MIN),
-            Some(content) => {
-                let bytes = content[..].try_into().map_err(|_| StartError::Damaged {
-                    file: PATH.to_owned(),
-                    problem: "it is not 8 bytes long".to_owned(),
-                })?;
-                Timestamp(i64::from_be_bytes(bytes))
-            }
+            None => Stored {
+                issued: Timestamp::MIN,
+                taken: Timestamp::MIN,
+            },
+            Some(content) => decode(&content).ok_or_else(|| StartError::Damaged {
+                file: PATH.to_owned(),
+                problem: "it is neither 8 nor 16 bytes long".to_owned(),
+            })?,
         };
-        let back = stored.0.saturating_sub(wall.0);
+        let back = stored.issued.0.saturating_sub(wall.0);
         if back > MAX_CLIENT_DRIFT_MICROS {
             ::tracing::error!(
                 seconds = back / 1_000_000,
-                "the clock is far behind that of the last run: new writes lose to those of that time; check the clock"
+                "the clock is far behind that of the last run: check the clock"
             );
         } else if back > 0 {
             ::tracing::warn!(
                 seconds = back / 1_000_000,
                 "the clock was set back since the last run: timestamps go on from there"
             );
-            clock.begin_after(Timestamp(stored.0.saturating_add(LAG_MICROS)));
+            clock.begin_after(Timestamp(stored.issued.0.saturating_add(LAG_MICROS)));
         }
+        let last = stored.issued.max(stored.taken);
+        let begin = if last > wall {
+            last.0.saturating_add(LAG_MICROS)
+        } else {
+            wall.0
+        };
         Ok(Self {
             stored: Mutex::new(stored),
+            taken: AtomicI64::new(stored.taken.0),
+            covered: AtomicI64::new(stored.taken.0),
+            begin: Timestamp(begin.saturating_add(SLACK_MICROS)),
         })
     }
 
-    /// Stores the newest timestamp that `clock` handed out, if it is a newer one.
+    /// No write of an earlier run that this class remembers is newer than this.
+    pub(crate) fn begin(&self) -> Timestamp {
+        self.begin
+    }
+
+    /// Notes that a write is about to be taken; whether something must be [stored](Self::cover) before.
+    pub(crate) fn take(&self, newest: Timestamp, wall: Timestamp) -> bool {
+        let ahead = newest.0.saturating_sub(wall.0);
+        if ahead > COVERED_MICROS {
+            return false;
+        }
+        self.taken.fetch_max(newest.0, Ordering::AcqRel);
+        ahead > SLACK_MICROS && newest.0 > self.covered.load(Ordering::Acquire)
+    }
+
+    /// Makes durable that writes as new as this were taken. Blocks.
+    pub(crate) fn cover(&self, fs: &dyn Fs, newest: Timestamp) -> Result<(), ReplaceError> {
+        let mut stored = self.stored.lock();
+        if stored.taken >= newest {
+            return Ok(());
+        }
+        let next = Stored {
+            taken: Timestamp(newest.0.saturating_add(HEADROOM_MICROS)),
+            ..*stored
+        };
+        self.replace(fs, &mut stored, next)
+    }
+
+    /// Stores the newest timestamps that `clock` handed out and that were taken, if they are newer.
     pub(crate) fn store(&self, fs: &dyn Fs, clock: &Clock) {
         let mut stored = self.stored.lock();
-        let issued = clock.issued();
-        if issued <= *stored {
+        let next = Stored {
+            issued: clock.issued().max(stored.issued),
+            taken: Timestamp(self.taken.load(Ordering::Acquire)).max(stored.taken),
+        };
+        if next == *stored {
             return;
         }
-        match durable_file::replace(fs, Path::new(PATH), MAGIC, &issued.0.to_be_bytes()) {
-            Ok(()) => *stored = issued,
-            Err(error) => ::tracing::warn!(%error, "the clock's state can't be stored"),
+        if let Err(error) = self.replace(fs, &mut stored, next) {
+            ::tracing::warn!(%error, "the clock's state can't be stored");
         }
     }
+
+    fn replace(&self, fs: &dyn Fs, stored: &mut Stored, next: Stored) -> Result<(), ReplaceError> {
+        let mut content = next.issued.0.to_be_bytes().to_vec();
+        content.extend_from_slice(&next.taken.0.to_be_bytes());
+        durable_file::replace(fs, Path::new(PATH), MAGIC, &content)?;
+        *stored = next;
+        self.covered.store(next.taken.0, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// The content is what was handed out, and since version 2 what was taken.
+fn decode(content: &[u8]) -> Option<Stored> {
+    let number = |bytes: &[u8]| Some(Timestamp(i64::from_be_bytes(bytes.try_into().ok()?)));
+    let (issued, taken) = match content.len() {
+        8 => (number(content)?, Timestamp::MIN),
+        16 => (number(&content[..8])?, number(&content[8..])?),
+        _ => return None,
+    };
+    Some(Stored { issued, taken })
 }
 
 #[cfg(test)]
@@ -124,6 +216,47 @@ mod tests {
         clock.observe(NOW, NOW);
         floor.store(&fs, &clock);
         assert!(!fs.exists(Path::new(PATH)).expect("the disk works"));
+    }
+
+    #[test]
+    fn a_write_from_ahead_outlasts_a_crash() {
+        let fs = MemoryFs::new();
+        let floor = ClockFloor::load(&fs, &Clock::default(), NOW).expect("there is none");
+        assert_eq!(floor.begin(), Timestamp(NOW.0 + SLACK_MICROS));
+        assert!(!floor.take(Timestamp(NOW.0 + SLACK_MICROS), NOW), "close enough");
+        let ahead = Timestamp(NOW.0 + 300_000_000);
+        assert!(floor.take(ahead, NOW));
+        floor.cover(&fs, ahead).expect("the disk works");
+        assert!(!floor.take(Timestamp(ahead.0 + HEADROOM_MICROS), NOW), "covered");
+        let fs = fs.after_crash(&mut |_, _| 0);
+        let clock = Clock::default();
+        let later = Timestamp(NOW.0 + 1_000_000);
+        let floor = ClockFloor::load(&fs, &clock, later).expect("it is whole");
+        assert!(floor.begin() >= ahead);
+        assert_eq!(
+            clock.tick(later),
+            later,
+            "the node's own clock is not dragged along"
+        );
+    }
+
+    #[test]
+    fn what_a_client_stamped_far_ahead_does_not_hold_for_everything_after_a_restart() {
+        let fs = MemoryFs::new();
+        let clock = Clock::default();
+        let floor = ClockFloor::load(&fs, &clock, NOW).expect("there is none");
+        assert!(!floor.take(Timestamp(NOW.0 + COVERED_MICROS + 1), NOW));
+        floor.store(&fs, &clock);
+        let floor = ClockFloor::load(&fs, &clock, NOW).expect("it is whole");
+        assert_eq!(floor.begin(), Timestamp(NOW.0 + SLACK_MICROS));
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_is_read() {
+        let fs = MemoryFs::new();
+        durable_file::replace(&fs, Path::new(PATH), MAGIC, &NOW.0.to_be_bytes()).expect("the disk works");
+        let floor = ClockFloor::load(&fs, &Clock::default(), NOW).expect("it is whole");
+        assert_eq!(floor.stored.lock().issued, NOW);
     }
 
     #[test]

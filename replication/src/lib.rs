@@ -18,6 +18,7 @@ mod identity;
 mod latency;
 mod membership;
 pub mod message;
+mod newest;
 pub mod node;
 mod peers;
 mod query;

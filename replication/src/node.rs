@@ -56,7 +56,7 @@ pub struct Node<E: Env> {
     pub(crate) config: Config,
     pub(crate) id: NodeId,
     pub(crate) clock: Arc<Clock>,
-    clock_floor: ClockFloor,
+    clock_floor: Arc<ClockFloor>,
     pub(crate) views: Arc<Views>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) listeners: Arc<Listeners>,
@@ -105,7 +105,7 @@ impl<E: Env> Node<E> {
         let schema = schema_agreement::load(fs)?;
         let known = known::load(fs)?;
         let clock = Arc::new(Clock::default());
-        let clock_floor = ClockFloor::load(fs, &clock, env.wall())?;
+        let clock_floor = Arc::new(ClockFloor::load(fs, &clock, env.wall())?);
         for entry in schema.entries() {
             clock.observe(entry.version, env.wall());
         }
@@ -161,7 +161,7 @@ impl<E: Env> Node<E> {
         env: E,
         config: Config,
         id: NodeId,
-        (clock, clock_floor): (Arc<Clock>, ClockFloor),
+        (clock, clock_floor): (Arc<Clock>, Arc<ClockFloor>),
         views: Arc<Views>,
         listeners: Arc<Listeners>,
         membership: Arc<Membership<E>>,
@@ -176,9 +176,11 @@ impl<E: Env> Node<E> {
             env.clone(),
             Arc::clone(&views),
             Arc::clone(&counters),
+            Arc::clone(&clock_floor),
         ));
         let coordinator = Arc::new(Coordinator {
             env: env.clone(),
+            clock: Arc::clone(&clock),
             views: Arc::clone(&views),
             peers: Arc::clone(&peers),
             replica: Arc::clone(&replica),

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use starling_model::{KeyRange, Mutation, Page, ReadCommand, TableId};
+use futures::{FutureExt, future::BoxFuture};
+use starling_model::{KeyRange, Mutation, Page, ReadCommand, TableId, Timestamp};
 
 use crate::{
+    clock::MAX_CLIENT_DRIFT_MICROS,
+    clock_floor::{COVERED_MICROS, ClockFloor},
     deadline::Deadline,
     env::{Env, Store, StoreError},
     message::{Failure, MAX_PAGE_BYTES},
+    newest::Newest,
     snapshot::Views,
     status::Counters,
     tracing::Tracer,
@@ -18,11 +22,31 @@ pub(crate) struct Replica<E: Env> {
     env: E,
     views: Arc<Views>,
     counters: Arc<Counters>,
+    newest: Newest,
+    clock_floor: Arc<ClockFloor>,
 }
 
 impl<E: Env> Replica<E> {
-    pub(crate) fn new(env: E, views: Arc<Views>, counters: Arc<Counters>) -> Self {
-        Self { env, views, counters }
+    pub(crate) fn new(
+        env: E,
+        views: Arc<Views>,
+        counters: Arc<Counters>,
+        clock_floor: Arc<ClockFloor>,
+    ) -> Self {
+        Self {
+            env,
+            views,
+            counters,
+            newest: Newest::new(clock_floor.begin()),
+            clock_floor,
+        }
+    }
+
+    /// What coordinators stamp from now on must be newer than this: data came in by another way than
+    /// [`write`](Self::write), such as tables of another node, whose writes were this new at most.
+    #[expect(dead_code, reason = "for whoever streams whole tables")]
+    pub(crate) fn count_as_written(&self, newest: Timestamp) {
+        self.newest.raise(newest);
     }
 
     /// Applies a write; durable when it ends well. Work whose deadline has passed is dropped.
@@ -32,6 +56,46 @@ impl<E: Env> Replica<E> {
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<(), Failure> {
+        self.apply(mutation, deadline, tracer).await.map(drop)
+    }
+
+    /// The same for a write that its coordinator stamped: also says what the stamp should have been greater
+    /// than, and may not be.
+    pub(crate) async fn write_stamped(
+        &self,
+        mutation: Mutation,
+        stamp: Timestamp,
+        deadline: Deadline,
+        tracer: &Tracer,
+    ) -> Result<Option<Timestamp>, Failure> {
+        let before = self.apply(mutation, deadline, tracer).await?;
+        Ok((before >= stamp).then_some(before))
+    }
+
+    /// Refuses a peer's write that is further ahead of this node's clock than any client may choose and any
+    /// clock may be wrong: a coordinator's broken clock must not make data that nobody can change.
+    pub(crate) fn check_time(&self, mutation: &Mutation) -> Result<(), Failure> {
+        let wall = self.env.wall();
+        let Some(newest) = mutation.partition.newest() else {
+            return Ok(());
+        };
+        let ahead = newest.0.saturating_sub(wall.0);
+        if ahead > MAX_CLIENT_DRIFT_MICROS + COVERED_MICROS {
+            return Err(Failure::Invalid(format!(
+                "the write's timestamp is {} seconds ahead of this replica's clock: the coordinator's clock or this one is wrong",
+                ahead / 1_000_000
+            )));
+        }
+        Ok(())
+    }
+
+    /// Applies a write; returns the newest timestamp that may have been in its place before.
+    async fn apply(
+        &self,
+        mutation: Mutation,
+        deadline: Deadline,
+        tracer: &Tracer,
+    ) -> Result<Timestamp, Failure> {
         self.in_time(deadline)?;
         self.known(mutation.table)?;
         // A peer whose partitioner is another one would scatter data where nobody looks for it.
@@ -42,13 +106,30 @@ impl<E: Env> Replica<E> {
             || self.env.wall(),
             || "Appending to the log and the memtable".to_owned(),
         );
+        if let Some(newest) = mutation.partition.newest()
+            && self.clock_floor.take(newest, self.env.wall())
+        {
+            self.remember(newest).await?;
+        }
+        let before = self.newest.note(&mutation);
         let applied = deadline
             .within(&self.env, self.env.store().apply(mutation))
             .await
             .ok_or(Failure::Late)?;
         applied.map_err(failure)?;
         tracer.note(|| self.env.wall(), || "The write is durable".to_owned());
-        Ok(())
+        Ok(before)
+    }
+
+    /// Sees to it that a restart knows how new the writes are that this node has taken.
+    fn remember(&self, newest: Timestamp) -> BoxFuture<'static, Result<(), Failure>> {
+        let (floor, fs) = (Arc::clone(&self.clock_floor), Arc::clone(self.env.fs()));
+        let covered = self.env.blocking(move || floor.cover(&*fs, newest));
+        async move {
+            let covered = covered.await;
+            covered.map_err(|error| Failure::Storage(format!("the clock's state can't be stored: {error}")))
+        }
+        .boxed()
     }
 
     /// Reads one page. Work whose deadline has passed is dropped.

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use starling_model::{Mutation, NodeId, Page, TableId};
+use starling_model::{Mutation, NodeId, Page, TableId, Timestamp};
 
 use crate::{
     budget::{SMALL_BYTES, hold},
     deadline::Deadline,
     env::Env,
     message::{
-        Failure, PeerRequest, PeerResponse, Request, Response, TraceQuery, encode_page, page_digest,
-        page_weight,
+        Failure, PeerRequest, PeerResponse, Request, Response, TraceQuery, WriteReason, encode_page,
+        page_digest, page_weight,
     },
     node::Node,
     schema_agreement::encode_entries,
@@ -76,7 +76,13 @@ impl<E: Env> Node<E> {
         match request {
             Request::Gossip { .. } | Request::Ping => Ok(Response::Done),
             Request::Join(join) => Ok(Response::Join(self.doorkeeper.answer(&join))),
-            Request::Write { mutations, reason: _ } => self.apply(mutations, deadline, tracer).await,
+            Request::Write { mutations, reason } => {
+                let checked = reason == WriteReason::Client;
+                self.apply(mutations, checked, deadline, tracer).await
+            }
+            Request::WriteStamped { mutations, stamp } => {
+                self.apply_stamped(mutations, stamp, deadline, tracer).await
+            }
             Request::Read { command, digest } => {
                 let page = self.replica.read(command, deadline, tracer).await?;
                 if digest {
@@ -130,19 +136,48 @@ impl<E: Env> Node<E> {
     async fn apply(
         &self,
         mutations: Vec<Bytes>,
+        checked: bool,
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<Response, Failure> {
-        let decoded = mutations
-            .into_iter()
-            .map(|bytes| Mutation::decode(bytes).map_err(|error| Failure::Invalid(error.to_string())))
-            .collect::<Result<Vec<_>, _>>()?;
+        let decoded = self.decode(mutations, checked)?;
         let writes = decoded
             .into_iter()
             .map(|mutation| self.replica.write(mutation, deadline, tracer));
         let mut results = join_all(writes).await.into_iter();
         results.try_for_each(|result| result)?;
         Ok(Response::Done)
+    }
+
+    /// The same for writes that the coordinator stamped.
+    async fn apply_stamped(
+        &self,
+        mutations: Vec<Bytes>,
+        stamp: Timestamp,
+        deadline: Deadline,
+        tracer: &Tracer,
+    ) -> Result<Response, Failure> {
+        let decoded = self.decode(mutations, true)?;
+        let writes = decoded
+            .into_iter()
+            .map(|mutation| self.replica.write_stamped(mutation, stamp, deadline, tracer));
+        let mut newest = None;
+        for behind in join_all(writes).await {
+            newest = newest.max(behind?);
+        }
+        Ok(newest.map_or(Response::Done, Response::Behind))
+    }
+
+    /// The mutations; with `checked` none of them may be far in the future.
+    fn decode(&self, mutations: Vec<Bytes>, checked: bool) -> Result<Vec<Mutation>, Failure> {
+        let decoded = mutations.into_iter().map(|bytes| {
+            let mutation = Mutation::decode(bytes).map_err(|error| Failure::Invalid(error.to_string()))?;
+            if checked {
+                self.replica.check_time(&mutation)?;
+            }
+            Ok(mutation)
+        });
+        decoded.collect()
     }
 
     async fn truncate_here(&self, table: TableId, deadline: Deadline) -> Result<Response, Failure> {

@@ -116,6 +116,9 @@ counters! {
     reads,
     /// Writes coordinated: one for each mutation.
     writes,
+    /// Writes that got a second, newer timestamp because a replica had something as new: much of it means that
+    /// clocks disagree.
+    restamped,
     /// Requests of peers taken, gossip apart.
     served,
     /// Requests refused because fewer replicas were alive than their consistency level needs.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::join_all;
 use starling_cql::{Error, ErrorKind, WriteType};
-use starling_model::{Consistency, Mutation};
+use starling_model::{Consistency, Mutation, Timestamp};
 
 pub(crate) use kept::KeptBatches;
 
@@ -46,26 +46,70 @@ impl<E: Env> BatchLog<E> {
 
     /// Applies all the mutations, in the end. After an error of write type `BATCH_LOG` the batch may or may
     /// not be applied as a whole; after one of `BATCH` it will be.
+    ///
+    /// If `stamp`, which this node gave to them, turns out to be too old, the batch is kept and written once
+    /// more with a newer one. Should this node die in between, both are carried out, and each is whole.
     pub(crate) async fn write(
         &self,
         mutations: Vec<Mutation>,
+        stamp: Option<Timestamp>,
         consistency: Consistency,
         tracer: &Tracer,
     ) -> Result<(), Error> {
-        self.coordinator.check_writes(&mutations, consistency)?;
-        let id = uuid_v4(self.env.random(), self.env.random());
-        let encoded: Vec<Bytes> = mutations.iter().map(Mutation::encode).collect();
+        let coordinator = &self.coordinator;
+        coordinator.check_writes(&mutations, consistency)?;
+        let mutations: Vec<Arc<Mutation>> = mutations.into_iter().map(Arc::new).collect();
+        let kept = self.keep(&mutations, consistency, tracer).await?;
+        let Some(stamp) = stamp else {
+            let task = coordinator.task(consistency, coordinator.timeouts.write, tracer);
+            let written = coordinator
+                .write_round(mutations, None, &task, WriteType::Batch)
+                .await;
+            return self.done(kept, written.map(drop));
+        };
+        let written = coordinator
+            .try_stamp(&mutations, stamp, consistency, WriteType::Batch, tracer)
+            .await;
+        let stamp_anew = match written {
+            Ok(None) => return self.done(kept, Ok(())),
+            Ok(Some(stamp_anew)) => stamp_anew,
+            Err(error) => return self.done(kept, Err(error)),
+        };
+        let again: Vec<Arc<Mutation>> = mutations
+            .iter()
+            .map(|mutation| Arc::new(mutation.restamped(stamp, stamp_anew)))
+            .collect();
+        let kept_anew = self.keep(&again, consistency, tracer).await?;
+        let task = coordinator.task(consistency, coordinator.timeouts.write, tracer);
+        let written = coordinator
+            .write_round(again, None, &task, WriteType::Batch)
+            .await;
+        if written.is_ok() {
+            self.remove(kept.0, kept.1);
+        }
+        self.done(kept_anew, written.map(drop))
+    }
+
+    /// Has the batch kept; returns its id and all who may keep it now.
+    async fn keep(
+        &self,
+        mutations: &[Arc<Mutation>],
+        consistency: Consistency,
+        tracer: &Tracer,
+    ) -> Result<(u128, Vec<Arc<Peer>>), Error> {
+        let encoded: Vec<Bytes> = mutations.iter().map(|mutation| mutation.encode()).collect();
         let total: usize = encoded.iter().map(Bytes::len).sum();
         if total > MAX_BATCH_BYTES {
             return Err(Error::invalid(format!(
                 "the batch is {total} bytes long, and at most {MAX_BATCH_BYTES} are accepted; nothing was changed"
             )));
         }
+        let id = uuid_v4(self.env.random(), self.env.random());
         let keepers = self.store(id, encoded, consistency, tracer).await?;
-        let written = self
-            .coordinator
-            .write(mutations, consistency, WriteType::Batch, tracer)
-            .await;
+        Ok((id, keepers))
+    }
+
+    fn done(&self, (id, keepers): (u128, Vec<Arc<Peer>>), written: Result<(), Error>) -> Result<(), Error> {
         if written.is_ok() {
             self.remove(id, keepers);
         }

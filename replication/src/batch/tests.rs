@@ -24,7 +24,7 @@ fn write(cluster: &TestCluster, table: TableId, level: Consistency) -> Result<()
     cluster
         .world
         .executor
-        .run(async move { log.write(mutations(table), level, &Tracer::OFF).await })
+        .run(async move { log.write(mutations(table), None, level, &Tracer::OFF).await })
 }
 
 fn complete(cluster: &TestCluster, table: TableId, number: usize) -> bool {
@@ -75,7 +75,7 @@ fn the_keepers_finish_what_a_dead_coordinator_began() {
     executor.spawn(async move {
         // The coordinator does not live to see the outcome.
         let _ = log
-            .write(mutations(table), Consistency::Quorum, &Tracer::OFF)
+            .write(mutations(table), None, Consistency::Quorum, &Tracer::OFF)
             .await;
     });
     cluster.run_for(Duration::from_micros(300));
@@ -202,7 +202,9 @@ fn a_batch_that_is_kept_is_not_called_unchanged_when_a_replica_goes_down() {
     let outcome = Arc::new(parking_lot::Mutex::new(None));
     let (log, slot) = (Arc::clone(&cluster.node(1).batch_log), Arc::clone(&outcome));
     cluster.world.executor.spawn(async move {
-        let written = log.write(mutations(table), Consistency::All, &Tracer::OFF).await;
+        let written = log
+            .write(mutations(table), None, Consistency::All, &Tracer::OFF)
+            .await;
         *slot.lock() = Some(written);
     });
     // All were alive when the batch set out to its keepers; n3 is down when they have it.

@@ -3,6 +3,7 @@
 //!
 //! The chapters:
 //! - [`write`]: a mutation to all its replicas;
+//! - [`stamped`]: the same for writes that this node stamps, which must be newer than what they replace;
 //! - [`read`]: a page from one set of replicas: data, digests, speculation;
 //! - [`reconcile`]: pages of several replicas become one, by what all of them cover;
 //! - [`repair`]: stale replicas are brought up to date before the answer;
@@ -15,6 +16,7 @@ pub(crate) mod read;
 pub(crate) mod reconcile;
 mod repair;
 mod scan;
+mod stamped;
 mod truncate;
 pub(crate) mod write;
 
@@ -32,6 +34,7 @@ use starling_ring::{Requirement, Shortfall};
 
 use crate::{
     budget::{Budget, Claim},
+    clock::Clock,
     config::Timeouts,
     deadline::Deadline,
     env::{CallError, Env},
@@ -47,6 +50,7 @@ use crate::{
 /// A node as coordinator.
 pub(crate) struct Coordinator<E: Env> {
     pub(crate) env: E,
+    pub(crate) clock: Arc<Clock>,
     pub(crate) views: Arc<Views>,
     pub(crate) peers: Arc<Peers<E>>,
     pub(crate) replica: Arc<Replica<E>>,

@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::{StreamExt, channel::mpsc, future::join_all};
 use starling_cql::{Error, ErrorKind, WriteType, schema::Schema};
-use starling_model::{Consistency, Mutation, mutation::MAX_MUTATION_BYTES};
+use starling_model::{Consistency, Mutation, Timestamp, mutation::MAX_MUTATION_BYTES};
 
 use super::{Coordinator, Refusal, Task, in_words, refusal};
 use crate::{
     budget::{SMALL_BYTES, hold},
     deadline::Deadline,
     env::{CallError, Env},
-    message::{Failure, Request, WriteReason},
+    message::{Failure, Request, Response, WriteReason},
     peers::AskError,
     snapshot::{Peer, Snapshot},
     topology::quorum::{JointTally, Quorum},
@@ -29,8 +29,8 @@ struct Sending {
 
 /// What became of a write at one replica.
 enum Outcome {
-    /// It is durable there.
-    Acknowledged,
+    /// It is durable there; of one that was stamped here, what the replica had that may be as new.
+    Acknowledged { newest: Option<Timestamp> },
     /// It is not known to be there: how the replica refused it, if it said anything, and whether a hint for it
     /// is durable now.
     Missed { refused: Option<Refusal>, hinted: bool },
@@ -49,28 +49,52 @@ impl<E: Env> Coordinator<E> {
         write_type: WriteType,
         tracer: &Tracer,
     ) -> Result<(), Error> {
-        let snapshot = self.views.load();
+        let mutations = mutations.into_iter().map(Arc::new).collect();
         let task = self.task(consistency, self.timeouts.write, tracer);
-        let sendings = mutations
+        self.write_round(mutations, None, &task, write_type)
+            .await
+            .map(drop)
+    }
+
+    /// The same. With `stamp`, the newest timestamp that this node gave to them, returns what replicas
+    /// had that may be as new.
+    pub(crate) async fn write_round(
+        self: &Arc<Self>,
+        mutations: Vec<Arc<Mutation>>,
+        stamp: Option<Timestamp>,
+        task: &Task,
+        write_type: WriteType,
+    ) -> Result<Option<Timestamp>, Error> {
+        let sendings = self.plan_writes(mutations, task.consistency)?;
+        // Availability is settled for all of them before any is sent.
+        let mut sends = Vec::with_capacity(sendings.len());
+        for sending in sendings {
+            sends.push(Arc::clone(self).send(sending, stamp, task.clone(), write_type));
+        }
+        let mut newest = None;
+        for told in join_all(sends).await {
+            newest = newest.max(told?);
+        }
+        Ok(newest)
+    }
+
+    fn plan_writes(
+        &self,
+        mutations: Vec<Arc<Mutation>>,
+        consistency: Consistency,
+    ) -> Result<Vec<Sending>, Error> {
+        let snapshot = self.views.load();
+        mutations
             .into_iter()
             .map(|mutation| self.plan_write(&snapshot, mutation, consistency))
-            .collect::<Result<Vec<_>, _>>()?;
-        // Availability is settled for all of them before any is sent.
-        let mut results = join_all(
-            sendings
-                .into_iter()
-                .map(|sending| self.send(sending, &task, write_type)),
-        )
-        .await
-        .into_iter();
-        results.try_for_each(|result| result)
+            .collect()
     }
 
     /// Fails, changing nothing, if these writes can't be met at the level now.
     pub(crate) fn check_writes(&self, mutations: &[Mutation], consistency: Consistency) -> Result<(), Error> {
         let snapshot = self.views.load();
         for mutation in mutations {
-            self.plan_write(&snapshot, mutation.clone(), consistency)?;
+            self.plan_write(&snapshot, Arc::new(mutation.clone()), consistency)?;
         }
         Ok(())
     }
@@ -78,7 +102,7 @@ impl<E: Env> Coordinator<E> {
     fn plan_write(
         &self,
         snapshot: &Snapshot,
-        mutation: Mutation,
+        mutation: Arc<Mutation>,
         consistency: Consistency,
     ) -> Result<Sending, Error> {
         if consistency.is_serial() {
@@ -105,7 +129,7 @@ impl<E: Env> Coordinator<E> {
             )));
         }
         Ok(Sending {
-            mutation: Arc::new(mutation),
+            mutation,
             encoded,
             replicas,
             quorum,
@@ -124,19 +148,22 @@ impl<E: Env> Coordinator<E> {
     }
 
     async fn send(
-        self: &Arc<Self>,
+        self: Arc<Self>,
         sending: Sending,
-        task: &Task,
+        stamp: Option<Timestamp>,
+        task: Task,
         write_type: WriteType,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Timestamp>, Error> {
         self.counters.writes.one();
         let (outcomes, mut arriving) = mpsc::unbounded();
         for peer in &sending.replicas {
-            let coordinator = Arc::clone(self);
+            let coordinator = Arc::clone(&self);
             let (peer, outcomes, task) = (Arc::clone(peer), outcomes.clone(), task.clone());
             let (mutation, encoded) = (Arc::clone(&sending.mutation), sending.encoded.clone());
             self.env.spawn(async move {
-                let outcome = coordinator.write_one(&peer, &mutation, encoded, &task).await;
+                let outcome = coordinator
+                    .write_one(&peer, &mutation, encoded, stamp, &task)
+                    .await;
                 // The coordinator may have answered already.
                 let _ = outcomes.unbounded_send((peer, outcome));
             });
@@ -148,43 +175,47 @@ impl<E: Env> Coordinator<E> {
                 break;
             };
             if count.take(&peer, &outcome) {
-                return Ok(());
+                break;
             }
             if count.is_hopeless() {
                 break;
             }
         }
         if count.tally.is_met() {
-            return Ok(());
+            return Ok(count.newest);
         }
-        Err(self.write_error(task, write_type, &count))
+        Err(self.write_error(&task, write_type, &count))
     }
 
     /// Writes to one replica; a hint is kept if it misses the write.
-    async fn write_one(&self, peer: &Peer, mutation: &Mutation, encoded: Bytes, task: &Task) -> Outcome {
+    async fn write_one(
+        &self,
+        peer: &Peer,
+        mutation: &Mutation,
+        encoded: Bytes,
+        stamp: Option<Timestamp>,
+        task: &Task,
+    ) -> Outcome {
         let result = if peer.id == self.views.load().cluster.me {
-            let local = self.replica.write(mutation.clone(), task.deadline, &task.tracer);
-            local.await.map_err(AskError::from)
+            self.write_here(mutation.clone(), stamp, task).await
         } else if peer.alive {
             task.tracer.note(
                 || self.env.wall(),
                 || format!("Sending the write to {}", peer.address),
             );
-            let body = Request::Write {
-                mutations: vec![encoded.clone()],
-                reason: WriteReason::Client,
-            };
-            let timeout = task.deadline.remaining(&self.env);
-            self.peers.ask(peer, body, timeout, &task.tracer).await.map(drop)
+            self.write_there(peer, encoded.clone(), stamp, task).await
         } else {
             Err(CallError::NotSent(peer.address).into())
         };
-        let Err(error) = result else {
-            task.tracer.note(
-                || self.env.wall(),
-                || format!("{} has acknowledged the write", peer.address),
-            );
-            return Outcome::Acknowledged;
+        let error = match result {
+            Ok(newest) => {
+                task.tracer.note(
+                    || self.env.wall(),
+                    || format!("{} has acknowledged the write", peer.address),
+                );
+                return Outcome::Acknowledged { newest };
+            }
+            Err(error) => error,
         };
         task.tracer.note(
             || self.env.wall(),
@@ -197,6 +228,50 @@ impl<E: Env> Coordinator<E> {
             _ => self.hints.keep(peer.id, encoded).await,
         };
         Outcome::Missed { refused, hinted }
+    }
+
+    async fn write_here(
+        &self,
+        mutation: Mutation,
+        stamp: Option<Timestamp>,
+        task: &Task,
+    ) -> Result<Option<Timestamp>, AskError> {
+        let (deadline, tracer) = (task.deadline, &task.tracer);
+        let written = match stamp {
+            Some(stamp) => {
+                self.replica
+                    .write_stamped(mutation, stamp, deadline, tracer)
+                    .await?
+            }
+            None => {
+                self.replica.write(mutation, deadline, tracer).await?;
+                None
+            }
+        };
+        Ok(written)
+    }
+
+    async fn write_there(
+        &self,
+        peer: &Peer,
+        encoded: Bytes,
+        stamp: Option<Timestamp>,
+        task: &Task,
+    ) -> Result<Option<Timestamp>, AskError> {
+        let mutations = vec![encoded];
+        let body = match stamp {
+            Some(stamp) => Request::WriteStamped { mutations, stamp },
+            None => Request::Write {
+                mutations,
+                reason: WriteReason::Client,
+            },
+        };
+        let timeout = task.deadline.remaining(&self.env);
+        match self.peers.ask(peer, body, timeout, &task.tracer).await? {
+            Response::Done => Ok(None),
+            Response::Behind(newest) => Ok(Some(newest)),
+            _ => Err(AskError::Confused),
+        }
     }
 
     fn write_error(&self, task: &Task, write_type: WriteType, count: &Count) -> Error {
@@ -243,14 +318,14 @@ impl<E: Env> Coordinator<E> {
         mutation: Mutation,
         tracer: &Tracer,
     ) -> Result<bool, Error> {
-        let sending = self.plan_write(&self.views.load(), mutation, Consistency::Any)?;
+        let sending = self.plan_write(&self.views.load(), Arc::new(mutation), Consistency::Any)?;
         let task = self.task(Consistency::Any, self.timeouts.write, tracer);
         let writes = sending
             .replicas
             .iter()
-            .map(|peer| self.write_one(peer, &sending.mutation, sending.encoded.clone(), &task));
+            .map(|peer| self.write_one(peer, &sending.mutation, sending.encoded.clone(), None, &task));
         Ok(join_all(writes).await.iter().all(|outcome| match outcome {
-            Outcome::Acknowledged => true,
+            Outcome::Acknowledged { .. } => true,
             Outcome::Missed { hinted, .. } => *hinted,
         }))
     }
@@ -293,6 +368,8 @@ struct Count {
     tally: JointTally,
     pending: Vec<Arc<Peer>>,
     refusals: Vec<Refusal>,
+    /// The newest of what replicas that acknowledged had already.
+    newest: Option<Timestamp>,
 }
 
 impl Count {
@@ -303,6 +380,7 @@ impl Count {
             pending: replicas,
             quorum,
             refusals: Vec::new(),
+            newest: None,
         }
     }
 
@@ -310,7 +388,8 @@ impl Count {
     fn take(&mut self, peer: &Peer, outcome: &Outcome) -> bool {
         self.pending.retain(|waiting| waiting.id != peer.id);
         match outcome {
-            Outcome::Acknowledged => {
+            Outcome::Acknowledged { newest } => {
+                self.newest = self.newest.max(*newest);
                 self.tally.add(peer.id, &peer.datacenter);
             }
             Outcome::Missed { refused, hinted } => {

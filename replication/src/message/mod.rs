@@ -28,7 +28,7 @@ pub use pages::{decode_page, encode_page, page_digest, page_weight};
 use crate::tracing::TraceEvent;
 
 /// The version of the peer protocol that this build speaks.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The largest encoded message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 32 << 20;
@@ -114,6 +114,14 @@ pub enum Request {
     Trace(TraceQuery),
     /// Say that this process is alive: any answer proves it.
     Ping,
+    /// Apply these client's writes, which the sender stamped itself. Answered with [`Response::Done`], or with
+    /// [`Response::Behind`] if the stamp may be too old.
+    WriteStamped {
+        /// The mutations.
+        mutations: Vec<Bytes>,
+        /// The newest timestamp that the sender gave to them.
+        stamp: Timestamp,
+    },
 }
 
 /// Why a replica is asked to write.
@@ -184,6 +192,9 @@ pub enum Response {
     Traces(Vec<crate::tracing::Trace>),
     /// It was not done.
     Failed(Failure),
+    /// To [`Request::WriteStamped`]: done, durably; but something as new as this was written to the same rows
+    /// before, or may have been. The stamp must be greater for the write to prevail.
+    Behind(Timestamp),
 }
 
 /// Why a peer did not do what it was asked.
@@ -236,7 +247,9 @@ impl PeerRequest {
     /// The bytes on the wire; large parts are shared with the request, not copied.
     pub fn encode_sharing(&self) -> Encoded {
         let large = match &self.body {
-            Request::Write { mutations, .. } | Request::BatchStore { mutations, .. } => &mutations[..],
+            Request::Write { mutations, .. }
+            | Request::WriteStamped { mutations, .. }
+            | Request::BatchStore { mutations, .. } => &mutations[..],
             Request::SchemaPush(entries) => std::slice::from_ref(entries),
             _ => &[],
         };

@@ -6,7 +6,7 @@ use starling_cql::{
     BatchKind, BatchRequest, Error, QueryParameters, QueryResult, Statement, WriteType,
     plan::{BatchPlan, Plan, Present, WritePlan, combine},
 };
-use starling_model::{Cell, Mutation, Partition, ReadCommand, Row, Timestamp};
+use starling_model::{Mutation, ReadCommand, Timestamp};
 
 use super::prepared::Prepared;
 use crate::{
@@ -40,14 +40,14 @@ impl<E: Env> Node<E> {
             let claim = self.coordinator.claim();
             present = self.present(reads, parameters, claim, tracer).await?;
         }
-        let mutations = self.with_context(parameters, |context| {
-            plan.mutations(&parameters.values, &present, context)
+        let (mutations, stamp) = self.with_context(parameters, |context| {
+            let stamp = context.timestamp;
+            Ok((plan.mutations(&parameters.values, &present, context)?, stamp))
         })?;
         self.check_timestamps(&mutations)?;
-        self.coordinator
-            .write(mutations, parameters.consistency, WriteType::Simple, tracer)
-            .await?;
-        Ok(QueryResult::Void)
+        let stamp = own_stamp(&mutations, stamp, parameters);
+        self.write(mutations, stamp, parameters, WriteType::Simple, tracer)
+            .await
     }
 
     /// BEGIN BATCH ... APPLY BATCH.
@@ -64,10 +64,11 @@ impl<E: Env> Node<E> {
             let claim = self.coordinator.claim();
             present = self.present(reads, parameters, claim, tracer).await?;
         }
-        let mutations = self.with_context(parameters, |context| {
-            plan.mutations(&parameters.values, &present, context)
+        let stamped = self.with_context(parameters, |context| {
+            let stamp = context.timestamp;
+            Ok((plan.mutations(&parameters.values, &present, context)?, stamp))
         })?;
-        self.write_batch(plan.kind(), mutations, parameters, tracer, warnings)
+        self.write_batch(plan.kind(), stamped, parameters, tracer, warnings)
             .await
     }
 
@@ -127,14 +128,14 @@ impl<E: Env> Node<E> {
                 present.join(self.present(reads, parameters, claim, tracer).await?);
             }
         }
-        let mutations = self.with_context(parameters, |context| {
+        let stamped = self.with_context(parameters, |context| {
             let mut all = Vec::new();
             for (statement, values) in &statements {
                 all.extend(entry_plan(statement)?.mutations(values, &present, context)?);
             }
-            Ok(combine(all))
+            Ok((combine(all), context.timestamp))
         })?;
-        self.write_batch(request.kind, mutations, parameters, tracer, warnings)
+        self.write_batch(request.kind, stamped, parameters, tracer, warnings)
             .await
     }
 
@@ -165,7 +166,7 @@ impl<E: Env> Node<E> {
     async fn write_batch(
         self: &Arc<Self>,
         kind: BatchKind,
-        mutations: Vec<Mutation>,
+        (mutations, stamp): (Vec<Mutation>, Timestamp),
         parameters: &QueryParameters,
         tracer: &Tracer,
         warnings: &mut Vec<String>,
@@ -193,17 +194,41 @@ impl<E: Env> Node<E> {
                 partitions.len()
             ));
         }
+        let stamp = own_stamp(&mutations, stamp, parameters);
         // A single mutation is atomic by itself.
         if kind == BatchKind::Logged && mutations.len() > 1 {
-            self.batch_log.write(mutations, consistency, tracer).await?;
-        } else {
-            let write_type = match kind {
-                BatchKind::Logged => WriteType::Batch,
-                BatchKind::Unlogged | BatchKind::Counter => WriteType::UnloggedBatch,
-            };
-            self.coordinator
-                .write(mutations, consistency, write_type, tracer)
+            self.batch_log
+                .write(mutations, stamp, consistency, tracer)
                 .await?;
+            return Ok(QueryResult::Void);
+        }
+        let write_type = match kind {
+            BatchKind::Logged => WriteType::Batch,
+            BatchKind::Unlogged | BatchKind::Counter => WriteType::UnloggedBatch,
+        };
+        self.write(mutations, stamp, parameters, write_type, tracer).await
+    }
+
+    async fn write(
+        self: &Arc<Self>,
+        mutations: Vec<Mutation>,
+        stamp: Option<Timestamp>,
+        parameters: &QueryParameters,
+        write_type: WriteType,
+        tracer: &Tracer,
+    ) -> Result<QueryResult, Error> {
+        let (coordinator, consistency) = (&self.coordinator, parameters.consistency);
+        match stamp {
+            Some(stamp) => {
+                coordinator
+                    .write_stamped(mutations, stamp, consistency, write_type, tracer)
+                    .await?;
+            }
+            None => {
+                coordinator
+                    .write(mutations, consistency, write_type, tracer)
+                    .await?;
+            }
         }
         Ok(QueryResult::Void)
     }
@@ -212,10 +237,16 @@ impl<E: Env> Node<E> {
     fn check_timestamps(&self, mutations: &[Mutation]) -> Result<(), Error> {
         let newest = mutations
             .iter()
-            .filter_map(|mutation| newest_timestamp(&mutation.partition))
+            .filter_map(|mutation| mutation.partition.newest())
             .max();
         newest.map_or(Ok(()), |newest| check_client_timestamp(newest, self.env.wall()))
     }
+}
+
+/// The timestamp that this node gave to the mutations; `None` if the client gave all of them.
+fn own_stamp(mutations: &[Mutation], stamp: Timestamp, parameters: &QueryParameters) -> Option<Timestamp> {
+    let is_own = parameters.timestamp.is_none() && mutations.iter().any(|mutation| mutation.carries(stamp));
+    is_own.then_some(stamp)
 }
 
 fn entry_plan(statement: &Prepared) -> Result<&WritePlan, Error> {
@@ -225,22 +256,4 @@ fn entry_plan(statement: &Prepared) -> Result<&WritePlan, Error> {
             "Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed; nothing was changed",
         )),
     }
-}
-
-fn newest_timestamp(partition: &Partition) -> Option<Timestamp> {
-    let of_row = |row: &Row| {
-        let marker = row.marker.map(|marker| marker.timestamp);
-        let deletion = row.deletion.map(|deletion| deletion.timestamp);
-        let cells = row.cells.iter().map(|cell: &Cell| cell.timestamp).max();
-        marker.max(deletion).max(cells)
-    };
-    let rows = partition.rows.values().filter_map(of_row).max();
-    let ranges = partition
-        .ranges
-        .iter()
-        .map(|tombstone| tombstone.deletion.timestamp);
-    let deletion = partition.deletion.map(|deletion| deletion.timestamp);
-    rows.max(of_row(&partition.static_row))
-        .max(ranges.max())
-        .max(deletion)
 }

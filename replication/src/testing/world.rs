@@ -149,6 +149,7 @@ fn name(address: SocketAddr) -> String {
 fn describe(request: &Request) -> String {
     match request {
         Request::Write { mutations, reason } => format!("write {} ({reason:?})", mutations.len()),
+        Request::WriteStamped { mutations, .. } => format!("write {} (stamped)", mutations.len()),
         Request::Read { digest: true, .. } => "read digest".to_owned(),
         Request::Read { digest: false, .. } => "read data".to_owned(),
         Request::Join(_) => "join".to_owned(),
@@ -166,6 +167,7 @@ fn describe(request: &Request) -> String {
 fn describe_answer(response: &Response) -> String {
     match response {
         Response::Done => "done".to_owned(),
+        Response::Behind(_) => "done, behind".to_owned(),
         Response::Page(_) => "page".to_owned(),
         Response::Digest(_) => "digest".to_owned(),
         Response::Join(reply) => format!("join: {} tokens", reply.tokens.len()),

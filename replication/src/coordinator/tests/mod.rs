@@ -4,6 +4,7 @@ mod budget;
 mod heal;
 mod paging;
 mod scan;
+mod stamped;
 
 use std::time::Duration;
 
