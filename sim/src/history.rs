@@ -121,4 +121,32 @@ pub struct History {
     pub reads: Vec<Read>,
     /// How many replicas each partition has.
     pub replication: usize,
+    /// What was done to the table whose writes the nodes stamp, in order of invocation at each client.
+    pub stamped: Vec<Stamped>,
+}
+
+/// A write to, or a read of, one register whose writes carry no timestamp of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamped {
+    /// Its number, for messages.
+    pub id: u32,
+    /// When the client asked.
+    pub invoked: Duration,
+    /// When it was told.
+    pub returned: Duration,
+    /// How many replicas the level waits for.
+    pub replicas: usize,
+    /// Which register.
+    pub register: i32,
+    /// What was done.
+    pub deed: Deed,
+}
+
+/// What was done to a register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// A value, unique among writes, was written; `None`: it was deleted.
+    Wrote(Option<i32>, Outcome),
+    /// A read that succeeded showed this.
+    Saw(Option<i32>),
 }

@@ -213,7 +213,7 @@ impl Nemesis {
 
     fn skew(&mut self) {
         let number = self.random.index(self.cluster.len());
-        let widest = *self.random.pick(&[1_000_u64, 500_000, 10_000_000]);
+        let widest = *self.random.pick(&[1_000_u64, 500_000, 10_000_000, 300_000_000]);
         let micros = self.random.below(2 * widest) as i64 - widest as i64;
         note(&self.handle, "skew", || format!("n{number} by {micros} us"));
         self.cluster.set_skew(number, micros);

@@ -14,7 +14,7 @@ use starling_model::Consistency;
 
 use crate::{
     bug::Bug,
-    checkers::{Promise, Violation, registers},
+    checkers::{Promise, Violation, causality, registers},
     cluster::{Cluster, ClusterSettings, Request},
     executor::{Executor, Group, Handle},
     history::Outcome,
@@ -197,6 +197,7 @@ impl Scene {
         violations.extend(failures.map(|text| violation(Promise::Recovery, text)));
         let history = recorder.history(self.space.replication);
         violations.extend(registers::check(&history));
+        violations.extend(causality::check(&history));
         progress.lock().figures = figures(&cluster, &history);
         violations
     }

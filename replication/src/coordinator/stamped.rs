@@ -1,8 +1,9 @@
 //! Writes whose timestamp this node gives.
 //!
-//! Invariant: let a write have been acknowledged, or shown by a read, before another one is asked for, and let
-//! the two be waited for (or the one be read) at levels whose replicas overlap. If this node stamps the second
-//! one and acknowledges it, its timestamp is the greater, whatever any wall clock says.
+//! Invariant: let a write have been acknowledged before another one is asked for, and let both be waited for
+//! at levels whose replicas overlap; or let the first have been acknowledged at whatever level, and then shown by a
+//! read whose level overlaps with that of the second. If this node stamps the second one and acknowledges it,
+//! its timestamp is the greater, whatever any wall clock says.
 //!
 //! Why it holds. Each replica [remembers](crate::newest::Newest) how new the writes are that it took, and says so
 //! when a stamp is not newer. Since the levels overlap, one of the replicas that acknowledge the second write
@@ -16,8 +17,8 @@
 //! to through several nodes at the same moment, or because two rows share a slot.
 //!
 //! What it does not cover: levels that do not overlap (ONE and ONE), hints that ANY counts, and timestamps that a
-//! client chose more than ten minutes ahead, after a replica has restarted. A write that failed may be seen
-//! later, with its first stamp or its second.
+//! client chose more than ten minutes ahead, after a replica has restarted. A write that is not acknowledged yet
+//! may have been seen with its first stamp, and get its second after a write of whoever saw it.
 
 use std::sync::Arc;
 

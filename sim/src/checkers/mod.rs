@@ -1,5 +1,6 @@
 //! Judges of a run: what must hold whatever the seed did.
 
+pub mod causality;
 pub mod convergence;
 pub mod registers;
 #[cfg(test)]
@@ -24,6 +25,9 @@ pub enum Promise {
     NoLostWrite,
     /// A read never shows an older state than one that ended before it began, if their replicas overlap.
     MonotonicReads,
+    /// A write that carries no timestamp of the client prevails over those that were acknowledged before it was
+    /// asked for, if their replicas overlap.
+    Causality,
     /// A read shows only what was written there, not before it was written, and never what the client
     /// was told was refused.
     NoInvention,

@@ -41,7 +41,7 @@ pub(super) async fn heal_and_compare(
     }
     violations.extend(read_all(handle, cluster, space, recorder).await);
     violations.extend(same_schema(cluster));
-    for table in ["registers", "bags"] {
+    for table in ["registers", "bags", "stamped"] {
         violations.extend(compare(cluster, space, table).await);
     }
     violations
@@ -112,6 +112,20 @@ async fn read_all(handle: &Handle, cluster: &Cluster, space: Space, recorder: &R
         }
         if !answered {
             let text = format!("{question:?} at ALL fails after healing: {}", describe(cluster));
+            violations.push(violation(Promise::Recovery, text));
+        }
+    }
+    for register in 0..space.partitions.max(2) {
+        let mut answered = false;
+        for attempt in 0..ATTEMPTS {
+            let node = (register as usize + attempt) % cluster.len();
+            answered = client.read_stamped(node, register, Consistency::All).await;
+            if answered {
+                break;
+            }
+        }
+        if !answered {
+            let text = format!("stamped register {register} at ALL fails after healing");
             violations.push(violation(Promise::Recovery, text));
         }
     }

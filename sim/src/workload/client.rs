@@ -27,11 +27,11 @@ const MAX_PAGES: usize = 10_000;
 
 /// A client. It has one request under way at a time.
 pub struct Client {
-    handle: Handle,
+    pub(super) handle: Handle,
     cluster: Cluster,
-    space: Space,
-    recorder: Recorder,
-    random: Random,
+    pub(super) space: Space,
+    pub(super) recorder: Recorder,
+    pub(super) random: Random,
     number: usize,
     /// How far its clock is ahead, in microseconds.
     skew: i64,
@@ -62,8 +62,9 @@ impl Client {
         self.handle.sleep(think).await;
         let node = self.random.index(self.cluster.len());
         match self.random.below(100) {
-            0..=44 => self.read(node).await,
-            45..=79 => self.write(node).await,
+            0..=34 => self.read(node).await,
+            35..=59 => self.write(node).await,
+            60..=79 => self.use_stamped(node).await,
             80..=90 => self.batch(node).await,
             91..=98 => self.write_bag(node).await,
             _ => self.change_schema(node).await,
@@ -232,7 +233,7 @@ impl Client {
     }
 
     /// Sends a request; notes errors that no valid request should get.
-    async fn request(&mut self, node: usize, request: Request) -> Result<QueryResult, NoAnswer> {
+    pub(super) async fn request(&mut self, node: usize, request: Request) -> Result<QueryResult, NoAnswer> {
         let text = format!("{request:?}");
         let result = self.cluster.request(node, request, PATIENCE).await;
         match &result {
@@ -248,7 +249,7 @@ impl Client {
         result.map(|executed| executed.result)
     }
 
-    fn note(&self, kind: &str, text: impl FnOnce() -> String) {
+    pub(super) fn note(&self, kind: &str, text: impl FnOnce() -> String) {
         let text = text();
         self.handle.trace().event(
             self.handle.now(),
@@ -261,7 +262,7 @@ impl Client {
 }
 
 /// What the client knows of a write that ended with an error.
-fn outcome(error: &Error) -> Outcome {
+pub(super) fn outcome(error: &Error) -> Outcome {
     match error.kind {
         ErrorKind::Server
         | ErrorKind::WriteTimeout { .. }

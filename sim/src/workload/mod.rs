@@ -5,6 +5,7 @@ mod change;
 mod client;
 mod question;
 mod recorder;
+mod stamped;
 
 use starling_cql::{Values, request::Bound};
 use starling_model::Consistency;
@@ -64,6 +65,7 @@ impl Space {
             format!(
                 "CREATE TABLE {KEYSPACE}.registers (p int, r int, a int, b int, s int STATIC, PRIMARY KEY (p, r)) WITH CLUSTERING ORDER BY (r {order})"
             ),
+            format!("CREATE TABLE {KEYSPACE}.stamped (p int PRIMARY KEY, v int)"),
             format!(
                 "CREATE TABLE {KEYSPACE}.bags (p int PRIMARY KEY, m map<int, int>, t set<int>, l list<int>, c int)"
             ),

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::{
     checkers::{Promise, Violation},
-    history::{Cell, History, Outcome, Read, Seen, Version, Write},
+    history::{Cell, Deed, History, Outcome, Read, Seen, Stamped, Version, Write},
     random::Random,
 };
 
@@ -84,6 +84,28 @@ impl Recorder {
             returned,
             replicas,
             seen,
+        });
+        id
+    }
+
+    /// Notes what was done to a register whose writes the nodes stamp.
+    pub fn stamped(
+        &self,
+        (invoked, returned): (Duration, Duration),
+        replicas: usize,
+        register: i32,
+        deed: Deed,
+    ) -> u32 {
+        let mut inner = self.inner.lock();
+        inner.next_id += 1;
+        let id = inner.next_id;
+        inner.history.stamped.push(Stamped {
+            id,
+            invoked,
+            returned,
+            replicas,
+            register,
+            deed,
         });
         id
     }
