@@ -86,10 +86,14 @@ pub struct Bounds {
     pub served: usize,
     /// Bytes of hints kept for one node that is down; further writes to it are left to repair.
     pub hint_bytes_per_node: u64,
+    /// Bytes of hints kept for all nodes that are down.
+    pub hint_bytes: u64,
     /// Hints older than this are dropped: it must be shorter than the tables' `gc_grace_seconds`.
     pub hint_age: Duration,
-    /// Bytes of hints that are sent to a node a second.
+    /// Bytes of hints that are sent to a node a second, by all nodes together.
     pub hint_rate: u64,
+    /// Messages of hints that a node carries out at a time; more are refused.
+    pub hints_served: usize,
     /// Prepared statements that are kept.
     pub prepared: usize,
     /// Bytes of query text of prepared statements that are kept.
@@ -106,13 +110,27 @@ impl Default for Bounds {
             coordinated: 4096,
             served: 8192,
             hint_bytes_per_node: 256 << 20,
+            hint_bytes: 2 << 30,
             hint_age: Duration::from_hours(3),
             hint_rate: 16 << 20,
+            hints_served: 2,
             prepared: 10_000,
             prepared_bytes: 64 << 20,
             traces: 512,
             batch_bytes: 128 << 20,
         }
+    }
+}
+
+/// How much longer than [`Bounds::hint_age`] a hint may live by the clock of whoever gets it: what clocks may
+/// disagree, and the write's own time.
+const HINT_SLACK: Duration = Duration::from_mins(10);
+
+impl Bounds {
+    /// A hint is never carried out when its write is older than this, by whichever node's clock: deletions that
+    /// are younger must not be purged.
+    pub fn hint_horizon(&self) -> Duration {
+        self.hint_age + HINT_SLACK
     }
 }
 

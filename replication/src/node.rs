@@ -73,6 +73,7 @@ pub struct Node<E: Env> {
     pub(crate) traces: TraceRing,
     pub(crate) coordinated: Gate,
     pub(crate) served: Gate,
+    pub(crate) hints_served: Gate,
     stopping: AtomicBool,
 }
 
@@ -218,6 +219,7 @@ impl<E: Env> Node<E> {
             traces: TraceRing::new(bounds.traces),
             coordinated: Gate::new(bounds.coordinated),
             served: Gate::new(bounds.served),
+            hints_served: Gate::new(bounds.hints_served),
             stopping: AtomicBool::new(false),
             agreement: Arc::new(agreement),
             clock,

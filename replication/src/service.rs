@@ -11,13 +11,16 @@ use crate::{
     deadline::Deadline,
     env::Env,
     message::{
-        Failure, PeerRequest, PeerResponse, Request, Response, TraceQuery, WriteReason, encode_page,
+        Failure, Hint, PeerRequest, PeerResponse, Request, Response, TraceQuery, WriteReason, encode_page,
         page_digest, page_weight,
     },
     node::Node,
     schema_agreement::encode_entries,
     tracing::Tracer,
 };
+
+/// How many hints are applied together.
+const HINTS_AT_ONCE: usize = 32;
 
 impl<E: Env> Node<E> {
     pub(crate) async fn serve(&self, from: SocketAddr, request: PeerRequest) -> PeerResponse {
@@ -90,6 +93,7 @@ impl<E: Env> Node<E> {
                 }
                 self.page(&page, deadline).await.map(Response::Page)
             }
+            Request::Hints(hints) => self.take_hints(hints, deadline, tracer).await,
             Request::Truncate(table) => self.truncate_here(table, deadline).await,
             Request::SchemaPush(entries) => self
                 .agreement
@@ -178,6 +182,35 @@ impl<E: Env> Node<E> {
             Ok(mutation)
         });
         decoded.collect()
+    }
+
+    /// Applies hints in order, a few at a time, so that clients' writes get their turns between them. Refused
+    /// while there is much else to do.
+    async fn take_hints(
+        &self,
+        hints: Vec<Hint>,
+        deadline: Deadline,
+        tracer: &Tracer,
+    ) -> Result<Response, Failure> {
+        let is_busy = self.served.inside() * 2 > self.config.bounds.served
+            || self.coordinated.inside() * 2 > self.config.bounds.coordinated;
+        let permit = self.hints_served.enter().filter(|_| !is_busy);
+        let Some(_permit) = permit else {
+            self.counters.hints_refused.one();
+            return Err(Failure::Overloaded);
+        };
+        let now = self.env.wall().seconds();
+        let horizon = self.config.bounds.hint_horizon().as_secs();
+        let (fresh, late): (Vec<Hint>, Vec<Hint>) = hints
+            .into_iter()
+            .partition(|hint| u64::from(now.0.saturating_sub(hint.at.0)) <= horizon);
+        self.counters.hints_late.add(late.len() as u64);
+        for some in fresh.chunks(HINTS_AT_ONCE) {
+            let mutations = some.iter().map(|hint| hint.mutation.clone()).collect();
+            self.apply(mutations, false, deadline, tracer).await?;
+            self.counters.hints_taken.add(some.len() as u64);
+        }
+        Ok(Response::Done)
     }
 
     async fn truncate_here(&self, table: TableId, deadline: Deadline) -> Result<Response, Failure> {

@@ -147,8 +147,18 @@ counters! {
     hints_written,
     /// Hints that their replica has now.
     hints_delivered,
-    /// Hints given up because there were too many or they were too old: repair is needed.
+    /// Hints given up because there were too many: repair is needed.
     hints_dropped,
+    /// Hints given up because they were too old, or their table was dropped: repair is needed.
+    hints_expired,
+    /// Hints of nodes that left the ring which the present replicas have now.
+    hints_rerouted,
+    /// Hints of other nodes that this node carried out.
+    hints_taken,
+    /// Hints of other nodes that this node dropped because they were too old.
+    hints_late,
+    /// Messages of hints that this node refused because clients kept it busy; they are sent again.
+    hints_refused,
     /// Logged batches of dead coordinators that this node carried out.
     batches_replayed,
     /// Statements prepared by clients.

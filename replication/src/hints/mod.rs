@@ -7,10 +7,16 @@
 //! Requests only ever touch the queue in memory: all that waits for the disk runs as blocking work, which
 //! holds the lock of one target's segments and takes that of the queues for moments.
 //!
-//! Bounds: bytes for each target, age of a hint, bytes a second on delivery. What goes beyond is counted as
-//! dropped, and left to read repair and anti-entropy.
+//! Bounds: bytes for each target and for all, age of a hint, bytes a second on delivery, which all nodes that
+//! deliver to a target share ([`pace`]). What goes beyond is counted as dropped, and left to read repair and
+//! anti-entropy. The receiver too refuses hints while clients keep it busy, and drops those that are too old.
+//!
+//! How far a segment was delivered is noted, so that a restart does not begin it anew. Hints of a node that has
+//! left the ring go to those who have its ranges now ([`reroute`]).
 
+mod pace;
 mod replay;
+mod reroute;
 mod segment;
 mod store;
 mod target;
@@ -23,7 +29,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use starling_model::{NodeId, TableId};
+use starling_model::{NodeId, Seconds, TableId};
 
 use crate::{config::Bounds, env::Env, start_error::StartError, status::Counters};
 use starling_sstable::fs::Fs;
@@ -70,7 +76,13 @@ impl<E: Env> Hints<E> {
     /// Keeps a write (as `Mutation::encode` wrote it) for a node. Ends with true once the hint is durable,
     /// with false if it could not be kept.
     pub(crate) async fn keep(self: &Arc<Self>, target: NodeId, mutation: Bytes) -> bool {
-        let Some(kept) = self.enqueue(target, mutation) else {
+        let now = self.env.wall().seconds();
+        self.keep_since(target, now, mutation).await
+    }
+
+    /// The same for a write that another hint has carried since `at`: its age counts from then.
+    async fn keep_since(self: &Arc<Self>, target: NodeId, at: Seconds, mutation: Bytes) -> bool {
+        let Some(kept) = self.enqueue(target, at, mutation) else {
             self.counters.hints_dropped.one();
             return false;
         };
@@ -83,18 +95,25 @@ impl<E: Env> Hints<E> {
         durable
     }
 
-    fn enqueue(self: &Arc<Self>, target: NodeId, mutation: Bytes) -> Option<oneshot::Receiver<bool>> {
+    fn enqueue(
+        self: &Arc<Self>,
+        target: NodeId,
+        at: Seconds,
+        mutation: Bytes,
+    ) -> Option<oneshot::Receiver<bool>> {
         let (done, kept) = oneshot::channel();
         let mut state = self.state.lock();
+        let total: u64 = state.targets.values().map(Target::bytes).sum();
         let hints = state
             .targets
             .entry(target)
             .or_insert_with(|| Target::new(Segments::new(target)));
         let length = segment::record_bytes(mutation.len());
-        if hints.bytes() + length > self.bounds.hint_bytes_per_node {
+        if hints.bytes() + length > self.bounds.hint_bytes_per_node || total + length > self.bounds.hint_bytes
+        {
             return None;
         }
-        hints.enqueue(self.env.wall().seconds(), mutation, done);
+        hints.enqueue(at, mutation, done);
         if !state.flushing {
             state.flushing = true;
             let hints = Arc::clone(self);

@@ -1,17 +1,24 @@
 //! Delivering hints.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use starling_model::{Mutation, NodeId, Seconds};
 
 use super::{
-    Hints, segment,
+    Hints,
+    pace::Pace,
+    segment,
     store::{Records, Segments},
 };
 use crate::{
-    coordinator::Coordinator, deadline::Deadline, env::Env, message::WriteReason, peers::AskError,
-    snapshot::Peer, tracing::Tracer,
+    coordinator::Coordinator,
+    deadline::Deadline,
+    env::Env,
+    message::{Failure, Hint, Request},
+    peers::AskError,
+    snapshot::Peer,
+    tracing::Tracer,
 };
 
 /// Hints travel together up to so many bytes.
@@ -19,6 +26,12 @@ const CHUNK_BYTES: usize = 256 << 10;
 
 /// How often the hints of a node that is down are looked at for their age, in seconds.
 const EXPIRY_CHECK_SECONDS: u32 = 60;
+
+/// So many bytes may be delivered again after a crash.
+const PROGRESS_BYTES: usize = 1 << 20;
+
+/// How often a target may refuse in a row before its delivery is put off.
+const REFUSALS: usize = 8;
 
 /// What became of a segment.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +47,11 @@ impl<E: Env> Coordinator<E> {
     pub(crate) fn deliver_hints(self: &Arc<Self>) {
         let snapshot = self.views.load();
         for target in self.hints.waiting() {
+            if Self::has_left(&snapshot, target) {
+                self.reroute_if_due(target);
+                continue;
+            }
+            self.hints.with(target, |target| target.gone_since = None);
             match snapshot.cluster.peers.get(&target) {
                 Some(peer) if peer.alive => {
                     if self.hints.begin_delivery(target) {
@@ -50,10 +68,17 @@ impl<E: Env> Coordinator<E> {
         }
     }
 
+    /// A pace for one target, of which all live nodes have their share.
+    pub(super) fn hint_pace(&self) -> Pace {
+        let sharers = self.views.load().cluster.live_others().count();
+        Pace::new(self.hints.bounds.hint_rate, sharers)
+    }
+
     /// Delivers a target's hints, oldest first, until none is left or the target stops taking them.
     async fn deliver(&self, peer: &Peer) {
+        let mut pace = self.hint_pace();
         while let Some((number, records)) = self.hints.oldest(peer.id).await {
-            if self.deliver_segment(peer, records).await == Delivery::Stopped {
+            if self.deliver_segment(peer, number, records, &mut pace).await == Delivery::Stopped {
                 return;
             }
             if !self.hints.delivered(peer.id, number).await {
@@ -62,32 +87,48 @@ impl<E: Env> Coordinator<E> {
         }
     }
 
-    async fn deliver_segment(&self, peer: &Peer, records: Vec<(Seconds, Bytes)>) -> Delivery {
-        let mut chunk = Vec::new();
-        let mut bytes = 0;
-        for (at, encoded) in records {
-            if let Some(mutation) = self.worth_delivering(at, &encoded) {
-                bytes += encoded.len();
-                chunk.push(mutation);
-            } else {
-                self.counters.hints_dropped.one();
-            }
-            if bytes >= CHUNK_BYTES {
-                if self.deliver_chunk(peer, std::mem::take(&mut chunk), bytes).await == Delivery::Stopped {
-                    return Delivery::Stopped;
+    /// Delivers what is left of a segment, and notes now and then how far it got.
+    async fn deliver_segment(
+        &self,
+        peer: &Peer,
+        number: u64,
+        records: Vec<(Seconds, Bytes)>,
+        pace: &mut Pace,
+    ) -> Delivery {
+        let (mut unnoted_bytes, mut unnoted) = (0, 0);
+        let mut records = records.into_iter().peekable();
+        while records.peek().is_some() {
+            let mut chunk = Vec::new();
+            let (mut bytes, mut passed) = (0, 0);
+            while bytes < CHUNK_BYTES
+                && let Some((at, encoded)) = records.next()
+            {
+                passed += 1;
+                if self.worth_delivering(at, &encoded).is_some() {
+                    bytes += encoded.len();
+                    chunk.push((at, encoded));
+                } else {
+                    self.counters.hints_expired.one();
                 }
-                bytes = 0;
+            }
+            if !chunk.is_empty() && self.deliver_chunk(peer, &chunk, bytes, pace).await == Delivery::Stopped {
+                self.hints.note_progress(peer.id, number, unnoted).await;
+                return Delivery::Stopped;
+            }
+            unnoted += passed;
+            unnoted_bytes += bytes;
+            if unnoted_bytes >= PROGRESS_BYTES {
+                self.hints
+                    .note_progress(peer.id, number, std::mem::take(&mut unnoted))
+                    .await;
+                unnoted_bytes = 0;
             }
         }
-        if chunk.is_empty() {
-            Delivery::Done
-        } else {
-            self.deliver_chunk(peer, chunk, bytes).await
-        }
+        Delivery::Done
     }
 
     /// Too old a hint could bring back what was deleted and purged since; a dropped table needs none.
-    fn worth_delivering(&self, at: Seconds, encoded: &Bytes) -> Option<Mutation> {
+    pub(super) fn worth_delivering(&self, at: Seconds, encoded: &Bytes) -> Option<Mutation> {
         let age = self.env.wall().seconds().0.saturating_sub(at.0);
         if u64::from(age) > self.hints.bounds.hint_age.as_secs() {
             return None;
@@ -97,25 +138,46 @@ impl<E: Env> Coordinator<E> {
         Mutation::decode(encoded.clone()).ok()
     }
 
-    async fn deliver_chunk(&self, peer: &Peer, chunk: Vec<Mutation>, bytes: usize) -> Delivery {
-        let count = chunk.len() as u64;
-        let deadline = Deadline::after(&self.env, self.timeouts.write);
-        let sent = self
-            .write_to(peer, chunk, WriteReason::Hint, deadline, &Tracer::OFF)
-            .await;
-        match sent {
-            Ok(()) => {
-                self.counters.hints_delivered.add(count);
-                let pause = bytes as f64 / self.hints.bounds.hint_rate.max(1) as f64;
-                self.env.sleep(Duration::from_secs_f64(pause)).await;
-                Delivery::Done
-            }
-            Err(error) => {
-                let patience = matches!(error, AskError::Call(_));
-                ::tracing::debug!(%error, patience, peer = %peer.address, "hints wait for the next try");
-                Delivery::Stopped
+    async fn deliver_chunk(
+        &self,
+        peer: &Peer,
+        chunk: &[(Seconds, Bytes)],
+        bytes: usize,
+        pace: &mut Pace,
+    ) -> Delivery {
+        for _ in 0..REFUSALS {
+            let began = self.env.monotonic();
+            let deadline = Deadline::after(&self.env, self.timeouts.write);
+            match self.send_hints(peer, chunk.to_vec(), deadline).await {
+                Ok(()) => {
+                    self.counters.hints_delivered.add(chunk.len() as u64);
+                    let took = self.env.monotonic().saturating_sub(began);
+                    self.env.sleep(pace.taken(bytes, took)).await;
+                    return Delivery::Done;
+                }
+                Err(AskError::Failed(Failure::Overloaded | Failure::Late)) => {
+                    self.env.sleep(pace.refused()).await;
+                }
+                Err(error) => {
+                    ::tracing::debug!(%error, peer = %peer.address, "hints wait for the next try");
+                    return Delivery::Stopped;
+                }
             }
         }
+        ::tracing::debug!(peer = %peer.address, "the node has too much to do: hints wait for the next try");
+        Delivery::Stopped
+    }
+
+    pub(super) async fn send_hints(
+        &self,
+        peer: &Peer,
+        hints: Vec<(Seconds, Bytes)>,
+        deadline: Deadline,
+    ) -> Result<(), AskError> {
+        let hints = hints.into_iter().map(|(at, mutation)| Hint { at, mutation });
+        let body = Request::Hints(hints.collect());
+        let timeout = deadline.remaining(&self.env);
+        self.peers.ask(peer, body, timeout, &Tracer::OFF).await.map(drop)
     }
 }
 
@@ -127,16 +189,8 @@ impl<E: Env> Hints<E> {
         waiting.map(|(id, _)| *id).collect()
     }
 
-    fn begin_delivery(&self, id: NodeId) -> bool {
-        self.with(id, |target| !std::mem::replace(&mut target.delivering, true))
-            .unwrap_or(false)
-    }
-
-    fn end_delivery(&self, id: NodeId) {
-        self.with(id, |target| target.delivering = false);
-    }
-
-    async fn oldest(self: &Arc<Self>, id: NodeId) -> Option<Records> {
+    /// The oldest segment's number, and what of it was not delivered yet.
+    pub(super) async fn oldest(self: &Arc<Self>, id: NodeId) -> Option<Records> {
         let hints = Arc::clone(self);
         let read = self.env.blocking(move || hints.on_disk(id, Segments::oldest));
         read.await?.unwrap_or_else(|error| {
@@ -145,7 +199,7 @@ impl<E: Env> Hints<E> {
         })
     }
 
-    async fn delivered(self: &Arc<Self>, id: NodeId, number: u64) -> bool {
+    pub(super) async fn delivered(self: &Arc<Self>, id: NodeId, number: u64) -> bool {
         let hints = Arc::clone(self);
         let removed = self
             .env
@@ -155,6 +209,21 @@ impl<E: Env> Hints<E> {
             ::tracing::error!(%error, node = %id, "delivered hints can't be removed; they will be sent again");
         }
         matches!(removed, Some(Ok(())))
+    }
+
+    /// So many more hints of the oldest segment need not be sent again, also after a crash.
+    async fn note_progress(self: &Arc<Self>, id: NodeId, number: u64, more: u64) {
+        if more == 0 {
+            return;
+        }
+        let hints = Arc::clone(self);
+        let noted = self
+            .env
+            .blocking(move || hints.on_disk(id, |segments, fs| segments.advance(fs, number, more)))
+            .await;
+        if let Some(Err(error)) = noted {
+            ::tracing::warn!(%error, node = %id, "hints that were delivered will be sent again after a restart");
+        }
     }
 
     /// Looks at the age of a node's hints now and then, beside the caller.
@@ -185,7 +254,7 @@ impl<E: Env> Hints<E> {
         };
         let newest = records.iter().map(|(at, _)| *at).max();
         if newest.is_none_or(|newest| now.0.saturating_sub(newest.0) > age) {
-            self.counters.hints_dropped.add(records.len() as u64);
+            self.counters.hints_expired.add(records.len() as u64);
             self.delivered(id, number).await;
         }
     }

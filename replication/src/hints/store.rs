@@ -11,9 +11,15 @@ use starling_model::{NodeId, Seconds};
 use starling_sstable::fs::{Fs, WriteFile};
 
 use super::segment;
-use crate::{durable_file, start_error::StartError};
+use crate::{
+    durable_file::{self, ReplaceError},
+    start_error::StartError,
+};
 
 const DIR: &str = "hints";
+/// In a target's directory: the number of a segment and how many of its hints were delivered (8 bytes each).
+const PROGRESS: &str = "progress";
+const PROGRESS_MAGIC: [u8; 8] = *b"STRLHPRG";
 /// A segment that is longer than this is closed.
 pub(super) const SEGMENT_BYTES: u64 = 4 << 20;
 
@@ -27,6 +33,8 @@ pub(super) struct Segments {
     closed: VecDeque<(u64, u64)>,
     open: Option<Open>,
     next: u64,
+    /// The segment of which some hints were delivered, and how many.
+    progress: (u64, u64),
 }
 
 struct Open {
@@ -42,6 +50,7 @@ impl Segments {
             closed: VecDeque::new(),
             open: None,
             next: 1,
+            progress: (0, 0),
         }
     }
 
@@ -102,7 +111,30 @@ impl Segments {
             return Ok(None);
         };
         let bytes = fs.read(&self.path(*number))?;
-        Ok(Some((*number, segment::records(bytes))))
+        let mut records = segment::records(bytes);
+        if self.progress.0 == *number {
+            let done = usize::try_from(self.progress.1).unwrap_or(usize::MAX);
+            records.drain(..done.min(records.len()));
+        }
+        Ok(Some((*number, records)))
+    }
+
+    /// Notes durably that so many more hints of a segment need not be read again.
+    pub(super) fn advance(&mut self, fs: &dyn Fs, number: u64, more: u64) -> Result<(), ReplaceError> {
+        let before = if self.progress.0 == number {
+            self.progress.1
+        } else {
+            0
+        };
+        self.set_progress(fs, (number, before + more))
+    }
+
+    fn set_progress(&mut self, fs: &dyn Fs, progress: (u64, u64)) -> Result<(), ReplaceError> {
+        let mut content = progress.0.to_be_bytes().to_vec();
+        content.extend_from_slice(&progress.1.to_be_bytes());
+        durable_file::replace(fs, &self.dir.join(PROGRESS), PROGRESS_MAGIC, &content)?;
+        self.progress = progress;
+        Ok(())
     }
 
     /// Removes a segment, durably.
@@ -115,6 +147,13 @@ impl Segments {
     /// Keeps only the hints that `keep` wants; returns how many went.
     pub(super) fn rewrite(&mut self, fs: &dyn Fs, keep: impl Fn(Seconds, &[u8]) -> bool) -> u64 {
         self.close();
+        // Segments get shorter, so what is delivered of one can't be told by a number any more: it is sent again.
+        if self.progress.1 > 0
+            && let Err(error) = self.set_progress(fs, (self.progress.0, 0))
+        {
+            ::tracing::error!(%error, dir = %self.dir.display(), "the progress of hints can't be stored");
+            return 0;
+        }
         let mut dropped = 0;
         for at in 0..self.closed.len() {
             let number = self.closed[at].0;
@@ -190,10 +229,29 @@ pub(super) fn scan(fs: &dyn Fs) -> Result<BTreeMap<NodeId, Segments>, StartError
             segments.closed.push_back((number, bytes.len() as u64));
             segments.next = segments.next.max(number + 1);
         }
+        segments.progress = read_progress(fs, &segments.dir);
+        // A number is never used again while the progress speaks of it.
+        segments.next = segments.next.max(segments.progress.0 + 1);
         segments.closed.make_contiguous().sort_unstable();
         targets.insert(id, segments);
     }
     Ok(targets)
+}
+
+/// How far delivery got; from the start of all segments if that can't be read.
+fn read_progress(fs: &dyn Fs, dir: &Path) -> (u64, u64) {
+    let number = |bytes: &[u8]| Some(u64::from_be_bytes(bytes.try_into().ok()?));
+    match durable_file::read(fs, &dir.join(PROGRESS), PROGRESS_MAGIC) {
+        Ok(Some(content)) if content.len() == 16 => {
+            let read = number(&content[..8]).zip(number(&content[8..]));
+            read.unwrap_or_default()
+        }
+        Ok(_) => (0, 0),
+        Err(error) => {
+            ::tracing::warn!(%error, "hints that were delivered may be sent again");
+            (0, 0)
+        }
+    }
 }
 
 fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>, StartError> {

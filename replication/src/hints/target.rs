@@ -1,6 +1,6 @@
 //! What is known of one target's hints without waiting for its disk.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::channel::oneshot;
@@ -20,6 +20,8 @@ pub(super) struct Target {
     segments: Arc<Mutex<Segments>>,
     /// A task is delivering, or looking at the age.
     pub(super) delivering: bool,
+    /// Since when the node is seen to be out of the ring, by the monotonic clock.
+    pub(super) gone_since: Option<Duration>,
     /// When the age of the hints was looked at last.
     pub(super) aged_at: Seconds,
 }
@@ -39,6 +41,7 @@ impl Target {
             stored_bytes: segments.bytes(),
             segments: Arc::new(Mutex::new(segments)),
             delivering: false,
+            gone_since: None,
             aged_at: Seconds(0),
         }
     }

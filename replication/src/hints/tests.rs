@@ -81,7 +81,7 @@ fn old_hints_expire() {
     cluster.run_for(Duration::from_secs(800));
     let status = cluster.node(1).status();
     assert!(status.members.iter().all(|member| member.hint_bytes == 0));
-    assert_eq!(status.counters.hints_dropped, 1);
+    assert_eq!(status.counters.hints_expired, 1);
 }
 
 #[test]
@@ -156,4 +156,143 @@ fn a_quorum_does_not_wait_for_the_disk_that_hints_are_on() {
     cluster.restart(3);
     cluster.run_for(Duration::from_mins(2));
     assert_eq!(cluster.stored(3, table, &key("a")).rows.len(), 50);
+}
+
+#[test]
+fn all_hints_together_are_bounded() {
+    let mut cluster = TestCluster::prepared(3);
+    let mut config = TestCluster::config(1);
+    config.bounds.hint_bytes = 400;
+    cluster.start_with(1, config).expect("a node starts");
+    cluster.start(2).expect("a node starts");
+    cluster.start(3).expect("a node starts");
+    cluster.run_for(LATER);
+    let table = cluster.make_table(3);
+    cluster.kill(2);
+    cluster.kill(3);
+    cluster.run_for(LATER);
+    for row in 0..10 {
+        cluster
+            .write(1, insert(table, "a", row, "x", 10), Consistency::One)
+            .expect("one is enough");
+    }
+    cluster.run_for(Duration::from_millis(100));
+    let status = cluster.node(1).status();
+    let bytes: u64 = status.members.iter().map(|member| member.hint_bytes).sum();
+    assert!(bytes > 0 && bytes <= 400, "{bytes}");
+    assert!(status.counters.hints_dropped > 0);
+}
+
+#[test]
+fn any_is_served_by_hints_alone_and_a_restart_of_the_coordinator_delivers_them() {
+    let mut cluster = TestCluster::new(2);
+    cluster
+        .cql(
+            1,
+            "CREATE KEYSPACE one WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+        )
+        .expect("the keyspace is made");
+    cluster
+        .cql(
+            1,
+            "CREATE TABLE one.t (k text, c int, v text, PRIMARY KEY (k, c))",
+        )
+        .expect("the table is made");
+    cluster.run_for(LATER);
+    let snapshot = cluster.node(1).views.load();
+    let table = snapshot.schema.table("one", "t").expect("it exists").id;
+    let other = cluster.node(2).id;
+    let placement = snapshot.placement("one").expect("it exists");
+    let names: Vec<String> = (0..100)
+        .map(|n| format!("k{n}"))
+        .filter(|name| placement.replicas(key(name).token) == [other])
+        .take(10)
+        .collect();
+    cluster.kill(2);
+    cluster.run_for(LATER);
+    for name in &names {
+        cluster
+            .write(1, insert(table, name, 1, "x", 10), Consistency::One)
+            .expect_err("its only replica is down");
+        cluster
+            .write(1, insert(table, name, 1, "x", 10), Consistency::Any)
+            .expect("a hint is enough");
+    }
+    // Both were down, and the hints are all that is left of the writes.
+    cluster.kill(1);
+    cluster.restart(1);
+    cluster.restart(2);
+    cluster.run_for(LATER);
+    for name in &names {
+        assert_eq!(cluster.stored(2, table, &key(name)).rows.len(), 1, "{name}");
+    }
+    let status = cluster.node(1).status();
+    assert!(status.members.iter().all(|member| member.hint_bytes == 0));
+}
+
+#[test]
+fn a_deliverer_that_dies_does_not_begin_its_segment_anew() {
+    let mut cluster = TestCluster::prepared(2);
+    let mut config = TestCluster::config(1);
+    // A chunk takes seconds, so that the deliverer dies in between.
+    config.bounds.hint_rate = 64 << 10;
+    cluster.start_with(1, config.clone()).expect("a node starts");
+    cluster.start(2).expect("a node starts");
+    cluster.run_for(LATER);
+    let table = cluster.make_table(2);
+    cluster.kill(2);
+    cluster.run_for(LATER);
+    let value = "x".repeat(100_000);
+    for row in 0..35 {
+        cluster
+            .write(1, insert(table, "a", row, &value, 10), Consistency::One)
+            .expect("one is enough");
+    }
+    cluster.run_for(Duration::from_secs(1));
+    assert_eq!(cluster.node(1).status().counters.hints_written, 35);
+    cluster.restart(2);
+    cluster.run_for(Duration::from_secs(25));
+    let before = cluster.node(1).status().counters.hints_delivered;
+    assert!((12..35).contains(&before), "{before}");
+    cluster.kill(1);
+    for other in 1..=2 {
+        let (one, other) = (crate::testing::address(1), crate::testing::address(other));
+        cluster.world.set_link(one, other, crate::testing::Link::Good);
+    }
+    cluster.start_with(1, config).expect("it starts again");
+    cluster.run_for(Duration::from_mins(3));
+    let after = cluster.node(1).status().counters.hints_delivered;
+    assert!(after < 35, "all were sent again");
+    assert_eq!(cluster.stored(2, table, &key("a")).rows.len(), 35);
+}
+
+#[test]
+fn the_receiver_drops_hints_beyond_the_horizon_too() {
+    let cluster = TestCluster::new(2);
+    let table = cluster.make_table(2);
+    let horizon = TestCluster::config(1).bounds.hint_horizon().as_secs() as u32;
+    let now = cluster.now();
+    let hint = |row, age| crate::message::Hint {
+        at: Seconds(now.0 - age),
+        mutation: insert(table, "a", row, "x", 10).encode(),
+    };
+    let request = crate::message::Request::Hints(vec![hint(1, horizon + 5), hint(2, horizon - 5)]);
+    let peers = std::sync::Arc::clone(&cluster.node(1).peers);
+    cluster
+        .world
+        .executor
+        .run(async move {
+            let tracer = crate::tracing::Tracer::OFF;
+            peers
+                .ask_address(crate::testing::address(2), request, LATER, &tracer)
+                .await
+        })
+        .expect("it is taken");
+    let rows = cluster.stored(2, table, &key("a")).rows;
+    assert_eq!(
+        rows.into_keys().collect::<Vec<_>>(),
+        [crate::testing::clustering(2)]
+    );
+    let counters = cluster.node(2).status().counters;
+    assert_eq!((counters.hints_taken, counters.hints_late), (1, 1));
 }

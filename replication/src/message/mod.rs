@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use starling_model::{NodeId, ReadCommand, TableId, Timestamp, Token};
+use starling_model::{NodeId, ReadCommand, Seconds, TableId, Timestamp, Token};
 use starling_ring::Member;
 
 pub use encoded::Encoded;
@@ -122,6 +122,17 @@ pub enum Request {
         /// The newest timestamp that the sender gave to them.
         stamp: Timestamp,
     },
+    /// Apply these writes that the receiver missed, in this order, but for those that are too old by now.
+    Hints(Vec<Hint>),
+}
+
+/// A write that a replica missed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hint {
+    /// When it missed it, by the clock of the node that kept it.
+    pub at: Seconds,
+    /// The mutation, as `Mutation::encode` wrote it.
+    pub mutation: Bytes,
 }
 
 /// Why a replica is asked to write.

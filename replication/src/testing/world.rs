@@ -149,6 +149,7 @@ fn name(address: SocketAddr) -> String {
 fn describe(request: &Request) -> String {
     match request {
         Request::Write { mutations, reason } => format!("write {} ({reason:?})", mutations.len()),
+        Request::Hints(hints) => format!("hints {}", hints.len()),
         Request::WriteStamped { mutations, .. } => format!("write {} (stamped)", mutations.len()),
         Request::Read { digest: true, .. } => "read digest".to_owned(),
         Request::Read { digest: false, .. } => "read data".to_owned(),

@@ -1,0 +1,110 @@
+//! Hints for a node that has left the ring: those who have its ranges now get them.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use starling_model::{Mutation, NodeId, Seconds};
+
+use super::Hints;
+use crate::{
+    coordinator::Coordinator,
+    deadline::Deadline,
+    env::Env,
+    snapshot::{Peer, Snapshot},
+    tracing::Tracer,
+};
+
+/// How long a node must have been out of the ring: a view that comes a little late is no departure.
+const GONE: Duration = Duration::from_secs(30);
+
+impl<E: Env> Coordinator<E> {
+    /// Whether a node owns nothing and is not about to.
+    pub(super) fn has_left(snapshot: &Snapshot, target: NodeId) -> bool {
+        let cluster = &snapshot.cluster;
+        let is_in_ring = cluster.peers.get(&target).is_some_and(|peer| peer.joined);
+        !is_in_ring && cluster.change.is_none()
+    }
+
+    /// Starts to send a departed node's hints to the present replicas, once it has been gone for a while.
+    pub(super) fn reroute_if_due(self: &Arc<Self>, target: NodeId) {
+        let now = self.env.monotonic();
+        let since = self
+            .hints
+            .with(target, |target| *target.gone_since.get_or_insert(now));
+        if since.is_some_and(|since| now.saturating_sub(since) >= GONE) && self.hints.begin_delivery(target) {
+            let coordinator = Arc::clone(self);
+            self.env.spawn(async move {
+                coordinator.reroute(target).await;
+                coordinator.hints.end_delivery(target);
+            });
+        }
+    }
+
+    /// Sends all hints of a departed node to the present replicas, oldest first, until one can't be placed.
+    async fn reroute(&self, target: NodeId) {
+        let mut pace = self.hint_pace();
+        while let Some((number, records)) = self.hints.oldest(target).await {
+            for (at, encoded) in records {
+                let Some(mutation) = self.worth_delivering(at, &encoded) else {
+                    self.counters.hints_expired.one();
+                    continue;
+                };
+                let began = self.env.monotonic();
+                let bytes = encoded.len();
+                if !self.place_hint(target, at, &mutation, encoded).await {
+                    return;
+                }
+                self.counters.hints_rerouted.one();
+                let took = self.env.monotonic().saturating_sub(began);
+                self.env.sleep(pace.taken(bytes, took)).await;
+            }
+            if !self.hints.delivered(target, number).await {
+                return;
+            }
+        }
+    }
+
+    /// Whether every present replica has the write, or a durable hint for it that is as old as this one.
+    async fn place_hint(&self, target: NodeId, at: Seconds, mutation: &Mutation, encoded: Bytes) -> bool {
+        let snapshot = self.views.load();
+        let Some(table) = snapshot.schema.table_by_id(mutation.table) else {
+            return true;
+        };
+        let Ok(placements) = snapshot.placements(&table.keyspace) else {
+            return true;
+        };
+        let replicas = snapshot.peers_of(&placements.sets(mutation.key.token).all());
+        let mut placed = true;
+        for peer in replicas.iter().filter(|peer| peer.id != target) {
+            let given = peer.alive && self.give_hint(peer, at, mutation, &encoded).await;
+            placed &= given || self.hints.keep_since(peer.id, at, encoded.clone()).await;
+        }
+        placed
+    }
+
+    async fn give_hint(&self, peer: &Peer, at: Seconds, mutation: &Mutation, encoded: &Bytes) -> bool {
+        let deadline = Deadline::after(&self.env, self.timeouts.write);
+        if peer.id == self.views.load().cluster.me {
+            return self
+                .replica
+                .write(mutation.clone(), deadline, &Tracer::OFF)
+                .await
+                .is_ok();
+        }
+        self.send_hints(peer, vec![(at, encoded.clone())], deadline)
+            .await
+            .is_ok()
+    }
+}
+
+impl<E: Env> Hints<E> {
+    /// Begins to deliver to a node, unless somebody does already.
+    pub(super) fn begin_delivery(&self, id: NodeId) -> bool {
+        self.with(id, |target| !std::mem::replace(&mut target.delivering, true))
+            .unwrap_or(false)
+    }
+
+    pub(super) fn end_delivery(&self, id: NodeId) {
+        self.with(id, |target| target.delivering = false);
+    }
+}
