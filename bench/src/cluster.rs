@@ -118,7 +118,8 @@ impl Drop for Cluster {
     }
 }
 
-fn free_ports(nodes: u32) -> Result<[u16; 3], Error> {
+/// Three TCP ports that are free on all the nodes' addresses, 127.0.0.1 and following.
+pub(crate) fn free_ports(nodes: u32) -> Result<[u16; 3], Error> {
     let mut ports = [0; 3];
     for port in &mut ports {
         *port = free_port(nodes)?;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 use starling_cql::{
-    QueryParameters,
+    PreparedMetadata, QueryParameters,
     protocol::{
         Decoder, Direction, Encoder, Envelope, Opcode, Request, RequestFrame, Response, ResponseFrame,
         ResultBody, Version,
@@ -19,7 +19,7 @@ use tokio::{
 use crate::error::Error;
 
 /// The largest response that is accepted, in bytes.
-const MAX_RESPONSE_BYTES: usize = 1 << 20;
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
 /// A connection that is open and past its handshake. Requests are queued, then flushed in one write;
 /// responses come in any order, under the stream id of their request.
@@ -74,6 +74,11 @@ impl Connection {
 
     /// Prepares a statement and returns its id.
     pub async fn prepare(&mut self, query: &str) -> Result<Bytes, Error> {
+        Ok(self.prepare_whole(query).await?.id)
+    }
+
+    /// Prepares a statement.
+    pub async fn prepare_whole(&mut self, query: &str) -> Result<PreparedMetadata, Error> {
         match self
             .ask(Request::Prepare {
                 query: query.to_owned(),
@@ -81,7 +86,7 @@ impl Connection {
             })
             .await?
         {
-            Response::Result(ResultBody::Prepared(prepared)) => Ok(prepared.id),
+            Response::Result(ResultBody::Prepared(prepared)) => Ok(prepared),
             other => Err(unexpected(&other)),
         }
     }

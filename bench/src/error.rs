@@ -17,4 +17,16 @@ pub enum Error {
     /// A statement failed. A figure with failed statements in it is no figure.
     #[error("the server refused a statement: {0}")]
     Statement(String),
+    /// The command line, the workload or a report does not fit. Nothing was done.
+    #[error("{0}")]
+    Usage(String),
+    /// The run was made, and what `--verify` checks did not hold.
+    #[error("the verification failed: {0}")]
+    Verification(String),
+}
+
+impl From<crate::harness::workload::file::Problem> for Error {
+    fn from(problem: crate::harness::workload::file::Problem) -> Self {
+        Self::Usage(problem.0)
+    }
 }

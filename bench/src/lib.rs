@@ -8,7 +8,8 @@
 //! - [`workload`]: the table, the statements and the keys;
 //! - [`load`]: the closed loop and its measurements;
 //! - [`report`]: tables for people, JSON for programs;
-//! - [`engine`]: the storage engine beside RocksDB and fjall.
+//! - [`engine`]: the storage engine beside RocksDB and fjall;
+//! - [`harness`]: any workload, against any server, with evidence.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ pub mod cluster;
 pub mod connection;
 pub mod engine;
 pub mod error;
+pub mod harness;
 pub mod load;
 pub mod report;
 pub mod workload;

@@ -13,6 +13,14 @@ use starling_bench::{
     connection::Connection,
     engine,
     error::Error,
+    harness::{
+        command::{
+            arguments::{CompareArguments, ReportArguments, RunArguments},
+            compare, report,
+        },
+        drive::part,
+        workload::{file::Workload, ready},
+    },
     load::Load,
     report::{Figure, Idle, Report},
     workload::{Operation, schema},
@@ -29,6 +37,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 enum Benchmark {
     Cluster(Arguments),
     Engine(engine::command::Arguments),
+    Run(Box<RunArguments>),
+    Compare(Box<CompareArguments>),
+    Report(ReportArguments),
+    /// Lists the ready-made workloads, or prints one as a start for one of your own
+    Workloads {
+        /// Which one is printed
+        name: Option<String>,
+    },
+    /// One load-generating process of several, as `run` starts it
+    #[command(hide = true)]
+    Part,
     /// One run of one store, as `engine` starts it
     #[command(hide = true)]
     EngineRun {
@@ -71,6 +90,11 @@ fn main() -> ExitCode {
     let outcome = match Benchmark::parse() {
         Benchmark::Cluster(arguments) => run(&arguments).map_err(|error| error.to_string()),
         Benchmark::Engine(arguments) => engine::command::run(&arguments).map_err(|error| error.to_string()),
+        Benchmark::Run(arguments) => compare::run(&arguments).map_err(|error| error.to_string()),
+        Benchmark::Compare(arguments) => compare::compare(&arguments).map_err(|error| error.to_string()),
+        Benchmark::Report(arguments) => report::run(&arguments).map_err(|error| error.to_string()),
+        Benchmark::Workloads { name } => workloads(name.as_deref()).map_err(|error| error.to_string()),
+        Benchmark::Part => part::run().map_err(|error| error.to_string()),
         Benchmark::EngineRun { plan } => engine::command::run_one(&plan).map_err(|error| error.to_string()),
     };
     match outcome {
@@ -80,6 +104,27 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn workloads(name: Option<&str>) -> Result<(), Error> {
+    let mut output = std::io::stdout().lock();
+    match name {
+        None => {
+            for name in ready::names() {
+                writeln!(output, "{name:20} {}", Workload::open(name)?.description)?;
+            }
+        }
+        Some(name) => match ready::text(name) {
+            Some(text) => write!(output, "{text}")?,
+            None => {
+                return Err(Workload::open(name).err().map_or_else(
+                    || Error::Usage(format!("'{name}' is a file, not a ready-made workload")),
+                    Error::from,
+                ));
+            }
+        },
+    }
+    Ok(())
 }
 
 fn run(arguments: &Arguments) -> Result<(), Error> {

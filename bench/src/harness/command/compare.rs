@@ -1,0 +1,103 @@
+//! `run`, and two targets in turn.
+
+use std::{
+    fs::{self, File},
+    io::BufWriter,
+    path::Path,
+};
+
+use super::{
+    super::evidence::result::RunResult,
+    arguments::{CompareArguments, LoadArguments, ReportArguments, RunArguments},
+    report,
+    session::Session,
+    summary,
+    target::Target,
+};
+use crate::error::Error;
+
+/// `starling-bench run`.
+///
+/// # Errors
+/// The run can't be made; or it was, and `--verify` found a violation.
+pub fn run(arguments: &RunArguments) -> Result<(), Error> {
+    let target = Target::parse(&arguments.target)?;
+    let label = arguments.label.clone().unwrap_or_else(|| target.text.clone());
+    let result = one(&arguments.load, target, label)?;
+    print!("{}", summary::text(&result));
+    if let Some(path) = &arguments.json {
+        write(&result, path)?;
+    }
+    verified(&result)
+}
+
+/// `starling-bench compare`.
+///
+/// # Errors
+/// A run can't be made; or `--verify` found a violation in one. Results of earlier runs are kept.
+pub fn compare(arguments: &CompareArguments) -> Result<(), Error> {
+    let targets = [labelled(&arguments.a)?, labelled(&arguments.b)?];
+    if targets[0].0 == targets[1].0 {
+        return Err(Error::Usage(
+            "both targets have the same label; write --a old=TARGET --b new=TARGET".into(),
+        ));
+    }
+    fs::create_dir_all(&arguments.results)?;
+    let mut files = vec![Vec::new(), Vec::new()];
+    for run in 0..arguments.runs {
+        // Who goes first changes, so that neither always has the warmer machine.
+        let order = if run % 2 == 0 { [0, 1] } else { [1, 0] };
+        for place in order {
+            let (label, target) = &targets[place];
+            let result = one(&arguments.load, target.clone(), label.clone())?;
+            print!(
+                "run {} of {}: {}",
+                run + 1,
+                arguments.runs,
+                summary::text(&result)
+            );
+            let path = arguments.results.join(format!("{label}-{}.json", run + 1));
+            write(&result, &path)?;
+            files[place].push(path);
+            verified(&result)?;
+        }
+    }
+    let [first, second] = [files.remove(0), files.remove(0)];
+    let arguments = ReportArguments {
+        results: first.into_iter().chain(second).collect(),
+        output: arguments.output.clone(),
+    };
+    report::run(&arguments)
+}
+
+fn one(load: &LoadArguments, target: Target, label: String) -> Result<RunResult, Error> {
+    Session::new(load, target, label)?.run()
+}
+
+/// `LABEL=TARGET`, or a target that is its own label.
+fn labelled(text: &str) -> Result<(String, Target), Error> {
+    let (label, target) = text.split_once('=').unwrap_or((text, text));
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let label: String = label.chars().map(|c| if fits(c) { c } else { '-' }).collect();
+    Ok((label, Target::parse(target)?))
+}
+
+fn write(result: &RunResult, path: &Path) -> Result<(), Error> {
+    let file = File::create(path)?;
+    serde_json::to_writer(BufWriter::new(file), result).map_err(std::io::Error::from)?;
+    Ok(())
+}
+
+/// A figure whose check failed is no figure.
+fn verified(result: &RunResult) -> Result<(), Error> {
+    match &result.verification {
+        Some(verification) if !verification.passed => Err(Error::Verification(
+            verification
+                .examples
+                .first()
+                .cloned()
+                .unwrap_or_else(|| "see the result".into()),
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,275 @@
+//! The measured part of a run: load, faults and samples at the same time.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Mutex,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    time::{Duration, Instant},
+};
+
+use super::super::{
+    drive::{
+        generator::{Following, Generator},
+        part::Parts,
+        plan::Plan,
+    },
+    evidence::{
+        availability,
+        collector::Collector,
+        live::Live,
+        process::{Meter, Sample, size_of_tree},
+        recorder::News,
+        result::{Availability, FaultEvent, OperationResult, Second, ServerCost},
+    },
+    local::{
+        cluster::LocalCluster,
+        execution::{carry_out, lock},
+        fault::Fault,
+    },
+    workload::script::Program,
+};
+use crate::error::Error;
+
+/// How often the terminal and the samples are looked after.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The servers' processes and files, where they are of this machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Watched<'a> {
+    /// Ours.
+    pub cluster: Option<&'a Mutex<LocalCluster>>,
+    /// Others'.
+    pub processes: &'a [u32],
+    /// Others'.
+    pub directories: &'a [PathBuf],
+}
+
+impl Watched<'_> {
+    fn processes(&self) -> Vec<u32> {
+        let mut all = self.processes.to_vec();
+        all.extend(
+            self.cluster
+                .map(|cluster| lock(cluster).processes())
+                .unwrap_or_default(),
+        );
+        all
+    }
+
+    fn disk_bytes(&self) -> Option<u64> {
+        let own = self
+            .cluster
+            .map(|cluster| size_of_tree(lock(cluster).directory()));
+        let others: u64 = self.directories.iter().map(|dir| size_of_tree(dir)).sum();
+        match own {
+            None if self.directories.is_empty() => None,
+            own => Some(own.unwrap_or(0) + others),
+        }
+    }
+}
+
+/// What is done.
+#[derive(Debug)]
+pub struct Measurement<'a> {
+    /// The load.
+    pub plan: &'a Plan,
+    /// Who follows it.
+    pub following: Following,
+    /// Load-generating processes.
+    pub processes: u32,
+    /// What is done to the servers.
+    pub faults: &'a [Fault],
+    /// The servers.
+    pub watched: Watched<'a>,
+    /// Bytes of values that were loaded before.
+    pub loaded_payload: u64,
+    /// Nothing is shown.
+    pub quiet: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Measured {
+    /// The measured time, in seconds.
+    pub seconds: f64,
+    /// All operations together.
+    pub total: OperationResult,
+    /// Each operation.
+    pub operations: Vec<OperationResult>,
+    /// Each second.
+    pub timeline: Vec<Second>,
+    /// What the servers spent.
+    pub server: Option<ServerCost>,
+    /// What was done to them.
+    pub faults: Vec<FaultEvent>,
+    /// Whether they could be used.
+    pub availability: Availability,
+    /// For each kind of error the first message.
+    pub examples: BTreeMap<String, String>,
+    /// Nodes that left.
+    pub gone: Vec<u32>,
+}
+
+/// What the servers had spent when the measurement began, and when the load ended.
+struct Spent {
+    before: Option<Sample>,
+    after: Sample,
+    ended: Instant,
+}
+
+impl Measurement<'_> {
+    /// Drives the load until it ends.
+    ///
+    /// # Errors
+    /// The load can't be made. What servers refuse is part of what is measured.
+    pub fn run(&self, program: &Program) -> Result<Measured, Error> {
+        let parts = match self.processes {
+            0 | 1 => None,
+            several => Some(Parts::start(self.plan, several)?),
+        };
+        let start = Instant::now();
+        let measured = start + self.plan.warm_up;
+        let (news, received) = channel();
+        let (fault_news, faults_told) = channel();
+        let (end_faults, faults_end) = channel();
+        let mut collector = Collector::new(self.plan.warm_up.as_secs());
+        let (spent, outcome, gone) = std::thread::scope(|scope| {
+            let load = scope.spawn(move || match parts {
+                Some(parts) => parts.run(&news),
+                None => self.generate(start, &news),
+            });
+            let faults = self
+                .watched
+                .cluster
+                .filter(|_| !self.faults.is_empty())
+                .map(|cluster| {
+                    scope.spawn(move || {
+                        carry_out(self.faults, cluster, (start, measured), &faults_end, &fault_news)
+                    })
+                });
+            let spent = self.watch(&mut collector, &received, (start, measured));
+            let outcome = load
+                .join()
+                .unwrap_or_else(|_| Err(Error::Protocol("the load ended early".into())));
+            drop(end_faults);
+            let gone = faults.and_then(|faults| faults.join().ok()).unwrap_or_default();
+            (spent, outcome, gone)
+        });
+        outcome?;
+        let seconds = self
+            .plan
+            .duration
+            .unwrap_or_else(|| spent.ended.saturating_duration_since(measured))
+            .as_secs_f64();
+        let names: Vec<String> = program.operations.iter().map(|task| task.name.clone()).collect();
+        let (operations, total) = collector.operations(&names, seconds);
+        let mut timeline = collector.timeline();
+        if let Some(duration) = self.plan.duration {
+            let end = (self.plan.warm_up + duration).as_secs_f64().ceil() as u64;
+            // A server from which nothing comes any more has seconds too.
+            timeline.resize_with(end as usize, Second::default);
+            for (at, second) in timeline.iter_mut().enumerate() {
+                second.second = at as u64;
+                second.warm_up = (at as u64) < self.plan.warm_up.as_secs();
+            }
+        }
+        let mut faults: Vec<FaultEvent> = faults_told.try_iter().collect();
+        faults.sort_by(|a, b| a.at.total_cmp(&b.at));
+        let availability = availability::judge(&timeline, &mut faults);
+        Ok(Measured {
+            seconds,
+            server: self.cost(&spent, &collector, total.count),
+            total,
+            operations,
+            timeline,
+            faults,
+            availability,
+            examples: collector.examples().clone(),
+            gone,
+        })
+    }
+
+    fn generate(&self, start: Instant, news: &std::sync::mpsc::Sender<News>) -> Result<(), Error> {
+        let generator = Generator::new(self.plan.clone(), self.following.clone())?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(generator.run(start, news))
+    }
+
+    /// Gathers what lanes report, samples the servers each second, shows both; ends when all lanes have.
+    fn watch(
+        &self,
+        collector: &mut Collector,
+        received: &Receiver<News>,
+        (start, measured): (Instant, Instant),
+    ) -> Spent {
+        let steps = self
+            .plan
+            .duration
+            .map(|duration| (self.plan.warm_up + duration).as_secs());
+        let live = Live::new("running", steps, self.quiet);
+        let mut meter = Meter::default();
+        let mut spent = Spent {
+            before: None,
+            after: meter.sample(&self.watched.processes()),
+            ended: start,
+        };
+        let mut second = 0;
+        loop {
+            let news = received.recv_timeout(TICK);
+            let now = Instant::now();
+            match news {
+                Ok(News::Slice(slice)) => collector.slice(&slice),
+                Ok(News::Total(total)) => {
+                    collector.total(total);
+                    spent.ended = now;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if spent.before.is_none() && now >= measured {
+                spent.before = Some(meter.sample(&self.watched.processes()));
+            }
+            let current = now.saturating_duration_since(start).as_secs();
+            if current > second {
+                let sample = meter.sample(&self.watched.processes());
+                collector.sample(current - 1, sample);
+                second = current;
+                live.at(current);
+                if let Some(newest) = collector.newest(current) {
+                    live.show(&newest);
+                }
+            }
+        }
+        spent.after = meter.sample(&self.watched.processes());
+        live.end();
+        spent
+    }
+
+    fn cost(&self, spent: &Spent, collector: &Collector, operations: u64) -> Option<ServerCost> {
+        if self.watched.processes().is_empty() {
+            return None;
+        }
+        let before = spent.before.unwrap_or(spent.after);
+        let cpu = spent.after.cpu.saturating_sub(before.cpu).as_secs_f64();
+        let payload = collector.payload_bytes();
+        let written = spent.after.written_bytes.zip(before.written_bytes);
+        let written = written.map(|(after, before)| after.saturating_sub(before));
+        let disk = self.watched.disk_bytes();
+        let ratio =
+            |bytes: Option<u64>, of: u64| bytes.filter(|_| of > 0).map(|bytes| bytes as f64 / of as f64);
+        Some(ServerCost {
+            cpu_seconds: cpu,
+            cpu_us_per_operation: cpu * 1e6 / (operations.max(1) as f64),
+            memory_peak_bytes: collector.memory_peak().max(spent.after.memory_bytes),
+            disk_written_bytes: written,
+            payload_bytes: payload,
+            disk_bytes: disk,
+            written_per_payload: ratio(written, payload),
+            disk_per_payload: ratio(disk, payload + self.loaded_payload),
+        })
+    }
+}

@@ -1,0 +1,37 @@
+//! `starling-bench report`: results as one page.
+
+use std::{fs, path::Path};
+
+use super::{
+    super::{
+        evidence::result::{FORMAT, RunResult},
+        report::page,
+    },
+    arguments::ReportArguments,
+};
+use crate::error::Error;
+
+/// Makes the page.
+///
+/// # Errors
+/// A file is no result, or of another format; or the page can't be written.
+pub fn run(arguments: &ReportArguments) -> Result<(), Error> {
+    let results: Result<Vec<RunResult>, Error> = arguments.results.iter().map(|path| read(path)).collect();
+    fs::write(&arguments.output, page::html(&results?))?;
+    println!("wrote {}", arguments.output.display());
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<RunResult, Error> {
+    let refuse = |message: String| Error::Usage(format!("{}: {message}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+    let value: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| refuse(format!("it is no JSON: {error}")))?;
+    let format = value.get("format").and_then(serde_json::Value::as_u64);
+    if format != Some(u64::from(FORMAT)) {
+        return Err(refuse(format!(
+            "it is no result of format {FORMAT}; make it again with `starling-bench run --json`"
+        )));
+    }
+    serde_json::from_value(value).map_err(|error| refuse(error.to_string()))
+}

@@ -1,0 +1,389 @@
+//! One run, from the schema to the verdict.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, mpsc::channel},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use starling_model::Consistency;
+
+use super::{
+    super::{
+        drive::{
+            cql,
+            generator::{Following, Generator},
+            plan::{Plan, Protocol},
+            quic,
+        },
+        evidence::{
+            live::Live,
+            process::machine,
+            recorder::News,
+            result::{RunResult, RunSettings},
+        },
+        local::{cluster::LocalCluster, execution::lock, fault},
+        verify::{Verifier, needed},
+        workload::{
+            file::Workload,
+            ready,
+            script::{Program, Role},
+        },
+    },
+    arguments::LoadArguments,
+    measurement::{Measurement, Watched},
+    target::{Servers, Target},
+};
+use crate::{cluster::server_beside_this_program, connection::Connection, error::Error};
+
+/// How long nodes may take to learn of the workload's tables.
+const SCHEMA_WITHIN: Duration = Duration::from_secs(20);
+
+/// A target that is ready, a workload that fits, and how it is driven.
+#[derive(Debug)]
+pub struct Session {
+    arguments: LoadArguments,
+    target: Target,
+    label: String,
+    workload: Workload,
+    plan: Plan,
+    cluster: Option<Mutex<LocalCluster>>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Session {
+    /// Checks everything that can be checked beforehand, and starts the cluster if it is our own.
+    ///
+    /// # Errors
+    /// Something does not fit; or the cluster does not start.
+    pub fn new(arguments: &LoadArguments, target: Target, label: String) -> Result<Self, Error> {
+        let workload = Workload::open(&arguments.workload)?;
+        check(arguments, &target, &workload)?;
+        let plan = plan(arguments, &target)?;
+        plan.program()?;
+        let cluster = match &target.servers {
+            Servers::Given(_) => None,
+            Servers::Own(binary) => {
+                let binary = binary.clone().or_else(|| arguments.server.clone());
+                let binary = binary.map_or_else(server_beside_this_program, Ok)?;
+                Some(Mutex::new(LocalCluster::start(
+                    &binary,
+                    arguments.nodes,
+                    &arguments.node_argument,
+                )?))
+            }
+        };
+        let mut session = Self {
+            arguments: arguments.clone(),
+            target,
+            label,
+            workload,
+            plan,
+            cluster,
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?,
+        };
+        session.plan.addresses = session.addresses();
+        Ok(session)
+    }
+
+    /// Makes the tables, loads them, drives the workload, verifies.
+    ///
+    /// # Errors
+    /// The servers refuse the workload, or can't be reached. Errors in the run are part of the result.
+    pub fn run(&self) -> Result<RunResult, Error> {
+        let program = self.plan.program()?;
+        let records = program.growth.loaded();
+        let replicas = self.replication_factor();
+        let verifier = self.verifier(&program, replicas)?;
+        let following = Following {
+            column: self
+                .workload
+                .verify
+                .as_ref()
+                .map(|verify| verify.get_ref().column.clone()),
+            verifier: verifier.clone(),
+        };
+        let loaded_payload = if self.arguments.no_load {
+            0
+        } else {
+            self.make_tables(replicas)?;
+            self.wait_for_tables(&program)?;
+            self.load(records)?
+        };
+        let faults = match &self.arguments.fault {
+            Some(text) => fault::parse(text, self.arguments.nodes).map_err(Error::Usage)?,
+            None => Vec::new(),
+        };
+        let started = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let measurement = Measurement {
+            plan: &self.plan,
+            following,
+            processes: self.arguments.processes,
+            faults: &faults,
+            watched: Watched {
+                cluster: self.cluster.as_ref(),
+                processes: &self.arguments.pid,
+                directories: &self.arguments.data_dir,
+            },
+            loaded_payload,
+            quiet: self.arguments.quiet,
+        };
+        let measured = measurement.run(&program)?;
+        let verification = match verifier {
+            None => None,
+            Some(verifier) => {
+                self.heal(&measured.gone)?;
+                self.runtime.block_on(self.read_all(&verifier))?;
+                Some(verifier.verdict())
+            }
+        };
+        Ok(RunResult {
+            format: super::super::evidence::result::FORMAT,
+            label: self.label.clone(),
+            workload: self.arguments.workload.clone(),
+            started,
+            settings: self.settings(records, replicas),
+            machine: machine(),
+            seconds: measured.seconds,
+            total: measured.total,
+            operations: measured.operations,
+            timeline: measured.timeline,
+            server: measured.server,
+            faults: measured.faults,
+            availability: measured.availability,
+            verification,
+            examples: measured.examples,
+        })
+    }
+
+    fn settings(&self, records: u64, replicas: u32) -> RunSettings {
+        RunSettings {
+            target: self.target.text.clone(),
+            protocol: self.plan.protocol.name().to_owned(),
+            in_flight: self.arguments.in_flight,
+            connections: self.arguments.connections,
+            rate: self.arguments.rate,
+            processes: self.arguments.processes,
+            warm_up: self.plan.warm_up.as_secs_f64(),
+            records,
+            replication_factor: replicas,
+            consistency: self.arguments.consistency.clone(),
+            seed: self.arguments.seed,
+        }
+    }
+
+    fn addresses(&self) -> Vec<SocketAddr> {
+        match (&self.target.servers, &self.cluster) {
+            (Servers::Given(addresses), _) => addresses.clone(),
+            (Servers::Own(_), None) => Vec::new(),
+            (Servers::Own(_), Some(cluster)) => match self.target.protocol {
+                Protocol::Cql => lock(cluster).cql_addresses(),
+                Protocol::Quic => lock(cluster).quic_addresses(),
+            },
+        }
+    }
+
+    fn replication_factor(&self) -> u32 {
+        let nodes = match &self.target.servers {
+            Servers::Own(_) => self.arguments.nodes,
+            Servers::Given(addresses) => addresses.len() as u32,
+        };
+        self.arguments.replication_factor.unwrap_or(nodes.clamp(1, 3))
+    }
+
+    fn verifier(&self, program: &Program, replicas: u32) -> Result<Option<Arc<Verifier>>, Error> {
+        if !self.arguments.verify {
+            return Ok(None);
+        }
+        let level = |role| {
+            let statements = program
+                .statements
+                .iter()
+                .filter(|statement| statement.role == role);
+            // The weakest of several decides what is promised.
+            statements
+                .map(|statement| statement.consistency)
+                .min_by_key(|level| needed(*level, replicas))
+        };
+        let (Some(write), Some(read)) = (level(Role::Write), level(Role::Read)) else {
+            return Err(Error::Usage("the workload's [verify] names no statement".into()));
+        };
+        Ok(Some(Arc::new(Verifier::new(
+            program.growth.loaded(),
+            write,
+            read,
+            replicas,
+        ))))
+    }
+
+    fn make_tables(&self, replicas: u32) -> Result<(), Error> {
+        let statements = self.workload.schema_statements(replicas);
+        self.runtime.block_on(async {
+            match self.plan.protocol {
+                Protocol::Cql => {
+                    let mut connection = Connection::open(self.plan.addresses[0]).await?;
+                    for statement in &statements {
+                        connection.run(statement).await?;
+                    }
+                }
+                Protocol::Quic => {
+                    let session = quic::connect(&self.contacts(), self.plan.timeout).await?;
+                    for statement in &statements {
+                        let outcome = session.query(statement.as_str()).await;
+                        outcome.map_err(|error| Error::Statement(error.to_string()))?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn wait_for_tables(&self, program: &Program) -> Result<(), Error> {
+        self.runtime.block_on(async {
+            match self.plan.protocol {
+                Protocol::Cql => {
+                    for &address in &self.plan.addresses {
+                        cql::accepts(address, program, SCHEMA_WITHIN).await?;
+                    }
+                    Ok(())
+                }
+                Protocol::Quic => {
+                    let session = quic::connect(&self.contacts(), self.plan.timeout).await?;
+                    quic::prepare(&session, program).await.map(drop)
+                }
+            }
+        })
+    }
+
+    /// Loads the records; gives the bytes of their values.
+    fn load(&self, records: u64) -> Result<u64, Error> {
+        let generator = Generator::new(self.plan.clone(), Following::default())?;
+        let (news, received) = channel();
+        let live = Live::new("loading", Some(records), self.arguments.quiet);
+        let counter = std::thread::spawn(move || {
+            let (mut done, mut payload) = (0, 0);
+            for news in received {
+                match news {
+                    News::Slice(slice) => {
+                        done += slice.latencies.iter().map(|(_, count)| count).sum::<u64>();
+                        live.at(done);
+                    }
+                    News::Total(total) => payload += total.payload_bytes,
+                }
+            }
+            live.end();
+            payload
+        });
+        let outcome = self.runtime.block_on(generator.load(records, &news));
+        drop(news);
+        let payload = counter.join().unwrap_or(0);
+        outcome.map(|()| payload)
+    }
+
+    /// Brings back what faults took away, so that the last reads see what all nodes have.
+    fn heal(&self, gone: &[u32]) -> Result<(), Error> {
+        match &self.cluster {
+            Some(cluster) if self.arguments.fault.is_some() => lock(cluster).heal(gone),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads every record that was followed: at ALL, or at the statement's own level if that can't be had.
+    async fn read_all(&self, verifier: &Verifier) -> Result<(), Error> {
+        let mut plan = self.plan.clone();
+        plan.consistency = Some(Consistency::All.to_string());
+        let column = self
+            .workload
+            .verify
+            .as_ref()
+            .map(|verify| verify.get_ref().column.clone());
+        let column = column.unwrap_or_default();
+        let strict = super::super::verify::last_reads::read(&plan, &column, verifier).await;
+        if strict.is_ok() {
+            return Ok(());
+        }
+        plan.consistency.clone_from(&self.plan.consistency);
+        super::super::verify::last_reads::read(&plan, &column, verifier).await
+    }
+
+    fn contacts(&self) -> Vec<String> {
+        self.plan.addresses.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// What does not go together.
+fn check(arguments: &LoadArguments, target: &Target, workload: &Workload) -> Result<(), Error> {
+    let refuse = |message: &str| Err(Error::Usage(message.to_owned()));
+    let own = matches!(target.servers, Servers::Own(_));
+    if let Some(text) = &arguments.fault {
+        if !own {
+            return refuse("--fault needs a cluster of our own: --target own-cql or own-quic");
+        }
+        fault::parse(text, arguments.nodes).map_err(Error::Usage)?;
+    }
+    if arguments.verify && workload.verify.is_none() {
+        return refuse(
+            "the workload has no [verify] section, so that nothing can be verified; 'registers', 'hot-keys', and YCSB A, B \
+             and F have one",
+        );
+    }
+    if arguments.verify && arguments.processes > 1 {
+        return refuse("--verify needs all operations in one process: leave --processes away");
+    }
+    if arguments.verify && arguments.no_load {
+        return refuse("--verify must know what was loaded: leave --no-load away");
+    }
+    if arguments
+        .rate
+        .is_some_and(|rate| !(rate > 0.0 && rate.is_finite()))
+    {
+        return refuse("--rate must be above 0");
+    }
+    if own && arguments.no_load {
+        return refuse("a cluster of our own is empty: leave --no-load away");
+    }
+    Ok(())
+}
+
+fn plan(arguments: &LoadArguments, target: &Target) -> Result<Plan, Error> {
+    let ready = ready::text(&arguments.workload);
+    let text = match ready {
+        Some(text) => text.to_owned(),
+        None => std::fs::read_to_string(&arguments.workload)?,
+    };
+    let folder = match ready {
+        Some(_) => PathBuf::new(),
+        None => Path::new(&arguments.workload)
+            .parent()
+            .map(Path::to_owned)
+            .unwrap_or_default(),
+    };
+    Ok(Plan {
+        text,
+        file: arguments.workload.clone(),
+        folder,
+        protocol: target.protocol,
+        addresses: Vec::new(),
+        in_flight: arguments.in_flight,
+        connections: arguments.connections,
+        rate: arguments.rate,
+        warm_up: if arguments.operations.is_some() {
+            Duration::ZERO
+        } else {
+            arguments.warm_up
+        },
+        duration: arguments.operations.is_none().then_some(arguments.duration),
+        operations: arguments.operations,
+        consistency: arguments.consistency.clone(),
+        records: arguments.records,
+        process: 0,
+        processes: 1,
+        seed: arguments.seed,
+        timeout: arguments.timeout,
+    })
+}

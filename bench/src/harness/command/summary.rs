@@ -1,0 +1,117 @@
+//! A result in the terminal.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::super::evidence::{
+    live::latency,
+    result::{RunResult, Verification},
+};
+
+/// A run's figures as text.
+pub fn text(result: &RunResult) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_header([
+        "operation",
+        "done",
+        "op/s",
+        "mean",
+        "p50",
+        "p99",
+        "p99.9",
+        "max",
+        "errors",
+    ]);
+    for operation in result.operations.iter().chain([&result.total]) {
+        table.add_row([
+            operation.name.clone(),
+            operation.count.to_string(),
+            format!("{:.0}", operation.per_second),
+            latency(operation.mean_us as u64),
+            latency(operation.p50_us),
+            latency(operation.p99_us),
+            latency(operation.p999_us),
+            latency(operation.max_us),
+            operation.failed().to_string(),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let load = match result.settings.rate {
+        Some(rate) => format!("open, {rate}/s"),
+        None => format!("closed, {} in flight", result.settings.in_flight),
+    };
+    let mut lines = vec![format!(
+        "{} on {} ({}, {load}), {:.1} s measured",
+        result.workload, result.label, result.settings.protocol, result.seconds
+    )];
+    lines.push(table.to_string());
+    if let Some(server) = &result.server {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let ratio =
+            |ratio: Option<f64>| ratio.map_or_else(|| "unknown".into(), |ratio| format!("{ratio:.2}"));
+        lines.push(format!(
+            "servers: {:.1} µs CPU an operation, {:.0} MiB at most, {} bytes written and {} on disk for each byte of values",
+            server.cpu_us_per_operation,
+            mib(server.memory_peak_bytes),
+            ratio(server.written_per_payload),
+            ratio(server.disk_per_payload)
+        ));
+    }
+    for (kind, message) in &result.examples {
+        let number: u64 = result.total.errors.get(kind).copied().unwrap_or(0);
+        lines.push(format!("{number} x {kind}: {message}"));
+    }
+    for fault in &result.faults {
+        let slow = fault.last_slow_after.map_or_else(
+            || "no request was slow after it".to_owned(),
+            |seconds| format!("the last slow request within {seconds:.1} s"),
+        );
+        lines.push(format!(
+            "{:.1} s: {}: {}; {slow}",
+            fault.at, fault.action, fault.outcome
+        ));
+    }
+    if !result.faults.is_empty() || result.total.failed() > 0 {
+        let availability = &result.availability;
+        lines.push(format!(
+            "availability: {:.2} % of {} seconds without errors, longest gap {} s",
+            availability.without_errors * 100.0,
+            availability.seconds,
+            availability.longest_gap_seconds
+        ));
+    }
+    if let Some(verification) = &result.verification {
+        lines.push(verdict(verification));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// What `--verify` found.
+pub fn verdict(verification: &Verification) -> String {
+    let v = verification;
+    let mut text = format!(
+        "verification {}: {}; {} writes ({} of unknown outcome) and {} reads of {} records, {} read at the end; {} lost, {} own \
+         writes missed, {} reads went back, {} stale, {} phantoms; {} histories, {} not linearizable, {} undecided",
+        if v.passed { "passed" } else { "FAILED" },
+        v.promise,
+        v.writes,
+        v.unknown_writes,
+        v.reads,
+        v.records,
+        v.final_reads,
+        v.lost,
+        v.own_writes_missed,
+        v.reads_went_back,
+        v.stale_reads,
+        v.phantoms,
+        v.histories,
+        v.not_linearizable,
+        v.undecided
+    );
+    for example in &v.examples {
+        text.push_str("\n  ");
+        text.push_str(example);
+    }
+    text
+}

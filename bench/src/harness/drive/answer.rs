@@ -1,0 +1,66 @@
+//! What comes back for a statement, by either protocol.
+
+use starling_client::{Error, ErrorKind, Outcome};
+
+/// A statement was carried out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// How many rows it returned.
+    pub rows: usize,
+    /// What it read of the column that `--verify` follows, if it is the statement that does.
+    pub version: Option<i64>,
+}
+
+/// A statement failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of error: what the timeline counts.
+    pub kind: String,
+    /// The server's words.
+    pub message: String,
+    /// Whether a write may have been carried out.
+    pub maybe_applied: bool,
+    /// Whether the same may succeed a moment later.
+    pub passing: bool,
+}
+
+impl Failure {
+    /// The connection broke, or the node did not answer in time.
+    pub fn lost(kind: &str, message: impl ToString) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            message: message.to_string(),
+            maybe_applied: true,
+            passing: true,
+        }
+    }
+
+    /// The statement can't be sent, or its answer is wrong.
+    pub fn wrong(kind: &str, message: impl ToString) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            message: message.to_string(),
+            maybe_applied: false,
+            passing: false,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let passing = matches!(
+            error.kind(),
+            ErrorKind::Unavailable
+                | ErrorKind::Timeout
+                | ErrorKind::Overloaded
+                | ErrorKind::Connection
+                | ErrorKind::Server
+        );
+        Self {
+            kind: error.kind().to_string(),
+            message: error.to_string(),
+            maybe_applied: error.outcome() == Outcome::Unknown,
+            passing,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! One connection's share of the load, whatever the protocol.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use starling_client::ColumnSpec;
+
+use super::{
+    super::{
+        evidence::recorder::Recorder,
+        verify::{Ticket, Verifier},
+        workload::{
+            file::Expect,
+            random::Random,
+            script::{Bound, Drawn, Program, Role, Script},
+        },
+    },
+    answer::{Answer, Failure},
+    pace::Pace,
+};
+
+/// How often a statement of the loading phase is tried.
+const LOAD_ATTEMPTS: u32 = 20;
+
+/// Where a lane's operations come from.
+#[derive(Debug)]
+pub enum Source {
+    /// Each record once: the next one's number, for all lanes together.
+    Load {
+        /// The next record.
+        next: Arc<AtomicU64>,
+        /// How many there are.
+        records: u64,
+        /// For the values.
+        random: Random,
+    },
+    /// As the workload says.
+    Run(Script),
+}
+
+/// The first failure that makes going on useless; it ends all lanes.
+#[derive(Debug, Default)]
+pub struct Abort {
+    is_set: AtomicBool,
+    reason: Mutex<Option<String>>,
+}
+
+impl Abort {
+    /// Ends all lanes. The first reason stays.
+    pub fn with(&self, reason: String) {
+        let mut first = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(reason);
+        self.is_set.store(true, Ordering::Release);
+    }
+
+    /// Whether lanes are to end.
+    pub fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::Acquire)
+    }
+
+    /// Why.
+    pub fn reason(&self) -> Option<String> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// An operation under way.
+#[derive(Debug)]
+pub struct Work {
+    drawn: Drawn,
+    step: usize,
+    attempts: u32,
+    intended: Instant,
+    payload: u64,
+    ticket: Option<Ticket>,
+}
+
+/// What a lane holds beside its connection.
+#[derive(Debug)]
+pub struct Lane {
+    /// The workload.
+    pub program: Arc<Program>,
+    /// Where operations come from.
+    pub source: Source,
+    /// When they begin.
+    pub pace: Pace,
+    /// What was measured.
+    pub recorder: Recorder,
+    /// Ends all lanes.
+    pub abort: Arc<Abort>,
+    /// Follows the versions, with `--verify`.
+    pub verifier: Option<Arc<Verifier>>,
+    /// Its number: a session of its own for the verifier.
+    pub session: u32,
+    /// Statements are given up after this.
+    pub timeout: Duration,
+}
+
+impl Lane {
+    /// The next operation, if one may begin now.
+    pub fn begin(&mut self, now: Instant) -> Option<Work> {
+        if self.abort.is_set() {
+            return None;
+        }
+        let intended = self.pace.take(now)?;
+        let drawn = match &mut self.source {
+            Source::Run(script) => script.draw(),
+            Source::Load { next, records, .. } => {
+                let record = next.fetch_add(1, Ordering::Relaxed);
+                if record >= *records {
+                    return None;
+                }
+                Drawn { operation: 0, record }
+            }
+        };
+        Some(Work {
+            drawn,
+            step: 0,
+            attempts: 0,
+            intended,
+            payload: 0,
+            ticket: None,
+        })
+    }
+
+    /// Whether no operation begins any more.
+    pub fn is_over(&self, now: Instant) -> bool {
+        let loaded = match &self.source {
+            Source::Load { next, records, .. } => next.load(Ordering::Relaxed) >= *records,
+            Source::Run(_) => false,
+        };
+        loaded || self.pace.is_over(now) || self.abort.is_set()
+    }
+
+    /// The statement that an operation is at.
+    pub fn statement_of(&self, work: &Work) -> usize {
+        self.steps(work)[work.step]
+    }
+
+    fn steps(&self, work: &Work) -> &[usize] {
+        match &self.source {
+            Source::Load { .. } => &self.program.load,
+            Source::Run(_) => &self.program.operations[work.drawn.operation].steps,
+        }
+    }
+
+    /// The statement's values. From here on the verifier takes it for sent.
+    ///
+    /// # Errors
+    /// A marker's type can't have the field's value: the workload does not fit its table.
+    pub fn bind(&mut self, work: &mut Work, markers: &[ColumnSpec]) -> Result<Bound, String> {
+        let statement = self.statement_of(work);
+        let version = match &self.source {
+            Source::Load { .. } => 0,
+            Source::Run(_) => self.program.next_version(),
+        };
+        let program = Arc::clone(&self.program);
+        let random = match &mut self.source {
+            Source::Load { random, .. } => random,
+            Source::Run(script) => script.random(),
+        };
+        let bound = program.bind(statement, markers, (work.drawn.record, version), random)?;
+        work.payload = bound.payload;
+        if let (Some(verifier), Source::Run(_)) = (&self.verifier, &self.source) {
+            work.ticket = match program.statements[statement].role {
+                Role::None => None,
+                Role::Write => verifier.write_begins(self.session, work.drawn.record, version),
+                Role::Read => verifier.read_begins(self.session, work.drawn.record),
+            };
+        }
+        Ok(bound)
+    }
+
+    /// A statement was answered. Gives the operation back if it goes on with its next statement, or must try again.
+    pub fn answered(
+        &mut self,
+        mut work: Work,
+        outcome: Result<Answer, Failure>,
+        now: Instant,
+    ) -> Option<Work> {
+        let statement = self.statement_of(&work);
+        let outcome = self.checked(statement, outcome);
+        if let (Some(verifier), Some(ticket)) = (&self.verifier, work.ticket.take()) {
+            verifier.ends(ticket, &outcome);
+        }
+        match outcome {
+            Ok(_) => {
+                if matches!(self.source, Source::Run(_)) {
+                    self.program.growth.acknowledge(work.drawn.record);
+                }
+                self.recorder.wrote(work.payload, work.intended);
+                work.step += 1;
+                if work.step < self.steps(&work).len() {
+                    return Some(work);
+                }
+                self.recorder.done(work.drawn.operation, work.intended, now);
+                None
+            }
+            Err(failure) => self.failed(work, failure, now),
+        }
+    }
+
+    fn checked(&self, statement: usize, outcome: Result<Answer, Failure>) -> Result<Answer, Failure> {
+        let answer = outcome?;
+        let statement = &self.program.statements[statement];
+        if statement.expect == Some(Expect::Row) && answer.rows == 0 {
+            return Err(Failure::wrong(
+                "MissingRow",
+                format!("'{}' found no row where there is one", statement.name),
+            ));
+        }
+        Ok(answer)
+    }
+
+    fn failed(&mut self, mut work: Work, failure: Failure, now: Instant) -> Option<Work> {
+        if matches!(self.source, Source::Run(_)) {
+            self.recorder
+                .failed(work.drawn.operation, work.intended, now, &failure);
+            return None;
+        }
+        work.attempts += 1;
+        if failure.passing && work.attempts < LOAD_ATTEMPTS && !self.abort.is_set() {
+            return Some(work);
+        }
+        self.abort.with(format!(
+            "loading record {} failed: {}: {}",
+            work.drawn.record, failure.kind, failure.message
+        ));
+        None
+    }
+
+    /// Ends the lane: operations that were due and never sent are errors.
+    pub fn close(&mut self, now: Instant) {
+        let never = self.pace.abandon();
+        self.recorder.never_sent(never, now);
+        self.recorder.close();
+    }
+}

@@ -1,0 +1,148 @@
+//! A lane over our own client: QUIC, routed by token.
+
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use starling_client::{Prepared, Session};
+
+use super::{
+    super::workload::script::{Bound, Program, Role},
+    answer::{Answer, Failure},
+    lane::{Lane, Work},
+};
+use crate::error::Error;
+
+/// A session to the nodes behind `contacts`.
+///
+/// # Errors
+/// None of them answers.
+pub async fn connect(contacts: &[String], timeout: Duration) -> Result<Session, Error> {
+    Session::builder()
+        .contacts(contacts)
+        .timeout(timeout)
+        .connect()
+        .await
+        .map_err(|error| Error::Statement(error.to_string()))
+}
+
+/// Drives a lane over a session of its own.
+///
+/// # Errors
+/// The session can't be made, or the server refuses a statement when it is prepared.
+pub async fn run(
+    mut lane: Lane,
+    contacts: &[String],
+    window: usize,
+    column: Option<&str>,
+) -> Result<(), Error> {
+    let session = connect(contacts, lane.timeout).await?;
+    let prepared = prepare(&session, &lane.program).await?;
+    let mut flying = FuturesUnordered::new();
+    loop {
+        let mut now = Instant::now();
+        while flying.len() < window
+            && let Some(mut work) = lane.begin(now)
+        {
+            match bind(&mut lane, &mut work, &prepared) {
+                Some(bound) => flying.push(carry_out(&session, &prepared, &lane, (work, bound), column)),
+                None => break,
+            }
+        }
+        now = Instant::now();
+        if flying.is_empty() && (lane.is_over(now) || lane.recorder.is_past_end(now, lane.timeout)) {
+            break;
+        }
+        let room = flying.len() < window;
+        let due = lane.pace.next_due().filter(|_| room);
+        let wake = due.unwrap_or(now + Duration::from_millis(100));
+        let done = tokio::select! {
+            Some(done) = flying.next() => Some(done),
+            () = tokio::time::sleep_until(wake.into()) => None,
+        };
+        if let Some((work, outcome)) = done
+            && let Some(mut work) = lane.answered(work, outcome, Instant::now())
+            && let Some(bound) = bind(&mut lane, &mut work, &prepared)
+        {
+            flying.push(carry_out(&session, &prepared, &lane, (work, bound), column));
+        }
+    }
+    drop(flying);
+    lane.close(Instant::now());
+    Ok(())
+}
+
+/// Prepares a workload's statements.
+///
+/// # Errors
+/// The server refuses one.
+pub async fn prepare(session: &Session, program: &Program) -> Result<Vec<Prepared>, Error> {
+    let mut all = Vec::new();
+    for statement in &program.statements {
+        let prepared = session
+            .prepare(statement.cql.as_str())
+            .await
+            .map_err(|error| Error::Statement(error.to_string()))?
+            .with_consistency(statement.consistency)
+            .with_page_size(statement.page_size);
+        all.push(match statement.serial_consistency {
+            Some(serial) => prepared.with_serial_consistency(serial),
+            None => prepared,
+        });
+    }
+    Ok(all)
+}
+
+/// The values; `None` if the workload does not fit, which ends all lanes.
+fn bind(lane: &mut Lane, work: &mut Work, prepared: &[Prepared]) -> Option<Bound> {
+    let markers = prepared[lane.statement_of(work)].markers();
+    match lane.bind(work, markers) {
+        Ok(bound) => Some(bound),
+        Err(message) => {
+            lane.abort.with(message);
+            None
+        }
+    }
+}
+
+fn carry_out<'a>(
+    session: &'a Session,
+    prepared: &'a [Prepared],
+    lane: &Lane,
+    (work, bound): (Work, Bound),
+    column: Option<&'a str>,
+) -> impl Future<Output = (Work, Result<Answer, Failure>)> + use<'a> {
+    let statement = lane.statement_of(&work);
+    let follows = lane.program.statements[statement].role == Role::Read;
+    let writes = lane.program.statements[statement].writes;
+    let prepared = &prepared[statement];
+    async move {
+        let outcome = match session.execute(prepared, &bound.data).await {
+            Ok(response) => read(response, column.filter(|_| follows), writes),
+            Err(error) => Err(error.into()),
+        };
+        (work, outcome)
+    }
+}
+
+/// What a statement returned; of a read also the value of the column that is followed.
+///
+/// # Errors
+/// The column is none of the result's, or no bigint.
+pub fn read(
+    response: starling_client::Response,
+    column: Option<&str>,
+    writes: bool,
+) -> Result<Answer, Failure> {
+    if writes {
+        return Ok(Answer::default());
+    }
+    let rows = response.rows()?;
+    let version = match (column, rows.iter().next()) {
+        (Some(column), Some(row)) => row.get::<Option<i64>>(column)?,
+        _ => None,
+    };
+    Ok(Answer {
+        rows: rows.len(),
+        version,
+    })
+}

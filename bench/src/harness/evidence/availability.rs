@@ -1,0 +1,50 @@
+//! What faults did to the timeline.
+
+use super::result::{Availability, FaultEvent, Second};
+
+/// An operation is never slow below this, in microseconds: on a quiet loopback ten times the usual is nothing.
+const SLOW_AT_LEAST_US: u64 = 1000;
+
+/// Judges the measured seconds, and tells for each fault how long requests were slow after it.
+pub fn judge(timeline: &[Second], faults: &mut [FaultEvent]) -> Availability {
+    let measured: Vec<&Second> = timeline.iter().filter(|second| !second.warm_up).collect();
+    let slow_from_us = slow_from(&measured, faults);
+    for at in 0..faults.len() {
+        let next = faults.get(at + 1).map_or(f64::INFINITY, |fault| fault.at);
+        let fault = &mut faults[at];
+        let slow = measured
+            .iter()
+            .rev()
+            .find(|second| {
+                let (begin, end) = (second.second as f64, second.second as f64 + 1.0);
+                end > fault.at && begin < next && (second.max_us >= slow_from_us || !second.errors.is_empty())
+            })
+            .map(|second| second.second as f64 + 1.0 - fault.at);
+        fault.last_slow_after = slow;
+    }
+    let good = |second: &&&Second| second.done > 0 && second.errors.is_empty();
+    let mut longest = 0;
+    let mut gap = 0;
+    for second in &measured {
+        gap = if second.done == 0 { gap + 1 } else { 0 };
+        longest = longest.max(gap);
+    }
+    Availability {
+        seconds: measured.len() as u64,
+        without_errors: measured.iter().filter(good).count() as f64 / (measured.len().max(1) as f64),
+        longest_gap_seconds: longest,
+        slow_from_us,
+    }
+}
+
+fn slow_from(measured: &[&Second], faults: &[FaultEvent]) -> u64 {
+    let first = faults.first().map_or(f64::INFINITY, |fault| fault.at);
+    let mut usual: Vec<u64> = measured
+        .iter()
+        .filter(|second| second.done > 0 && (second.second as f64) + 1.0 <= first)
+        .map(|second| second.p99_us)
+        .collect();
+    usual.sort_unstable();
+    let median = usual.get(usual.len() / 2).copied().unwrap_or(0);
+    (median * 10).max(SLOW_AT_LEAST_US)
+}

@@ -1,0 +1,159 @@
+//! The timeline of all lanes, and their totals.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+
+use super::{
+    process::Sample,
+    result::{OperationResult, Second},
+    slice::{Slice, Total, add_counts, coarse, fine},
+};
+
+/// The timeline is kept for so many seconds: two days. What comes later counts for the last one.
+const MAX_SECONDS: u64 = 200_000;
+
+/// Puts together what lanes, and the processes that they run in, report.
+#[derive(Debug)]
+pub struct Collector {
+    warm_up: u64,
+    seconds: BTreeMap<u64, Tallied>,
+    samples: BTreeMap<u64, Sample>,
+    operations: BTreeMap<usize, (Histogram<u64>, BTreeMap<String, u64>)>,
+    payload_bytes: u64,
+    examples: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+struct Tallied {
+    latencies: Histogram<u32>,
+    errors: BTreeMap<String, u64>,
+}
+
+impl Collector {
+    /// For a run whose first `warm_up` seconds are not measured.
+    pub fn new(warm_up: u64) -> Self {
+        Self {
+            warm_up,
+            seconds: BTreeMap::new(),
+            samples: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            payload_bytes: 0,
+            examples: BTreeMap::new(),
+        }
+    }
+
+    /// A lane's second.
+    pub fn slice(&mut self, slice: &Slice) {
+        let second = self
+            .seconds
+            .entry(slice.second.min(MAX_SECONDS))
+            .or_insert_with(|| Tallied {
+                latencies: coarse(),
+                errors: BTreeMap::new(),
+            });
+        add_counts(&mut second.latencies, &slice.latencies);
+        for (kind, number) in &slice.errors {
+            *second.errors.entry(kind.clone()).or_default() += number;
+        }
+    }
+
+    /// A lane's total.
+    pub fn total(&mut self, total: Total) {
+        self.payload_bytes += total.payload_bytes;
+        for tally in total.tallies {
+            let entry = self.operations.entry(tally.operation);
+            let (latencies, errors) = entry.or_insert_with(|| (fine(), BTreeMap::new()));
+            add_counts(latencies, &tally.latencies);
+            for (kind, number) in tally.errors {
+                *errors.entry(kind).or_default() += number;
+            }
+        }
+        for (kind, message) in total.examples {
+            self.examples.entry(kind).or_insert(message);
+        }
+    }
+
+    /// What the servers had spent when a second was over.
+    pub fn sample(&mut self, second: u64, sample: Sample) {
+        self.samples.insert(second.min(MAX_SECONDS), sample);
+    }
+
+    /// The newest complete second, for the terminal.
+    pub fn newest(&self, now: u64) -> Option<Second> {
+        let (&second, _) = self.seconds.range(..now).next_back()?;
+        Some(self.second(second))
+    }
+
+    /// Every second up to the last one with news, in order.
+    pub fn timeline(&self) -> Vec<Second> {
+        let last = self.seconds.keys().next_back().copied();
+        last.map_or_else(Vec::new, |last| {
+            (0..=last).map(|second| self.second(second)).collect()
+        })
+    }
+
+    fn second(&self, second: u64) -> Second {
+        let mut out = Second {
+            second,
+            warm_up: second < self.warm_up,
+            ..Second::default()
+        };
+        if let Some(tallied) = self
+            .seconds
+            .get(&second)
+            .filter(|tallied| !tallied.latencies.is_empty())
+        {
+            let at = |quantile| tallied.latencies.value_at_quantile(quantile);
+            out.done = tallied.latencies.len();
+            (out.p50_us, out.p99_us, out.p999_us) = (at(0.5), at(0.99), at(0.999));
+            out.max_us = tallied.latencies.max();
+        }
+        if let Some(tallied) = self.seconds.get(&second) {
+            out.errors.clone_from(&tallied.errors);
+        }
+        if let Some(sample) = self.samples.get(&second) {
+            out.server_memory_bytes = Some(sample.memory_bytes);
+            let before = self.samples.range(..second).next_back();
+            out.server_cpu_seconds =
+                before.map(|(_, before)| sample.cpu.saturating_sub(before.cpu).as_secs_f64());
+        }
+        out
+    }
+
+    /// The figures of each operation, in the order of the program, and of all together.
+    pub fn operations(&self, names: &[String], seconds: f64) -> (Vec<OperationResult>, OperationResult) {
+        let mut all = fine();
+        let mut all_errors = BTreeMap::new();
+        let mut each = Vec::new();
+        for (place, name) in names.iter().enumerate() {
+            let none = (fine(), BTreeMap::new());
+            let (latencies, errors) = self.operations.get(&place).unwrap_or(&none);
+            all.add(latencies).expect("both have the same bounds");
+            for (kind, number) in errors {
+                *all_errors.entry(kind.clone()).or_default() += number;
+            }
+            each.push(OperationResult::of(name, latencies, errors.clone(), seconds));
+        }
+        (each, OperationResult::of("all", &all, all_errors, seconds))
+    }
+
+    /// Bytes of values in acknowledged, measured writes.
+    pub fn payload_bytes(&self) -> u64 {
+        self.payload_bytes
+    }
+
+    /// For each kind of error the first message.
+    pub fn examples(&self) -> &BTreeMap<String, String> {
+        &self.examples
+    }
+
+    /// The most memory that a sample saw.
+    pub fn memory_peak(&self) -> u64 {
+        self.samples
+            .values()
+            .map(|sample| sample.memory_bytes)
+            .max()
+            .unwrap_or(0)
+    }
+}

@@ -1,0 +1,19 @@
+//! What a run leaves behind.
+//!
+//! - [`recorder`]: what one lane measures; [`mod@slice`]: a second of it on its way to the collector;
+//! - [`collector`]: the timeline of all lanes;
+//! - [`process`]: CPU, memory and disk of server processes on this machine;
+//! - [`result`]: the JSON that a run writes;
+//! - [`availability`]: what faults did to the timeline;
+//! - [`live`]: the terminal, while it runs.
+
+pub mod availability;
+pub mod collector;
+pub mod live;
+pub mod process;
+pub mod recorder;
+pub mod result;
+pub mod slice;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! The JSON that a run writes. `docs/benchmarking.md` says what each figure means.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use super::slice::{Counts, add_counts, counts, fine};
+
+/// The version of the format; readers refuse others.
+pub const FORMAT: u32 = 1;
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Whose figures these are, in reports: runs with the same label are repetitions.
+    pub label: String,
+    /// The workload's name or file.
+    pub workload: String,
+    /// When the run began, in seconds since 1970.
+    pub started: u64,
+    /// How it was driven.
+    pub settings: RunSettings,
+    /// Where it ran.
+    pub machine: Machine,
+    /// The measured time, without warm-up, in seconds.
+    pub seconds: f64,
+    /// All operations together.
+    pub total: OperationResult,
+    /// Each operation.
+    pub operations: Vec<OperationResult>,
+    /// Each second, warm-up included.
+    pub timeline: Vec<Second>,
+    /// What the servers spent, where they are processes of this machine.
+    pub server: Option<ServerCost>,
+    /// What the run did to the servers.
+    pub faults: Vec<FaultEvent>,
+    /// Whether it could be used all the time.
+    pub availability: Availability,
+    /// What `--verify` found.
+    pub verification: Option<Verification>,
+    /// For each kind of error the first message.
+    pub examples: BTreeMap<String, String>,
+}
+
+/// How a run was driven.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunSettings {
+    /// The servers.
+    pub target: String,
+    /// `cql` or `quic`.
+    pub protocol: String,
+    /// Requests in flight, at most.
+    pub in_flight: u32,
+    /// Connections (CQL) or sessions (QUIC).
+    pub connections: u32,
+    /// Operations a second that arrive (open); absent: closed.
+    pub rate: Option<f64>,
+    /// Load-generating processes.
+    pub processes: u32,
+    /// Seconds before the measurement.
+    pub warm_up: f64,
+    /// Records that were loaded.
+    pub records: u64,
+    /// Replicas of each row.
+    pub replication_factor: u32,
+    /// The level set on the command line, if it was.
+    pub consistency: Option<String>,
+    /// The seed.
+    pub seed: u64,
+}
+
+/// Where a run was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Processors.
+    pub cores: usize,
+    /// Their model.
+    pub cpu: String,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
+    /// The kernel.
+    pub kernel: String,
+}
+
+/// Latencies of operations, in microseconds from when each should have begun.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OperationResult {
+    /// Its name in the workload; `all`.
+    pub name: String,
+    /// How many succeeded.
+    pub count: u64,
+    /// How many of them in each second of the measured time.
+    pub per_second: f64,
+    /// Errors by kind.
+    pub errors: BTreeMap<String, u64>,
+    /// The mean.
+    pub mean_us: f64,
+    /// Half took at most this.
+    pub p50_us: u64,
+    /// 90 %.
+    pub p90_us: u64,
+    /// 99 %.
+    pub p99_us: u64,
+    /// 99.9 %.
+    pub p999_us: u64,
+    /// 99.99 %.
+    pub p9999_us: u64,
+    /// All.
+    pub max_us: u64,
+    /// Value (microseconds, the upper end of its bucket) and count.
+    pub histogram: Counts,
+}
+
+impl OperationResult {
+    /// The figures of a histogram.
+    pub fn of(name: &str, latencies: &Histogram<u64>, errors: BTreeMap<String, u64>, seconds: f64) -> Self {
+        Self {
+            name: name.to_owned(),
+            count: latencies.len(),
+            per_second: latencies.len() as f64 / seconds.max(1e-9),
+            errors,
+            mean_us: latencies.mean(),
+            p50_us: latencies.value_at_quantile(0.5),
+            p90_us: latencies.value_at_quantile(0.9),
+            p99_us: latencies.value_at_quantile(0.99),
+            p999_us: latencies.value_at_quantile(0.999),
+            p9999_us: latencies.value_at_quantile(0.9999),
+            max_us: if latencies.is_empty() { 0 } else { latencies.max() },
+            histogram: counts(latencies),
+        }
+    }
+
+    /// The histogram.
+    pub fn latencies(&self) -> Histogram<u64> {
+        let mut histogram = fine();
+        add_counts(&mut histogram, &self.histogram);
+        histogram
+    }
+
+    /// Errors of all kinds.
+    pub fn failed(&self) -> u64 {
+        self.errors.values().sum()
+    }
+}
+
+/// A second of the timeline.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Second {
+    /// Since the run began.
+    pub second: u64,
+    /// Whether it belongs to the warm-up.
+    pub warm_up: bool,
+    /// Operations that were answered in it.
+    pub done: u64,
+    /// Half of them took at most this, in microseconds.
+    pub p50_us: u64,
+    /// 99 %.
+    pub p99_us: u64,
+    /// 99.9 %.
+    pub p999_us: u64,
+    /// The slowest.
+    pub max_us: u64,
+    /// Errors by kind.
+    pub errors: BTreeMap<String, u64>,
+    /// CPU that all servers spent in it, in seconds.
+    pub server_cpu_seconds: Option<f64>,
+    /// What all servers hold in memory at its end, in bytes.
+    pub server_memory_bytes: Option<u64>,
+}
+
+/// What the servers spent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerCost {
+    /// CPU, user and system, in the measured time, of all servers together, in seconds.
+    pub cpu_seconds: f64,
+    /// For one operation that succeeded, in microseconds.
+    pub cpu_us_per_operation: f64,
+    /// The most memory that all servers held together, in bytes.
+    pub memory_peak_bytes: u64,
+    /// Bytes that all servers together had the disk write in the measured time; absent where the system does not tell.
+    pub disk_written_bytes: Option<u64>,
+    /// Bytes of values in acknowledged writes in the measured time.
+    pub payload_bytes: u64,
+    /// The servers' files at the end, in bytes; absent where their directories are not known.
+    pub disk_bytes: Option<u64>,
+    /// `disk_written_bytes` over `payload_bytes`.
+    pub written_per_payload: Option<f64>,
+    /// `disk_bytes` over the payload of loading and run together; replicas count.
+    pub disk_per_payload: Option<f64>,
+}
+
+/// Something that was done to the servers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FaultEvent {
+    /// Seconds since the run began.
+    pub at: f64,
+    /// What, to whom: `kill node2`.
+    pub action: String,
+    /// How it went: `done`, or why not.
+    pub outcome: String,
+    /// Whether it was carried out.
+    pub done: bool,
+    /// Seconds from the fault to the last slow request before the next fault; absent if none was slow.
+    pub last_slow_after: Option<f64>,
+}
+
+/// Whether the servers could be used, in the measured time.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Availability {
+    /// Seconds that were looked at.
+    pub seconds: u64,
+    /// Of these, the share with success and without errors.
+    pub without_errors: f64,
+    /// The longest run of seconds in which nothing succeeded.
+    pub longest_gap_seconds: u64,
+    /// An operation is slow from this on, in microseconds: ten times the median p99 of the seconds before the first fault,
+    /// and a millisecond at least.
+    pub slow_from_us: u64,
+}
+
+/// What `--verify` found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verification {
+    /// Whether everything that was promised held.
+    pub passed: bool,
+    /// What was promised: the levels, and what follows from them.
+    pub promise: String,
+    /// Records that were followed.
+    pub records: u64,
+    /// Writes that were acknowledged.
+    pub writes: u64,
+    /// Writes whose outcome is unknown.
+    pub unknown_writes: u64,
+    /// Reads that were checked.
+    pub reads: u64,
+    /// Records that were read at the end.
+    pub final_reads: u64,
+    /// Acknowledged writes that were not there at the end.
+    pub lost: u64,
+    /// Reads that were older than a write that their own session knew to be acknowledged.
+    pub own_writes_missed: u64,
+    /// Reads that were older than what their own session had read.
+    pub reads_went_back: u64,
+    /// Reads that were older than what another session wrote or read before they began.
+    pub stale_reads: u64,
+    /// Reads of versions that nobody wrote.
+    pub phantoms: u64,
+    /// Histories of single records that were checked for linearizability.
+    pub histories: u64,
+    /// Of these, how many are not linearizable.
+    pub not_linearizable: u64,
+    /// Of these, how many were too large to decide.
+    pub undecided: u64,
+    /// Violations beyond the promise, which do not fail it.
+    pub beyond_promise: u64,
+    /// The first violations, in words.
+    pub examples: Vec<String>,
+}

@@ -1,0 +1,76 @@
+//! A second of a lane's run, and histograms as lists.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// Latencies from a microsecond to ten minutes; longer ones count as ten minutes.
+pub const MAX_LATENCY_US: u64 = 600_000_000;
+
+/// A histogram of latencies in microseconds, to three digits.
+pub fn fine() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, MAX_LATENCY_US, 3).expect("the bounds are constants that the crate accepts")
+}
+
+/// The same to two digits, which is 3 % of the memory: one for each second of the timeline.
+pub fn coarse() -> Histogram<u32> {
+    Histogram::new_with_bounds(1, MAX_LATENCY_US, 2).expect("the bounds are constants that the crate accepts")
+}
+
+/// Value (microseconds) and count of what was recorded.
+pub type Counts = Vec<(u64, u64)>;
+
+/// A histogram as a list.
+pub fn counts<C: hdrhistogram::Counter>(histogram: &Histogram<C>) -> Counts {
+    histogram
+        .iter_recorded()
+        .map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
+        .collect()
+}
+
+/// A list back into a histogram.
+pub fn add_counts<C: hdrhistogram::Counter>(histogram: &mut Histogram<C>, counts: &Counts) {
+    for &(value, count) in counts {
+        let mut left = count;
+        while left > 0 {
+            // Every counter holds this many.
+            let part = left.min(u64::from(u32::MAX));
+            histogram.saturating_record_n(value, C::from_u64(part).unwrap_or_else(C::one));
+            left -= part;
+        }
+    }
+}
+
+/// What one lane did in one second of the run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Seconds since the run began, warm-up included.
+    pub second: u64,
+    /// Latencies of the operations that were answered in it.
+    pub latencies: Counts,
+    /// Errors by kind.
+    pub errors: BTreeMap<String, u64>,
+}
+
+/// What a lane did of one operation while it was measured.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Its place in the program.
+    pub operation: usize,
+    /// Latencies.
+    pub latencies: Counts,
+    /// Errors by kind.
+    pub errors: BTreeMap<String, u64>,
+}
+
+/// What a lane did in all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Total {
+    /// For each operation.
+    pub tallies: Vec<Tally>,
+    /// Bytes of values in writes that were acknowledged in the measured time.
+    pub payload_bytes: u64,
+    /// For each kind of error the first message.
+    pub examples: BTreeMap<String, String>,
+}

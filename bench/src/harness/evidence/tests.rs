@@ -1,0 +1,181 @@
+use std::{
+    sync::mpsc::channel,
+    time::{Duration, Instant},
+};
+
+use super::{
+    super::drive::answer::Failure,
+    availability::judge,
+    collector::Collector,
+    process::{Meter, Sample, cpu_of, machine},
+    recorder::{News, Recorder, Span},
+    result::{FaultEvent, Second},
+    slice::{add_counts, counts, fine},
+};
+
+/// A recorder of a run with one second of warm-up and three that are measured, and what it said at the end.
+fn recorded(record: impl FnOnce(&mut Recorder, Instant)) -> Collector {
+    let start = Instant::now();
+    let span = Span {
+        start,
+        measured: start + Duration::from_secs(1),
+        end: Some(start + Duration::from_secs(4)),
+    };
+    let (news, received) = channel();
+    let mut recorder = Recorder::new(span, 2, news);
+    record(&mut recorder, start);
+    recorder.close();
+    drop(recorder);
+    let mut collector = Collector::new(1);
+    for news in received {
+        match news {
+            News::Slice(slice) => collector.slice(&slice),
+            News::Total(total) => collector.total(total),
+        }
+    }
+    collector
+}
+
+fn ms(start: Instant, millis: u64) -> Instant {
+    start + Duration::from_millis(millis)
+}
+
+#[test]
+fn latency_counts_from_when_an_operation_should_have_begun() {
+    let collector = recorded(|recorder, start| {
+        recorder.done(0, ms(start, 1000), ms(start, 1002));
+        // It waited for a second behind others.
+        recorder.done(0, ms(start, 1500), ms(start, 2502));
+        recorder.wrote(100, ms(start, 1500));
+    });
+    let (operations, total) = collector.operations(&["read".into(), "write".into()], 3.0);
+    assert_eq!((operations[0].count, operations[1].count, total.count), (2, 0, 2));
+    assert!((1000..=1003).contains(&(total.max_us / 1000)), "{}", total.max_us);
+    assert_eq!(collector.payload_bytes(), 100);
+    assert!((total.per_second - 2.0 / 3.0).abs() < 1e-9);
+}
+
+#[test]
+fn the_warm_up_is_shown_and_not_counted() {
+    let collector = recorded(|recorder, start| {
+        recorder.done(0, ms(start, 500), ms(start, 501));
+        recorder.wrote(100, ms(start, 500));
+        recorder.done(1, ms(start, 2100), ms(start, 2101));
+        // Begun in the warm-up, and answered later.
+        recorder.done(1, ms(start, 900), ms(start, 2101));
+    });
+    let (_, total) = collector.operations(&["read".into(), "write".into()], 3.0);
+    assert_eq!((total.count, collector.payload_bytes()), (1, 0));
+    let timeline = collector.timeline();
+    let done: Vec<u64> = timeline.iter().map(|second| second.done).collect();
+    assert_eq!(done, [1, 0, 2]);
+    assert!(timeline[0].warm_up && !timeline[1].warm_up);
+}
+
+#[test]
+fn errors_are_counted_by_kind_and_the_first_message_is_kept() {
+    let collector = recorded(|recorder, start| {
+        for message in ["first", "second"] {
+            let failure = Failure::lost("Timeout", message);
+            recorder.failed(0, ms(start, 1100), ms(start, 1200), &failure);
+        }
+        recorder.never_sent(7, ms(start, 4000));
+    });
+    let (operations, total) = collector.operations(&["read".into(), "write".into()], 3.0);
+    assert_eq!(operations[0].errors["Timeout"], 2);
+    assert_eq!((total.errors["NeverSent"], total.failed()), (7, 9));
+    assert_eq!(collector.examples()["Timeout"], "first");
+    assert_eq!(collector.timeline()[1].errors["Timeout"], 2);
+}
+
+#[test]
+fn histograms_survive_as_lists() {
+    let mut histogram = fine();
+    for value in [1, 7, 7, 1000, 123_456, 600_000_000] {
+        histogram.saturating_record(value);
+    }
+    let mut again = fine();
+    add_counts(&mut again, &counts(&histogram));
+    assert_eq!(histogram, again);
+}
+
+#[test]
+fn cpu_is_the_difference_of_samples() {
+    let mut collector = Collector::new(0);
+    collector.slice(&super::slice::Slice {
+        second: 1,
+        ..Default::default()
+    });
+    let sample = |seconds, memory_bytes| Sample {
+        cpu: Duration::from_secs(seconds),
+        memory_bytes,
+        written_bytes: None,
+    };
+    collector.sample(0, sample(10, 5));
+    collector.sample(1, sample(12, 7));
+    let timeline = collector.timeline();
+    assert_eq!(timeline[0].server_cpu_seconds, None, "nothing to compare with");
+    assert_eq!(timeline[1].server_cpu_seconds, Some(2.0));
+    assert_eq!(
+        (timeline[1].server_memory_bytes, collector.memory_peak()),
+        (Some(7), 7)
+    );
+}
+
+#[test]
+fn processes_are_read_from_proc() {
+    let stat = "17 (a (strange) name) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20";
+    assert_eq!(cpu_of(stat, 100), Some(Duration::from_secs(3)));
+    assert_eq!(cpu_of("nothing", 100), None);
+    let own = std::process::id();
+    let mut meter = Meter::default();
+    let running = meter.sample(&[own]);
+    assert!(running.memory_bytes > 1 << 20);
+    let ended = meter.sample(&[]);
+    assert_eq!(
+        (ended.memory_bytes, ended.cpu >= running.cpu),
+        (0, true),
+        "what it spent still counts"
+    );
+    assert!(machine().cores > 0);
+}
+
+fn second(number: u64, done: u64, max_us: u64, failed: u64) -> Second {
+    let mut second = Second {
+        second: number,
+        done,
+        p99_us: 300,
+        max_us,
+        ..Second::default()
+    };
+    if failed > 0 {
+        second.errors.insert("Timeout".into(), failed);
+    }
+    second
+}
+
+#[test]
+fn availability_is_judged_by_seconds() {
+    let mut timeline: Vec<Second> = (0..10).map(|number| second(number, 100, 500, 0)).collect();
+    timeline[0].warm_up = true;
+    timeline[4] = second(4, 50, 90_000, 3);
+    timeline[5] = second(5, 0, 0, 0);
+    timeline[6] = second(6, 0, 0, 0);
+    timeline[7] = second(7, 10, 5000, 0);
+    let fault = |at, action: &str| FaultEvent {
+        at,
+        action: action.into(),
+        outcome: "done".into(),
+        done: true,
+        last_slow_after: None,
+    };
+    let mut faults = [fault(4.5, "kill node2"), fault(8.5, "restart node2")];
+    let availability = judge(&timeline, &mut faults);
+    assert_eq!((availability.seconds, availability.longest_gap_seconds), (9, 2));
+    assert!(
+        (availability.without_errors - 6.0 / 9.0).abs() < 1e-9,
+        "{availability:?}"
+    );
+    assert_eq!(availability.slow_from_us, 3000, "ten times the usual p99");
+    assert_eq!(faults.map(|fault| fault.last_slow_after), [Some(3.5), None]);
+}

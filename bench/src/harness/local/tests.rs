@@ -1,0 +1,57 @@
+use std::time::Duration;
+
+use super::fault::{Action, Fault, duration, parse};
+
+#[test]
+fn faults_are_read() {
+    let faults = parse("kill:node3@30s, restart@1m,join@5s,decommission:node4@500ms", 3);
+    assert!(
+        faults.is_ok(),
+        "{faults:?}: node4 joins, whatever the order of the entries"
+    );
+    let faults = parse("restart:node1@60,kill@2s", 3).expect("they fit");
+    let fault = |action, node, seconds| Fault {
+        action,
+        node,
+        at: Duration::from_secs(seconds),
+    };
+    assert_eq!(faults, [fault(Action::Kill, 1, 2), fault(Action::Restart, 1, 60)]);
+    assert_eq!(parse("pause@1s", 1).expect("it fits")[0].node, 1);
+    assert_eq!(parse("pause@1s", 3).expect("it fits")[0].node, 2);
+}
+
+#[test]
+fn faults_that_do_not_fit_are_refused() {
+    let cases = [
+        (
+            "kill",
+            "'kill' has no time: write ACTION[:nodeN]@TIME, as in kill:node2@30s",
+        ),
+        (
+            "burn@1s",
+            "'burn' is no fault; allowed are kill, restart, pause, resume, join, decommission",
+        ),
+        (
+            "kill:node4@1s",
+            "there is no node4 then; the cluster has node1 to node3",
+        ),
+        ("kill:second@1s", "'second' is no node: write node1, node2, ..."),
+        ("kill@soon", "'soon' is no time: write 500ms, 30s, 2m or 1h"),
+    ];
+    for (text, message) in cases {
+        assert_eq!(parse(text, 3).expect_err("it does not fit"), message);
+    }
+    assert!(
+        parse("partition:node2@1s", 3)
+            .expect_err("it needs root")
+            .contains("packet filter")
+    );
+}
+
+#[test]
+fn times_have_units() {
+    assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+    assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+    assert_eq!(duration("2h"), Ok(Duration::from_hours(2)));
+    assert!(duration("-1s").is_err() && duration("").is_err() && duration("1d").is_err());
+}

@@ -1,0 +1,10 @@
+//! Results as one page that needs nothing else: no script, no font, no picture from outside.
+//!
+//! - [`page`]: the page; [`plot`]: its plots, as SVG; [`ratio`]: ratios and their confidence.
+
+pub mod page;
+pub mod plot;
+pub mod ratio;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,394 @@
+//! The page.
+
+use std::fmt::Write;
+
+use super::{
+    super::{
+        command::summary::verdict,
+        evidence::{
+            result::{RunResult, Second},
+            slice::{add_counts, fine},
+        },
+    },
+    plot::{COLOURS, Plot, Series, escape, short},
+    ratio::{Ratio, median},
+};
+
+const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em;color:#222}\
+    table{border-collapse:collapse;margin:1em 0;width:100%}th,td{padding:.25em .6em;border-bottom:1px solid #ddd;text-align:right}\
+    th:first-child,td:first-child{text-align:left}svg{width:100%;margin:.5em 0}svg text{font-size:11px;fill:#444}\
+    svg .t{font-size:14px;fill:#222;font-weight:600}svg .e{text-anchor:end}svg .m{text-anchor:middle}svg .n{fill:#a00}\
+    svg polyline{fill:none;stroke-width:1.6}svg .g{stroke:#e5e5e5}svg .f{stroke:#a00;stroke-dasharray:4 3}\
+    .k{display:inline-block;width:1.2em;height:.8em;margin-right:.4em}.sure{font-weight:600}small{color:#666}";
+
+/// The runs of a label.
+struct Group<'a> {
+    label: &'a str,
+    colour: &'static str,
+    runs: Vec<&'a RunResult>,
+}
+
+/// A figure of a run, if it has one.
+type Figure = fn(&RunResult) -> Option<f64>;
+
+/// What is compared.
+const FIGURES: [(&str, Figure); 10] = [
+    ("operations a second", |run| Some(run.total.per_second)),
+    ("mean latency, µs", |run| Some(run.total.mean_us)),
+    ("p50, µs", |run| Some(run.total.p50_us as f64)),
+    ("p99, µs", |run| Some(run.total.p99_us as f64)),
+    ("p99.9, µs", |run| Some(run.total.p999_us as f64)),
+    ("slowest, µs", |run| Some(run.total.max_us as f64)),
+    ("server CPU an operation, µs", |run| {
+        Some(run.server.as_ref()?.cpu_us_per_operation)
+    }),
+    ("server memory at most, MiB", |run| {
+        Some(run.server.as_ref()?.memory_peak_bytes as f64 / f64::from(1 << 20))
+    }),
+    ("bytes written for a byte of values", |run| {
+        run.server.as_ref()?.written_per_payload
+    }),
+    ("bytes on disk for a byte of values", |run| {
+        run.server.as_ref()?.disk_per_payload
+    }),
+];
+
+/// Results as a page. The first label is the base of the ratios.
+pub fn html(results: &[RunResult]) -> String {
+    let groups = groups(results);
+    let mut out = format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Benchmark</title>\n<style>{STYLE}</style>\n\
+         <h1>Benchmark</h1>\n"
+    );
+    what_was_run(&mut out, &groups);
+    ratios(&mut out, &groups);
+    operations(&mut out, &groups);
+    out.push_str("<h2>Latency</h2>\n");
+    out.push_str(&percentiles(&groups).svg());
+    out.push_str("<h2>Timeline</h2>\n<p><small>One line for each run. Dashed: the end of the warm-up, and faults.</small></p>\n");
+    for plot in timelines(&groups) {
+        out.push_str(&plot.svg());
+    }
+    faults_and_checks(&mut out, &groups);
+    out + "</html>\n"
+}
+
+fn groups(results: &[RunResult]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for run in results {
+        match groups.iter_mut().find(|group| group.label == run.label) {
+            Some(group) => group.runs.push(run),
+            None => groups.push(Group {
+                label: &run.label,
+                colour: COLOURS[groups.len() % COLOURS.len()],
+                runs: vec![run],
+            }),
+        }
+    }
+    groups
+}
+
+fn add(out: &mut String, text: impl AsRef<str>) {
+    out.push_str(text.as_ref());
+    out.push('\n');
+}
+
+fn row(out: &mut String, tag: &str, cells: &[String]) {
+    let cells = cells.join(&format!("</{tag}><{tag}>"));
+    add(out, format!("<tr><{tag}>{cells}</{tag}></tr>"));
+}
+
+fn what_was_run(out: &mut String, groups: &[Group<'_>]) {
+    add(out, "<table>");
+    let head = [
+        "label",
+        "workload",
+        "load",
+        "protocol",
+        "replicas",
+        "runs",
+        "seconds each",
+    ];
+    row(out, "th", &head.map(str::to_owned));
+    for group in groups {
+        let run = group.runs[0];
+        let settings = &run.settings;
+        let load = settings.rate.map_or_else(
+            || format!("closed, {} in flight", settings.in_flight),
+            |rate| format!("open, {} a second", short(rate)),
+        );
+        row(
+            out,
+            "td",
+            &[
+                format!(
+                    "<span class=\"k\" style=\"background:{}\"></span>{}",
+                    group.colour,
+                    escape(group.label)
+                ),
+                escape(&run.workload),
+                load,
+                escape(&settings.protocol),
+                settings.replication_factor.to_string(),
+                group.runs.len().to_string(),
+                format!("{:.0}", run.seconds),
+            ],
+        );
+    }
+    add(out, "</table>");
+    if let Some(machine) = groups.first().map(|group| &group.runs[0].machine) {
+        add(
+            out,
+            format!(
+                "<p><small>{} x {}, {:.0} GiB, Linux {}</small></p>",
+                machine.cores,
+                escape(&machine.cpu),
+                machine.memory_bytes as f64 / f64::from(1 << 30),
+                escape(&machine.kernel)
+            ),
+        );
+    }
+}
+
+fn ratios(out: &mut String, groups: &[Group<'_>]) {
+    let Some((base, others)) = groups.split_first() else {
+        return;
+    };
+    add(out, "<h2>Figures</h2>\n<table>");
+    let mut head = vec!["median of the runs".to_owned(), escape(base.label)];
+    for other in others {
+        head.push(escape(other.label));
+        head.push(format!("{} / {}", escape(other.label), escape(base.label)));
+    }
+    row(out, "th", &head);
+    for (name, figure) in FIGURES {
+        let of = |group: &Group<'_>| {
+            group
+                .runs
+                .iter()
+                .filter_map(|run| figure(run))
+                .collect::<Vec<f64>>()
+        };
+        let figures = of(base);
+        if figures.is_empty() && others.iter().all(|other| of(other).is_empty()) {
+            continue;
+        }
+        let mut cells = vec![name.to_owned(), short(median(&figures))];
+        for other in others {
+            let theirs = of(other);
+            cells.push(short(median(&theirs)));
+            cells.push(Ratio::of(&theirs, &figures).map_or_else(|| "–".to_owned(), shown));
+        }
+        row(out, "td", &cells);
+    }
+    add(out, "</table>");
+    if !others.is_empty() {
+        add(
+            out,
+            "<p><small>Ratios: geometric mean over pairs of runs, with the interval that holds the true one in 95 of 100 \
+             cases (Student's t on logarithms). Bold: 1 is outside of it.</small></p>",
+        );
+    }
+}
+
+fn shown(ratio: Ratio) -> String {
+    let class = if ratio.is_sure() { " class=\"sure\"" } else { "" };
+    match ratio.interval {
+        Some((low, high)) => format!(
+            "<span{class}>{:.2}</span> <small>[{low:.2}, {high:.2}]</small>",
+            ratio.value
+        ),
+        None => format!("{:.2} <small>one run</small>", ratio.value),
+    }
+}
+
+fn operations(out: &mut String, groups: &[Group<'_>]) {
+    add(out, "<h2>Operations</h2>\n<table>");
+    let head = [
+        "operation",
+        "label",
+        "op/s",
+        "p50 µs",
+        "p99 µs",
+        "p99.9 µs",
+        "errors",
+    ];
+    row(out, "th", &head.map(str::to_owned));
+    let names = groups.first().map(|group| &group.runs[0].operations);
+    for name in names.into_iter().flatten().map(|operation| &operation.name) {
+        for group in groups {
+            let of = |figure: &dyn Fn(&super::super::evidence::result::OperationResult) -> f64| {
+                let all = group.runs.iter().flat_map(|run| &run.operations);
+                let figures: Vec<f64> = all
+                    .filter(|operation| operation.name == *name)
+                    .map(figure)
+                    .collect();
+                short(median(&figures))
+            };
+            row(
+                out,
+                "td",
+                &[
+                    escape(name),
+                    escape(group.label),
+                    of(&|operation| operation.per_second),
+                    of(&|operation| operation.p50_us as f64),
+                    of(&|operation| operation.p99_us as f64),
+                    of(&|operation| operation.p999_us as f64),
+                    of(&|operation| operation.failed() as f64),
+                ],
+            );
+        }
+    }
+    add(out, "</table>");
+}
+
+/// Latency over 1 / (1 - quantile), which makes room for what is rare.
+fn percentiles(groups: &[Group<'_>]) -> Plot {
+    let nines = [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999];
+    let x_of = |quantile: f64| (1.0 / (1.0 - quantile)).log10();
+    let series = groups.iter().map(|group| {
+        let mut latencies = fine();
+        for run in &group.runs {
+            add_counts(&mut latencies, &run.total.histogram);
+        }
+        let steps = (0..=100).map(|step| f64::from(step) / 20.0);
+        let points = steps
+            // Beyond the last request there is nothing.
+            .filter(|x| 10_f64.powf(*x) <= latencies.len() as f64)
+            .map(|x| (x, latencies.value_at_quantile(1.0 - 10_f64.powf(-x)) as f64))
+            .collect();
+        Series {
+            colour: group.colour,
+            points,
+        }
+    });
+    Plot {
+        title: "Latency of all operations, µs".into(),
+        x: "percentile".into(),
+        ticks: nines.map(|q| (x_of(q), format!("{}", q * 100.0))).to_vec(),
+        logarithmic: true,
+        series: series.collect(),
+        marks: Vec::new(),
+    }
+}
+
+fn timelines(groups: &[Group<'_>]) -> Vec<Plot> {
+    type Value = fn(&Second) -> Option<f64>;
+    let plots: [(&str, bool, Value); 5] = [
+        ("Operations a second", false, |second| Some(second.done as f64)),
+        ("p99 of each second, µs", true, |second| {
+            (second.done > 0).then_some(second.p99_us as f64)
+        }),
+        ("Errors a second", false, |second| {
+            Some(second.errors.values().sum::<u64>() as f64)
+        }),
+        ("Server CPU, cores", false, |second| second.server_cpu_seconds),
+        ("Server memory, MiB", false, |second| {
+            Some(second.server_memory_bytes? as f64 / f64::from(1 << 20))
+        }),
+    ];
+    let runs = || {
+        groups
+            .iter()
+            .flat_map(|group| group.runs.iter().map(|run| (group.colour, *run)))
+    };
+    let mut marks = Vec::new();
+    for (_, run) in runs().take(1) {
+        if run.settings.warm_up > 0.0 {
+            marks.push((run.settings.warm_up, "measured from here".to_owned()));
+        }
+        marks.extend(run.faults.iter().map(|fault| (fault.at, fault.action.clone())));
+    }
+    let has_errors = runs().any(|(_, run)| run.timeline.iter().any(|second| !second.errors.is_empty()));
+    plots
+        .into_iter()
+        .filter(|(title, ..)| has_errors || !title.starts_with("Errors"))
+        .map(|(title, logarithmic, value)| Plot {
+            title: title.into(),
+            x: "seconds since the run began".into(),
+            ticks: Vec::new(),
+            logarithmic,
+            series: runs()
+                .map(|(colour, run)| Series {
+                    colour,
+                    points: run
+                        .timeline
+                        .iter()
+                        .filter_map(|second| Some((second.second as f64, value(second)?)))
+                        .collect(),
+                })
+                .collect(),
+            marks: marks.clone(),
+        })
+        .collect()
+}
+
+fn faults_and_checks(out: &mut String, groups: &[Group<'_>]) {
+    let runs: Vec<(&str, &RunResult)> = groups
+        .iter()
+        .flat_map(|group| group.runs.iter().map(|run| (group.label, *run)))
+        .collect();
+    if runs.iter().any(|(_, run)| !run.faults.is_empty()) {
+        add(out, "<h2>Faults</h2>\n<table>");
+        let head = ["label", "at, s", "fault", "outcome", "last slow request after, s"];
+        row(out, "th", &head.map(str::to_owned));
+        for (label, run) in &runs {
+            for fault in &run.faults {
+                row(
+                    out,
+                    "td",
+                    &[
+                        escape(label),
+                        format!("{:.1}", fault.at),
+                        escape(&fault.action),
+                        escape(&fault.outcome),
+                        fault
+                            .last_slow_after
+                            .map_or_else(|| "none was slow".into(), |after| format!("{after:.1}")),
+                    ],
+                );
+            }
+        }
+        add(out, "</table>");
+    }
+    add(out, "<h2>Availability</h2>\n<table>");
+    let head = [
+        "label",
+        "seconds",
+        "without errors, %",
+        "longest gap, s",
+        "slow from, µs",
+    ];
+    row(out, "th", &head.map(str::to_owned));
+    for (label, run) in &runs {
+        let availability = &run.availability;
+        row(
+            out,
+            "td",
+            &[
+                escape(label),
+                availability.seconds.to_string(),
+                format!("{:.2}", availability.without_errors * 100.0),
+                availability.longest_gap_seconds.to_string(),
+                availability.slow_from_us.to_string(),
+            ],
+        );
+    }
+    add(out, "</table>");
+    for (label, run) in &runs {
+        if let Some(verification) = &run.verification {
+            let text = escape(&verdict(verification)).replace('\n', "<br>");
+            let _infallible = writeln!(out, "<p>{}: {text}</p>", escape(label));
+        }
+        for (kind, message) in &run.examples {
+            let _infallible = writeln!(
+                out,
+                "<p><small>{}: {}: {}</small></p>",
+                escape(label),
+                escape(kind),
+                escape(message)
+            );
+        }
+    }
+}

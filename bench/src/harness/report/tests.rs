@@ -1,0 +1,158 @@
+use std::collections::BTreeMap;
+
+use super::{
+    page,
+    plot::{Plot, Series, escape, short},
+    ratio::{Ratio, median},
+};
+use crate::harness::evidence::result::{
+    Availability, FORMAT, FaultEvent, Machine, OperationResult, RunResult, RunSettings, Second, ServerCost,
+};
+
+#[test]
+fn ratios_of_pairs_have_an_interval() {
+    let ratio = Ratio::of(&[2.0, 4.0, 8.0], &[1.0, 2.0, 4.0]).expect("three pairs");
+    assert!((ratio.value - 2.0).abs() < 1e-12 && ratio.is_sure(), "{ratio:?}");
+    // Logarithms 0 and ln 4: mean ln 2, standard error ln 2, t = 12.706.
+    let wide = Ratio::of(&[1.0, 4.0], &[1.0, 1.0]).expect("two pairs");
+    let (low, high) = wide.interval.expect("two pairs");
+    let half = 12.706 * 2_f64.ln();
+    assert!((low.ln() - (2_f64.ln() - half)).abs() < 1e-9 && (high.ln() - (2_f64.ln() + half)).abs() < 1e-9);
+    assert!(!wide.is_sure());
+    assert_eq!(Ratio::of(&[3.0], &[2.0]).expect("one pair").interval, None);
+    assert_eq!(Ratio::of(&[0.0], &[2.0]), None);
+}
+
+#[test]
+fn medians_lie_in_the_middle() {
+    assert_eq!(median(&[]).to_bits(), 0.0_f64.to_bits());
+    assert!((median(&[5.0, 1.0, 3.0]) - 3.0).abs() < 1e-12);
+    assert!((median(&[5.0, 1.0, 3.0, 2.0]) - 2.5).abs() < 1e-12);
+}
+
+#[test]
+fn numbers_are_short_and_text_is_escaped() {
+    let numbers = [0.0, 1.5, 12.34, 999.0, 1500.0, 2_000_000.0].map(short);
+    assert_eq!(numbers, ["0", "1.5", "12.3", "999", "1.5k", "2M"]);
+    assert_eq!(escape("<a href=\"x\">&"), "&lt;a href=&quot;x&quot;&gt;&amp;");
+}
+
+#[test]
+fn a_plot_without_points_is_nothing() {
+    let plot = |points| Plot {
+        title: "t".into(),
+        x: "x".into(),
+        ticks: Vec::new(),
+        logarithmic: true,
+        series: vec![Series {
+            colour: "#000",
+            points,
+        }],
+        marks: Vec::new(),
+    };
+    assert_eq!(plot(Vec::new()).svg(), "");
+    assert_eq!(plot(vec![(1.0, 0.0)]).svg(), "", "a logarithm has no zero");
+    let svg = plot(vec![(0.0, 10.0), (1.0, 1000.0)]).svg();
+    assert!(
+        svg.contains("<polyline points=\"70.0,220.0 850.0,30.0\""),
+        "{svg}"
+    );
+}
+
+/// A run with figures that are easy to follow.
+fn run(label: &str, factor: u64) -> RunResult {
+    let operation = |name: &str| OperationResult {
+        name: name.into(),
+        count: 100 * factor,
+        per_second: 10.0 * factor as f64,
+        mean_us: 500.0,
+        p50_us: 400,
+        p90_us: 600,
+        p99_us: 900,
+        p999_us: 1000,
+        p9999_us: 1000,
+        max_us: 1000,
+        histogram: vec![(400, 60 * factor), (1000, 40 * factor)],
+        ..OperationResult::default()
+    };
+    let second = |second| Second {
+        second,
+        warm_up: second == 0,
+        done: 10 * factor,
+        p99_us: 900,
+        errors: if second == 2 {
+            BTreeMap::from([("Timeout".into(), 1)])
+        } else {
+            BTreeMap::new()
+        },
+        server_cpu_seconds: Some(0.5),
+        server_memory_bytes: Some(64 << 20),
+        ..Second::default()
+    };
+    RunResult {
+        format: FORMAT,
+        label: label.into(),
+        workload: "ycsb-<a>".into(),
+        started: 0,
+        settings: RunSettings {
+            protocol: "cql".into(),
+            in_flight: 8,
+            warm_up: 1.0,
+            replication_factor: 3,
+            ..RunSettings::default()
+        },
+        machine: Machine {
+            cores: 2,
+            cpu: "a processor".into(),
+            memory_bytes: 8 << 30,
+            kernel: "6.1".into(),
+        },
+        seconds: 3.0,
+        total: operation("all"),
+        operations: vec![operation("read")],
+        timeline: (0..4).map(second).collect(),
+        server: Some(ServerCost {
+            cpu_us_per_operation: 30.0,
+            memory_peak_bytes: 64 << 20,
+            ..ServerCost::default()
+        }),
+        faults: vec![FaultEvent {
+            at: 2.0,
+            action: "kill node2".into(),
+            outcome: "done".into(),
+            done: true,
+            last_slow_after: Some(1.0),
+        }],
+        availability: Availability {
+            seconds: 3,
+            without_errors: 2.0 / 3.0,
+            longest_gap_seconds: 0,
+            slow_from_us: 9000,
+        },
+        verification: None,
+        examples: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn the_page_is_what_it_was() {
+    let page = page::html(&[run("old", 1), run("new", 2), run("old", 1), run("new", 3)]);
+    let golden = include_str!("golden.html");
+    if page != golden {
+        let written = std::env::temp_dir().join("starling-bench-golden.html");
+        std::fs::write(&written, &page).expect("the temporary directory can be written");
+        panic!(
+            "the page changed; look at {} and, if it is right, copy it to golden.html",
+            written.display()
+        );
+    }
+}
+
+#[test]
+fn the_page_needs_nothing_from_outside() {
+    let page = page::html(&[run("old", 1), run("new", 2)]);
+    for outside in ["http:", "https:", "<script", "src=", "@import", "url("] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    assert!(page.contains("ycsb-&lt;a&gt;") && page.contains("2.00 <small>one run</small>"));
+}

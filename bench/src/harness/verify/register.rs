@@ -1,0 +1,231 @@
+//! What may still be read of one record.
+
+use super::{
+    MAX_HISTORY,
+    linear::{Action, Operation},
+};
+
+/// A write that a read may return.
+#[derive(Debug, Clone, Copy)]
+struct Write {
+    version: u64,
+    began: u64,
+    /// When it was acknowledged; [`OPEN`] while it is under way, or for ever if its outcome is unknown.
+    ended: u64,
+    refused: bool,
+}
+
+/// Not acknowledged.
+const OPEN: u64 = u64::MAX;
+
+/// What a session knows: the latest beginning of the writes that it had acknowledged, and of those that it read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    session: u32,
+    wrote: u64,
+    read: u64,
+}
+
+/// A read under way, and what was known when it began.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    began: u64,
+    floor: u64,
+    own: Known,
+}
+
+/// What a read says about the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// As it should be.
+    Right,
+    /// It returned what was certainly superseded before it began.
+    Old {
+        /// What it returned.
+        version: Option<i64>,
+        /// By the session's own acknowledged write.
+        own_write: bool,
+        /// By what the session had read.
+        own_read: bool,
+    },
+    /// It returned what nobody wrote.
+    Phantom(Option<i64>),
+}
+
+/// One record. Times are those of the verifier's clock.
+#[derive(Debug)]
+pub(super) struct Register {
+    writes: Vec<Write>,
+    /// What every read from now on must reach: writes that ended before this began are superseded.
+    floor: u64,
+    known: Vec<Known>,
+    reading: Vec<Reading>,
+    greatest: u64,
+    history: Option<Vec<Operation>>,
+}
+
+impl Register {
+    /// A record that was loaded (with version 0), or is not there yet.
+    pub(super) fn new(loaded: bool, keeps_history: bool) -> Self {
+        let writes = if loaded {
+            vec![Write {
+                version: 0,
+                began: 1,
+                ended: 1,
+                refused: false,
+            }]
+        } else {
+            Vec::new()
+        };
+        let mut history = keeps_history.then(Vec::new);
+        if let (Some(history), true) = (&mut history, loaded) {
+            history.push(Operation {
+                began: 1,
+                ended: 1,
+                action: Action::Write(0),
+            });
+        }
+        Self {
+            writes,
+            floor: u64::from(loaded),
+            known: Vec::new(),
+            reading: Vec::new(),
+            greatest: 0,
+            history,
+        }
+    }
+
+    pub(super) fn write_begins(&mut self, version: u64, began: u64) {
+        self.greatest = self.greatest.max(version);
+        self.writes.push(Write {
+            version,
+            began,
+            ended: OPEN,
+            refused: false,
+        });
+    }
+
+    pub(super) fn write_acknowledged(&mut self, session: u32, version: u64, ended: u64) {
+        let Some(write) = self.writes.iter_mut().find(|write| write.version == version) else {
+            return;
+        };
+        write.ended = ended;
+        let began = write.began;
+        self.floor = self.floor.max(began);
+        let known = self.known(session);
+        known.wrote = known.wrote.max(began);
+        self.remember(began, ended, Action::Write(version as i64));
+        self.forget();
+    }
+
+    pub(super) fn write_refused(&mut self, version: u64, ended: u64) {
+        if let Some(write) = self.writes.iter_mut().find(|write| write.version == version) {
+            write.ended = ended;
+            write.refused = true;
+        }
+    }
+
+    pub(super) fn write_unknown(&mut self, version: u64) {
+        if let Some(write) = self.writes.iter().find(|write| write.version == version) {
+            self.remember(write.began, OPEN, Action::Write(version as i64));
+        }
+    }
+
+    pub(super) fn read_begins(&mut self, session: u32, began: u64) {
+        let own = *self.known(session);
+        self.reading.push(Reading {
+            began,
+            floor: self.floor,
+            own,
+        });
+    }
+
+    pub(super) fn read_failed(&mut self, began: u64) {
+        self.reading.retain(|reading| reading.began != began);
+        self.forget();
+    }
+
+    pub(super) fn read_returned(
+        &mut self,
+        session: u32,
+        began: u64,
+        ended: u64,
+        version: Option<i64>,
+    ) -> Finding {
+        let Some(place) = self.reading.iter().position(|reading| reading.began == began) else {
+            return Finding::Right;
+        };
+        let reading = self.reading.swap_remove(place);
+        self.remember(began, ended, Action::Read(version));
+        let old = |ended: u64| Finding::Old {
+            version,
+            own_write: ended < reading.own.wrote,
+            own_read: ended < reading.own.read,
+        };
+        let finding = match version {
+            // Before anything was written there is no row.
+            None if reading.floor > 0 => old(0),
+            None => Finding::Right,
+            Some(number) => {
+                let write = self
+                    .writes
+                    .iter()
+                    .find(|write| write.version as i64 == number)
+                    .copied();
+                match write {
+                    Some(write) if write.refused => Finding::Phantom(version),
+                    Some(write) => {
+                        self.floor = self.floor.max(write.began);
+                        let known = self.known(session);
+                        known.read = known.read.max(write.began);
+                        if write.ended < reading.floor {
+                            old(write.ended)
+                        } else {
+                            Finding::Right
+                        }
+                    }
+                    // It was superseded for all reads under way, and forgotten.
+                    None if (0..=self.greatest as i64).contains(&number) => old(0),
+                    None => Finding::Phantom(version),
+                }
+            }
+        };
+        self.forget();
+        finding
+    }
+
+    /// The history, if it is kept.
+    pub(super) fn history(&self) -> Option<&[Operation]> {
+        self.history.as_deref()
+    }
+
+    fn known(&mut self, session: u32) -> &mut Known {
+        let place = match self.known.iter().position(|known| known.session == session) {
+            Some(place) => place,
+            None => {
+                self.known.push(Known {
+                    session,
+                    ..Known::default()
+                });
+                self.known.len() - 1
+            }
+        };
+        &mut self.known[place]
+    }
+
+    /// Forgets writes that no read may return any more.
+    fn forget(&mut self) {
+        let oldest = self.reading.iter().map(|reading| reading.floor).min();
+        let floor = oldest.unwrap_or(self.floor).min(self.floor);
+        self.writes.retain(|write| write.ended >= floor);
+    }
+
+    /// Keeps an operation. A history that is full takes no more: what is missing ended after all that it has.
+    fn remember(&mut self, began: u64, ended: u64, action: Action) {
+        if let Some(history) = &mut self.history
+            && history.len() < MAX_HISTORY
+        {
+            history.push(Operation { began, ended, action });
+        }
+    }
+}

@@ -1,0 +1,299 @@
+use starling_model::Consistency;
+
+use super::{
+    Verifier,
+    linear::{Action, Operation, Verdict, check},
+};
+use crate::harness::drive::answer::{Answer, Failure};
+
+fn quorum() -> Verifier {
+    Verifier::new(10, Consistency::Quorum, Consistency::Quorum, 3)
+}
+
+/// A write was carried out.
+const DONE: Result<Answer, Failure> = Ok(Answer {
+    rows: 0,
+    version: None,
+});
+
+fn read_of(version: i64) -> Answer {
+    Answer {
+        rows: 1,
+        version: Some(version),
+    }
+}
+
+fn write(verifier: &Verifier, session: u32, version: u64) {
+    let ticket = verifier.write_begins(session, 1, version).expect("followed");
+    verifier.ends(ticket, &DONE);
+}
+
+fn read(verifier: &Verifier, session: u32, version: i64) {
+    let ticket = verifier.read_begins(session, 1).expect("followed");
+    verifier.ends(ticket, &Ok(read_of(version)));
+}
+
+#[test]
+fn what_is_right_passes() {
+    let verifier = quorum();
+    read(&verifier, 1, 0);
+    write(&verifier, 1, 5);
+    read(&verifier, 1, 5);
+    // Two writes at the same time: either may win, and a read meanwhile may see any of the three.
+    let first = verifier.write_begins(1, 1, 6).expect("followed");
+    let second = verifier.write_begins(2, 1, 7).expect("followed");
+    read(&verifier, 3, 5);
+    verifier.ends(second, &DONE);
+    verifier.ends(first, &DONE);
+    read(&verifier, 3, 6);
+    // A write of unknown outcome may appear at any time.
+    let unknown = verifier.write_begins(1, 1, 8).expect("followed");
+    verifier.ends(unknown, &Err(Failure::lost("Timeout", "late")));
+    read(&verifier, 3, 6);
+    read(&verifier, 3, 8);
+    verifier.final_read(1, Some(8));
+    let verdict = verifier.verdict();
+    assert!(verdict.passed, "{verdict:?}");
+    assert_eq!((verdict.writes, verdict.unknown_writes, verdict.reads), (3, 1, 6));
+    assert_eq!(
+        (verdict.histories, verdict.undecided, verdict.final_reads),
+        (1, 0, 1)
+    );
+}
+
+#[test]
+fn a_lost_write_is_found() {
+    let verifier = quorum();
+    write(&verifier, 1, 5);
+    write(&verifier, 1, 6);
+    verifier.final_read(1, Some(5));
+    let verdict = verifier.verdict();
+    assert_eq!((verdict.passed, verdict.lost), (false, 1), "{verdict:?}");
+    assert!(verdict.examples[0].contains("record 1 held version Some(5) at the end"));
+}
+
+#[test]
+fn a_lost_row_is_found() {
+    let verifier = quorum();
+    read(&verifier, 1, 0);
+    verifier.final_read(1, None);
+    assert_eq!(verifier.verdict().lost, 1, "it was loaded");
+    let verifier = quorum();
+    let ticket = verifier
+        .write_begins(1, 99, 5)
+        .expect("a new record is followed too");
+    verifier.ends(ticket, &DONE);
+    verifier.final_read(99, None);
+    assert_eq!(verifier.verdict().lost, 1, "it was inserted");
+    // Nobody knows whether this one was written.
+    let verifier = quorum();
+    let ticket = verifier.write_begins(1, 99, 5).expect("followed");
+    verifier.ends(ticket, &Err(Failure::lost("Timeout", "late")));
+    verifier.final_read(99, None);
+    assert!(verifier.verdict().passed);
+}
+
+#[test]
+fn a_session_that_misses_its_own_write_is_found() {
+    let verifier = quorum();
+    write(&verifier, 1, 5);
+    write(&verifier, 1, 6);
+    read(&verifier, 1, 5);
+    let verdict = verifier.verdict();
+    assert_eq!(
+        (verdict.passed, verdict.own_writes_missed),
+        (false, 1),
+        "{verdict:?}"
+    );
+    assert_eq!(verdict.not_linearizable, 1);
+}
+
+#[test]
+fn a_session_that_goes_back_is_found() {
+    let verifier = quorum();
+    write(&verifier, 1, 5);
+    let unknown = verifier.write_begins(1, 1, 6).expect("followed");
+    verifier.ends(unknown, &Err(Failure::lost("Timeout", "late")));
+    read(&verifier, 2, 6);
+    read(&verifier, 2, 5);
+    let verdict = verifier.verdict();
+    assert_eq!(
+        (verdict.passed, verdict.reads_went_back),
+        (false, 1),
+        "{verdict:?}"
+    );
+}
+
+#[test]
+fn a_read_that_missed_another_sessions_write_is_found() {
+    let verifier = quorum();
+    write(&verifier, 1, 5);
+    write(&verifier, 1, 6);
+    read(&verifier, 2, 5);
+    assert_eq!(verifier.verdict().stale_reads, 1);
+    // A read that began before the write was acknowledged may miss it.
+    let verifier = quorum();
+    write(&verifier, 1, 5);
+    let early = verifier.read_begins(2, 1).expect("followed");
+    write(&verifier, 1, 6);
+    verifier.ends(early, &Ok(read_of(5)));
+    assert!(verifier.verdict().passed);
+}
+
+#[test]
+fn versions_that_nobody_wrote_are_found() {
+    let verifier = quorum();
+    write(&verifier, 1, 5);
+    read(&verifier, 2, 77);
+    assert_eq!(verifier.verdict().phantoms, 1);
+    // What the server refused must not be there.
+    let verifier = quorum();
+    let refused = verifier.write_begins(1, 1, 5).expect("followed");
+    verifier.ends(refused, &Err(Failure::wrong("Unavailable", "no")));
+    read(&verifier, 2, 5);
+    let verdict = verifier.verdict();
+    assert_eq!((verdict.passed, verdict.phantoms), (false, 1));
+}
+
+#[test]
+fn reads_at_one_may_be_old_but_nothing_may_be_lost() {
+    let verifier = Verifier::new(10, Consistency::One, Consistency::One, 3);
+    write(&verifier, 1, 5);
+    write(&verifier, 1, 6);
+    read(&verifier, 2, 5);
+    let verdict = verifier.verdict();
+    assert_eq!((verdict.passed, verdict.stale_reads), (true, 1), "{verdict:?}");
+    assert!(verdict.beyond_promise > 0);
+    verifier.final_read(1, Some(5));
+    assert!(!verifier.verdict().passed);
+}
+
+#[test]
+fn memory_is_bounded_by_what_may_still_be_read() {
+    let verifier = quorum();
+    for version in 1..100_000 {
+        write(&verifier, 1, version);
+    }
+    let state = verifier.state();
+    let register = format!("{:?}", state.registers[&1].history().map(<[_]>::len));
+    assert_eq!(register, "Some(2000)");
+    drop(state);
+    read(&verifier, 1, 99_999);
+    assert!(verifier.verdict().passed);
+    read(&verifier, 1, 7);
+    assert!(!verifier.verdict().passed, "what was forgotten is old");
+}
+
+fn operation(began: u64, ended: u64, action: Action) -> Operation {
+    Operation { began, ended, action }
+}
+
+#[test]
+fn linearizable_histories_have_an_order() {
+    use Action::{Read, Swap, Write};
+    let never = u64::MAX;
+    let right = [
+        vec![operation(1, 2, Write(1)), operation(3, 4, Read(Some(1)))],
+        vec![
+            operation(1, 2, Read(None)),
+            operation(1, 9, Write(1)),
+            operation(3, 4, Read(Some(1))),
+        ],
+        // Overlapping writes, read in the order that the search must find.
+        vec![
+            operation(1, 9, Write(1)),
+            operation(1, 9, Write(2)),
+            operation(10, 11, Read(Some(1))),
+            operation(12, 13, Read(Some(1))),
+        ],
+        vec![
+            operation(1, never, Write(1)),
+            operation(5, 6, Read(None)),
+            operation(7, 8, Read(Some(1))),
+        ],
+        vec![
+            operation(
+                1,
+                2,
+                Swap {
+                    expected: None,
+                    new: 1,
+                    applied: Some(true),
+                },
+            ),
+            operation(
+                3,
+                4,
+                Swap {
+                    expected: None,
+                    new: 2,
+                    applied: Some(false),
+                },
+            ),
+            operation(5, 6, Read(Some(1))),
+        ],
+    ];
+    for history in right {
+        assert_eq!(check(&history), Verdict::Linearizable, "{history:?}");
+    }
+}
+
+#[test]
+fn histories_without_an_order_are_found() {
+    use Action::{Read, Swap, Write};
+    let wrong = [
+        vec![operation(1, 2, Write(1)), operation(3, 4, Read(None))],
+        // Two readers disagree on the order of two writes.
+        vec![
+            operation(1, 9, Write(1)),
+            operation(1, 9, Write(2)),
+            operation(10, 11, Read(Some(1))),
+            operation(12, 13, Read(Some(2))),
+        ],
+        // New, then old, while the write is under way.
+        vec![
+            operation(1, 2, Write(1)),
+            operation(3, 20, Write(2)),
+            operation(4, 5, Read(Some(2))),
+            operation(6, 7, Read(Some(1))),
+        ],
+        // Both conditional writes say that they won.
+        vec![
+            operation(
+                1,
+                5,
+                Swap {
+                    expected: None,
+                    new: 1,
+                    applied: Some(true),
+                },
+            ),
+            operation(
+                2,
+                6,
+                Swap {
+                    expected: None,
+                    new: 2,
+                    applied: Some(true),
+                },
+            ),
+        ],
+    ];
+    for history in wrong {
+        assert_eq!(check(&history), Verdict::Violation, "{history:?}");
+    }
+}
+
+#[test]
+fn long_histories_are_decided() {
+    let mut history = Vec::new();
+    for round in 0..500_u64 {
+        let at = round * 10 + 1;
+        history.push(operation(at, at + 5, Action::Write(round as i64 * 2)));
+        history.push(operation(at, at + 5, Action::Write(round as i64 * 2 + 1)));
+        history.push(operation(at + 6, at + 7, Action::Read(Some(round as i64 * 2))));
+    }
+    assert_eq!(check(&history), Verdict::Linearizable);
+    history[1400].action = Action::Read(Some(3));
+    assert_eq!(check(&history), Verdict::Violation);
+}

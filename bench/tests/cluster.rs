@@ -1,0 +1,155 @@
+//! The harness against real nodes: each test starts its own cluster, on ports that are free.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use starling_bench::harness::evidence::result::RunResult;
+
+/// The server's binary of this build. `cargo test` of the whole house has made it; of this crate alone it may not have.
+fn server() -> PathBuf {
+    let harness = Path::new(env!("CARGO_BIN_EXE_starling-bench"));
+    let server = harness.with_file_name("starling");
+    if !server.is_file() {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--package", "starling", "--bin", "starling"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        assert!(
+            build.status().expect("cargo runs").success(),
+            "the server is built"
+        );
+    }
+    server
+}
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_starling-bench"))
+        .args(arguments)
+        .output()
+        .expect("the harness runs")
+}
+
+/// Runs a workload, which must succeed, and gives its result.
+#[track_caller]
+fn run(arguments: &[&str], dir: &Path) -> RunResult {
+    let json = dir.join("result.json");
+    let server = server();
+    let mut all = vec!["run", "--quiet", "--server", server.to_str().expect("a path")];
+    all.extend(["--json", json.to_str().expect("a path")]);
+    all.extend(arguments);
+    let output = bench(&all);
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = std::fs::read_to_string(json).expect("the result was written");
+    serde_json::from_str(&text).expect("the result is JSON")
+}
+
+#[test]
+fn a_verified_run_over_either_protocol_makes_a_report() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let page = dir.path().join("report.html");
+    for target in ["own-cql", "own-quic"] {
+        let arguments = [
+            "registers",
+            "--target",
+            target,
+            "--operations",
+            "2000",
+            "--verify",
+        ];
+        let result = run(&arguments, dir.path());
+        assert_eq!(result.total.count + result.total.failed(), 2000);
+        assert_eq!(result.total.failed(), 0, "{:?}", result.examples);
+        let verification = result.verification.expect("it was asked for");
+        assert!(verification.passed && verification.writes > 500 && verification.reads > 500);
+        assert_eq!(verification.records, verification.final_reads);
+        let server = result.server.expect("the server is of this machine");
+        assert!(server.cpu_seconds > 0.0 && server.disk_bytes > Some(0) && server.payload_bytes > 0);
+        let json = dir.path().join("result.json");
+        let output = bench(&[
+            "report",
+            json.to_str().expect("a path"),
+            "-o",
+            page.to_str().expect("a path"),
+        ]);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            std::fs::read_to_string(&page)
+                .expect("the page")
+                .contains("<polyline")
+        );
+    }
+}
+
+#[test]
+fn several_processes_share_an_open_load() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let arguments = [
+        "time-series-read",
+        "--records",
+        "500",
+        "--processes",
+        "2",
+        "--rate",
+        "200",
+        "--operations",
+        "100",
+    ];
+    let result = run(&arguments, dir.path());
+    assert_eq!(result.total.count + result.total.failed(), 100);
+    assert_eq!(result.settings.processes, 2);
+}
+
+#[test]
+fn what_the_server_does_not_support_is_said_in_its_words() {
+    let server = server();
+    for (workload, word) in [("conditional", "not supported"), ("counters", "ounter")] {
+        let output = bench(&[
+            "run",
+            workload,
+            "--quiet",
+            "--server",
+            server.to_str().expect("a path"),
+        ]);
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && words.contains(word),
+            "{workload}: {words}"
+        );
+    }
+}
+
+#[test]
+fn what_does_not_go_together_is_refused_before_anything_starts() {
+    let cases: [(&[&str], &str); 4] = [
+        (&["run", "nothing"], "cannot read the workload nothing"),
+        (&["run", "ycsb-c", "--verify"], "no [verify] section"),
+        (
+            &["run", "ycsb-a", "--target", "cql:127.0.0.1", "--fault", "kill@1s"],
+            "cluster of our own",
+        ),
+        (
+            &["run", "ycsb-a", "--fault", "partition:node1@1s"],
+            "packet filter",
+        ),
+    ];
+    for (arguments, words) in cases {
+        let output = bench(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && error.contains(words),
+            "{arguments:?}: {error}"
+        );
+    }
+}
