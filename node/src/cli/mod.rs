@@ -1,5 +1,6 @@
 //! The commands. Exit codes: 0 done, 1 the work failed, 2 wrong usage.
 
+mod bench;
 mod ca;
 mod info;
 mod logging;
@@ -43,6 +44,9 @@ enum Command {
     /// Look into table files: what they hold, and whether they are whole
     #[command(subcommand)]
     Sstable(sstable::SstableCommand),
+    /// Measure a cluster, this one or any that speaks CQL (runs `starling-bench`)
+    #[command(disable_help_flag = true)]
+    Bench(bench::BenchArgs),
 }
 
 /// For commands that ask a node's admin pages.
@@ -78,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Info(args) => info::run(&args),
         Command::Ca(command) => ca::run(command),
         Command::Sstable(command) => sstable::run(command),
+        Command::Bench(args) => bench::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
