@@ -25,6 +25,14 @@ pub struct Config {
     /// After [`crate::Gossip::report_failure`], for how long what others say of the member is no proof of
     /// life: old heartbeats still go around. What it says itself always is.
     pub doubt: Duration,
+    /// How long a member that left or was removed is remembered as such, and for how long after that its
+    /// old states are refused: longer than any node that still believes in it may be away.
+    pub quarantine: Duration,
+    /// The most digests in one message, besides those of fresh changes. What is sent in a round does not grow
+    /// with the cluster beyond it.
+    pub max_digests: usize,
+    /// How many others are asked to probe a silent member before it is taken for dead.
+    pub witnesses: usize,
     /// The largest message, in bytes of MessagePack; at least [`crate::message::MIN_MESSAGE_BYTES`].
     pub max_message_bytes: usize,
     /// The most members, this node included. What goes beyond is ignored.
@@ -42,6 +50,9 @@ impl Default for Config {
             first_interval: Duration::from_secs(2),
             tolerated_pause: Duration::from_secs(2),
             doubt: Duration::from_secs(10),
+            quarantine: Duration::from_hours(72),
+            max_digests: 256,
+            witnesses: 3,
             max_message_bytes: 60 << 10,
             max_members: 16_384,
         }

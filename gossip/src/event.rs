@@ -14,12 +14,19 @@ pub enum Event {
     Joined(NodeId),
     /// A member is alive.
     Up(NodeId),
+    /// A member's silence is too surprising: it is asked, and others are asked about it. `Down` follows if nobody
+    /// hears of it; until then it counts as alive.
+    Suspected(NodeId),
     /// A member is not alive any more.
     Down(NodeId),
     /// A member's process started anew; its states and perhaps its address are new.
     Restarted(NodeId),
     /// A member's state has a new value.
     Changed(NodeId, StateKey),
+    /// A member that left or was removed is forgotten, its quarantine being over.
+    Forgotten(NodeId),
+    /// The others removed this node: it is no part of the cluster any more and must stop.
+    Expelled,
     /// A node sent a message and was refused. Nothing of it was taken over.
     Refused {
         /// Where it came from.
@@ -59,6 +66,8 @@ pub enum Refusal {
     SameId(NodeId),
     /// The message breaks the protocol.
     Malformed(String),
+    /// The sender was removed from the cluster.
+    Removed(NodeId),
 }
 
 impl fmt::Display for Refusal {
@@ -75,6 +84,10 @@ impl fmt::Display for Refusal {
             Self::SameId(id) => write!(
                 f,
                 "two processes run as node {id}; stop one (was a data directory copied?)"
+            ),
+            Self::Removed(id) => write!(
+                f,
+                "node {id} was removed from the cluster; start it anew with an empty data directory"
             ),
             Self::Malformed(what) => write!(f, "a malformed gossip message: {what}"),
         }

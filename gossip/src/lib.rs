@@ -30,7 +30,7 @@ mod tests;
 
 pub use config::{Config, Identity};
 pub use event::{Event, Refusal};
-pub use gossip::{Gossip, Outgoing};
+pub use gossip::{Gossip, Outgoing, RemoveError};
 pub use member::Member;
 pub use message::Message;
 pub use state::{StateKey, ValueTooLong, status};

@@ -29,6 +29,16 @@ impl Member {
         self.states.get(&key).map(|state| state.value.as_str())
     }
 
+    /// Whether it is gone for good: it left, or others removed it.
+    pub fn is_departed(&self) -> bool {
+        matches!(self.get(StateKey::Status), Some(status::LEFT | status::REMOVED))
+    }
+
+    /// Whether others removed it.
+    pub fn is_removed(&self) -> bool {
+        self.get(StateKey::Status) == Some(status::REMOVED)
+    }
+
     /// Whether it announced that its process ends.
     pub fn is_shut_down(&self) -> bool {
         self.get(StateKey::Status) == Some(status::SHUTDOWN)

@@ -72,6 +72,12 @@ pub enum Body {
     },
     /// The sender will not talk to the receiver.
     Refuse(Refusal),
+    /// Asks the receiver to start an exchange with a member that the sender does not hear from, and to pass on
+    /// what comes of it, as [`Body::Ack2`].
+    Probe {
+        /// What the sender knows of it.
+        of: Digest,
+    },
 }
 
 /// How much of a member is known: everything up to `version` of this generation.
@@ -159,6 +165,7 @@ impl Message {
             Body::Ack { wanted, deltas: news } => wanted.len() * DIGEST_BYTES + deltas(news),
             Body::Ack2 { deltas: news } => deltas(news),
             Body::Refuse(_) => 4 * MAX_NAME_BYTES,
+            Body::Probe { .. } => DIGEST_BYTES,
         };
         HEADER_BYTES + self.cluster.len() + self.partitioner.len() + body
     }

@@ -67,6 +67,13 @@ pub fn digest(member: &Member) -> Digest {
     }
 }
 
+/// The version before the member's latest change: who knows everything up to it lacks that change only.
+pub fn before_last(member: &Member) -> u64 {
+    let mut versions: Vec<u64> = member.states.values().map(|state| state.version).collect();
+    versions.sort_unstable();
+    versions.iter().rev().nth(1).copied().unwrap_or(0)
+}
+
 /// Everything about a member that is newer than `after`.
 pub fn delta(member: &Member, after: u64) -> Delta {
     let mut updates: Vec<Update> = member

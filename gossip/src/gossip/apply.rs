@@ -52,7 +52,10 @@ impl Gossip {
         for delta in deltas {
             let id = delta.id;
             if id == self.id {
-                self.outlive(delta.generation, delta.upto);
+                self.hear_of_itself(&delta);
+                continue;
+            }
+            if self.is_quarantined(id, delta.generation) {
                 continue;
             }
             let before = self.members.len();
@@ -82,6 +85,7 @@ impl Gossip {
                 if delta.generation == generation && delta.after <= version && delta.upto > version =>
             {
                 self.update(delta);
+                self.part(id, now);
                 self.heartbeat(id, now);
             }
             // Old news, or news that have a gap before them.
@@ -103,16 +107,10 @@ impl Gossip {
             states: BTreeMap::new(),
         };
         let detector = Detector::new(self.config.first_interval, now);
-        self.members.insert(
-            id,
-            Record {
-                member,
-                detector,
-                doubted_until: None,
-            },
-        );
+        self.members.insert(id, Record::new(member, detector));
         self.event(Event::Joined(id));
         self.update(delta);
+        self.part(id, now);
     }
 
     /// Hears of a new generation: nothing of the former one counts any more.
@@ -128,9 +126,13 @@ impl Gossip {
         record.member.version = 0;
         record.detector = Detector::new(self.config.first_interval, now);
         record.doubted_until = None;
+        record.departed_at = None;
+        record.suspected = None;
+        record.reports = 0;
         let former = std::mem::take(&mut record.member.states);
         self.event(Event::Restarted(id));
         self.write(delta, &former);
+        self.part(id, now);
         self.heartbeat(id, now);
     }
 
@@ -159,6 +161,12 @@ impl Gossip {
             member.states.insert(key, Versioned { value, version });
         }
         member.version = delta.upto;
+        if let Some(epoch) = member.get(StateKey::Epoch).and_then(|epoch| epoch.parse().ok()) {
+            self.epoch = self.epoch.max(epoch);
+        }
+        if !changed.is_empty() {
+            self.freshen(id);
+        }
         for key in changed {
             self.event(Event::Changed(id, key));
         }

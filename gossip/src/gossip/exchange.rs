@@ -17,11 +17,29 @@ use crate::{
     reconcile::{self, Difference, Lack},
 };
 
+/// The most members whose digests go in every message because their states changed.
+pub(super) const MAX_FRESH: usize = 64;
+
+/// The most of them whose last change is told unasked.
+const MAX_PUSHED: usize = 16;
+
+/// For so many rounds a change is fresh: enough to reach everybody.
+const FRESH_ROUNDS: u32 = 16;
+
 impl Gossip {
+    /// Takes note that a member's states changed.
+    pub(super) fn freshen(&mut self, id: NodeId) {
+        self.fresh.retain(|(fresh, _)| *fresh != id);
+        let until = self.last_tick.unwrap_or_default() + self.config.interval * FRESH_ROUNDS;
+        self.fresh.push_front((id, until));
+        self.fresh.truncate(MAX_FRESH);
+    }
+
     /// Starts an exchange. Where not all digests fit, each message has the section after the last one's;
     /// the sections leave no gap, so that a member that is unknown here lies in one of them.
     pub(super) fn syn(&mut self, to: SocketAddr) -> Outgoing {
-        let most = (self.room() / DIGEST_BYTES).saturating_sub(1).max(1);
+        let fitting = (self.room() / DIGEST_BYTES).saturating_sub(1 + MAX_FRESH);
+        let most = fitting.min(self.config.max_digests).max(1);
         let from_cursor = self
             .members
             .range(self.cursor..)
@@ -41,6 +59,15 @@ impl Gossip {
         };
         if !digests.iter().any(|digest| digest.id == self.id) {
             digests.push(reconcile::digest(self.own()));
+        }
+        if span != Span::All {
+            let shown: BTreeSet<NodeId> = digests.iter().map(|digest| digest.id).collect();
+            let fresh = self.fresh.iter().filter(|(id, _)| !shown.contains(id));
+            digests.extend(
+                fresh
+                    .filter_map(|(id, _)| self.member(*id))
+                    .map(reconcile::digest),
+            );
         }
         self.message(to, Body::Syn { digests, span })
     }
@@ -64,6 +91,9 @@ impl Gossip {
             return Vec::new();
         }
         if let Body::Refuse(reason) = message.body {
+            if reason == Refusal::Removed(self.id) {
+                self.expel();
+            }
             self.event(Event::RefusedBy { from, reason });
             return Vec::new();
         }
@@ -74,6 +104,7 @@ impl Gossip {
             });
             return vec![self.message(address, Body::Refuse(reason))];
         }
+        let proves_reach = !matches!(message.body, Body::Syn { .. } | Body::Probe { .. });
         let (answer, unknown) = match message.body {
             Body::Syn { digests, span } => (Some(self.answer_syn(&digests, span, random)), Vec::new()),
             Body::Ack { wanted, deltas } => {
@@ -81,11 +112,13 @@ impl Gossip {
                 (self.answer_ack(&wanted, random), unknown)
             }
             Body::Ack2 { deltas } => (None, self.apply(now, deltas)),
+            Body::Probe { of } => return self.probe(now, address, of).into_iter().collect(),
             Body::Refuse(_) => (None, Vec::new()),
         };
         if self
             .member(sender)
             .is_some_and(|member| member.generation == generation)
+            && (proves_reach || !self.is_doubted(sender, now))
         {
             self.report_alive(sender, now);
         }
@@ -93,6 +126,7 @@ impl Gossip {
             .map(|body| self.message(address, body))
             .into_iter()
             .collect();
+        outgoing.extend(self.pass_on(sender));
         self.greet(&unknown, random, &mut outgoing);
         outgoing
     }
@@ -132,11 +166,14 @@ impl Gossip {
         if message.sender == self.id {
             return Err(Refusal::SameId(self.id));
         }
+        if self.was_removed(message.sender) {
+            return Err(Refusal::Removed(message.sender));
+        }
         let (digests, deltas): (&[_], &[_]) = match &message.body {
             Body::Syn { digests, .. } => (digests, &[]),
             Body::Ack { wanted, deltas } => (wanted, deltas),
             Body::Ack2 { deltas } => (&[], deltas),
-            Body::Refuse(_) => (&[], &[]),
+            Body::Refuse(_) | Body::Probe { .. } => (&[], &[]),
         };
         // The sender may have room for more members than this node; ten times as many are no accident.
         if digests.len().max(deltas.len()) > max_members.saturating_mul(10) {
@@ -153,9 +190,12 @@ impl Gossip {
         }
         let mut wanted = Vec::new();
         let mut lacks = Vec::new();
+        let full = self.members.len() >= self.config.max_members;
         for (id, digest) in &theirs {
             let known = self.member(*id);
             match (reconcile::compare(known, *digest), known) {
+                // There is no room for another member.
+                (_, None) if full => {}
                 (Difference::WeLack(news), _) => wanted.push(news),
                 (Difference::TheyLack(after), Some(member)) => lacks.push(Lack { member, after }),
                 _ => {}
@@ -165,6 +205,19 @@ impl Gossip {
             .members()
             .filter(|member| span.holds(member.id) && !theirs.contains_key(&member.id));
         lacks.extend(unknown.map(|member| Lack { member, after: 0 }));
+        if span != Span::All {
+            // Outside the section only what changed last is told, to who knows all before it.
+            let fresh = self
+                .fresh
+                .iter()
+                .take(MAX_PUSHED)
+                .filter_map(|(id, _)| self.member(*id));
+            let outside = fresh.filter(|member| !span.holds(member.id) && !theirs.contains_key(&member.id));
+            lacks.extend(outside.map(|member| Lack {
+                member,
+                after: reconcile::before_last(member),
+            }));
+        }
         let room = self.room();
         let wanted = reconcile::fit_wants(wanted, room / 4, random);
         let left = room - wanted.len() * DIGEST_BYTES;
@@ -210,7 +263,7 @@ impl Gossip {
             .collect()
     }
 
-    fn message(&self, to: SocketAddr, body: Body) -> Outgoing {
+    pub(super) fn message(&self, to: SocketAddr, body: Body) -> Outgoing {
         let own = self.own();
         let message = Message {
             cluster: self.config.cluster.clone(),
@@ -224,7 +277,7 @@ impl Gossip {
     }
 
     /// Bytes of a message that are free for its lists.
-    fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         let names = self.config.cluster.len() + self.config.partitioner.len();
         self.config.max_message_bytes.max(MIN_MESSAGE_BYTES + names) - HEADER_BYTES - names
     }

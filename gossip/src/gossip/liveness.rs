@@ -8,23 +8,39 @@ use std::{net::SocketAddr, time::Duration};
 
 use starling_model::NodeId;
 
-use super::Gossip;
-use crate::event::Event;
+use super::{Gossip, Outgoing};
+use crate::{config::Config, event::Event};
 
 /// Between two rounds lie at most so many intervals; else this process itself was suspended, and the silence
 /// of the others proves nothing.
 const OWN_PAUSE: u32 = 5;
 
+/// A round that is later than this shows that this process is slow.
+const OWN_DELAY: u32 = 2;
+
+/// Reports of failure that follow each other double the doubt up to so many times.
+const MAX_DOUBLINGS: u32 = 5;
+
 impl Gossip {
     /// A connection to the member was refused or broke: it is taken for dead at once, and asked itself in
-    /// the next round. Until it answers, or the configured time of doubt is over, it stays so.
+    /// the next round. Until it answers, or the configured time of doubt is over, it stays so. Reports that
+    /// follow each other, while only others hear from the member, double that time, up to 32 times.
     pub fn report_failure(&mut self, id: NodeId, now: Duration) {
         if id == self.id {
             return;
         }
-        let until = now + self.config.doubt;
+        let doubt = self.config.doubt;
         if let Some(record) = self.members.get_mut(&id) {
-            record.doubted_until = Some(until);
+            // Who is unreachable from here, but alive to others, must not go up and down every few seconds.
+            let again = record.doubted_until.is_some_and(|until| now < until + doubt);
+            if record.member.alive {
+                record.reports = if again {
+                    (record.reports + 1).min(MAX_DOUBLINGS)
+                } else {
+                    0
+                };
+            }
+            record.doubted_until = Some(now + doubt * 2_u32.pow(record.reports));
             self.set_alive(id, false);
         }
     }
@@ -36,9 +52,12 @@ impl Gossip {
         }
         if let Some(record) = self.members.get_mut(&id)
             && !record.member.is_shut_down()
+            && !record.member.is_departed()
         {
             record.detector.proof(now);
             record.doubted_until = None;
+            record.reports = 0;
+            self.acquit(id);
             self.set_alive(id, true);
         }
     }
@@ -46,11 +65,21 @@ impl Gossip {
     /// How surprising a member's silence is at `now`; `None` for this node and unknown ones.
     pub fn phi(&self, id: NodeId, now: Duration) -> Option<f64> {
         let record = self.members.get(&id).filter(|_| id != self.id)?;
-        Some(
-            record
-                .detector
-                .phi(now, self.config.tolerated_pause, self.config.interval / 2),
-        )
+        let tolerated = self.config.tolerated_pause.max(2 * self.refresh());
+        Some(record.detector.phi(now, tolerated, self.config.interval / 2))
+    }
+
+    /// How long it takes about until a member's heartbeat is heard of again, where digests go in sections: a node
+    /// takes part in `2 * fanout` exchanges a round, and each compares `max_digests` members.
+    fn refresh(&self) -> Duration {
+        let Config {
+            interval,
+            fanout,
+            max_digests,
+            ..
+        } = &self.config;
+        let compared = (2 * fanout * max_digests).max(1);
+        interval.mul_f64(self.members.len() as f64 / compared as f64)
     }
 
     /// A newer version of the member was heard, from whomever.
@@ -58,19 +87,19 @@ impl Gossip {
         let Some(record) = self.members.get_mut(&id) else {
             return;
         };
-        if record.member.is_shut_down() {
+        if record.member.is_shut_down() || record.member.is_departed() {
             self.set_alive(id, false);
         } else if record.member.alive {
             record.detector.heartbeat(now);
+            self.acquit(id);
         } else if record.doubted_until.is_none_or(|until| until <= now) {
             record.detector.proof(now);
-            record.doubted_until = None;
             self.set_alive(id, true);
         }
     }
 
-    /// Members whose silence is too surprising are dead.
-    pub(super) fn judge(&mut self, now: Duration) {
+    /// Judges the silence of the others; returns questions to ask before anybody is taken for dead.
+    pub(super) fn judge(&mut self, now: Duration, random: &mut dyn FnMut() -> u64) -> Vec<Outgoing> {
         let pause = self
             .last_tick
             .replace(now)
@@ -78,28 +107,22 @@ impl Gossip {
         if pause > self.config.interval * OWN_PAUSE {
             for record in self.members.values_mut().filter(|record| record.member.alive) {
                 record.detector.proof(now);
+                record.suspected = None;
             }
-            return;
+            self.health.worse();
+            return Vec::new();
         }
-        let silent: Vec<NodeId> = self
-            .members
-            .values()
-            .filter(|record| record.member.alive)
-            .map(|record| record.member.id)
-            .filter(|id| {
-                self.phi(*id, now)
-                    .is_some_and(|phi| phi > self.config.phi_threshold)
-            })
-            .collect();
-        for id in silent {
-            self.set_alive(id, false);
+        if pause > self.config.interval * OWN_DELAY {
+            self.health.worse();
         }
+        self.weigh_silence(now, random)
     }
 
     /// Addresses of members that were reported to fail and have not been heard since: they are asked.
     pub(super) fn doubted(&self, now: Duration) -> Vec<SocketAddr> {
         self.members
             .values()
+            .filter(|record| !record.member.alive && !record.member.is_departed())
             .filter(|record| record.doubted_until.is_some_and(|until| now < until))
             .map(|record| record.member.address)
             .take(self.config.fanout)
@@ -112,7 +135,17 @@ impl Gossip {
         };
         if record.member.alive != alive {
             record.member.alive = alive;
+            record.suspected = None;
             self.event(if alive { Event::Up(id) } else { Event::Down(id) });
         }
+    }
+}
+
+impl Gossip {
+    /// Whether a message of this member that is no answer to one of this node's proves that it can be reached.
+    pub(super) fn is_doubted(&self, id: NodeId, now: Duration) -> bool {
+        self.members
+            .get(&id)
+            .is_some_and(|record| record.doubted_until.is_some_and(|until| now < until))
     }
 }

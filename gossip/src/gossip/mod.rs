@@ -1,16 +1,22 @@
 //! The state machine.
 
 mod apply;
+mod departure;
 mod exchange;
 mod liveness;
+mod suspicion;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     time::Duration,
 };
 
 use starling_model::NodeId;
+
+use departure::Tombstone;
+pub use departure::{REMOVED_GENERATION, RemoveError};
+use suspicion::{Health, Probe};
 
 use crate::{
     config::{Config, Identity},
@@ -57,6 +63,15 @@ pub struct Gossip {
     cursor: NodeId,
     last_tick: Option<Duration>,
     stopped: bool,
+    /// Members whose states changed, the latest first: their digests go in every message.
+    fresh: VecDeque<(NodeId, Duration)>,
+    tombstones: BTreeMap<NodeId, Tombstone>,
+    epoch: u64,
+    expelled: bool,
+    /// How much this node mistrusts its own judgement.
+    health: Health,
+    /// Who wants to hear of whom.
+    probes: Vec<Probe>,
 }
 
 /// What is known of a member, and of its being alive.
@@ -66,6 +81,25 @@ struct Record {
     detector: Detector,
     /// Until then, what others say of it is no proof of life.
     doubted_until: Option<Duration>,
+    /// Since when it is gone for good.
+    departed_at: Option<Duration>,
+    /// Since when it may prove that it is alive, having been silent for too long.
+    suspected: Option<Duration>,
+    /// How many reports of its failure followed each other.
+    reports: u32,
+}
+
+impl Record {
+    fn new(member: Member, detector: Detector) -> Self {
+        Self {
+            member,
+            detector,
+            doubted_until: None,
+            departed_at: None,
+            suspected: None,
+            reports: 0,
+        }
+    }
 }
 
 impl Gossip {
@@ -88,11 +122,7 @@ impl Gossip {
             states: BTreeMap::new(),
         };
         let detector = Detector::new(config.first_interval, Duration::ZERO);
-        let record = Record {
-            member: own,
-            detector,
-            doubted_until: None,
-        };
+        let record = Record::new(own, detector);
         Self {
             config,
             id: identity.id,
@@ -102,6 +132,26 @@ impl Gossip {
             cursor: identity.id,
             last_tick: None,
             stopped: false,
+            fresh: VecDeque::new(),
+            tombstones: BTreeMap::new(),
+            epoch: 0,
+            expelled: false,
+            health: Health::default(),
+            probes: Vec::new(),
+        }
+    }
+
+    /// Tells of members that are known from elsewhere, as they were when they were alive: each counts as alive as
+    /// of `now`. Known ones, this node among them, are left as they are.
+    pub fn introduce(&mut self, members: &[Member], now: Duration) {
+        for member in members {
+            if self.members.contains_key(&member.id) || self.members.len() >= self.config.max_members {
+                continue;
+            }
+            let detector = Detector::new(self.config.first_interval, now);
+            self.members
+                .insert(member.id, Record::new(member.clone(), detector));
+            self.event(Event::Joined(member.id));
         }
     }
 
@@ -120,6 +170,11 @@ impl Gossip {
             own.version += 1;
             let version = own.version;
             own.states.insert(key, Versioned { value, version });
+            if key == StateKey::Epoch {
+                let epoch = own.get(key).and_then(|epoch| epoch.parse().ok());
+                self.epoch = self.epoch.max(epoch.unwrap_or(0));
+            }
+            self.freshen(self.id);
         }
         Ok(())
     }
@@ -130,14 +185,16 @@ impl Gossip {
             return Vec::new();
         }
         self.own_mut().version += 1;
-        self.judge(now);
+        self.sweep(now);
+        let mut probes = self.judge(now, random);
         let mut to = peers::choose(self.candidates(), self.config.fanout, random);
         for doubted in self.doubted(now) {
             if !to.contains(&doubted) {
                 to.push(doubted);
             }
         }
-        to.into_iter().map(|to| self.syn(to)).collect()
+        probes.extend(to.into_iter().map(|to| self.syn(to)));
+        probes
     }
 
     /// Takes a message that arrived, and returns the answer to it, if it needs one, and first words to
@@ -226,7 +283,7 @@ impl Gossip {
         let mut known = BTreeSet::new();
         for Member {
             id, address, alive, ..
-        } in self.members()
+        } in self.members().filter(|member| !member.is_departed())
         {
             known.insert(*address);
             if *id != self.id {

@@ -68,6 +68,8 @@ pub(super) struct Cluster {
     pub(super) loss: u64,
     /// Pairs that can't talk.
     pub(super) cut: BTreeSet<(u16, u16)>,
+    /// What the first sends to the second is lost; the other way it arrives.
+    pub(super) one_way: BTreeSet<(u16, u16)>,
     pub(super) events: Vec<(u16, Event)>,
     /// Every message that was sent and every event, as text.
     pub(super) transcript: String,
@@ -84,6 +86,7 @@ impl Cluster {
             random: Box::new(random(seed)),
             loss: 0,
             cut: BTreeSet::new(),
+            one_way: BTreeSet::new(),
             events: Vec::new(),
             transcript: String::new(),
             said: BTreeMap::new(),
@@ -207,7 +210,8 @@ impl Cluster {
             self.write_message(from, to, &message);
             let Some(to) = to else { continue };
             let lost = (self.random)() % 100 < self.loss;
-            if lost || self.cut.contains(&(from, to)) || self.cut.contains(&(to, from)) {
+            let cut = self.cut.contains(&(from, to)) || self.cut.contains(&(to, from));
+            if lost || cut || self.one_way.contains(&(from, to)) {
                 self.write("      (lost)");
                 continue;
             }
@@ -313,11 +317,14 @@ fn event_text(event: &Event) -> String {
     match event {
         Event::Joined(id) => format!("n{} joined", id.0),
         Event::Up(id) => format!("n{} is up", id.0),
+        Event::Suspected(id) => format!("n{} is suspected", id.0),
         Event::Down(id) => format!("n{} is down", id.0),
         Event::Restarted(id) => format!("n{} restarted", id.0),
         Event::Changed(id, key) => format!("n{} has a new {key:?}", id.0),
         Event::Refused { reason, .. } => format!("refused: {reason}"),
         Event::RefusedBy { reason, .. } => format!("was refused: {reason}"),
+        Event::Forgotten(id) => format!("n{} is forgotten", id.0),
+        Event::Expelled => "was removed".to_owned(),
         Event::Missed => "missed events".to_owned(),
     }
 }
@@ -362,6 +369,7 @@ fn body_text(body: &Body) -> String {
             format!("ACK wants {}; tells {}", digests(wanted), deltas(news))
         }
         Body::Ack2 { deltas: news } => format!("ACK2 tells {}", deltas(news)),
+        Body::Probe { of } => format!("PROBE n{}", of.id.0),
         Body::Refuse(reason) => format!("REFUSE {reason}"),
     }
 }

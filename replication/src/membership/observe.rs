@@ -139,7 +139,7 @@ fn report_refusals(events: &[Event]) {
 }
 
 fn has_left(member: &Member) -> bool {
-    member.get(StateKey::Status) == Some(status::LEFT)
+    member.is_departed()
 }
 
 fn peer_of(member: &Member, is_me: bool) -> Peer {
@@ -147,7 +147,7 @@ fn peer_of(member: &Member, is_me: bool) -> Peer {
     let tokens = member.get(StateKey::Tokens).map(parse_tokens).unwrap_or_default();
     let entered = !matches!(
         member.get(StateKey::Status),
-        None | Some(status::JOINING | status::LEFT)
+        None | Some(status::JOINING | status::LEFT | status::REMOVED | status::REPLACING)
     );
     let (latency, calls) = Peer::fresh_state();
     Peer {

@@ -1,0 +1,86 @@
+//! How fast a change reaches all, and what it costs, against the number of nodes.
+//!
+//! `cargo run --release -p starling-gossip --example convergence [-- --svg docs/gossip.svg] [--nodes N]`; with 10,000
+//! nodes it takes about 4 GB of memory.
+
+mod chart;
+mod model;
+mod network;
+
+use chart::Line;
+use model::Cluster;
+
+/// How many nodes, and how many of them each knows: all, but for the last.
+const SIZES: [(usize, usize); 7] = [
+    (10, ALL),
+    (30, ALL),
+    (100, ALL),
+    (300, ALL),
+    (1_000, ALL),
+    (2_000, ALL),
+    (10_000, 300),
+];
+
+const ALL: usize = usize::MAX;
+
+/// Runs per size; the slowest counts.
+const RUNS: u64 = 3;
+
+fn main() -> Result<(), std::io::Error> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let value = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1).cloned()
+    };
+    let mut sizes = SIZES.to_vec();
+    if let Some(nodes) = value("--nodes").and_then(|nodes| nodes.parse().ok()) {
+        sizes = vec![(nodes, if nodes > 2_000 { 300 } else { ALL })];
+    }
+    let (mut rounds, mut bytes) = (Vec::new(), Vec::new());
+    println!("10 % of the messages are lost; fan-out 3; rounds in lockstep; the slowest of {RUNS} runs");
+    println!(
+        "{:>7} {:>7} {:>22} {:>16} {:>6}",
+        "nodes", "rounds", "bytes/node and round", "largest message", "downs"
+    );
+    for (nodes, view) in sizes {
+        let mut runs: Vec<_> = (1..=RUNS)
+            .map(|seed| Cluster::warm(nodes, view, 10, seed).spread())
+            .collect();
+        runs.sort_by_key(|run| run.rounds);
+        let Some(slowest) = runs.last() else { continue };
+        let at = (nodes as f64).log10();
+        let mut cost = "not measured".to_owned();
+        if view == ALL {
+            cost = format!("{:.0}", slowest.bytes_per_node_and_round);
+            bytes.push((at, slowest.bytes_per_node_and_round / 10_240.0));
+        }
+        println!(
+            "{nodes:>7} {:>7} {cost:>22} {:>16} {:>6}",
+            slowest.rounds, slowest.largest, slowest.downs
+        );
+        rounds.push((at, slowest.rounds as f64));
+    }
+    if let Some(file) = value("--svg") {
+        let lines = [
+            Line {
+                name: "rounds until all know a change".to_owned(),
+                points: rounds,
+            },
+            Line {
+                name: "10 KiB a node and round".to_owned(),
+                points: bytes,
+            },
+        ];
+        let title = "Gossip with 10 % loss, against log10 of the nodes";
+        write(
+            &file,
+            &chart::svg(title, &lines, (1.0, 4.0, 1.0), (0.0, 12.0, 2.0)),
+        )?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command writes its picture")]
+fn write(file: &str, picture: &str) -> Result<(), std::io::Error> {
+    std::fs::write(file, picture)
+}
