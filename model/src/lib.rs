@@ -8,7 +8,7 @@
 //! - [`token`] and [`key`]: where a partition lies on the ring, and how keys order as bytes;
 //! - [`cell`], [`row`], [`partition`]: the data, its tombstones, and the merge law;
 //! - [`mutation`]: what a write is, and its byte layout;
-//! - [`read`]: what a replica is asked for, and the page that it answers with;
+//! - [`read`]: what a replica is asked for; [`page`]: what it answers, decoded or as bytes;
 //! - [`consistency`]: the levels of the field, from ANY to ALL.
 
 #![forbid(unsafe_code)]
@@ -20,6 +20,7 @@ pub mod ids;
 pub mod key;
 pub mod mutation;
 pub mod ordered;
+pub mod page;
 pub mod partition;
 pub mod range_tombstone;
 pub mod read;
@@ -34,9 +35,10 @@ pub use encoding::DecodeError;
 pub use ids::{ColumnId, NodeId, TableId};
 pub use key::{Clustering, ClusteringRange, DecoratedKey};
 pub use mutation::Mutation;
+pub use page::{EncodedPage, Page, PageWriter, PartitionPage};
 pub use partition::Partition;
 pub use range_tombstone::{RangeTombstone, RangeTombstones};
-pub use read::{EncodedPage, EncodedPartition, KeyRange, Limits, Page, PartitionPage, Position, ReadCommand};
+pub use read::{KeyRange, Limits, Position, ReadCommand};
 pub use row::{Marker, Row};
 pub use time::{Deletion, HybridClock, Seconds, Timestamp};
 pub use token::{Token, TokenRange};

@@ -1,13 +1,10 @@
-//! What a replica is asked for, and what it answers.
+//! What a replica is asked for. What it answers is a [`page`](crate::page).
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    encoding::{DecodeError, Reader},
     ids::TableId,
     key::{Clustering, ClusteringRange, DecoratedKey},
-    partition::Partition,
     time::Seconds,
     token::TokenRange,
 };
@@ -39,7 +36,7 @@ pub struct Limits {
     pub rows: u32,
     /// Live rows of each partition, over all pages (PER PARTITION LIMIT). The rest of it is skipped.
     pub rows_per_partition: u32,
-    /// Bytes of content ([`Partition::weight`]), live and dead. Checked after each row: a page holds at least one.
+    /// Bytes of content ([`Partition::weight`](crate::Partition::weight)), live and dead. Checked after each row: a page holds at least one.
     pub bytes: u32,
     /// Rows and tombstones visited, live or dead: bounds the work for one page over deleted data.
     pub visited: u32,
@@ -72,69 +69,4 @@ pub struct ReadCommand {
     pub limits: Limits,
     /// The coordinator's time, so that all replicas agree on what has expired.
     pub now: Seconds,
-}
-
-/// One partition of a page.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartitionPage {
-    /// Which.
-    pub key: DecoratedKey,
-    /// Its content within the slices, **with** its tombstones and expired cells, so that replicas can
-    /// be merged: the deletion, the static row, range tombstones clipped to what was covered, rows.
-    /// Tombstones and the static row come with every page that touches the partition.
-    pub partition: Partition,
-    /// The last clustering that was covered where `rows_per_partition` or the page's end cut it short;
-    /// `None`: the slices were covered to their end.
-    pub cut: Option<Clustering>,
-}
-
-/// A replica's answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page {
-    /// In token order, none empty.
-    pub partitions: Vec<PartitionPage>,
-    /// Where to go on; `None`: the range is exhausted. May be set with no partitions at all, after many
-    /// tombstones.
-    pub next: Option<Position>,
-}
-
-/// A [`PartitionPage`] whose content is encoded. Both have the same form as a part of a serde value, so one can
-/// be sent and the other received.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EncodedPartition {
-    /// Which.
-    pub key: DecoratedKey,
-    /// The content, in the layout of [`crate::encoding`].
-    pub partition: Bytes,
-    /// See [`PartitionPage::cut`].
-    pub cut: Option<Clustering>,
-}
-
-/// A [`Page`] whose partitions are encoded: what a replica sends on without looking at it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EncodedPage {
-    /// In token order, none empty.
-    pub partitions: Vec<EncodedPartition>,
-    /// See [`Page::next`].
-    pub next: Option<Position>,
-}
-
-impl EncodedPage {
-    /// The same page, decoded. Values share the page's memory.
-    pub fn decode(self) -> Result<Page, DecodeError> {
-        let decoded = self.partitions.into_iter().map(|page| {
-            let mut input = Reader::new(page.partition);
-            let partition = input.partition()?;
-            input.end()?;
-            Ok(PartitionPage {
-                key: page.key,
-                partition,
-                cut: page.cut,
-            })
-        });
-        Ok(Page {
-            partitions: decoded.collect::<Result<_, DecodeError>>()?,
-            next: self.next,
-        })
-    }
 }

@@ -5,7 +5,7 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use starling_model::{Mutation, Page, ReadCommand, TableId, Timestamp, TokenRange};
+use starling_model::{EncodedPage, Mutation, ReadCommand, TableId, Timestamp, TokenRange};
 use starling_sstable::fs::Fs;
 
 use crate::{
@@ -103,7 +103,14 @@ pub trait Store: Send + Sync + 'static {
     fn apply(&self, mutation: Mutation) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
 
     /// Reads one page. What it returns is durable: it never shows a write that a crash could undo.
-    fn read(&self, command: ReadCommand) -> impl Future<Output = Result<Page, StoreError>> + Send + 'static;
+    ///
+    /// Nobody waits for longer than `time`. A read that takes longer, over very many tombstones say, ends its page
+    /// with what it has covered by then.
+    fn read(
+        &self,
+        command: ReadCommand,
+        time: Duration,
+    ) -> impl Future<Output = Result<StoredPage, StoreError>> + Send + 'static;
 
     /// Removes all data of a table that was written until now. Durable when it ends. Also how a dropped
     /// table's space is freed.
@@ -115,6 +122,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// The data of a damaged piece was written anew: reads of it go on, without what was damaged.
     fn heal(&self, piece: Damaged) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
+}
+
+/// A page as the storage answers it, and what it cost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredPage {
+    /// The page.
+    pub page: EncodedPage,
+    /// Rows and tombstones that were visited for it.
+    pub visited: u64,
+    /// Live rows in it. The difference was read for nothing: tombstones, and what they cover or what has expired.
+    pub live: u64,
 }
 
 /// A piece of a table that was found damaged.

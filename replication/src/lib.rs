@@ -35,7 +35,7 @@ pub mod tracing;
 
 pub use budget::{Budget, Charge};
 pub use config::{Bounds, Config, Timeouts};
-pub use env::{CallError, Damaged, Env, Store, StoreError};
+pub use env::{CallError, Damaged, Env, Store, StoreError, StoredPage};
 pub use events::{ClusterEvent, Listener};
 pub use identity::has_joined;
 pub use message::{PeerRequest, PeerResponse};

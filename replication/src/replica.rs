@@ -3,19 +3,26 @@
 use std::sync::Arc;
 
 use futures::{FutureExt, future::BoxFuture};
-use starling_model::{KeyRange, Mutation, Page, ReadCommand, TableId, Timestamp};
+use starling_model::{EncodedPage, KeyRange, Mutation, ReadCommand, TableId, Timestamp};
 
 use crate::{
     clock::MAX_CLIENT_DRIFT_MICROS,
     clock_floor::{COVERED_MICROS, ClockFloor},
     deadline::Deadline,
-    env::{Env, Store, StoreError},
+    env::{Env, Store, StoreError, StoredPage},
     message::{Failure, MAX_PAGE_BYTES},
     newest::Newest,
     snapshot::Views,
     status::Counters,
     tracing::Tracer,
 };
+
+/// A page through this many tombstones, and rows that are deleted or expired, is worth a warning.
+const DEAD_ROWS_WARNED: u64 = 10_000;
+
+/// The part of the time that is left which the storage may spend on a page, so that it is still worth something when
+/// it arrives.
+const READ_SHARE: f64 = 0.5;
 
 /// This node's storage, guarded: deadlines are kept and unknown tables refused.
 pub(crate) struct Replica<E: Env> {
@@ -132,13 +139,13 @@ impl<E: Env> Replica<E> {
         .boxed()
     }
 
-    /// Reads one page. Work whose deadline has passed is dropped.
+    /// Reads one page, in its bytes. Work whose deadline has passed is dropped; a page that takes too long is short.
     pub(crate) async fn read(
         &self,
         mut command: ReadCommand,
         deadline: Deadline,
         tracer: &Tracer,
-    ) -> Result<Page, Failure> {
+    ) -> Result<EncodedPage, Failure> {
         self.in_time(deadline)?;
         self.known(command.table)?;
         check_command(&command)?;
@@ -150,22 +157,57 @@ impl<E: Env> Replica<E> {
                 KeyRange::Tokens(range) => format!("Reading the token range {range}"),
             },
         );
-        let page = deadline
-            .within(&self.env, self.env.store().read(command))
+        let time = deadline.remaining(&self.env).mul_f64(READ_SHARE);
+        let asked = command.clone();
+        let read = deadline
+            .within(&self.env, self.env.store().read(command, time))
             .await
             .ok_or(Failure::Late)?
             .map_err(failure)?;
         tracer.note(
             || self.env.wall(),
             || {
-                let rows: usize = page.partitions.iter().map(|part| part.partition.rows.len()).sum();
+                let StoredPage { page, visited, live } = &read;
                 format!(
-                    "Read {rows} rows of {} partitions, live and dead",
-                    page.partitions.len()
+                    "Read {live} live rows of {} partitions; visited {visited} rows and tombstones",
+                    page.len()
                 )
             },
         );
-        Ok(page)
+        self.note_dead(&asked, &read);
+        Ok(read.page)
+    }
+
+    /// What was read for nothing is counted, and told where it is much: deletions that pile up in a partition make
+    /// each read of it slow.
+    fn note_dead(&self, command: &ReadCommand, read: &StoredPage) {
+        // A complete partition counts as one visit.
+        let dead = read.visited.saturating_sub(read.live + read.page.len() as u64);
+        self.counters.dead_rows_read.add(dead);
+        if dead < DEAD_ROWS_WARNED {
+            return;
+        }
+        self.counters.dead_reads.one();
+        let views = self.views.load();
+        let name = views.schema.table_by_id(command.table);
+        let name = name.map_or_else(String::new, |table| format!("{}.{}", table.keyspace, table.name));
+        match &command.keys {
+            KeyRange::Partition(key) => ::tracing::warn!(
+                table = name,
+                key = ?key.key,
+                token = %key.token,
+                dead,
+                live = read.live,
+                "a read of a partition went through very many tombstones, or rows that are deleted or expired"
+            ),
+            KeyRange::Tokens(tokens) => ::tracing::warn!(
+                table = name,
+                %tokens,
+                dead,
+                live = read.live,
+                "a scan went through very many tombstones, or rows that are deleted or expired"
+            ),
+        }
     }
 
     /// Removes a table's data. The table need not be known any more.

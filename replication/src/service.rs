@@ -4,15 +4,14 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use starling_model::{Mutation, NodeId, Page, TableId, Timestamp};
+use starling_model::{EncodedPage, Mutation, NodeId, TableId, Timestamp};
 
 use crate::{
     budget::{SMALL_BYTES, hold},
     deadline::Deadline,
     env::Env,
     message::{
-        Failure, Hint, PeerRequest, PeerResponse, Request, Response, TraceQuery, WriteReason, encode_page,
-        page_digest, page_weight,
+        Failure, Hint, PeerRequest, PeerResponse, Request, Response, TraceQuery, WriteReason, page_digest,
     },
     node::Node,
     schema_agreement::encode_entries,
@@ -89,9 +88,9 @@ impl<E: Env> Node<E> {
             Request::Read { command, digest } => {
                 let page = self.replica.read(command, deadline, tracer).await?;
                 if digest {
-                    return Ok(Response::Digest(page_digest(&page)));
+                    return Ok(Response::Digest(page_digest(&page.into_bytes())));
                 }
-                self.page(&page, deadline).await.map(Response::Page)
+                self.page(page, deadline).await.map(Response::Page)
             }
             Request::Hints(hints) => self.take_hints(hints, deadline, tracer).await,
             Request::Truncate(table) => self.truncate_here(table, deadline).await,
@@ -119,20 +118,17 @@ impl<E: Env> Node<E> {
         }
     }
 
-    /// The page's bytes, which are counted until they are with the peer. Until there is room for them the
-    /// page only refers to the storage's own memory.
-    async fn page(&self, page: &Page, deadline: Deadline) -> Result<Bytes, Failure> {
-        let weight = page_weight(page);
-        if weight < SMALL_BYTES {
-            return Ok(encode_page(page));
+    /// The page's bytes, which are counted until they are with the peer.
+    async fn page(&self, page: EncodedPage, deadline: Deadline) -> Result<Bytes, Failure> {
+        let bytes = page.into_bytes();
+        if bytes.len() < SMALL_BYTES {
+            return Ok(bytes);
         }
-        let room = self.config.budget.pages.take(weight);
-        let Some(mut charge) = deadline.within(&self.env, room).await else {
+        let room = self.config.budget.pages.take(bytes.len());
+        let Some(charge) = deadline.within(&self.env, room).await else {
             self.counters.overloaded.one();
             return Err(Failure::Overloaded);
         };
-        let bytes = encode_page(page);
-        charge.resize(bytes.len());
         Ok(hold(bytes, charge))
     }
 

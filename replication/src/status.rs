@@ -139,6 +139,10 @@ counters! {
     digest_mismatches,
     /// Mutations sent to stale replicas before a read was answered.
     read_repairs,
+    /// Tombstones, and rows that are deleted or expired, that this node's storage went through for reads.
+    dead_rows_read,
+    /// Pages of this node's storage that went through 10,000 or more of those; the log names them.
+    dead_reads,
     /// Damaged pieces of this node's storage that were written anew from other replicas.
     healed,
     /// Reads that asked one more replica because one was slow or failed.

@@ -1,8 +1,10 @@
 //! Values to bytes.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
-use super::{CellView, CellWriter, row_layout, stamp};
+use super::{CellView, CellWriter, DecodeError, RowView, row_layout, stamp};
 use crate::{
     cell::Expiry,
     partition::Partition,
@@ -56,17 +58,35 @@ impl Writer {
         self.out.clear();
     }
 
+    /// Makes room for so many bytes more.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
+    }
+
+    /// Forgets what was written behind the first `length` bytes.
+    pub fn truncate(&mut self, length: usize) {
+        self.out.truncate(length);
+    }
+
+    /// Puts other bytes in the place of some that were written.
+    pub fn replace(&mut self, range: Range<usize>, bytes: &[u8]) {
+        self.out.splice(range, bytes.iter().copied());
+    }
+
     /// Bytes whose number the reader knows.
+    #[inline]
     pub fn fixed(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
 
     /// One byte.
+    #[inline]
     pub fn byte(&mut self, byte: u8) {
         self.out.push(byte);
     }
 
     /// An unsigned number.
+    #[inline]
     pub fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.out.push(value as u8 | 0x80);
@@ -76,6 +96,7 @@ impl Writer {
     }
 
     /// A length and the bytes.
+    #[inline]
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.varint(bytes.len() as u64);
         self.fixed(bytes);
@@ -114,6 +135,28 @@ impl Writer {
         for cell in &row.cells {
             cells.put(self, &CellView::of(cell));
         }
+    }
+
+    /// One row that is encoded already, in the present layout whatever its own is: rows of equal content get equal
+    /// bytes.
+    #[inline]
+    pub fn encoded_row(&mut self, row: &[u8]) -> Result<(), DecodeError> {
+        if row.first().is_some_and(|flags| flags & row_layout::PRESENT != 0) {
+            self.fixed(row);
+            return Ok(());
+        }
+        self.older_row(row)
+    }
+
+    #[cold]
+    fn older_row(&mut self, row: &[u8]) -> Result<(), DecodeError> {
+        let row = RowView::new(row)?;
+        self.row_head(row.marker, row.deletion, row.count as u64);
+        let mut cells = CellWriter::new(row.marker);
+        for cell in row.cells() {
+            cells.put(self, &cell?);
+        }
+        Ok(())
     }
 
     /// What stands before the cells of a row, which a [`CellWriter`] writes.

@@ -218,6 +218,9 @@ proptest! {
         prop_assert_eq!(decode(&bytes), older.clone());
         let taken = RowView::take(&mut Input::new(&bytes)).unwrap();
         prop_assert_eq!(taken, RowView::new(&bytes).unwrap());
+        let mut present = Writer::default();
+        present.encoded_row(&bytes).unwrap();
+        prop_assert_eq!(present.as_slice(), &encode(&older));
         let mut expected = older;
         expected.merge(newer);
         let mut merger = RowMerger::default();

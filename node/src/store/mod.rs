@@ -4,7 +4,8 @@
 //! one-shot. A shard takes whatever waits in its channel at each wake-up, applies it, and passes the
 //! acknowledgements to its log-sync thread, which syncs the log once for all of them (`sync`): while one
 //! sync is under way the next group gathers. Flushes and compactions run in small steps on background
-//! threads (`jobs`) and come back to the shard to be installed.
+//! threads (`jobs`) and come back to the shard to be installed. A read that needs pages of a disk is parked while a
+//! thread of another pool (`readers`) loads them; the shard goes on with others meanwhile.
 //!
 //! Contract:
 //! 1. A write is acknowledged after it is durable (with [`CommitLogSync::Group`]).
@@ -17,6 +18,7 @@
 mod jobs;
 mod layout;
 mod open;
+mod readers;
 mod request;
 mod rooted;
 mod scan;
@@ -27,20 +29,27 @@ mod thread;
 #[cfg(test)]
 mod tests;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crossbeam::channel::{Sender, TrySendError};
 use parking_lot::Mutex;
-use starling_model::{KeyRange, Mutation, Page, ReadCommand, TableId};
-use starling_replication::{Damaged, Store, StoreError};
-use starling_sstable::{ShardMap, Stats};
+use starling_model::{KeyRange, Mutation, ReadCommand, TableId};
+use starling_replication::{Damaged, Store, StoreError, StoredPage};
+use starling_sstable::{PageResult, ShardMap, Stats};
 use tokio::sync::oneshot;
 
 pub use layout::{Layout, LayoutError};
 pub use open::{OpenError, StoreOptions};
 pub use rooted::RootedFs;
 
-use request::Request;
+use request::{Read, Request};
+
+/// What stands for no deadline.
+const LONGEST_READ: Duration = Duration::from_hours(24);
 
 /// When a write is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,19 +88,30 @@ impl Store for ShardedStore {
         self.ask(shard, |answer| Request::Apply(mutation, answer))
     }
 
-    fn read(&self, command: ReadCommand) -> impl Future<Output = Result<Page, StoreError>> + Send + 'static {
+    fn read(
+        &self,
+        command: ReadCommand,
+        time: Duration,
+    ) -> impl Future<Output = Result<StoredPage, StoreError>> + Send + 'static {
         let store = self.clone();
+        let now = Instant::now();
+        let deadline = now.checked_add(time).unwrap_or(now + LONGEST_READ);
         async move {
-            match &command.keys {
+            let found = match &command.keys {
                 KeyRange::Partition(key) => {
                     let shard = store.inner.map.shard_of(key.token);
-                    store.read_shard(shard, command).await
+                    store.read_shard(shard, command, deadline).await?
                 }
                 KeyRange::Tokens(range) => {
                     let range = *range;
-                    scan::scan(&store, command, range).await
+                    scan::scan(&store, command, range, deadline).await?
                 }
-            }
+            };
+            Ok(StoredPage {
+                page: found.page,
+                visited: found.visited,
+                live: found.live,
+            })
         }
     }
 
@@ -180,8 +200,16 @@ impl ShardedStore {
         &self,
         shard: u32,
         command: ReadCommand,
-    ) -> impl Future<Output = Result<Page, StoreError>> + Send + 'static {
-        self.ask(shard, |answer| Request::Read(command, answer))
+        deadline: Instant,
+    ) -> impl Future<Output = Result<PageResult, StoreError>> + Send + 'static {
+        self.ask(shard, move |answer| {
+            Request::Read(Box::new(Read {
+                command,
+                deadline,
+                parked: 0,
+                answer,
+            }))
+        })
     }
 
     /// Sends a request to a shard; it is queued, or refused, before the future is first polled.

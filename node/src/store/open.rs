@@ -7,13 +7,18 @@ use parking_lot::Mutex;
 use starling_sstable::{Engine, Error, Options, Recovery, ShardMap, fs::Fs};
 use tracing::info;
 
-use super::{CommitLogSync, Inner, ShardedStore, jobs::JobQueue, shard::Shard, sync, thread};
+use super::{
+    CommitLogSync, Inner, ShardedStore, jobs::JobQueue, readers::Readers, shard::Shard, sync, thread,
+};
 
 /// Requests that may wait at a shard.
 const INBOX_REQUESTS: usize = 4096;
 
 /// Groups of acknowledgements that may wait for the log; each has at most a batch of them.
 const QUEUED_GROUPS: usize = 64;
+
+/// Threads that load pages from the disk for reads. Disks do several reads at once; threads that wait cost little.
+const READ_THREADS: usize = 4;
 
 /// Settings of a node's storage.
 #[derive(Debug, Clone)]
@@ -63,6 +68,7 @@ impl ShardedStore {
                 .collect::<Result<Vec<_>, _>>()
         })?;
         let (jobs, mut threads) = JobQueue::start(options.background_threads, options.shards)?;
+        let readers = Readers::start(READ_THREADS, &mut threads)?;
         let mut inboxes = Vec::new();
         for (shard, engine) in engines.into_iter().enumerate() {
             let (own, inbox) = bounded(INBOX_REQUESTS);
@@ -84,6 +90,7 @@ impl ShardedStore {
                 own: own.clone(),
                 groups,
                 jobs: jobs.clone(),
+                readers: readers.clone(),
                 number: shard as u32,
                 writes_due: None,
                 rest_until: None,

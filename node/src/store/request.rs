@@ -1,8 +1,10 @@
 //! What a shard is asked.
 
-use starling_model::{Mutation, Page, ReadCommand, TableId};
+use std::time::Instant;
+
+use starling_model::{Mutation, ReadCommand, TableId};
 use starling_replication::{Damaged, StoreError};
-use starling_sstable::{Error, Job, Stats};
+use starling_sstable::{Error, Job, PageResult, Stats};
 use tokio::sync::oneshot;
 
 /// Where an answer goes. Whoever asked may be gone: then it is dropped.
@@ -13,7 +15,7 @@ pub(super) enum Request {
     /// Write.
     Apply(Mutation, Answer<()>),
     /// Read one page.
-    Read(ReadCommand, Answer<Page>),
+    Read(Box<Read>),
     /// Remove a table's data.
     Truncate(TableId, Answer<()>),
     /// Tell what is damaged.
@@ -26,6 +28,16 @@ pub(super) enum Request {
     JobDone(Box<Job>, Result<(), Error>),
     /// Make everything durable and end.
     Stop(Answer<()>),
+}
+
+/// A page that is asked for.
+pub(super) struct Read {
+    pub(super) command: ReadCommand,
+    /// Until when somebody waits for it.
+    pub(super) deadline: Instant,
+    /// How often it was parked until pages were loaded.
+    pub(super) parked: u32,
+    pub(super) answer: Answer<PageResult>,
 }
 
 /// The engine's errors as the coordinator sees them.

@@ -1,9 +1,10 @@
 //! A read of a token range: the shards one after the other, in token order.
 
-use starling_model::{
-    KeyRange, Limits, Page, PartitionPage, Position, ReadCommand, Seconds, Token, TokenRange,
-};
+use std::time::Instant;
+
+use starling_model::{KeyRange, Limits, Position, ReadCommand, Token, TokenRange};
 use starling_replication::StoreError;
+use starling_sstable::PageResult;
 
 use super::ShardedStore;
 
@@ -13,14 +14,15 @@ pub(super) async fn scan(
     store: &ShardedStore,
     command: ReadCommand,
     range: TokenRange,
-) -> Result<Page, StoreError> {
+    deadline: Instant,
+) -> Result<PageResult, StoreError> {
     let map = store.inner.map;
     let first = match &command.after {
         Some(position) => map.shard_of(position.key.token),
         None => map.shard_of(after(range.start)),
     };
     let last = map.shard_of(range.end);
-    let mut page = Page::default();
+    let mut all = PageResult::default();
     let mut left = command.limits;
     let mut from = command.after.clone();
     for shard in first..=last {
@@ -38,60 +40,48 @@ pub(super) async fn scan(
             limits: left,
             ..command.clone()
         };
-        let now = command.now;
-        let found = store.read_shard(shard, command).await?;
-        let spent = spend(&mut left, &found, now);
-        page.partitions.extend(found.partitions);
-        page.next = found.next;
-        if page.next.is_some() {
-            return Ok(page);
+        let found = store.read_shard(shard, command, deadline).await?;
+        let spent = spend(&mut left, &found);
+        all.visited += found.visited;
+        all.live += found.live;
+        all.bytes += found.bytes;
+        all.page.append(found.page);
+        if all.page.next.is_some() {
+            return Ok(all);
         }
         if spent && shard < last {
-            page.next = page.partitions.last().map(|last| Position {
-                key: last.key.clone(),
+            all.page.next = all.page.last_key().map(|key| Position {
+                key,
                 clustering: None,
                 rows: 0,
             });
-            return Ok(page);
+            // Where nothing was found there is nothing to go on after: the next shard is read, too.
+            if all.page.next.is_some() {
+                return Ok(all);
+            }
         }
     }
-    Ok(page)
+    Ok(all)
 }
 
 fn after(token: Token) -> Token {
     Token(token.0.saturating_add(1))
 }
 
-/// Takes what a shard returned from the limits; whether one of them is used up.
-fn spend(left: &mut Limits, found: &Page, now: Seconds) -> bool {
-    let rows: usize = found.partitions.iter().map(|part| rows(part, now)).sum();
-    let bytes: usize = found.partitions.iter().map(|part| part.partition.weight()).sum();
-    let visited: usize = found
-        .partitions
-        .iter()
-        .map(|part| 1 + part.partition.rows.len() + part.partition.ranges.iter().count())
-        .sum();
+/// Takes what a shard returned from the limits, of which at least 1 is left; whether one of them is used up.
+fn spend(left: &mut Limits, found: &PageResult) -> bool {
     let mut spent = false;
     for (limit, used) in [
-        (&mut left.rows, rows),
-        (&mut left.bytes, bytes),
-        (&mut left.visited, visited),
+        (&mut left.rows, found.live),
+        (&mut left.bytes, found.bytes as u64),
+        (&mut left.visited, found.visited),
     ] {
         // "No limit" stays that: the largest number is not counted down.
         if *limit != u32::MAX {
-            *limit = limit.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX));
-            spent |= *limit == 0;
+            let used = u32::try_from(used).unwrap_or(u32::MAX);
+            spent |= used >= *limit;
+            *limit = limit.saturating_sub(used).max(1);
         }
     }
     spent
-}
-
-/// The live rows of a partition as limits count them: one for a partition that has static columns only.
-fn rows(part: &PartitionPage, now: Seconds) -> usize {
-    let rows = part.partition.live_rows(now);
-    if rows == 0 && part.partition.static_row.is_live(now) {
-        1
-    } else {
-        rows
-    }
 }

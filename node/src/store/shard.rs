@@ -7,15 +7,16 @@ use std::{
 };
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
-use starling_model::{Page, ReadCommand, Seconds};
-use starling_replication::Damaged;
+use starling_model::Seconds;
+use starling_replication::{Damaged, StoreError};
 use starling_sstable::{Engine, Error, Job, Log, Lsn};
 use tracing::error;
 
 use super::{
     CommitLogSync,
     jobs::JobQueue,
-    request::{Answer, Request, store_error},
+    readers::Readers,
+    request::{Answer, Read, Request, store_error},
     sync::{Ack, Group},
 };
 
@@ -24,6 +25,10 @@ const BATCH_REQUESTS: usize = 256;
 
 /// An idle shard looks for background work this often.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How often a read is parked at most: for its indexes, for its blocks, and once more for what the system took back
+/// meanwhile. Then it is done, whatever it has to wait for.
+const MOST_PARKED: u32 = 3;
 
 /// How long background work rests after it failed.
 const REST: Duration = Duration::from_secs(1);
@@ -38,6 +43,7 @@ pub(super) struct Shard {
     pub(super) own: Sender<Request>,
     pub(super) groups: Sender<Group>,
     pub(super) jobs: JobQueue,
+    pub(super) readers: Readers,
     /// Its number.
     pub(super) number: u32,
     /// When the writes that were slowed down have waited for long enough.
@@ -85,7 +91,7 @@ impl Shard {
                     Err(error) => refuse(answer, &error),
                 }
             }
-            Request::Read(command, answer) => self.read(&command, answer, group),
+            Request::Read(read) => self.read(read, group),
             Request::Truncate(table, answer) => {
                 let outcome = self.engine.truncate(table).map_err(|error| store_error(&error));
                 let _ = answer.send(outcome);
@@ -132,15 +138,38 @@ impl Shard {
         self.writes_due
     }
 
-    fn read(&self, command: &ReadCommand, answer: Answer<Page>, group: &mut Group) {
-        match self.engine.read(command) {
+    /// Reads a page. What it needs of a disk is loaded by others first: it comes back then.
+    fn read(&mut self, mut read: Box<Read>, group: &mut Group) {
+        if Instant::now() >= read.deadline {
+            // Whoever asked does not wait any more.
+            return;
+        }
+        if read.parked < MOST_PARKED
+            && let Some(cold) = self.engine.cold(&read.command)
+        {
+            read.parked += 1;
+            if let Err(read) = self.readers.park(cold, read, self.own.clone()) {
+                let _ = read.answer.send(Err(StoreError::Overloaded));
+            }
+            return;
+        }
+        let Read {
+            command,
+            deadline,
+            answer,
+            ..
+        } = *read;
+        match self
+            .engine
+            .read_encoded(&command, &mut || Instant::now() >= deadline)
+        {
             Ok(result) => {
                 let durable =
                     matches!(self.mode, CommitLogSync::Periodic(_)) || result.durable_at <= self.log.synced();
                 if durable {
-                    let _ = answer.send(Ok(result.page));
+                    let _ = answer.send(Ok(result));
                 } else {
-                    group.add(result.durable_at, Ack::Read(answer, result.page));
+                    group.add(result.durable_at, Ack::Read(answer, result));
                 }
             }
             Err(error) => refuse(answer, &error),

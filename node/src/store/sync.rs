@@ -8,9 +8,8 @@ use std::{
 };
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
-use starling_model::Page;
 use starling_replication::StoreError;
-use starling_sstable::{Log, Lsn};
+use starling_sstable::{Log, Lsn, PageResult};
 use tracing::error;
 
 use super::request::{Answer, store_error};
@@ -23,7 +22,7 @@ pub(super) enum Ack {
     /// Of a write.
     Write(Answer<()>),
     /// Of a read that saw writes which are not durable yet.
-    Read(Answer<Page>, Page),
+    Read(Answer<PageResult>, PageResult),
 }
 
 /// Acknowledgements that may go once the log is durable up to a point.

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use futures::FutureExt;
 use proptest::prelude::*;
 use starling_model::{
-    Cell, CellValue, Clustering, ClusteringRange, ColumnId, DecoratedKey, Limits, Partition, Row, Seconds,
-    Timestamp, Token, TokenRange,
+    Cell, CellValue, Clustering, ClusteringRange, ColumnId, DecoratedKey, Limits, Page, Partition, Row,
+    Seconds, Timestamp, Token, TokenRange,
 };
-use starling_sstable::fs::{Fs, Map, WriteFile, memory::MemoryFs};
+use starling_sstable::fs::{Fs, Map, Residency, WriteFile, memory::MemoryFs};
 
 use super::*;
 
@@ -75,9 +75,12 @@ fn command(keys: KeyRange, limits: Limits) -> ReadCommand {
 }
 
 async fn one(store: &ShardedStore, n: u64) -> Result<Page, StoreError> {
-    store
-        .read(command(KeyRange::Partition(key(n)), Limits::NONE))
-        .await
+    page(store, command(KeyRange::Partition(key(n)), Limits::NONE)).await
+}
+
+async fn page(store: &ShardedStore, command: ReadCommand) -> Result<Page, StoreError> {
+    let read = store.read(command, Duration::MAX).await?;
+    Ok(read.page.decode().unwrap())
 }
 
 /// All rows of a range, page by page: (token, row) in the order in which they came.
@@ -85,7 +88,7 @@ async fn walk(store: &ShardedStore, range: TokenRange, limits: Limits) -> Vec<(T
     let mut command = command(KeyRange::Tokens(range), limits);
     let mut seen = Vec::new();
     loop {
-        let page = store.read(command.clone()).await.unwrap();
+        let page = page(store, command.clone()).await.unwrap();
         for part in &page.partitions {
             for clustering in part.partition.rows.keys() {
                 seen.push((part.key.token, clustering.0.to_vec()));
@@ -284,6 +287,67 @@ async fn nothing_is_acknowledged_or_shown_before_it_is_durable() {
     disk.open_gate(true);
     write.await.unwrap();
     assert_eq!(read.await.unwrap().partitions.len(), 1);
+    store.stop().await.unwrap();
+}
+
+/// A disk whose reads end when the gate is open. Nothing of it is in memory before.
+#[derive(Debug, Default)]
+struct SlowDisk {
+    open: std::sync::Mutex<bool>,
+    opened: Condvar,
+    waiting: std::sync::Mutex<u32>,
+    waited: Condvar,
+    loaded: std::sync::Mutex<Vec<std::ops::Range<usize>>>,
+}
+
+impl Residency for SlowDisk {
+    fn is_resident(&self, range: std::ops::Range<usize>) -> bool {
+        let loaded = self.loaded.lock().unwrap();
+        loaded
+            .iter()
+            .any(|known| known.start <= range.start && range.end <= known.end)
+    }
+
+    fn load(&self, range: std::ops::Range<usize>) {
+        *self.waiting.lock().unwrap() += 1;
+        self.waited.notify_all();
+        let open = self.open.lock().unwrap();
+        drop(self.opened.wait_while(open, |open| !*open).unwrap());
+        self.loaded.lock().unwrap().push(range);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_waits_for_the_disk_holds_up_nobody_else() {
+    let memory = MemoryFs::new();
+    let disk = Arc::new(SlowDisk::default());
+    memory.set_residency(Arc::clone(&disk) as Arc<dyn Residency>);
+    let fs: Arc<dyn Fs> = Arc::new(memory);
+    // A memtable that is full at once, so that there is a table.
+    let small = StoreOptions {
+        memtable_bytes: 64 << 10,
+        ..options(1)
+    };
+    let store = ShardedStore::open(&fs, &small).unwrap();
+    let mut written = 0;
+    while store.stats().await[0].engine.tables == 0 {
+        // Refused while the flush is under way.
+        written += u64::from(store.apply(write(written, 1)).await.is_ok());
+    }
+    let mut cold = Box::pin(one(&store, 0));
+    assert!((&mut cold).now_or_never().is_none());
+    tokio::task::block_in_place(|| {
+        let waiting = disk.waiting.lock().unwrap();
+        drop(disk.waited.wait_while(waiting, |waiting| *waiting == 0).unwrap());
+    });
+    // The shard goes on: with writes, and with reads of what it has in memory.
+    let other = written + 1_000_000;
+    while store.apply(write(other, 1)).await == Err(StoreError::Overloaded) {}
+    assert_eq!(store.stats().await[0].engine.writes, written + 1);
+    assert!((&mut cold).now_or_never().is_none(), "it still waits");
+    *disk.open.lock().unwrap() = true;
+    disk.opened.notify_all();
+    assert_eq!(cold.await.unwrap().partitions.len(), 1);
     store.stop().await.unwrap();
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use starling_model::{
     Cell, CellValue, Clustering, ClusteringRange, ColumnId, DecoratedKey, Deletion, KeyRange, Limits,
-    Mutation, Partition, ReadCommand, Row, Seconds, TableId, Timestamp, TokenRange,
+    Mutation, Page, Partition, ReadCommand, Row, Seconds, TableId, Timestamp, TokenRange,
 };
 use starling_ring::Partitioner;
 
@@ -68,15 +68,19 @@ impl<E: Env> KeptBatches<E> {
         Ok(kept)
     }
 
+    async fn page(&self, command: ReadCommand) -> Result<Page, StoreError> {
+        let read = self.env.store().read(command, Duration::MAX).await?;
+        let decoded = read.page.decode();
+        decoded.map_err(|error| StoreError::Corrupt(error.to_string()))
+    }
+
     /// The ids of all batches in the storage.
     async fn scan(&self) -> Result<Vec<u128>, StoreError> {
         let mut found = Vec::new();
         let mut after = None;
         loop {
             let page = self
-                .env
-                .store()
-                .read(self.command(KeyRange::Tokens(TokenRange::ALL), after))
+                .page(self.command(KeyRange::Tokens(TokenRange::ALL), after))
                 .await?;
             for part in &page.partitions {
                 if part.partition.rows.values().any(|row| row.is_live(self.now()))
@@ -169,9 +173,7 @@ impl<E: Env> KeptBatches<E> {
         let mut after = None;
         loop {
             let page = self
-                .env
-                .store()
-                .read(self.command(KeyRange::Partition(self.key(id)), after))
+                .page(self.command(KeyRange::Partition(self.key(id)), after))
                 .await?;
             let rows = page
                 .partitions

@@ -7,19 +7,20 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::{
     FutureExt, StreamExt,
     future::{BoxFuture, Either, select},
     stream::FuturesUnordered,
 };
 use starling_cql::{Error, ErrorKind};
-use starling_model::{Consistency, KeyRange, NodeId, Page, ReadCommand};
+use starling_model::{Consistency, DecodeError, KeyRange, NodeId, Page, ReadCommand};
 
 use super::{Coordinator, Refusal, Task, in_words, refusal};
 use crate::{
     budget::Claim,
     env::Env,
-    message::{Failure, MAX_PAGE_BYTES, Request, Response, decode_page, page_digest},
+    message::{Failure, MAX_PAGE_BYTES, Request, Response, page_digest},
     peers::AskError,
     snapshot::{Peer, Snapshot},
     topology::quorum::{JointTally, Quorum},
@@ -36,9 +37,23 @@ pub(super) struct ReadPlan {
     pub(super) spares: VecDeque<Arc<Peer>>,
 }
 
+/// A page that came, and its bytes, whose memory it shares.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Received {
+    pub(super) page: Page,
+    bytes: Bytes,
+}
+
+impl Received {
+    fn new(bytes: Bytes) -> Result<Self, DecodeError> {
+        let page = Page::decode(bytes.clone())?;
+        Ok(Self { page, bytes })
+    }
+}
+
 /// What one replica answered.
 enum Answer {
-    Page(Page),
+    Page(Received),
     Digest(u128),
 }
 
@@ -47,7 +62,7 @@ type Flight = BoxFuture<'static, (Arc<Peer>, Result<Answer, AskError>)>;
 /// The answers of a read so far.
 #[derive(Default)]
 pub(super) struct Answers {
-    pub(super) pages: Vec<(Arc<Peer>, Page)>,
+    pub(super) pages: Vec<(Arc<Peer>, Received)>,
     pub(super) digests: Vec<(Arc<Peer>, u128)>,
     pub(super) refusals: Vec<Refusal>,
     pub(super) unreachable: BTreeSet<NodeId>,
@@ -171,7 +186,7 @@ impl<E: Env> Coordinator<E> {
             .gather(&command, wanted, &mut plan, Answers::default(), task)
             .await?;
         if answers.agree() {
-            return Ok(answers.pages.swap_remove(0).1);
+            return Ok(answers.pages.swap_remove(0).1.page);
         }
         self.counters.digest_mismatches.one();
         task.tracer.note(
@@ -267,7 +282,7 @@ impl<E: Env> Coordinator<E> {
     /// One replica's page; `None` if it did not answer.
     pub(super) async fn fetch_data(&self, peer: &Peer, command: ReadCommand, task: &Task) -> Option<Page> {
         match self.ask_for_page(peer, command, false, task).await {
-            Ok(Answer::Page(page)) => Some(page),
+            Ok(Answer::Page(received)) => Some(received.page),
             Ok(Answer::Digest(_)) | Err(_) => None,
         }
     }
@@ -281,10 +296,13 @@ impl<E: Env> Coordinator<E> {
     ) -> Result<Answer, AskError> {
         if peer.id == self.views.load().cluster.me {
             let page = self.replica.read(command, task.deadline, &task.tracer).await?;
-            return Ok(if digest {
-                Answer::Digest(page_digest(&page))
-            } else {
-                Answer::Page(page)
+            let bytes = page.into_bytes();
+            if digest {
+                return Ok(Answer::Digest(page_digest(&bytes)));
+            }
+            let received = Received::new(bytes);
+            return received.map(Answer::Page).map_err(|error| {
+                AskError::Failed(Failure::Storage(format!("the page can't be decoded: {error}")))
             });
         }
         task.tracer.note(
@@ -297,7 +315,7 @@ impl<E: Env> Coordinator<E> {
         let timeout: Duration = task.deadline.remaining(&self.env);
         let body = Request::Read { command, digest };
         match self.peers.ask_for_page(peer, body, timeout, task).await? {
-            Response::Page(bytes) if !digest => decode_page(bytes)
+            Response::Page(bytes) if !digest => Received::new(bytes)
                 .map(Answer::Page)
                 .map_err(|_| AskError::Confused),
             Response::Digest(value) if digest => Ok(Answer::Digest(value)),
@@ -374,9 +392,11 @@ impl Answers {
         if self.pages.len() + self.digests.len() == 1 {
             return true;
         }
-        let digest = page_digest(&self.pages[0].1);
+        let digest = page_digest(&self.pages[0].1.bytes);
         self.digests.iter().all(|(_, other)| *other == digest)
-            && self.pages[1..].iter().all(|(_, page)| *page == self.pages[0].1)
+            && self.pages[1..]
+                .iter()
+                .all(|(_, page)| page.bytes == self.pages[0].1.bytes)
     }
 
     fn failed(&mut self, peer: &Peer, error: &AskError) {

@@ -12,7 +12,7 @@ use starling_model::{Mutation, Page, ReadCommand};
 
 use super::{
     Coordinator, Task,
-    read::{Answers, ReadPlan},
+    read::{Answers, ReadPlan, Received},
     reconcile::reconcile,
 };
 use crate::{env::Env, message::WriteReason, snapshot::Peer, topology::quorum::Quorum};
@@ -23,11 +23,12 @@ impl<E: Env> Coordinator<E> {
     pub(super) async fn repair(
         self: &Arc<Self>,
         command: &ReadCommand,
-        pages: Vec<(Arc<Peer>, Page)>,
+        pages: Vec<(Arc<Peer>, Received)>,
         quorum: &Quorum,
         task: &Task,
     ) -> Result<Page, Error> {
-        let (peers, pages): (Vec<Arc<Peer>>, Vec<Page>) = pages.into_iter().unzip();
+        let pages = pages.into_iter().map(|(peer, received)| (peer, received.page));
+        let (peers, pages): (Vec<Arc<Peer>>, Vec<Page>) = pages.unzip();
         let reconciled = reconcile(command, pages);
         let repairs = peers
             .iter()
@@ -48,7 +49,7 @@ impl<E: Env> Coordinator<E> {
             contacts: Vec::new(),
             spares: std::collections::VecDeque::new(),
         };
-        let held = peers.into_iter().map(|peer| (peer, Page::default()));
+        let held = peers.into_iter().map(|peer| (peer, Received::default()));
         let answers = Answers {
             // Fewer hold the value than answered: the error counts those that are not known to.
             pages: held.take(tally.received() as usize).collect(),

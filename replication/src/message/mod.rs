@@ -23,7 +23,7 @@ use starling_model::{NodeId, ReadCommand, Seconds, TableId, Timestamp, Token};
 use starling_ring::Member;
 
 pub use encoded::Encoded;
-pub use pages::{decode_page, encode_page, page_digest, page_weight};
+pub use pages::page_digest;
 
 use crate::tracing::TraceEvent;
 
@@ -193,7 +193,7 @@ pub enum Response {
     Done,
     /// To [`Request::Join`].
     Join(JoinReply),
-    /// To [`Request::Read`]: the page, as [`encode_page`] writes it.
+    /// To [`Request::Read`]: the page, as [`EncodedPage::into_bytes`](starling_model::EncodedPage::into_bytes) gives it.
     Page(Bytes),
     /// To [`Request::Read`]: the page's digest.
     Digest(u128),

@@ -1,6 +1,6 @@
 //! Storage that is a map from partitions to their content.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use starling_model::{
@@ -8,7 +8,7 @@ use starling_model::{
     ReadCommand, Row, TableId,
 };
 
-use crate::env::{Damaged, Store, StoreError};
+use crate::env::{Damaged, Store, StoreError, StoredPage};
 
 type Data = BTreeMap<(TableId, DecoratedKey), Partition>;
 
@@ -210,8 +210,25 @@ impl Store for MapStore {
         std::future::ready(self.checked(|store| store.apply_now(mutation)))
     }
 
-    fn read(&self, command: ReadCommand) -> impl Future<Output = Result<Page, StoreError>> + Send + 'static {
-        let read = |store: &Self| store.check_damage(&command).map(|()| store.read_now(&command));
+    fn read(
+        &self,
+        command: ReadCommand,
+        _time: Duration,
+    ) -> impl Future<Output = Result<StoredPage, StoreError>> + Send + 'static {
+        let read = |store: &Self| {
+            store.check_damage(&command)?;
+            let page = store.read_now(&command);
+            let rows = page
+                .partitions
+                .iter()
+                .flat_map(|part| part.partition.rows.values());
+            let live = rows.clone().filter(|row| row.is_live(command.now)).count() as u64;
+            Ok(StoredPage {
+                visited: rows.count() as u64 + page.partitions.len() as u64,
+                live,
+                page: page.encoded(),
+            })
+        };
         std::future::ready(self.checked(read).flatten())
     }
 

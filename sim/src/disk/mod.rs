@@ -16,6 +16,7 @@
 mod crash;
 mod file;
 mod names;
+mod pages;
 #[cfg(test)]
 mod tests;
 
@@ -262,7 +263,7 @@ impl Fs for Disk {
     }
 
     fn map(&self, path: &Path) -> io::Result<Map> {
-        self.read(path).map(Map::from)
+        Ok(Map::from(self.read(path)?).with_residency(Arc::new(pages::Pages::default())))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

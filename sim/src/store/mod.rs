@@ -13,8 +13,8 @@ mod tests;
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
-use starling_model::{KeyRange, Mutation, Page, ReadCommand, TableId, Token};
-use starling_replication::env::{Damaged, Store, StoreError};
+use starling_model::{KeyRange, Mutation, ReadCommand, TableId, Token};
+use starling_replication::env::{Damaged, Store, StoreError, StoredPage};
 use starling_sstable::{Options, Scaling, ShardMap, Strategy};
 
 use self::shard::Shard;
@@ -156,13 +156,24 @@ impl Store for SimStore {
         }
     }
 
-    fn read(&self, command: ReadCommand) -> impl Future<Output = Result<Page, StoreError>> + Send + 'static {
+    // A read takes no virtual time but what it waits for, so it never runs out of it.
+    fn read(
+        &self,
+        command: ReadCommand,
+        _time: Duration,
+    ) -> impl Future<Output = Result<StoredPage, StoreError>> + Send + 'static {
         let store = self.clone();
         async move {
-            match command.keys.clone() {
-                KeyRange::Partition(key) => store.shard(key.token).read(command).await.map_err(store_error),
-                KeyRange::Tokens(range) => store.read_range(command, range).await.map_err(store_error),
-            }
+            let found = match command.keys.clone() {
+                KeyRange::Partition(key) => store.shard(key.token).read(command).await,
+                KeyRange::Tokens(range) => store.read_range(command, range).await,
+            };
+            let found = found.map_err(store_error)?;
+            Ok(StoredPage {
+                page: found.page,
+                visited: found.visited,
+                live: found.live,
+            })
         }
     }
 

@@ -1,7 +1,7 @@
 //! A read of a token range, which may lie in several shards.
 
-use starling_model::{KeyRange, Page, Position, ReadCommand, TokenRange};
-use starling_sstable::Error;
+use starling_model::{KeyRange, Position, ReadCommand, TokenRange};
+use starling_sstable::{Error, PageResult};
 
 use super::SimStore;
 
@@ -10,7 +10,11 @@ impl SimStore {
     ///
     /// A page never spans shards. So each shard's own limits hold, and a page that ends with its shard
     /// says to go on after its last partition.
-    pub(super) async fn read_range(&self, command: ReadCommand, range: TokenRange) -> Result<Page, Error> {
+    pub(super) async fn read_range(
+        &self,
+        command: ReadCommand,
+        range: TokenRange,
+    ) -> Result<PageResult, Error> {
         let parts: Vec<(usize, TokenRange)> = self
             .map
             .slices()
@@ -30,22 +34,22 @@ impl SimStore {
             command.keys = KeyRange::Tokens(part);
             // A position in an earlier shard lies before all of this one.
             command.after = command.after.filter(|after| part.contains(after.key.token));
-            let mut page = self.shards[number].read(command).await?;
-            if page.next.is_some() {
-                return Ok(page);
+            let mut found = self.shards[number].read(command).await?;
+            if found.page.next.is_some() {
+                return Ok(found);
             }
-            if let Some(end) = page.partitions.last() {
+            if let Some(key) = found.page.last_key() {
                 if Some(number) != last {
-                    page.next = Some(Position {
-                        key: end.key.clone(),
+                    found.page.next = Some(Position {
+                        key,
                         clustering: None,
                         rows: 0,
                     });
                 }
-                return Ok(page);
+                return Ok(found);
             }
         }
-        Ok(Page::default())
+        Ok(PageResult::default())
     }
 }
 

@@ -7,13 +7,16 @@ use starling_model::{
     ClusteringRange, KeyRange, Limits, Mutation, Page, PartitionPage, ReadCommand, TableId, TokenRange,
 };
 use starling_replication::env::Damaged;
-use starling_sstable::{Engine, Error, Job, Log, Lsn, Stats, fs::Fs};
+use starling_sstable::{Engine, Error, Job, Log, Lsn, PageResult, Stats, fs::Fs, read::Never};
 
 use super::StoreSettings;
 use crate::{
     executor::{Handle, signal::Signal},
     random::Random,
 };
+
+/// How often a read waits for pages at most, before it is done whatever it needs.
+const MOST_PARKED: u32 = 3;
 
 pub(super) struct Shard {
     handle: Handle,
@@ -88,11 +91,18 @@ impl Shard {
         }
     }
 
-    /// One page, when all that it shows is durable.
-    pub(super) async fn read(&self, command: ReadCommand) -> Result<Page, Error> {
-        let result = self.engine.lock().read(&command)?;
+    /// One page, when all that it shows is durable. As in production, what is not in memory is loaded first, while
+    /// others are served.
+    pub(super) async fn read(&self, command: ReadCommand) -> Result<PageResult, Error> {
+        for _ in 0..MOST_PARKED {
+            let cold = self.engine.lock().cold(&command);
+            let Some(cold) = cold else { break };
+            self.sync_time().await;
+            cold.load();
+        }
+        let result = self.engine.lock().read_encoded(&command, &mut Never)?;
         self.durable(result.durable_at).await?;
-        Ok(result.page)
+        Ok(result)
     }
 
     /// What was found damaged.

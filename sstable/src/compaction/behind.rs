@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use starling_model::TokenRange;
 
-use super::{merge::start_of, stream::Input};
+use super::input::Input;
+use crate::read::lanes::start_of;
 use crate::table::Table;
 
 /// Places at which each input is asked whether it is in memory.

@@ -8,7 +8,7 @@
 mod behind;
 pub mod candidate;
 pub mod expired;
-mod merge;
+mod input;
 pub mod pace;
 mod pass;
 pub mod purge;
@@ -16,7 +16,6 @@ mod ranges;
 pub mod slices;
 pub mod space;
 pub mod strategy;
-mod stream;
 pub mod unified;
 pub mod window;
 pub mod worker;

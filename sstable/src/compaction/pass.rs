@@ -14,14 +14,17 @@ use starling_model::{
 
 use super::{
     candidate::MAX_INPUTS,
-    merge::{Merge, start_of},
+    input::Input,
     purge::Purger,
     ranges::{Cover, Ranges},
-    stream::Input,
     worker::{Plan, Sink},
 };
 use crate::{
     Error,
+    read::{
+        Stream,
+        lanes::{Lanes, start_of},
+    },
     table::{
         entry::{self, Head},
         key::{self, Kind},
@@ -45,7 +48,7 @@ pub(super) struct Partition {
 /// A step under way.
 pub(super) struct Pass<'a> {
     plan: &'a Plan,
-    merge: Merge<'a>,
+    merge: Lanes<'a>,
     partition: Option<Partition>,
     cover: Option<Cover<'a>>,
     purger: Purger<'a>,
@@ -70,7 +73,7 @@ impl<'a> Pass<'a> {
         });
         let purger = Purger::new(&plan.purging, &plan.inputs);
         Ok(Self {
-            merge: Merge::new(&plan.inputs, next)?,
+            merge: Lanes::new(plan.inputs.iter().map(Input::source), next)?,
             partition,
             cover: None,
             merger: RowMerger::default(),
@@ -89,7 +92,7 @@ impl<'a> Pass<'a> {
 
     /// Where the next step goes on.
     pub(super) fn stop(self) -> (Vec<u8>, Option<Partition>) {
-        let next = self.merge.least().map(|stream| stream.key().to_vec());
+        let next = self.merge.least().and_then(Stream::key).map(<[u8]>::to_vec);
         (next.unwrap_or_default(), self.partition)
     }
 
@@ -104,7 +107,7 @@ impl<'a> Pass<'a> {
             if self.read >= limit {
                 return Ok(false);
             }
-            let (key, value) = (stream.key(), stream.value());
+            let (key, value) = (stream.here(), stream.value());
             let count = self.merge.together();
             self.read += (key.len() + value.len()) as u64 * count as u64;
             if self.verbatim && count == 1 {
@@ -125,9 +128,9 @@ impl<'a> Pass<'a> {
         let (kind, prefix) = if self.rows_only {
             (Kind::Row, 0)
         } else {
-            stream.kind()?
+            stream.parts()?
         };
-        let inside = |partition: &Partition| stream.key().starts_with(&partition.prefix);
+        let inside = |partition: &Partition| stream.here().starts_with(&partition.prefix);
         if !self.partition.as_ref().is_some_and(inside) {
             self.partition = None;
             self.cover = None;
@@ -154,7 +157,7 @@ impl<'a> Pass<'a> {
         let mut own = Vec::new();
         for stream in self.merge.first(count) {
             own.clear();
-            own.extend_from_slice(&stream.key()[..prefix]);
+            own.extend_from_slice(&stream.here()[..prefix]);
             let head = entry::head(Bytes::copy_from_slice(stream.value()));
             let head = head.map_err(|error| stream.malformed(error.to_string()))?;
             deletion = Deletion::strongest(deletion, head.deletion);
@@ -178,7 +181,7 @@ impl<'a> Pass<'a> {
             let mut value = Writer::default();
             entry::put_head(&mut value, head);
             if let Some(stream) = self.merge.least() {
-                sink.push(stream.key(), value.as_slice())?;
+                sink.push(stream.here(), value.as_slice())?;
             }
         }
         Ok(())
@@ -238,7 +241,7 @@ impl<'a> Pass<'a> {
         if !partition.ranges {
             return Ok(partition.deletion);
         }
-        let clustering = &stream.key()[at..];
+        let clustering = &stream.here()[at..];
         let cover = match &mut self.cover {
             Some(cover) => cover,
             None => {
@@ -265,11 +268,11 @@ impl<'a> Pass<'a> {
         };
         let Some(merged) = merged else { return Ok(()) };
         if !self.purger.is_needed() || !self.purger.may_purge(merged).map_err(damaged)? {
-            return sink.push(stream.key(), merged);
+            return sink.push(stream.here(), merged);
         }
-        let (_, prefix) = stream.kind()?;
-        let Some(purge) = self.purger.of(&stream.key()[..prefix]) else {
-            return sink.push(stream.key(), merged);
+        let (_, prefix) = stream.parts()?;
+        let Some(purge) = self.purger.of(&stream.here()[..prefix]) else {
+            return sink.push(stream.here(), merged);
         };
         let mut row = entry::row(Bytes::copy_from_slice(merged)).map_err(damaged)?;
         purge.row(&mut row);
@@ -278,7 +281,7 @@ impl<'a> Pass<'a> {
         }
         let mut value = Writer::default();
         value.row(&row);
-        sink.push(stream.key(), value.as_slice())
+        sink.push(stream.here(), value.as_slice())
     }
 }
 

@@ -7,7 +7,7 @@ use starling_model::{
     encoding::RowView,
 };
 
-use super::{slices::overlap, stream::Input};
+use super::{input::Input, slices::overlap};
 use crate::table::{Table, key};
 
 /// Whether, and when, tombstones and expired values of a table may be purged. Decided outside of the

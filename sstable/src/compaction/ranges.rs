@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use starling_model::{Deletion, RangeTombstone, RangeTombstones};
 
-use super::stream::{Input, Stream};
+use super::input::Input;
 use crate::{
     Error,
+    read::Stream,
     table::{
         entry,
         key::{self, Kind},
@@ -34,7 +35,7 @@ impl<'a> Ranges<'a> {
             ready: Vec::new(),
         };
         for input in inputs {
-            let mut stream = input.stream();
+            let mut stream = input.source().stream();
             let first = ranges.first_of(&mut stream, from)?;
             if first.is_some() {
                 ranges.inputs.push((stream, first));
@@ -63,13 +64,11 @@ impl<'a> Ranges<'a> {
 
     /// The tombstone that a stream stands on, if it is one of this partition.
     fn current(&self, stream: &Stream<'_>) -> Result<Option<RangeTombstone>, Error> {
-        let Some(start) = stream.key().strip_prefix(&self.prefix[..]) else {
+        let Some(start) = stream.under(&self.prefix) else {
             return Ok(None);
         };
         let tombstone = entry::range(start, Bytes::copy_from_slice(stream.value()));
-        tombstone
-            .map(Some)
-            .map_err(|error| stream.malformed(error.to_string()))
+        tombstone.map(Some).map_err(|error| stream.unreadable(error))
     }
 
     /// The next one.

@@ -4,10 +4,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use starling_model::TokenRange;
 
-pub use super::stream::Input;
+pub use super::input::Input;
 use super::{
     behind::Behind,
-    merge::start_of,
     pass::{Partition, Pass},
     purge::Purging,
 };
@@ -15,6 +14,7 @@ use crate::{
     Error,
     fs::Fs,
     log::Lsn,
+    read::lanes::start_of,
     table::{Table, TableWriter, WriterOptions, reader},
 };
 

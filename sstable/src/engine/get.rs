@@ -22,7 +22,7 @@ pub struct ReadResult {
 }
 
 /// A page as it is sent on, when it may be shown, and what it cost.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageResult {
     /// The page, encoded.
     pub page: EncodedPage,
@@ -33,6 +33,8 @@ pub struct PageResult {
     /// Live rows in the page. The difference is what was read for nothing: tombstones, and what they cover or
     /// what has expired.
     pub live: u64,
+    /// Bytes of content, as the command's limits count them.
+    pub bytes: usize,
 }
 
 /// A row, and when it may be shown.
@@ -93,12 +95,16 @@ impl Engine {
     /// [`Error::Invalid`] for a command that can't be carried out; [`Error::Corrupt`] names a damaged file.
     pub fn read(&self, command: &ReadCommand) -> Result<ReadResult, Error> {
         let PageResult { page, durable_at, .. } = self.read_encoded(command, &mut Never)?;
-        let page = page.decode();
-        Ok(ReadResult {
-            page: page
-                .map_err(|_| Error::Invalid("the page can't be decoded: a table holds what is no row"))?,
-            durable_at,
-        })
+        let bytes = cfg!(debug_assertions).then(|| page.clone());
+        let page = page
+            .decode()
+            .map_err(|_| Error::Invalid("the page can't be decoded: a table holds what is no row"))?;
+        // Replicas are compared by the bytes of their pages.
+        debug_assert!(
+            bytes.is_none_or(|bytes| bytes == page.encoded()),
+            "equal pages have equal bytes, whatever tables they are read from"
+        );
+        Ok(ReadResult { page, durable_at })
     }
 
     /// [`read`](Self::read) without decoding: the page can be sent on as it is, and [`EncodedPage::decode`] makes
@@ -131,6 +137,7 @@ impl Engine {
             durable_at: self.unsynced(answer.newest),
             visited: answer.visited,
             live: answer.live,
+            bytes: answer.bytes,
         })
     }
 

@@ -7,6 +7,7 @@
 //! - [`snapshot`], [`ingest`], `finals`: tables go out and come in as whole files;
 //! - `quarantine`: damaged tables.
 
+mod cold;
 mod compact;
 mod finals;
 mod get;
@@ -37,6 +38,7 @@ use starling_model::{
     mutation::MAX_MUTATION_BYTES,
 };
 
+pub use cold::Cold;
 pub use finals::{Final, FinalHook};
 pub use get::{PageResult, ReadResult, RowResult};
 pub use job::{Job, Step};

@@ -224,9 +224,9 @@ impl<'c> Guarded<'c> {
         let Some(rest) = self.rest.filter(|_| answer.page.next.is_none()) else {
             return Ok(());
         };
-        let last = answer.page.partitions.last().ok_or(rest)?;
+        let key = answer.page.last_key().ok_or(rest)?;
         answer.page.next = Some(Position {
-            key: last.key.clone(),
+            key,
             clustering: None,
             rows: 0,
         });

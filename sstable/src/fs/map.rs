@@ -18,6 +18,17 @@ pub struct Map {
     bytes: Bytes,
     /// `None` for bytes that are no map.
     mapping: Option<Arc<Mapping>>,
+    /// Who tells what is in memory, if it is not the system.
+    residency: Option<Arc<dyn Residency>>,
+}
+
+/// Tells which bytes of a map are in memory, in the place of a system: for file systems that have none below them.
+pub trait Residency: fmt::Debug + Send + Sync {
+    /// Whether a range of the map's bytes is in memory.
+    fn is_resident(&self, range: Range<usize>) -> bool;
+
+    /// Brings a range of bytes into memory, and returns once it is there.
+    fn load(&self, range: Range<usize>);
 }
 
 /// The mapping itself. Fields are dropped in order: the guard first.
@@ -54,7 +65,15 @@ impl Map {
         Ok(Self {
             bytes: Bytes::from_owner(Owner(Arc::clone(&mapping))),
             mapping: Some(mapping),
+            residency: None,
         })
+    }
+
+    /// The same, of which `residency` tells what is in memory.
+    #[must_use]
+    pub fn with_residency(mut self, residency: Arc<dyn Residency>) -> Self {
+        self.residency = Some(residency);
+        self
     }
 
     /// Its bytes.
@@ -79,6 +98,9 @@ impl Map {
     /// Whether a range of bytes, cut to the map, can be read without the disk, as far as is known. A system call
     /// of well under a microsecond; what was resident may be gone a moment later.
     pub fn is_resident(&self, range: Range<usize>) -> bool {
+        if let Some(residency) = &self.residency {
+            return residency.is_resident(cut(range, self.bytes.len()));
+        }
         self.mapping.as_ref().is_none_or(|mapping| {
             let memory = &mapping.memory[cut(range, mapping.memory.len())];
             memory.is_empty() || super::residency::is_resident(memory).unwrap_or(true)
@@ -88,6 +110,9 @@ impl Map {
     /// Reads a range of bytes, cut to the map, from the disk into memory, and returns once it is there, so that
     /// who reads it next does not wait. A hint: what fails here shows when the bytes are read.
     pub fn load(&self, range: Range<usize>) {
+        if let Some(residency) = &self.residency {
+            return residency.load(cut(range, self.bytes.len()));
+        }
         self.advise(range, &[memmap2::Advice::PopulateRead, memmap2::Advice::WillNeed]);
     }
 
@@ -140,7 +165,11 @@ impl Deref for Map {
 impl From<Bytes> for Map {
     /// Bytes that are in memory anyway.
     fn from(bytes: Bytes) -> Self {
-        Self { bytes, mapping: None }
+        Self {
+            bytes,
+            mapping: None,
+            residency: None,
+        }
     }
 }
 

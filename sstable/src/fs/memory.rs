@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Fs, Map, WriteFile};
+use super::{Fs, Map, Residency, WriteFile};
 
 /// A file system in memory. Clones share their content.
 ///
@@ -38,6 +38,7 @@ struct State {
     files: BTreeMap<FileId, Content>,
     next: FileId,
     faults: Faults,
+    residency: Option<Arc<dyn Residency>>,
 }
 
 type FileId = u64;
@@ -128,6 +129,7 @@ impl MemoryFs {
         }
         Self {
             state: Arc::new(Mutex::new(State {
+                residency: None,
                 directories: state.directories.clone(),
                 names: state.durable_names.clone(),
                 durable_names: state.durable_names.clone(),
@@ -136,6 +138,11 @@ impl MemoryFs {
                 faults: Faults::default(),
             })),
         }
+    }
+
+    /// Of files that are mapped from now on, `residency` tells what is in memory.
+    pub fn set_residency(&self, residency: Arc<dyn Residency>) {
+        self.lock().residency = Some(residency);
     }
 
     /// Sets the failures from now on.
@@ -295,7 +302,11 @@ impl Fs for MemoryFs {
     }
 
     fn map(&self, path: &Path) -> io::Result<Map> {
-        self.read(path).map(Map::from)
+        let map = Map::from(self.read(path)?);
+        Ok(match &self.lock().residency {
+            Some(residency) => map.with_residency(Arc::clone(residency)),
+            None => map,
+        })
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {

@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 
-pub use map::Map;
+pub use map::{Map, Residency};
 pub use memory::MemoryFs;
 pub use real::{DirectoryLock, RealFs};
 

@@ -1,32 +1,27 @@
 //! A page as it is put together: encoded partitions, one behind the other in one buffer.
 
-use bytes::Bytes;
 use starling_model::{
-    Clustering, DecoratedKey, Deletion, EncodedPage, EncodedPartition, Position, RangeTombstone,
+    Clustering, DecodeError, Deletion, EncodedPage, Limits, PageWriter, Position, RangeTombstone,
     RangeTombstones, encoding::Writer,
 };
 
 use super::name::Name;
 
+/// Memory that a page begins with, in bytes, at most, and as much for each row that is asked for.
+const MOST_BYTES: usize = 64 << 10;
+const ROW_BYTES: usize = 192;
+
 /// A page in the making.
 #[derive(Debug, Default)]
 pub(super) struct Assembly {
-    buffer: Vec<u8>,
-    partitions: Vec<Placed>,
+    page: PageWriter,
     /// Rows of the partition that is being read, encoded with their clusterings.
-    rows: Vec<u8>,
+    rows: Writer,
     /// Where each of them begins.
     starts: Vec<usize>,
+    /// Of a partition whose rows go into the page at once: where their number stands.
+    count: usize,
     pub(super) next: Option<Position>,
-}
-
-/// A complete partition in the buffer: its key to `content`, its content to `end`.
-#[derive(Debug)]
-struct Placed {
-    token: starling_model::Token,
-    content: usize,
-    end: usize,
-    cut: Option<Clustering>,
 }
 
 /// What of a partition is not its rows.
@@ -40,17 +35,21 @@ pub(super) struct Frame {
 }
 
 impl Assembly {
+    /// Makes room for as many rows as are wanted, within reason.
+    pub(super) fn expect(&mut self, limits: &Limits) {
+        let rows = (limits.rows as usize).saturating_mul(ROW_BYTES);
+        self.page.reserve(rows.min(limits.bytes as usize).min(MOST_BYTES));
+    }
+
     /// Adds a row to the partition that is being read.
-    pub(super) fn row(&mut self, clustering: &[u8], row: &[u8]) {
-        self.starts.push(self.rows.len());
-        let mut out = Writer::behind(std::mem::take(&mut self.rows));
-        out.bytes(clustering);
-        out.fixed(row);
-        self.rows = out.into_vec();
+    pub(super) fn row(&mut self, clustering: &[u8], row: &[u8]) -> Result<(), DecodeError> {
+        self.starts.push(self.rows.as_slice().len());
+        self.rows.bytes(clustering);
+        self.rows.encoded_row(row)
     }
 
     /// Completes the partition that is being read. One with nothing in it is left out.
-    pub(super) fn partition(&mut self, name: &Name, frame: Frame, reversed: bool, cut: Option<Clustering>) {
+    pub(super) fn partition(&mut self, name: &Name, frame: Frame, reversed: bool, cut: Option<&Clustering>) {
         let mut ranges = RangeTombstones::default();
         if !frame.ranges.is_empty() {
             // Ascending, so that each is added at the end of the list.
@@ -62,54 +61,62 @@ impl Assembly {
         if nothing && self.starts.is_empty() {
             return;
         }
-        self.buffer.extend_from_slice(&name.key);
-        let content = self.buffer.len();
-        let mut out = Writer::behind(std::mem::take(&mut self.buffer));
+        self.page.begin(name.token(), &name.key);
+        let out = self.page.content();
         out.partition_head(
             frame.deletion,
             frame.static_row.as_deref(),
             &ranges,
             self.starts.len(),
         );
+        let rows = self.rows.as_slice();
         if reversed {
-            let mut end = self.rows.len();
+            let mut end = rows.len();
             for start in self.starts.iter().rev() {
-                out.fixed(&self.rows[*start..end]);
+                out.fixed(&rows[*start..end]);
                 end = *start;
             }
         } else {
-            out.fixed(&self.rows);
+            out.fixed(rows);
         }
-        self.buffer = out.into_vec();
+        self.page.end(cut);
         self.rows.clear();
         self.starts.clear();
-        self.partitions.push(Placed {
-            token: name.token(),
-            content,
-            end: self.buffer.len(),
-            cut,
-        });
+    }
+
+    /// Begins a partition that has rows only, and comes first row first: they go into the page at once.
+    #[inline]
+    pub(super) fn begin_rows(&mut self, name: &Name) {
+        self.page.begin(name.token(), &name.key);
+        let out = self.page.content();
+        // No deletion, no static row, no range tombstones; one row, until more are known of.
+        out.fixed(&[0, 0, 1]);
+        self.count = out.as_slice().len() - 1;
+    }
+
+    /// The next row of it.
+    #[inline]
+    pub(super) fn next_row(&mut self, clustering: &[u8], row: &[u8]) -> Result<(), DecodeError> {
+        let out = self.page.content();
+        out.bytes(clustering);
+        out.encoded_row(row)
+    }
+
+    /// Completes it.
+    #[inline]
+    pub(super) fn end_rows(&mut self, rows: usize, cut: Option<&Clustering>) {
+        if rows != 1 {
+            let mut count = Writer::default();
+            count.varint(rows as u64);
+            self.page
+                .content()
+                .replace(self.count..self.count + 1, count.as_slice());
+        }
+        self.page.end(cut);
     }
 
     /// The page.
     pub(super) fn finish(self) -> EncodedPage {
-        let buffer = Bytes::from(self.buffer);
-        let mut start = 0;
-        let partitions = self.partitions.into_iter().map(|placed| {
-            let key = buffer.slice(start..placed.content);
-            start = placed.end;
-            EncodedPartition {
-                key: DecoratedKey {
-                    token: placed.token,
-                    key,
-                },
-                partition: buffer.slice(placed.content..placed.end),
-                cut: placed.cut,
-            }
-        });
-        EncodedPage {
-            partitions: partitions.collect(),
-            next: self.next,
-        }
+        self.page.finish(self.next)
     }
 }

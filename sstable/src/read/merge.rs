@@ -66,7 +66,7 @@ struct Input<'s, 'a> {
 impl<'s, 'a> SliceMerge<'s, 'a> {
     /// The merge of a slice of a partition, on streams that stand in it.
     pub(super) fn new(
-        streams: &'s mut [Stream<'a>],
+        streams: impl ExactSizeIterator<Item = &'s mut Stream<'a>>,
         partition: Partition<'s>,
         slice: &'s ClusteringRange,
         merger: &'s mut RowMerger,

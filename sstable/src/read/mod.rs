@@ -3,20 +3,21 @@
 //! - [`stream`]: the entries of a memtable or a table; [`source`]: one partition in it;
 //! - `rows` and `tombstones`: what of a partition lies in a slice, one after the other, either way;
 //! - `merge`: one slice of one partition, over all sources;
-//! - `lanes`: all sources of a scan, from partition to partition;
+//! - `lanes`: all sources of a scan or a compaction, as one;
 //! - [`page`]: a whole [`ReadCommand`](starling_model::ReadCommand), with its limits and its exact coverage, put
-//!   together by `assembly`;
+//!   together by `assembly`; `scan`: one of a range of tokens;
 //! - [`point`]: one row;
 //! - [`deadline`]: how long a read may take.
 
 mod assembly;
 pub mod deadline;
-mod lanes;
+pub(crate) mod lanes;
 mod merge;
 mod name;
 pub mod page;
 pub mod point;
 mod rows;
+mod scan;
 pub mod source;
 pub mod stream;
 mod tombstones;

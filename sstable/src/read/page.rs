@@ -12,14 +12,13 @@ use std::borrow::Cow;
 
 use starling_model::{
     Clustering, ClusteringRange, DecodeError, DecoratedKey, Deletion, EncodedPage, KeyRange, Position,
-    ReadCommand, Row, TokenRange,
+    ReadCommand, Row,
     encoding::{RowMerger, RowView},
 };
 
 use super::{
     Deadline, Head, Point, PointReader, Source, Stream,
     assembly::{Assembly, Frame},
-    lanes::Lanes,
     merge::{self, SliceMerge, remaining},
     name::Name,
 };
@@ -31,6 +30,11 @@ use crate::{
         key::{self, Kind},
     },
 };
+
+/// Bytes of a row as the limits of a page count them.
+fn content_bytes(view: &RowView<'_>, clustering: &[u8], row: &[u8]) -> usize {
+    size_of::<Row>() + view.count * CELL_BYTES + clustering.len() + row.len()
+}
 
 /// What a cell weighs in memory beside its content, in bytes.
 const CELL_BYTES: usize = size_of::<starling_model::Cell>();
@@ -48,6 +52,8 @@ pub struct Answer {
     pub visited: u64,
     /// Live rows in the page.
     pub live: u64,
+    /// Bytes of content, as the command's limits count them.
+    pub bytes: usize,
 }
 
 /// Reads one page from sources, oldest first.
@@ -92,6 +98,7 @@ pub fn execute(
         newest: reader.newest,
         visited: reader.visited,
         live: reader.rows.into(),
+        bytes: reader.bytes,
     })
 }
 
@@ -124,7 +131,7 @@ fn check(command: &ReadCommand) -> Result<(), Error> {
 
 /// How the reading of a partition ended.
 #[derive(PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// All slices are covered, or the partition's share of rows is reached.
     Complete,
     /// The page is full.
@@ -139,18 +146,19 @@ enum Stop {
     Full,
 }
 
-struct PageReader<'c> {
-    command: &'c ReadCommand,
+/// A page that is being read.
+pub(super) struct PageReader<'c> {
+    pub(super) command: &'c ReadCommand,
     deadline: &'c mut dyn Deadline,
     merger: RowMerger,
-    assembly: Assembly,
-    newest: Lsn,
-    visited: u64,
+    pub(super) assembly: Assembly,
+    pub(super) newest: Lsn,
+    pub(super) visited: u64,
     /// How much was visited when the clock was looked at.
     looked: u64,
     late: bool,
     rows: u32,
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 /// How far a partition was read.
@@ -161,7 +169,8 @@ struct Reading {
 }
 
 impl PageReader<'_> {
-    fn is_full(&mut self) -> bool {
+    #[inline]
+    pub(super) fn is_full(&mut self) -> bool {
         let limits = &self.command.limits;
         if self.rows >= limits.rows
             || self.bytes >= limits.bytes as usize
@@ -177,7 +186,7 @@ impl PageReader<'_> {
     }
 
     /// Reads one partition.
-    fn key(
+    pub(super) fn key(
         &mut self,
         sources: &[Source<'_>],
         key: &DecoratedKey,
@@ -197,55 +206,8 @@ impl PageReader<'_> {
             }
         }
         let name = Name::new(key, target.prefix());
+        let mut streams: Vec<&mut Stream<'_>> = streams.iter_mut().collect();
         self.partition(&mut streams, &heads, &name, after)
-    }
-
-    fn tokens(&mut self, sources: &[Source<'_>], range: TokenRange) -> Result<(), Error> {
-        // A range excludes its start; no key has the smallest token.
-        let mut from = starling_model::Token(range.start.0.saturating_add(1))
-            .ordered_bytes()
-            .to_vec();
-        let mut done: Option<Name> = None;
-        if let Some(after) = &self.command.after {
-            if after.key.token <= range.start || after.key.token > range.end {
-                return Err(Error::Invalid(
-                    "the position to go on from is outside of the range",
-                ));
-            }
-            if after.clustering.is_some() && self.key(sources, &after.key, Some(after))? == End::Full {
-                return Ok(());
-            }
-            let prefix = key::prefix(&after.key);
-            from = key::after_partition(&prefix);
-            done = Some(Name::new(&after.key, &prefix));
-        }
-        let mut lanes = Lanes::new(sources, &from)?;
-        let mut name = Name::default();
-        let whole = self.command.slices == [ClusteringRange::ALL] && !self.command.reversed;
-        while lanes.meet(&mut name)? && name.token() <= range.end {
-            if self.is_full() {
-                self.assembly.next = done.map(|done| done.position(None, 0));
-                return Ok(());
-            }
-            let end = match lanes.together() {
-                [stream] if whole && stream.kind(&name.prefix) == Some(Kind::Row) => {
-                    self.plain(stream, &name)?
-                }
-                streams => {
-                    let mut heads = Vec::with_capacity(streams.len());
-                    for stream in &mut *streams {
-                        heads.push(Head::take(stream, &name.prefix)?);
-                    }
-                    self.partition(streams, &heads, &name, None)?
-                }
-            };
-            if end == End::Full {
-                return Ok(());
-            }
-            lanes.leave(&name.prefix, self.command.reversed)?;
-            std::mem::swap(done.get_or_insert_default(), &mut name);
-        }
-        Ok(())
     }
 
     /// Reads a partition of which one row at most can be there, in the page's form.
@@ -269,66 +231,37 @@ impl PageReader<'_> {
         if let Some(row) = found.row {
             let live = RowView::new(&row).and_then(|row| row.is_live(self.command.now));
             self.rows = u32::from(live.map_err(|_| Error::Invalid("a row can't be read"))?);
-            self.assembly.row(clustering, &row);
+            self.assembly
+                .row(clustering, &row)
+                .map_err(|_| Error::Invalid("a row can't be read"))?;
             self.assembly
                 .partition(&Name::new(key, &[]), Frame::default(), false, None);
         }
         Ok(())
     }
 
-    /// Reads a partition that one source has, and rows only, from its first row on, where the stream stands.
-    fn plain(&mut self, stream: &mut Stream<'_>, name: &Name) -> Result<End, Error> {
-        let rows = name.prefix.len() + 1;
-        self.newest = self.newest.max(stream.last_write());
-        self.bytes += size_of::<starling_model::Partition>() + name.key.len();
-        let mut live_rows = 0;
-        let mut end = End::Complete;
-        let mut cut = None;
-        loop {
-            let (row, clustering) = (stream.value(), stream.key().unwrap_or_default());
-            let clustering = clustering.get(rows..).unwrap_or_default();
-            let live = self
-                .row(clustering, row)
-                .map_err(|error| stream.unreadable(error))?;
-            live_rows += u32::from(live);
-            self.visited += 1;
-            let share = live_rows >= self.command.limits.rows_per_partition;
-            let ends = share || self.is_full();
-            let last = ends.then(|| Clustering::from(clustering.to_vec()));
-            // What ends exactly here is not cut.
-            if !stream.next()? || stream.under(&name.prefix).is_none() {
-                break;
-            }
-            if ends {
-                cut = last;
-                end = if share { End::Complete } else { End::Full };
-                break;
-            }
-        }
-        if end == End::Complete {
-            self.visited += 1;
-        } else {
-            self.assembly.next = Some(name.position(cut.clone(), live_rows));
-        }
-        self.assembly.partition(name, Frame::default(), false, cut);
-        Ok(end)
+    /// Counts a row that is taken into the page; whether it is live.
+    #[inline]
+    pub(super) fn count(&mut self, clustering: &[u8], row: &[u8]) -> Result<bool, DecodeError> {
+        let view = RowView::new(row)?;
+        self.bytes += content_bytes(&view, clustering, row);
+        let live = view.is_live(self.command.now)?;
+        self.rows += u32::from(live);
+        Ok(live)
     }
 
     /// Takes a row into the page; whether it is live.
     fn row(&mut self, clustering: &[u8], row: &[u8]) -> Result<bool, DecodeError> {
-        let view = RowView::new(row)?;
-        self.bytes += size_of::<Row>() + view.count * CELL_BYTES + clustering.len() + row.len();
-        let live = view.is_live(self.command.now)?;
-        self.rows += u32::from(live);
-        self.assembly.row(clustering, row);
+        let live = self.count(clustering, row)?;
+        self.assembly.row(clustering, row)?;
         Ok(live)
     }
 
     /// Reads a partition, from its start or from a place in it, into the page. Sets `next` if the page is
     /// full before the partition is complete.
-    fn partition(
+    pub(super) fn partition(
         &mut self,
-        streams: &mut [Stream<'_>],
+        streams: &mut [&mut Stream<'_>],
         heads: &[Head],
         name: &Name,
         after: Option<&Position>,
@@ -380,12 +313,13 @@ impl PageReader<'_> {
         } else {
             self.assembly.next = Some(name.position(reading.cut.clone(), reading.rows));
         }
-        self.assembly.partition(name, frame, reversed, reading.cut);
+        self.assembly
+            .partition(name, frame, reversed, reading.cut.as_ref());
         Ok(end)
     }
 
     /// Merges what stands before the rows.
-    fn frame(&mut self, streams: &[Stream<'_>], heads: &[Head]) -> Result<Frame, Error> {
+    fn frame(&mut self, streams: &[&mut Stream<'_>], heads: &[Head]) -> Result<Frame, Error> {
         let deletion = heads.iter().map(|head| head.deletion);
         let mut frame = Frame {
             deletion: deletion.fold(None, Deletion::strongest),
@@ -421,7 +355,7 @@ impl PageReader<'_> {
     /// Reads one slice into the partition. `more`: other slices follow.
     fn slice(
         &mut self,
-        streams: &mut [Stream<'_>],
+        streams: &mut [&mut Stream<'_>],
         partition: merge::Partition<'_>,
         slice: &ClusteringRange,
         more: bool,
@@ -429,7 +363,12 @@ impl PageReader<'_> {
         frame: &mut Frame,
     ) -> Result<Stop, Error> {
         let mut merger = std::mem::take(&mut self.merger);
-        let mut merge = SliceMerge::new(streams, partition, slice, &mut merger)?;
+        let mut merge = SliceMerge::new(
+            streams.iter_mut().map(|stream| &mut **stream),
+            partition,
+            slice,
+            &mut merger,
+        )?;
         let mut stop = Stop::AtEnd;
         let mut last = None;
         loop {

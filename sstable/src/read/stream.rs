@@ -50,6 +50,23 @@ impl Stream<'_> {
         }
     }
 
+    /// Hands the entry that it stands on and those that follow to `take`, key, value and
+    /// [`last_write`](Self::last_write), as long as that says `true`. Then it stands on the entry that was not
+    /// taken, or behind the last.
+    pub fn each(&mut self, mut take: impl FnMut(&[u8], &[u8], Lsn) -> bool) -> Result<(), Error> {
+        match self {
+            Self::Memory(cursor) => {
+                let mut taken = |cursor: &memtable::Cursor<'_>| {
+                    let key = cursor.key();
+                    key.is_some_and(|key| take(key, cursor.value(), cursor.last_write()))
+                };
+                while taken(cursor) && cursor.next() {}
+                Ok(())
+            }
+            Self::Table(cursor) => cursor.each(|key, value| take(key, value, Lsn::ZERO)),
+        }
+    }
+
     /// Goes to the entry before.
     pub fn prev(&mut self) -> Result<bool, Error> {
         match self {
@@ -64,6 +81,23 @@ impl Stream<'_> {
             Self::Memory(cursor) => cursor.key(),
             Self::Table(cursor) => cursor.key(),
         }
+    }
+
+    /// The entry's key; empty on no entry.
+    #[inline]
+    pub fn here(&self) -> &[u8] {
+        self.key().unwrap_or_default()
+    }
+
+    /// What the entry is, and how much of its key is the partition's prefix.
+    pub fn parts(&self) -> Result<(Kind, usize), Error> {
+        let key = self.here();
+        let parts = match self {
+            Self::Memory(cursor) => key::parts_at(key, cursor.prefix_len()),
+            Self::Table(_) => key::parts(key),
+        };
+        let parts = parts.ok_or_else(|| self.malformed("malformed key"))?;
+        Ok((parts.kind, parts.prefix.len()))
     }
 
     /// What follows `prefix` in the entry's key; `None` if it is another one, or on no entry.

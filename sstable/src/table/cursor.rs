@@ -168,6 +168,36 @@ impl Cursor {
         if self.holes { self.ahead() } else { Ok(true) }
     }
 
+    /// Hands the entry that it stands on and those that follow to `take`, key and value, as long as that says
+    /// `true`. Then it stands on the entry that was not taken, or behind the last. Whole blocks are gone through
+    /// in one go.
+    pub fn each(&mut self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
+        while self.valid {
+            let Some(loaded) = &self.loaded else { return Ok(()) };
+            let entries = loaded.entries();
+            let count = if self.holes {
+                self.at + 1
+            } else {
+                loaded.shape.count
+            };
+            loop {
+                if !take(&self.key, &loaded.body[self.value.clone()]) {
+                    return Ok(());
+                }
+                if self.at + 1 >= count {
+                    break;
+                }
+                self.at += 1;
+                match entries.next_key(self.at, &mut self.key) {
+                    Ok(value) => self.value = value,
+                    Err(Malformed) => return self.fail().map(drop),
+                }
+            }
+            self.next()?;
+        }
+        Ok(())
+    }
+
     /// Goes to the entry before. On no entry it stays there.
     pub fn prev(&mut self) -> Result<bool, Error> {
         if !self.valid {

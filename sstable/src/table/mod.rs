@@ -26,6 +26,7 @@ pub mod reader;
 pub mod stripe;
 pub mod target;
 pub mod verify;
+mod warmth;
 pub mod writer;
 
 pub use cursor::Cursor;

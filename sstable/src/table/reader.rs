@@ -19,6 +19,7 @@ use super::{
     holes::Holes,
     layout::{self, Footer, HEADER_BYTES, Handle},
     stripe::{self, Separator},
+    warmth::Warmth,
 };
 use crate::{
     Error,
@@ -43,6 +44,7 @@ pub struct Table {
     /// The tokens of the first and the last partition as keys begin with them.
     tokens: (u64, u64),
     holes: Holes,
+    warmth: Warmth,
 }
 
 /// A block in the file: its stripe, and its number in it.
@@ -74,6 +76,7 @@ impl Table {
             .map(|handle| layout::checked(&path, &file, handle, "dictionary"))
             .transpose()?;
         let dictionary = dictionary.as_ref().map(|bytes| &bytes[layout::CHECKSUM_BYTES..]);
+        let warmth = Warmth::new(file.len() as u64);
         Ok(Self {
             number,
             checks: Checks::new(directory.stripes()),
@@ -85,6 +88,7 @@ impl Table {
             directory,
             properties,
             holes: Holes::default(),
+            warmth,
         })
     }
 
@@ -106,6 +110,44 @@ impl Table {
     /// Whether a range of its file, cut to it, is in memory, as far as is known.
     pub fn is_resident(&self, range: Range<u64>) -> bool {
         self.file.is_resident(range.start as usize..range.end as usize)
+    }
+
+    /// Whether a range of its file, cut to it, is in memory, or was within the last `trusted` seconds.
+    pub fn is_warm(&self, range: Range<u64>, now: u32, trusted: u32) -> bool {
+        self.warmth
+            .is_warm(range, now, trusted, |range| self.is_resident(range))
+    }
+
+    /// Reads a range of its file, cut to it, into memory, and returns once it is there.
+    pub fn load(&self, range: Range<u64>) {
+        self.file.load(range.start as usize..range.end as usize);
+    }
+
+    /// Where the index and the filter lie that lead to the target's partition; `None` if the table has nothing of
+    /// it. Touches no page of the file.
+    pub fn way_to(&self, target: &Target) -> Option<Range<u64>> {
+        let stripe = self.stripe_of(&Separator::new(target.prefix()))?;
+        Some(self.index_range(stripe))
+    }
+
+    /// Where the index lies that leads to a key. Touches no page of the file.
+    pub fn index_of(&self, key: &[u8]) -> Range<u64> {
+        self.index_range(self.directory.find(&Separator::new(key)).unwrap_or(0))
+    }
+
+    fn index_range(&self, stripe: usize) -> Range<u64> {
+        let handle = self.directory.handle(stripe);
+        handle.offset..handle.offset + u64::from(handle.length)
+    }
+
+    /// Where the block lies that may hold the first entry at or after a key. Touches its index only.
+    pub fn block_of(&self, key: &[u8]) -> Result<Range<u64>, Error> {
+        self.range(self.place(key)?)
+    }
+
+    /// The tokens of its first and its last partition.
+    pub fn token_range(&self) -> (Token, Token) {
+        (token(self.tokens.0), token(self.tokens.1))
     }
 
     /// Lets the system forget a range of its file, cut to it. A hint.

@@ -92,8 +92,8 @@ impl Session for Direct {
             .read_encoded(&command, &mut Never)
             .map_err(failed)?;
         let mut seen = 0;
-        for partition in &answer.page.partitions {
-            seen += see_all(&partition.partition, see).map_err(failed)?;
+        for partition in answer.page.partitions() {
+            seen += see_all(partition.content, see).map_err(failed)?;
         }
         Ok(seen)
     }
@@ -125,9 +125,14 @@ fn see_all(partition: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<usize, Decode
         return Err(DecodeError::NotCanonical);
     }
     let rows = input.count()?;
-    for _ in 0..rows {
+    for left in (0..rows).rev() {
         input.bytes()?;
-        see_first(RowView::take(&mut input)?, see)?;
+        if left == 0 {
+            // The last row ends with the partition, so the way behind it need not be found.
+            see_first(RowView::new(input.rest())?, see)?;
+        } else {
+            see_first(RowView::take(&mut input)?, see)?;
+        }
     }
     Ok(rows)
 }

@@ -1,4 +1,5 @@
 mod bulk;
+mod cold;
 mod crash;
 mod durability;
 mod limits;

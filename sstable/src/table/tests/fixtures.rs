@@ -3,12 +3,15 @@
 
 use std::{path::Path, sync::Arc};
 
-use starling_model::encoding::Writer;
+use bytes::Bytes;
+use starling_model::{Limits, ReadCommand, encoding::Writer};
 
 use super::DIR;
 use crate::{
     checksum::checksum,
+    fixtures::everything,
     fs::{Fs, MemoryFs},
+    read::{self, Never, PointReader, Source},
     table::{
         Table, Verified, entry,
         key::{self, Kind},
@@ -43,6 +46,9 @@ type Content = (usize, u64);
 
 const CONTENT_2: Content = (88_229, 8_194_938_967_228_270_901);
 const CONTENT_3: Content = (89_427, 17_061_696_028_085_634_660);
+
+/// The checksum of all of it as a page.
+const PAGE: u64 = 11_731_496_403_307_648_379;
 
 /// What they hold whatever the layout of their rows, in that of today.
 const MEANING: Content = CONTENT_3;
@@ -81,7 +87,26 @@ fn can_be_read(files: &[(&str, &[u8])], expected: Content) {
         }
         assert_eq!((content.len(), checksum(&content)), expected, "{name}");
         assert_eq!((meaning.len(), checksum(&meaning)), MEANING, "{name}");
+        assert_eq!(checksum(&page(&table)), PAGE, "{name}");
     }
+}
+
+/// Everything in a table, as the page that a replica answers. It must not tell of which version the table is: replicas
+/// that agree are known by the bytes of their pages.
+fn page(table: &Arc<Table>) -> Bytes {
+    let command = ReadCommand {
+        limits: Limits {
+            bytes: u32::MAX,
+            visited: u32::MAX,
+            ..Limits::NONE
+        },
+        ..everything()
+    };
+    let sources = [Source::table(table)];
+    let answer = read::execute(&sources, &command, &mut Never, &mut PointReader::default()).unwrap();
+    let page = answer.page.clone().decode().unwrap();
+    assert_eq!(page.encoded(), answer.page);
+    answer.page.into_bytes()
 }
 
 /// A value as it would be written today.
