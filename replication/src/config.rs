@@ -22,6 +22,8 @@ pub struct Config {
     /// Internode addresses of nodes to ask for the cluster. A node that is its own seed, or has none,
     /// may found a cluster.
     pub seeds: Vec<SocketAddr>,
+    /// Host id or internode address of a dead node whose place a new node takes.
+    pub replace: Option<String>,
     /// How many tokens a new node takes, 1 to 256.
     pub vnodes: u32,
     /// How keys become tokens; fixed when the cluster is made.
@@ -144,6 +146,7 @@ impl Config {
             listen,
             cql,
             seeds: Vec::new(),
+            replace: None,
             vnodes: 16,
             partitioner: Partitioner::Murmur3,
             release: env!("CARGO_PKG_VERSION").to_owned(),

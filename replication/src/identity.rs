@@ -1,12 +1,12 @@
-//! Who a node is, across restarts: its host id, its tokens, and the settings that must not change.
+//! Who a node is, across restarts: its host id, and the settings that must not change.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use starling_model::{NodeId, Timestamp, Token};
+use starling_model::{NodeId, Timestamp};
 use starling_sstable::fs::Fs;
 
-use crate::{config::Config, durable_file, message::decode_value, start_error::StartError};
+use crate::{config::Config, durable_file, message::decode_value, start_error::StartError, topology::Book};
 
 const PATH: &str = "node/identity";
 const MAGIC: [u8; 8] = *b"STRLNODE";
@@ -26,24 +26,13 @@ pub(crate) struct Identity {
     pub(crate) shards: u32,
     /// The datacenter: data was placed by it.
     pub(crate) datacenter: String,
-    /// The rack: data was placed by it.
+    /// The rack of the last start. The ring says which one data is placed by.
     pub(crate) rack: String,
-    /// When and with which tokens the node joined; absent until it has.
-    pub(crate) joined: Option<Joined>,
-}
-
-/// A node's place on the ring.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Joined {
-    /// When it joined, by its clock.
-    pub(crate) at: Timestamp,
-    /// Its tokens.
-    pub(crate) tokens: Vec<Token>,
 }
 
 /// Whether the node of this data directory was in a ring before: then it comes back without being asked.
 pub fn has_joined(fs: &dyn Fs) -> Result<bool, StartError> {
-    Ok(Identity::stored(fs)?.is_some_and(|identity| identity.joined.is_some()))
+    Ok(!Book::stored(fs)?.members().is_empty())
 }
 
 impl Identity {
@@ -61,19 +50,23 @@ impl Identity {
 
     /// Reads the identity from disk, or makes a new one; counts the start; makes it durable.
     ///
-    /// `random` draws a new host id. The generation also follows the wall clock, so that it grows even
+    /// `random` draws a new host id; `in_ring`: data was placed by the datacenter. The generation also follows the wall clock, so that it grows even
     /// if the data directory was restored from an old copy.
     pub(crate) fn load(
         fs: &dyn Fs,
         config: &Config,
+        in_ring: bool,
         wall: Timestamp,
         mut random: impl FnMut() -> u64,
     ) -> Result<Self, StartError> {
         let floor = u64::from(wall.seconds().0);
         let mut identity = match Self::stored(fs)? {
             Some(identity) => {
-                identity.check(config)?;
-                identity
+                identity.check(config, in_ring)?;
+                Self {
+                    rack: config.rack.clone(),
+                    ..identity
+                }
             }
             None => Self {
                 id: NodeId(uuid_v4(random(), random())),
@@ -83,7 +76,6 @@ impl Identity {
                 shards: config.shards,
                 datacenter: config.datacenter.clone(),
                 rack: config.rack.clone(),
-                joined: None,
             },
         };
         identity.generation = (identity.generation + 1).max(floor);
@@ -98,7 +90,7 @@ impl Identity {
             .map_err(|error| durable_file::disk(Path::new(PATH), &error))
     }
 
-    fn check(&self, config: &Config) -> Result<(), StartError> {
+    fn check(&self, config: &Config, in_ring: bool) -> Result<(), StartError> {
         let same = |what, stored: &str, configured: &str| {
             if stored == configured {
                 return Ok(());
@@ -116,9 +108,8 @@ impl Identity {
             &self.shards.to_string(),
             &config.shards.to_string(),
         )?;
-        if self.joined.is_some() {
+        if in_ring {
             same("datacenter", &self.datacenter, &config.datacenter)?;
-            same("rack", &self.rack, &config.rack)?;
         }
         Ok(())
     }

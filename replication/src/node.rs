@@ -11,9 +11,7 @@ use std::{
 };
 
 use futures::channel::mpsc;
-use starling_cql::{
-    BatchRequest, Error, PreparedMetadata, QueryParameters, QueryResult, Statement, native::Topology,
-};
+use starling_cql::{BatchRequest, Error, PreparedMetadata, QueryParameters, QueryResult, Statement, native};
 use starling_model::NodeId;
 
 use crate::{
@@ -30,7 +28,7 @@ use crate::{
     identity::Identity,
     membership::{
         Membership,
-        join::{Doorkeeper, join},
+        join::first_contact,
         known::{self, Known},
     },
     message::{PeerRequest, PeerResponse},
@@ -41,6 +39,7 @@ use crate::{
     snapshot::{Cluster, Peer, Views},
     start_error::StartError,
     status::{Counters, NodeStatus},
+    topology::{self, Book, Change, ChangeError, Place, RingState, Stamp, Topology},
     tracing::TraceRing,
 };
 
@@ -61,7 +60,8 @@ pub struct Node<E: Env> {
     pub(crate) counters: Arc<Counters>,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) membership: Arc<Membership<E>>,
-    pub(crate) doorkeeper: Doorkeeper<E>,
+    pub(crate) book: Arc<Book>,
+    pub(crate) ring_changes: Arc<Topology<E>>,
     pub(crate) peers: Arc<Peers<E>>,
     pub(crate) agreement: Arc<SchemaAgreement<E>>,
     pub(crate) replica: Arc<Replica<E>>,
@@ -89,8 +89,8 @@ pub struct Executed {
 }
 
 impl<E: Env> Node<E> {
-    /// Starts the node: reads its identity and schema from disk, asks the seeds whether it may join if it
-    /// is new, and spawns its background work. Ends when peers and clients may be let in;
+    /// Starts the node: reads its identity, ring and schema from disk, asks the seeds for the ring if it is new, and
+    /// spawns its background work, joining among it. Ends when peers and clients may be let in;
     /// [`Node::is_ready`] says when it serves.
     ///
     /// After an error the data directory holds the node's identity and nothing else that is new.
@@ -102,7 +102,10 @@ impl<E: Env> Node<E> {
             )));
         }
         let fs = &**env.fs();
-        let mut identity = Identity::load(fs, &config, env.wall(), || env.random())?;
+        let state = Book::stored(fs)?;
+        let in_ring = !state.members().is_empty();
+        let identity = Identity::load(fs, &config, in_ring, env.wall(), || env.random())?;
+        check_place(&state, identity.id)?;
         let schema = schema_agreement::load(fs)?;
         let known = known::load(fs)?;
         let clock = Arc::new(Clock::default());
@@ -111,6 +114,7 @@ impl<E: Env> Node<E> {
             clock.observe(entry.version, env.wall());
         }
         let cluster = first_cluster(&config, &identity, &known);
+        let book = Arc::new(Book::new(state));
         let views = Arc::new(Views::new(cluster, schema));
         let listeners = Arc::new(Listeners::default());
         let shared = (
@@ -119,7 +123,14 @@ impl<E: Env> Node<E> {
             Arc::clone(&listeners),
             Arc::new(Counters::default()),
         );
-        let (membership, woken) = Membership::new(env.clone(), config.clone(), &identity, shared, known);
+        let (membership, woken) = Membership::new(
+            env.clone(),
+            config.clone(),
+            &identity,
+            shared,
+            Arc::clone(&book),
+            known,
+        );
         let membership = Arc::new(membership);
         let suspects = Arc::clone(&membership);
         let peers = Arc::new(Peers::new(
@@ -132,19 +143,25 @@ impl<E: Env> Node<E> {
                 _ => suspects.report_unreachable(peer.id),
             }),
         ));
-        if identity.joined.is_none() {
-            identity.joined = Some(join(&env, &config, &identity, &peers, &clock).await?);
-            identity.save(&**env.fs())?;
+        if !in_ring {
+            let state = first_contact(&env, &config, &identity, &peers, &clock).await?;
+            check_place(&state, identity.id)?;
+            Book::save(&**env.fs(), &state)?;
+            for member in state.members() {
+                state
+                    .address(member.id)
+                    .into_iter()
+                    .for_each(|seed| membership.add_seed(seed));
+            }
+            book.merge(&state, None);
         }
-        if let Some(joined) = &identity.joined {
-            membership.enter_ring(joined);
-        }
+        membership.ring_changed();
         let node = Self::assemble(
             env,
             config,
             identity.id,
             (clock, clock_floor),
-            views,
+            (views, book),
             listeners,
             membership,
             peers,
@@ -163,7 +180,7 @@ impl<E: Env> Node<E> {
         config: Config,
         id: NodeId,
         (clock, clock_floor): (Arc<Clock>, Arc<ClockFloor>),
-        views: Arc<Views>,
+        (views, book): (Arc<Views>, Arc<Book>),
         listeners: Arc<Listeners>,
         membership: Arc<Membership<E>>,
         peers: Arc<Peers<E>>,
@@ -179,6 +196,16 @@ impl<E: Env> Node<E> {
             Arc::clone(&counters),
             Arc::clone(&clock_floor),
         ));
+        let ring_changes = Arc::new(Topology::new(topology::Parts {
+            env: env.clone(),
+            config: config.clone(),
+            me: id,
+            clock: Arc::clone(&clock),
+            views: Arc::clone(&views),
+            membership: Arc::clone(&membership),
+            peers: Arc::clone(&peers),
+            book: Arc::clone(&book),
+        }));
         let coordinator = Arc::new(Coordinator {
             env: env.clone(),
             clock: Arc::clone(&clock),
@@ -186,6 +213,7 @@ impl<E: Env> Node<E> {
             peers: Arc::clone(&peers),
             replica: Arc::clone(&replica),
             hints: Arc::clone(&hints),
+            topology: Arc::clone(&ring_changes),
             counters: Arc::clone(&counters),
             budget: Arc::clone(&config.budget),
             datacenter: config.datacenter.clone(),
@@ -207,21 +235,24 @@ impl<E: Env> Node<E> {
                 told.observe();
             }),
         );
+        let agreement = Arc::new(agreement);
+        ring_changes.link(&coordinator, &agreement);
         Ok(Arc::new(Self {
             id,
+            book,
+            ring_changes,
             batch_log: Arc::new(BatchLog::new(
                 env.clone(),
                 Arc::clone(&coordinator),
                 Arc::clone(&kept),
             )),
-            doorkeeper: Doorkeeper::new(env.clone(), config.clone(), Arc::clone(&views)),
             prepared: PreparedStatements::new(bounds.prepared, bounds.prepared_bytes),
             traces: TraceRing::new(bounds.traces),
             coordinated: Gate::new(bounds.coordinated),
             served: Gate::new(bounds.served),
             hints_served: Gate::new(bounds.hints_served),
             stopping: AtomicBool::new(false),
-            agreement: Arc::new(agreement),
+            agreement,
             clock,
             clock_floor,
             views,
@@ -240,9 +271,10 @@ impl<E: Env> Node<E> {
 
     /// Spawns the background work.
     fn begin(self: &Arc<Self>, woken: mpsc::Receiver<()>) {
+        self.env.spawn(Arc::clone(&self.ring_changes).begin());
         let node = Arc::clone(self);
         let membership = Arc::clone(&self.membership);
-        self.env.spawn(membership.run(woken, move || node.pull_schemas()));
+        self.env.spawn(membership.run(woken, move || node.catch_up()));
         let node = Arc::clone(self);
         self.env.spawn(async move {
             while !node.is_stopping() {
@@ -257,7 +289,8 @@ impl<E: Env> Node<E> {
         });
     }
 
-    fn pull_schemas(&self) {
+    fn catch_up(&self) {
+        self.ring_changes.catch_up();
         for peer in self.membership.disagreeing() {
             self.agreement.pull_from(&peer, self.config.timeouts.schema);
         }
@@ -303,8 +336,41 @@ impl<E: Env> Node<E> {
     }
 
     /// The ring, for native clients.
-    pub fn topology(&self) -> Topology {
+    pub fn topology(&self) -> native::Topology {
         self.native_topology()
+    }
+
+    /// Who is in the ring, and the change that is under way.
+    pub fn ring_state(&self) -> Arc<RingState> {
+        self.book.load()
+    }
+
+    /// The change of the ring that is under way.
+    pub fn ring_change(&self) -> Option<Change> {
+        self.ring_changes.under_way()
+    }
+
+    /// The member of the ring with this host id or internode address, other than this node.
+    pub fn find_member(&self, name: &str) -> Result<NodeId, ChangeError> {
+        self.ring_changes.find(&self.book.load(), name)
+    }
+
+    /// Takes this node out of the ring; its data goes to the others. Ends when it is out: it still coordinates then,
+    /// and can be stopped.
+    pub async fn decommission(&self) -> Result<(), ChangeError> {
+        self.ring_changes.leave().await
+    }
+
+    /// Takes dead nodes out of the ring, all at once; their data is fetched from the other replicas. Ends when
+    /// it is done.
+    pub async fn remove(&self, gone: &[NodeId]) -> Result<(), ChangeError> {
+        self.ring_changes.remove(gone).await
+    }
+
+    /// Gives up the change of the ring that is under way. Ends when the ring is what it was, or, if all data was there
+    /// already, when the change is done.
+    pub async fn abort_ring_change(&self) -> Result<(), ChangeError> {
+        self.ring_changes.abort().await
     }
 
     /// Another seed, whose address was not known at the start. It is not asked whether the node may join.
@@ -327,6 +393,7 @@ impl<E: Env> Node<E> {
     pub fn is_ready(&self) -> bool {
         !self.is_stopping()
             && self.failure().is_none()
+            && self.book.load().serves(self.id)
             && self.membership.is_settled()
             && self.membership.agrees_on_schema()
     }
@@ -374,11 +441,21 @@ fn first_cluster(config: &Config, identity: &Identity, known: &[Known]) -> Clust
         alive: true,
         joined: false,
         schema_version: None,
+        ring: Stamp::default(),
         release: Some(config.release.clone()),
         latency,
         calls,
     };
     let mut peers: Vec<Peer> = known.iter().map(Known::as_peer).collect();
     peers.push(own);
-    Cluster::new(config.partitioner, identity.id, peers)
+    Cluster::new(config.partitioner, identity.id, peers, &RingState::default())
+}
+
+/// A node that is out of the ring for good does not start.
+fn check_place(state: &RingState, me: NodeId) -> Result<(), StartError> {
+    match state.place(me) {
+        Some(Place::Gone { left: true, .. }) => Err(StartError::Left),
+        Some(Place::Gone { at, left: false }) => Err(StartError::Removed(*at)),
+        _ => Ok(()),
+    }
 }

@@ -10,6 +10,7 @@ use crate::{
     env::{CallError, Env},
     message::{Failure, PeerRequest, PeerResponse, Request, Response},
     snapshot::{Peer, Views},
+    topology::Stamp,
     tracing::Tracer,
 };
 
@@ -34,6 +35,11 @@ impl AskError {
             self,
             Self::Call(CallError::Timeout(_)) | Self::Failed(Failure::Late)
         )
+    }
+
+    /// Whether the request was planned on an old ring.
+    pub(crate) fn is_old_ring(&self) -> bool {
+        matches!(self, Self::Failed(Failure::OldRing { .. }))
     }
 
     /// Whether the peer can't be reached: there is no connection, or it broke before the answer.
@@ -72,10 +78,17 @@ impl<E: Env> Peers<E> {
     }
 
     /// The request in its envelope.
-    pub(crate) fn envelope(&self, body: Request, timeout: Duration, tracing: bool) -> PeerRequest {
+    pub(crate) fn envelope(
+        &self,
+        body: Request,
+        timeout: Duration,
+        tracing: bool,
+        planned: Stamp,
+    ) -> PeerRequest {
         PeerRequest {
             sender: self.me,
-            ring: self.views.load().cluster.stamp.digest,
+            ring: planned.digest,
+            epoch: planned.epoch,
             clock: self.clock.latest(self.env.wall()),
             deadline_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
             tracing,
@@ -91,7 +104,8 @@ impl<E: Env> Peers<E> {
         timeout: Duration,
         tracer: &Tracer,
     ) -> Result<Response, AskError> {
-        let request = self.envelope(body, timeout, tracer.is_on());
+        let planned = self.views.load().cluster.stamp;
+        let request = self.envelope(body, timeout, tracer.is_on(), planned);
         let answer = self.env.call(to, request, timeout).await?;
         self.open(answer, tracer)
     }
@@ -125,6 +139,26 @@ impl<E: Env> Peers<E> {
         answer
     }
 
+    /// The same for a request that a client's write was planned to.
+    pub(crate) async fn ask_planned(
+        &self,
+        to: &Peer,
+        body: Request,
+        timeout: Duration,
+        task: &Task,
+    ) -> Result<Response, AskError> {
+        let Some(_permit) = to.calls.enter() else {
+            return Err(CallError::Overloaded(to.address).into());
+        };
+        let request = self.envelope(body, timeout, task.tracer.is_on(), task.planned);
+        let answer = self.env.call(to.address, request, timeout).await;
+        let answer = answer
+            .map_err(AskError::from)
+            .and_then(|answer| self.open(answer, &task.tracer));
+        self.note_unreachable(to, &answer);
+        answer
+    }
+
     /// The same for what a read needs, of which a large answer takes room for the read's claim.
     pub(crate) async fn ask_for_page(
         &self,
@@ -136,7 +170,7 @@ impl<E: Env> Peers<E> {
         let Some(_permit) = to.calls.enter() else {
             return Err(CallError::Overloaded(to.address).into());
         };
-        let request = self.envelope(body, timeout, task.tracer.is_on());
+        let request = self.envelope(body, timeout, task.tracer.is_on(), task.planned);
         let answer = self.env.call_for(task.claim, to.address, request, timeout).await;
         let answer = answer
             .map_err(AskError::from)

@@ -49,11 +49,14 @@ impl<E: Env> Replica<E> {
         }
     }
 
-    /// What coordinators stamp from now on must be newer than this: data came in by another way than
-    /// [`write`](Self::write), such as tables of another node, whose writes were this new at most.
-    #[expect(dead_code, reason = "for whoever streams whole tables")]
-    pub(crate) fn count_as_written(&self, newest: Timestamp) {
+    /// What coordinators stamp from now on must be newer than this, also after a restart: data comes in by another way
+    /// than [`write`](Self::write), whose writes were this new at most.
+    pub(crate) async fn count_as_written(&self, newest: Timestamp) -> Result<(), Failure> {
+        if self.clock_floor.take(newest, self.env.wall()) {
+            self.remember(newest).await?;
+        }
         self.newest.raise(newest);
+        Ok(())
     }
 
     /// Applies a write; durable when it ends well. Work whose deadline has passed is dropped.

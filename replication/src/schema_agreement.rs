@@ -249,22 +249,25 @@ impl<E: Env> SchemaAgreement<E> {
         }
         let (agreement, peer) = (Arc::clone(self), Arc::clone(peer));
         self.env.spawn(async move {
-            let pulled = agreement
-                .peers
-                .ask(&peer, Request::SchemaPull, timeout, &Tracer::OFF)
-                .await;
+            let learnt = agreement.pull(&peer, timeout).await;
             agreement.pulling.lock().remove(&peer.id);
-            let learnt = match pulled {
-                Ok(Response::Schema(entries)) => {
-                    agreement.learn_encoded(&entries).await.map_err(|e| e.to_string())
-                }
-                Ok(_) => Err("the answer does not fit the request".to_owned()),
-                Err(error) => Err(error.to_string()),
-            };
             if let Err(problem) = learnt {
                 ::tracing::debug!(peer = %peer.address, problem, "the schema could not be pulled");
             }
         });
+    }
+
+    /// Asks a member for its schema and learns it.
+    pub(crate) async fn pull(self: &Arc<Self>, peer: &Peer, timeout: Duration) -> Result<(), String> {
+        let pulled = self
+            .peers
+            .ask(peer, Request::SchemaPull, timeout, &Tracer::OFF)
+            .await;
+        match pulled {
+            Ok(Response::Schema(entries)) => self.learn_encoded(&entries).await.map_err(|e| e.to_string()),
+            Ok(_) => Err("the answer does not fit the request".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Learns entries in the encoding that they travel in.
@@ -287,11 +290,6 @@ fn not_stored(error: &ReplaceError) -> String {
              bring the change about; repair its disk and repeat the statement"
         ),
     }
-}
-
-/// Whether there is a table that users made.
-pub(crate) fn has_user_tables(schema: &Schema) -> bool {
-    schema.all_tables().any(|table| !table.is_system())
 }
 
 /// When the oldest of the tables that users made got its present definition.

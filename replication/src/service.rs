@@ -10,11 +10,16 @@ use crate::{
     budget::{SMALL_BYTES, hold},
     deadline::Deadline,
     env::Env,
+    membership::join,
     message::{
         Failure, Hint, PeerRequest, PeerResponse, Request, Response, TraceQuery, WriteReason, page_digest,
     },
     node::Node,
     schema_agreement::encode_entries,
+    topology::{
+        Stamp,
+        fence::{Admission, Pass},
+    },
     tracing::Tracer,
 };
 
@@ -33,7 +38,14 @@ impl<E: Env> Node<E> {
             Tracer::OFF
         };
         let sender = request.sender;
-        let body = match self.answer(from, sender, request.body, deadline, &tracer).await {
+        let planned = Stamp {
+            digest: request.ring,
+            epoch: request.epoch,
+        };
+        let body = match self
+            .answer(from, (sender, planned), request.body, deadline, &tracer)
+            .await
+        {
             Ok(body) => body,
             Err(failure) => {
                 if let Failure::UnknownTable(table) = failure {
@@ -53,7 +65,7 @@ impl<E: Env> Node<E> {
     async fn answer(
         &self,
         from: SocketAddr,
-        sender: NodeId,
+        (sender, planned): (NodeId, Stamp),
         request: Request,
         deadline: Deadline,
         tracer: &Tracer,
@@ -77,23 +89,41 @@ impl<E: Env> Node<E> {
         );
         match request {
             Request::Gossip { .. } | Request::Ping => Ok(Response::Done),
-            Request::Join(join) => Ok(Response::Join(self.doorkeeper.answer(&join))),
+            Request::Join(_) => Ok(Response::Join(join::answer(
+                &self.config,
+                &self.book,
+                &self.views,
+            ))),
+            Request::Topology(request) => self
+                .ring_changes
+                .answer(request, deadline)
+                .await
+                .map(Response::Topology),
             Request::Write { mutations, reason } => {
+                // A hint was planned long ago, and is worth having wherever it belongs.
+                let hint = reason == WriteReason::Hint;
+                let _pass = (!hint).then(|| self.let_in(sender, planned)).transpose()?;
                 let checked = reason == WriteReason::Client;
                 self.apply(mutations, checked, deadline, tracer).await
             }
             Request::WriteStamped { mutations, stamp } => {
+                let _pass = self.let_in(sender, planned)?;
                 self.apply_stamped(mutations, stamp, deadline, tracer).await
             }
             Request::Read { command, digest } => {
+                let pass = self.let_in(sender, planned)?;
                 let page = self.replica.read(command, deadline, tracer).await?;
+                drop(pass);
                 if digest {
                     return Ok(Response::Digest(page_digest(&page.into_bytes())));
                 }
                 self.page(page, deadline).await.map(Response::Page)
             }
             Request::Hints(hints) => self.take_hints(hints, deadline, tracer).await,
-            Request::Truncate(table) => self.truncate_here(table, deadline).await,
+            Request::Truncate(table) => {
+                let _pass = self.let_in(sender, planned)?;
+                self.truncate_here(table, deadline).await
+            }
             Request::SchemaPush(entries) => self
                 .agreement
                 .learn_encoded(&entries)
@@ -115,6 +145,19 @@ impl<E: Env> Node<E> {
                 Ok(Response::Traces(self.traces.get(session).into_iter().collect()))
             }
             Request::Trace(TraceQuery::All) => Ok(Response::Traces(self.traces.all())),
+        }
+    }
+
+    /// Lets a request in that was planned on this node's ring, or on one that it does not know yet and asks for.
+    fn let_in(&self, sender: NodeId, planned: Stamp) -> Result<Pass, Failure> {
+        match self.views.admit(planned) {
+            Admission::Old { epoch } => Err(Failure::OldRing { epoch }),
+            Admission::In { pass, newer } => {
+                if newer && let Some(peer) = self.views.load().cluster.peers.get(&sender) {
+                    self.ring_changes.pull_from(peer);
+                }
+                Ok(pass)
+            }
         }
     }
 

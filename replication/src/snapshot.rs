@@ -6,19 +6,28 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use starling_cql::{Error, schema::Schema};
 use starling_model::{NodeId, Token, TokenRange};
-use starling_ring::{Member, Placement, Ring, Strategy};
+use starling_ring::{Placement, Ring, Strategy};
 
 use crate::{
+    env::Env,
     gate::Gate,
     latency::Latency,
-    topology::{Change, RingState, Stamp, quorum::ReplicaSets},
+    topology::{
+        Change, RingState, Stamp,
+        fence::{Admission, Passage},
+        quorum::ReplicaSets,
+    },
 };
+
+/// How often requests on older rings are looked at while they are waited for.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// How many calls may be under way to one peer; a write beyond that becomes a hint at once.
 const CALLS_PER_PEER: usize = 8192;
@@ -40,6 +49,8 @@ pub(crate) struct Peer {
     pub(crate) joined: bool,
     /// The schema version that it last told.
     pub(crate) schema_version: Option<u128>,
+    /// The ring that it last told.
+    pub(crate) ring: Stamp,
     pub(crate) release: Option<String>,
     /// Lives on from snapshot to snapshot.
     pub(crate) latency: Arc<Latency>,
@@ -67,21 +78,18 @@ pub(crate) struct Cluster {
     pub(crate) peers: BTreeMap<NodeId, Arc<Peer>>,
     /// What peers compare, for messages.
     pub(crate) stamp: Stamp,
+    /// The requests that were let in on this ring; lives on while the ring is the same.
+    passage: Arc<Passage>,
 }
 
 impl Cluster {
     /// A cluster of these peers, with this ring.
-    pub(crate) fn new(partitioner: starling_ring::Partitioner, me: NodeId, peers: Vec<Peer>) -> Self {
-        let mut state = RingState::default();
-        for peer in peers.iter().filter(|peer| peer.joined) {
-            let member = Member {
-                id: peer.id,
-                datacenter: peer.datacenter.clone(),
-                rack: peer.rack.clone(),
-                tokens: peer.tokens.clone(),
-            };
-            state.found(&member, peer.address, None);
-        }
+    pub(crate) fn new(
+        partitioner: starling_ring::Partitioner,
+        me: NodeId,
+        peers: Vec<Peer>,
+        state: &RingState,
+    ) -> Self {
         let change = state.change().zip(state.next_members());
         Self {
             me,
@@ -90,6 +98,7 @@ impl Cluster {
                 .map(|(change, next)| (Arc::new(change.clone()), Arc::new(Ring::new(partitioner, next)))),
             peers: peers.into_iter().map(|peer| (peer.id, Arc::new(peer))).collect(),
             stamp: state.stamp(),
+            passage: Arc::default(),
         }
     }
 
@@ -240,6 +249,8 @@ pub(crate) struct Views {
     current: ArcSwap<Snapshot>,
     /// Held while the next one is made.
     making: Mutex<()>,
+    /// Of older rings: until their last requests are through.
+    draining: Mutex<Vec<Arc<Passage>>>,
 }
 
 impl Views {
@@ -247,6 +258,7 @@ impl Views {
         Self {
             current: ArcSwap::from_pointee(Snapshot::build(Arc::new(cluster), Arc::new(schema), None)),
             making: Mutex::new(()),
+            draining: Mutex::default(),
         }
     }
 
@@ -256,11 +268,49 @@ impl Views {
     }
 
     /// Replaces the members.
-    pub(crate) fn set_cluster(&self, cluster: Cluster) {
+    pub(crate) fn set_cluster(&self, mut cluster: Cluster) {
         let _making = self.making.lock();
         let last = self.load();
+        let same_ring = last.cluster.stamp.digest == cluster.stamp.digest;
+        if same_ring {
+            cluster.passage = Arc::clone(&last.cluster.passage);
+        } else {
+            self.draining.lock().push(Arc::clone(&last.cluster.passage));
+        }
         let next = Snapshot::build(Arc::new(cluster), Arc::clone(&last.schema), Some(&last));
         self.current.store(Arc::new(next));
+    }
+
+    /// Lets a client's request in that was planned on this ring, or says that it is an old one.
+    pub(crate) fn admit(&self, planned: Stamp) -> Admission {
+        loop {
+            let snapshot = self.load();
+            let ours = snapshot.cluster.stamp;
+            let newer = planned.digest != ours.digest && planned.epoch > ours.epoch;
+            if planned.digest != ours.digest && !newer {
+                return Admission::Old { epoch: ours.epoch };
+            }
+            let pass = snapshot.cluster.passage.enter();
+            // Whoever drains looks after the new ring is in its place: it sees this pass, or this sees the new ring.
+            if self.load().cluster.stamp.digest == ours.digest {
+                return Admission::In { pass, newer };
+            }
+        }
+    }
+
+    /// Ends when no request is under way any more that was let in on an older ring.
+    pub(crate) async fn drained<E: Env>(&self, env: &E) {
+        loop {
+            let busy = {
+                let mut draining = self.draining.lock();
+                draining.retain(|passage| passage.inside() > 0);
+                !draining.is_empty()
+            };
+            if !busy {
+                return;
+            }
+            env.sleep(LOOK).await;
+        }
     }
 
     /// Replaces the schema.

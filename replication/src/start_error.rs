@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use starling_model::Timestamp;
+
 /// Why a node does not start, or stopped itself. The message tells the operator what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
@@ -34,11 +36,19 @@ pub enum StartError {
         /// What this node has.
         ours: String,
     },
-    /// The node is new and the cluster has data that it would have to take over.
+    /// The node founded a cluster because nobody answered, and met one that has tables.
     #[error(
-        "this node is new and the cluster already has tables: moving data to new nodes is not supported yet, so it would answer for rows that it does not have; start it with the data directory it had, or join before the first table is created"
+        "this node founded a cluster of its own and then met one that already has tables; start it with the data directory that it had, or with an empty one and a seed that is another node, so that it joins (or takes a dead node's place with --replace)"
     )]
-    HasTables,
+    SecondCluster,
+    /// The node was taken out of the ring while it was away.
+    #[error(
+        "this node was removed from the cluster at {} (seconds since 1970), and others have its data now; start it with an empty data directory to join again", .0.seconds().0
+    )]
+    Removed(Timestamp),
+    /// The node was decommissioned.
+    #[error("this node left the cluster; start it with an empty data directory to join again")]
+    Left,
     /// No seed answered.
     #[error("none of the seeds {0} answered; check that they run and that this node can reach them")]
     NoSeed(String),

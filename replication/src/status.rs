@@ -143,6 +143,8 @@ counters! {
     dead_rows_read,
     /// Pages of this node's storage that went through 10,000 or more of those; the log names them.
     dead_reads,
+    /// Times that a replica knew more of the ring than the coordinator, which planned again.
+    old_rings,
     /// Damaged pieces of this node's storage that were written anew from other replicas.
     healed,
     /// Reads that asked one more replica because one was slow or failed.

@@ -216,7 +216,13 @@ fn a_batch_that_is_kept_is_not_called_unchanged_when_a_replica_goes_down() {
         peer.alive &= peer.address != address(3);
         peer
     });
-    views.set_cluster(Cluster::new(Partitioner::Murmur3, before.me, peers.collect()));
+    let state = cluster.node(1).ring_state();
+    views.set_cluster(Cluster::new(
+        Partitioner::Murmur3,
+        before.me,
+        peers.collect(),
+        &state,
+    ));
     cluster.run_for(Duration::from_millis(20));
     pass(Link::Good);
     let written = outcome.lock().take().expect("the answer does not wait");

@@ -89,7 +89,7 @@ impl<E: Env> Coordinator<E> {
     }
 
     /// Reads a range from other replicas and applies here what they have.
-    async fn fetch(
+    pub(super) async fn fetch(
         &self,
         table: TableId,
         tokens: TokenRange,
@@ -111,6 +111,11 @@ impl<E: Env> Coordinator<E> {
         };
         loop {
             let (page, missing) = self.fetch_page(&command, others, needed).await?;
+            // Whoever stamps a write of these rows after this has to be told what came in.
+            if let Some(newest) = missing.iter().filter_map(|it| it.partition.newest()).max() {
+                let counted = self.replica.count_as_written(newest).await;
+                counted.map_err(|_| "the clock's floor can't be stored")?;
+            }
             let applied = missing
                 .into_iter()
                 .map(|mutation| self.env.store().apply(mutation));

@@ -7,14 +7,18 @@
 //! - [`read`]: a page from one set of replicas: data, digests, speculation;
 //! - [`reconcile`]: pages of several replicas become one, by what all of them cover;
 //! - [`repair`]: stale replicas are brought up to date before the answer;
+//! - [`gain`]: what this node gains by a change of the ring is fetched from those who have it;
+//! - [`replan`]: writes whose replicas turn out to be others;
 //! - [`heal`]: what this node's storage lost is fetched from the others;
 //! - [`scan`]: a token range over many sets of replicas;
 //! - [`truncate`]: all data of a table, on all nodes.
 
+mod gain;
 mod heal;
 pub(crate) mod read;
 pub(crate) mod reconcile;
 mod repair;
+mod replan;
 mod scan;
 mod stamped;
 mod truncate;
@@ -28,6 +32,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use starling_cql::{Error, ErrorKind, FailureReason, ReplicaFailure};
 use starling_model::Consistency;
 use starling_ring::{Requirement, Shortfall};
@@ -44,8 +49,12 @@ use crate::{
     replica::Replica,
     snapshot::{Peer, Placements, Views},
     status::Counters,
+    topology::{Stamp, Topology},
     tracing::Tracer,
 };
+
+/// The pause before a ring is asked for again.
+const RING_PAUSE: Duration = Duration::from_millis(5);
 
 /// A node as coordinator.
 pub(crate) struct Coordinator<E: Env> {
@@ -55,6 +64,7 @@ pub(crate) struct Coordinator<E: Env> {
     pub(crate) peers: Arc<Peers<E>>,
     pub(crate) replica: Arc<Replica<E>>,
     pub(crate) hints: Arc<Hints<E>>,
+    pub(crate) topology: Arc<Topology<E>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) datacenter: String,
@@ -73,6 +83,10 @@ pub(crate) struct Task {
     pub(crate) tracer: Tracer,
     /// What large answers of peers are taken for.
     pub(crate) claim: Claim,
+    /// The ring that it is planned on.
+    pub(crate) planned: Stamp,
+    /// A replica that knows more of the ring.
+    pub(crate) outdated_by: Arc<Mutex<Option<Arc<Peer>>>>,
 }
 
 impl<E: Env> Coordinator<E> {
@@ -84,6 +98,8 @@ impl<E: Env> Coordinator<E> {
             timeout,
             tracer: tracer.clone(),
             claim: self.claim(),
+            planned: self.views.load().cluster.stamp,
+            outdated_by: Arc::default(),
         }
     }
 
@@ -94,6 +110,20 @@ impl<E: Env> Coordinator<E> {
 
     fn requirement(&self, level: Consistency, placements: &Placements) -> Requirement {
         Requirement::new(level, placements.current.replication(), &self.datacenter)
+    }
+
+    /// A replica knows more of the ring than this node did when it planned the task: asks it, unless this node has
+    /// learnt it meanwhile. False once there is no time left to plan again.
+    pub(crate) async fn renew_ring(&self, peer: &Peer, task: &Task) -> bool {
+        self.counters.old_rings.one();
+        if self.views.load().cluster.stamp == task.planned && peer.id != self.views.load().cluster.me {
+            self.topology.pull(peer).await;
+            if self.views.load().cluster.stamp == task.planned {
+                // It is on its way to the same ring, or was not reached.
+                self.env.sleep(RING_PAUSE).await;
+            }
+        }
+        !task.deadline.is_over(&self.env)
     }
 
     fn unavailable(&self, consistency: Consistency, short: &Shortfall) -> Error {

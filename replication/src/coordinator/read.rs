@@ -23,7 +23,10 @@ use crate::{
     message::{Failure, MAX_PAGE_BYTES, Request, Response, page_digest},
     peers::AskError,
     snapshot::{Peer, Snapshot},
-    topology::quorum::{JointTally, Quorum},
+    topology::{
+        fence::Admission,
+        quorum::{JointTally, Quorum},
+    },
     tracing::Tracer,
 };
 
@@ -89,27 +92,25 @@ impl<E: Env> Coordinator<E> {
         if consistency.is_serial() {
             return Err(Error::unsupported(format!("reading at {consistency}")));
         }
-        let snapshot = self.views.load();
-        let table = snapshot
-            .schema
-            .table_by_id(command.table)
-            .ok_or_else(|| Error::invalid("the table was dropped meanwhile"))?;
-        let placements = snapshot.placements(&table.keyspace)?;
-        let requirement = self.requirement(consistency, placements);
         command.limits.bytes = command.limits.bytes.min(MAX_PAGE_BYTES);
         let after = command.after.clone();
-        let page = match &command.keys {
-            KeyRange::Partition(key) => {
-                let task = self.read_task(consistency, self.timeouts.read, claim, tracer);
-                let sets = placements.sets(key.token);
-                let plan = self.plan_read(&snapshot, Quorum { requirement, sets }, consistency)?;
-                self.read_page(command, plan, &task).await?
-            }
-            KeyRange::Tokens(range) => {
-                let task = self.read_task(consistency, self.timeouts.range, claim, tracer);
-                let range = *range;
-                self.scan(&snapshot, placements, command, range, &requirement, &task)
-                    .await?
+        let timeout = match &command.keys {
+            KeyRange::Partition(_) => self.timeouts.read,
+            KeyRange::Tokens(_) => self.timeouts.range,
+        };
+        let mut task = self.task(consistency, timeout, tracer);
+        task.claim = claim;
+        let page = loop {
+            let outcome = self.read_by_present_ring(&command, &mut task).await;
+            let outdated_by = task.outdated_by.lock().take();
+            match (outcome, outdated_by) {
+                (Ok(page), _) => break page,
+                (Err(error), None) => return Err(error),
+                (Err(error), Some(peer)) => {
+                    if !self.renew_ring(&peer, &task).await {
+                        return Err(error);
+                    }
+                }
             }
         };
         if page.next.is_some() && page.next == after {
@@ -118,10 +119,32 @@ impl<E: Env> Coordinator<E> {
         Ok(page)
     }
 
-    fn read_task(&self, consistency: Consistency, timeout: Duration, claim: Claim, tracer: &Tracer) -> Task {
-        let mut task = self.task(consistency, timeout, tracer);
-        task.claim = claim;
-        task
+    /// Reads one page from the replicas of the ring that is known now. After an error `outdated_by` of the task names a
+    /// replica that knows more, if one does.
+    async fn read_by_present_ring(
+        self: &Arc<Self>,
+        command: &ReadCommand,
+        task: &mut Task,
+    ) -> Result<Page, Error> {
+        let snapshot = self.views.load();
+        task.planned = snapshot.cluster.stamp;
+        let table = snapshot
+            .schema
+            .table_by_id(command.table)
+            .ok_or_else(|| Error::invalid("the table was dropped meanwhile"))?;
+        let placements = snapshot.placements(&table.keyspace)?;
+        let requirement = self.requirement(task.consistency, placements);
+        match &command.keys {
+            KeyRange::Partition(key) => {
+                let sets = placements.sets(key.token);
+                let plan = self.plan_read(&snapshot, Quorum { requirement, sets }, task.consistency)?;
+                self.read_page(command.clone(), plan, task).await
+            }
+            KeyRange::Tokens(range) => {
+                self.scan(&snapshot, placements, command.clone(), *range, &requirement, task)
+                    .await
+            }
+        }
     }
 
     /// Chooses whom to ask; `Unavailable` if too few are alive.
@@ -239,6 +262,10 @@ impl<E: Env> Coordinator<E> {
                         || format!("{} did not answer: {error}", peer.address),
                     );
                     answers.failed(&peer, &error);
+                    if error.is_old_ring() {
+                        task.outdated_by.lock().replace(peer);
+                        return Err(self.read_error(task, plan, &answers));
+                    }
                     if task.deadline.is_over(&self.env) {
                         continue;
                     }
@@ -295,6 +322,10 @@ impl<E: Env> Coordinator<E> {
         task: &Task,
     ) -> Result<Answer, AskError> {
         if peer.id == self.views.load().cluster.me {
+            let _pass = match self.views.admit(task.planned) {
+                Admission::Old { epoch } => return Err(Failure::OldRing { epoch }.into()),
+                Admission::In { pass, .. } => pass,
+            };
             let page = self.replica.read(command, task.deadline, &task.tracer).await?;
             let bytes = page.into_bytes();
             if digest {

@@ -15,7 +15,7 @@ use super::{
     read::{Answers, ReadPlan, Received},
     reconcile::reconcile,
 };
-use crate::{env::Env, message::WriteReason, snapshot::Peer, topology::quorum::Quorum};
+use crate::{env::Env, snapshot::Peer, topology::quorum::Quorum};
 
 impl<E: Env> Coordinator<E> {
     /// Merges the pages of several replicas, and brings those that lack something up to date. Ends when
@@ -59,7 +59,7 @@ impl<E: Env> Coordinator<E> {
     }
 
     /// Whether the replica holds everything now.
-    async fn repair_one(&self, peer: &Peer, missing: Vec<Mutation>, task: &Task) -> bool {
+    async fn repair_one(&self, peer: &Arc<Peer>, missing: Vec<Mutation>, task: &Task) -> bool {
         if missing.is_empty() {
             return true;
         }
@@ -68,10 +68,11 @@ impl<E: Env> Coordinator<E> {
             || self.env.wall(),
             || format!("Repairing {} partitions on {}", missing.len(), peer.address),
         );
-        let sent = self
-            .write_to(peer, missing, WriteReason::Repair, task.deadline, &task.tracer)
-            .await;
+        let sent = self.write_repair(peer, missing, task).await;
         if let Err(error) = &sent {
+            if error.is_old_ring() {
+                task.outdated_by.lock().replace(Arc::clone(peer));
+            }
             ::tracing::debug!(%error, peer = %peer.address, "a read repair was not acknowledged");
         }
         sent.is_ok()

@@ -7,44 +7,41 @@ use starling_cql::{Error, ErrorKind};
 use starling_model::{Consistency, TableId};
 use starling_ring::Shortfall;
 
-use super::Coordinator;
-use crate::{env::Env, message::Request, peers::AskError, snapshot::Peer, tracing::Tracer};
+use super::{Coordinator, Task};
+use crate::{
+    env::Env,
+    message::{Failure, Request},
+    peers::AskError,
+    snapshot::{Peer, Snapshot},
+    topology::fence::Admission,
+    tracing::Tracer,
+};
 
 impl<E: Env> Coordinator<E> {
     /// Removes a table's data everywhere. All members must be alive: one that is down would bring the old
-    /// rows back later.
+    /// rows back later. So would a node that fetches them while the ring changes, so it is refused meanwhile.
     ///
     /// After an error other than `Unavailable` some nodes may have removed their data.
     pub(crate) async fn truncate(self: &Arc<Self>, table: TableId, tracer: &Tracer) -> Result<(), Error> {
-        let snapshot = self.views.load();
-        let members: Vec<&Arc<Peer>> = snapshot.cluster.joined().collect();
-        let alive = members.iter().filter(|peer| peer.alive).count();
-        if alive < members.len() {
-            let short = Shortfall {
-                required: u32::try_from(members.len()).unwrap_or(u32::MAX),
-                alive: u32::try_from(alive).unwrap_or(u32::MAX),
-            };
-            return Err(self.unavailable(Consistency::All, &short));
-        }
-        let task = self.task(Consistency::All, self.timeouts.truncate, tracer);
-        let truncations = members.iter().map(|peer| {
-            let task = task.clone();
-            async move {
-                if peer.id == snapshot_me(self) {
-                    self.hints.forget_table(table).await;
-                    return self
-                        .replica
-                        .truncate(table, task.deadline)
-                        .await
-                        .map_err(AskError::from);
-                }
-                let timeout = task.deadline.remaining(&self.env);
-                let body = Request::Truncate(table);
-                self.peers.ask(peer, body, timeout, &task.tracer).await.map(drop)
+        let mut task = self.task(Consistency::All, self.timeouts.truncate, tracer);
+        loop {
+            let snapshot = self.views.load();
+            task.planned = snapshot.cluster.stamp;
+            if let Some((change, _)) = &snapshot.cluster.change {
+                return Err(Error::new(
+                    ErrorKind::Truncate,
+                    format!(
+                        "A table can't be truncated while its data moves to other nodes ({}); repeat the statement when \
+                         that is done",
+                        change.kind
+                    ),
+                ));
             }
-        });
-        for (peer, result) in members.iter().zip(join_all(truncations).await) {
-            if let Err(error) = result {
+            let failed = self.truncate_at(&snapshot, table, &task).await?;
+            let Some((peer, error)) = failed else {
+                return Ok(());
+            };
+            if !error.is_old_ring() || !self.renew_ring(&peer, &task).await {
                 return Err(Error::new(
                     ErrorKind::Truncate,
                     format!(
@@ -54,10 +51,44 @@ impl<E: Env> Coordinator<E> {
                 ));
             }
         }
+    }
+
+    /// Asks all members; says who did not do it.
+    async fn truncate_at(
+        self: &Arc<Self>,
+        snapshot: &Snapshot,
+        table: TableId,
+        task: &Task,
+    ) -> Result<Option<(Arc<Peer>, AskError)>, Error> {
+        let members: Vec<&Arc<Peer>> = snapshot.cluster.joined().collect();
+        let alive = members.iter().filter(|peer| peer.alive).count();
+        if alive < members.len() {
+            let short = Shortfall {
+                required: u32::try_from(members.len()).unwrap_or(u32::MAX),
+                alive: u32::try_from(alive).unwrap_or(u32::MAX),
+            };
+            return Err(self.unavailable(Consistency::All, &short));
+        }
+        let truncations = members.iter().map(|peer| async move {
+            if peer.id == snapshot.cluster.me {
+                return self.truncate_here(table, task).await;
+            }
+            let timeout = task.deadline.remaining(&self.env);
+            let body = Request::Truncate(table);
+            self.peers.ask_planned(peer, body, timeout, task).await.map(drop)
+        });
+        let results = members.iter().zip(join_all(truncations).await);
+        let mut failed = results.filter_map(|(peer, result)| Some((Arc::clone(peer), result.err()?)));
+        Ok(failed.next())
+    }
+
+    async fn truncate_here(&self, table: TableId, task: &Task) -> Result<(), AskError> {
+        let _pass = match self.views.admit(task.planned) {
+            Admission::Old { epoch } => return Err(Failure::OldRing { epoch }.into()),
+            Admission::In { pass, .. } => pass,
+        };
+        self.hints.forget_table(table).await;
+        self.replica.truncate(table, task.deadline).await?;
         Ok(())
     }
-}
-
-fn snapshot_me<E: Env>(coordinator: &Coordinator<E>) -> starling_model::NodeId {
-    coordinator.views.load().cluster.me
 }

@@ -1,6 +1,6 @@
 //! Coordinating writes.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, channel::mpsc, future::join_all};
@@ -10,30 +10,41 @@ use starling_model::{Consistency, Mutation, Timestamp, mutation::MAX_MUTATION_BY
 use super::{Coordinator, Refusal, Task, in_words, refusal};
 use crate::{
     budget::{SMALL_BYTES, hold},
-    deadline::Deadline,
     env::{CallError, Env},
     message::{Failure, Request, Response, WriteReason},
     peers::AskError,
     snapshot::{Peer, Snapshot},
-    topology::quorum::{JointTally, Quorum},
+    topology::{
+        fence::Admission,
+        quorum::{JointTally, Quorum},
+    },
     tracing::Tracer,
 };
 
 /// A mutation on its way to its replicas.
-struct Sending {
-    mutation: Arc<Mutation>,
-    encoded: Bytes,
-    replicas: Vec<Arc<Peer>>,
-    quorum: Quorum,
+pub(super) struct Sending {
+    pub(super) mutation: Arc<Mutation>,
+    pub(super) encoded: Bytes,
+    pub(super) replicas: Vec<Arc<Peer>>,
+    pub(super) quorum: Quorum,
 }
 
 /// What became of a write at one replica.
-enum Outcome {
+pub(super) enum Outcome {
     /// It is durable there; of one that was stamped here, what the replica had that may be as new.
     Acknowledged { newest: Option<Timestamp> },
     /// It is not known to be there: how the replica refused it, if it said anything, and whether a hint for it
     /// is durable now.
     Missed { refused: Option<Refusal>, hinted: bool },
+    /// Nothing was done: it knows more of the ring.
+    OldRing,
+}
+
+/// Why a write is not through.
+pub(super) enum Unsent {
+    /// The ring is another one: to be planned again.
+    OldRing(Arc<Peer>),
+    Failed(Error),
 }
 
 impl<E: Env> Coordinator<E> {
@@ -65,11 +76,12 @@ impl<E: Env> Coordinator<E> {
         task: &Task,
         write_type: WriteType,
     ) -> Result<Option<Timestamp>, Error> {
-        let sendings = self.plan_writes(mutations, task.consistency)?;
+        let mut task = task.clone();
+        let sendings = self.plan_writes(mutations, &mut task)?;
         // Availability is settled for all of them before any is sent.
         let mut sends = Vec::with_capacity(sendings.len());
         for sending in sendings {
-            sends.push(Arc::clone(self).send(sending, stamp, task.clone(), write_type));
+            sends.push(self.send_by_present_ring(sending, stamp, task.clone(), write_type));
         }
         let mut newest = None;
         for told in join_all(sends).await {
@@ -78,15 +90,12 @@ impl<E: Env> Coordinator<E> {
         Ok(newest)
     }
 
-    fn plan_writes(
-        &self,
-        mutations: Vec<Arc<Mutation>>,
-        consistency: Consistency,
-    ) -> Result<Vec<Sending>, Error> {
+    fn plan_writes(&self, mutations: Vec<Arc<Mutation>>, task: &mut Task) -> Result<Vec<Sending>, Error> {
         let snapshot = self.views.load();
+        task.planned = snapshot.cluster.stamp;
         mutations
             .into_iter()
-            .map(|mutation| self.plan_write(&snapshot, mutation, consistency))
+            .map(|mutation| self.plan_write(&snapshot, mutation, task.consistency))
             .collect()
     }
 
@@ -99,7 +108,7 @@ impl<E: Env> Coordinator<E> {
         Ok(())
     }
 
-    fn plan_write(
+    pub(super) fn plan_write(
         &self,
         snapshot: &Snapshot,
         mutation: Arc<Mutation>,
@@ -138,7 +147,7 @@ impl<E: Env> Coordinator<E> {
 
     /// The mutation's bytes, counted until the last replica that they are on the way to has them: the request
     /// that they come from may be answered sooner.
-    fn encode(&self, mutation: &Mutation) -> Bytes {
+    pub(super) fn encode(&self, mutation: &Mutation) -> Bytes {
         let encoded = mutation.encode();
         if encoded.len() < SMALL_BYTES {
             return encoded;
@@ -147,25 +156,29 @@ impl<E: Env> Coordinator<E> {
         hold(encoded, charge)
     }
 
-    async fn send(
-        self: Arc<Self>,
+    /// Sends once; the answer of the replicas that are waited for.
+    pub(super) async fn send(
+        self: &Arc<Self>,
         sending: Sending,
         stamp: Option<Timestamp>,
-        task: Task,
+        task: &Task,
         write_type: WriteType,
-    ) -> Result<Option<Timestamp>, Error> {
-        self.counters.writes.one();
+    ) -> Result<Option<Timestamp>, Unsent> {
         let (outcomes, mut arriving) = mpsc::unbounded();
         for peer in &sending.replicas {
-            let coordinator = Arc::clone(&self);
+            let coordinator = Arc::clone(self);
             let (peer, outcomes, task) = (Arc::clone(peer), outcomes.clone(), task.clone());
             let (mutation, encoded) = (Arc::clone(&sending.mutation), sending.encoded.clone());
             self.env.spawn(async move {
                 let outcome = coordinator
                     .write_one(&peer, &mutation, encoded, stamp, &task)
                     .await;
+                let old_ring = matches!(outcome, Outcome::OldRing);
                 // The coordinator may have answered already.
-                let _ = outcomes.unbounded_send((peer, outcome));
+                let told = outcomes.unbounded_send((Arc::clone(&peer), outcome));
+                if told.is_err() && old_ring {
+                    coordinator.send_again(&peer, mutation, task).await;
+                }
             });
         }
         drop(outcomes);
@@ -174,6 +187,9 @@ impl<E: Env> Coordinator<E> {
             let Some((peer, outcome)) = arriving.next().await else {
                 break;
             };
+            if matches!(outcome, Outcome::OldRing) {
+                return Err(Unsent::OldRing(peer));
+            }
             if count.take(&peer, &outcome) {
                 break;
             }
@@ -184,11 +200,11 @@ impl<E: Env> Coordinator<E> {
         if count.tally.is_met() {
             return Ok(count.newest);
         }
-        Err(self.write_error(&task, write_type, &count))
+        Err(Unsent::Failed(self.write_error(task, write_type, &count)))
     }
 
     /// Writes to one replica; a hint is kept if it misses the write.
-    async fn write_one(
+    pub(super) async fn write_one(
         &self,
         peer: &Peer,
         mutation: &Mutation,
@@ -221,6 +237,9 @@ impl<E: Env> Coordinator<E> {
             || self.env.wall(),
             || format!("{} missed the write: {error}", peer.address),
         );
+        if error.is_old_ring() {
+            return Outcome::OldRing;
+        }
         let refused = (!error.is_timeout() && !error.is_unreachable()).then(|| refusal(peer, &error));
         let hinted = match error {
             // Sending it again would not help.
@@ -230,12 +249,17 @@ impl<E: Env> Coordinator<E> {
         Outcome::Missed { refused, hinted }
     }
 
-    async fn write_here(
+    /// This node as one of the replicas.
+    pub(super) async fn write_here(
         &self,
         mutation: Mutation,
         stamp: Option<Timestamp>,
         task: &Task,
     ) -> Result<Option<Timestamp>, AskError> {
+        let _pass = match self.views.admit(task.planned) {
+            Admission::Old { epoch } => return Err(Failure::OldRing { epoch }.into()),
+            Admission::In { pass, .. } => pass,
+        };
         let (deadline, tracer) = (task.deadline, &task.tracer);
         let written = match stamp {
             Some(stamp) => {
@@ -267,14 +291,14 @@ impl<E: Env> Coordinator<E> {
             },
         };
         let timeout = task.deadline.remaining(&self.env);
-        match self.peers.ask(peer, body, timeout, &task.tracer).await? {
+        match self.peers.ask_planned(peer, body, timeout, task).await? {
             Response::Done => Ok(None),
             Response::Behind(newest) => Ok(Some(newest)),
             _ => Err(AskError::Confused),
         }
     }
 
-    fn write_error(&self, task: &Task, write_type: WriteType, count: &Count) -> Error {
+    pub(super) fn write_error(&self, task: &Task, write_type: WriteType, count: &Count) -> Error {
         let consistency = task.consistency;
         let (received, required) = (count.tally.received(), count.quorum.requirement.block_for());
         if count.refusals.is_empty() {
@@ -318,8 +342,10 @@ impl<E: Env> Coordinator<E> {
         mutation: Mutation,
         tracer: &Tracer,
     ) -> Result<bool, Error> {
-        let sending = self.plan_write(&self.views.load(), Arc::new(mutation), Consistency::Any)?;
-        let task = self.task(Consistency::Any, self.timeouts.write, tracer);
+        let snapshot = self.views.load();
+        let sending = self.plan_write(&snapshot, Arc::new(mutation), Consistency::Any)?;
+        let mut task = self.task(Consistency::Any, self.timeouts.write, tracer);
+        task.planned = snapshot.cluster.stamp;
         let writes = sending
             .replicas
             .iter()
@@ -327,30 +353,9 @@ impl<E: Env> Coordinator<E> {
         Ok(join_all(writes).await.iter().all(|outcome| match outcome {
             Outcome::Acknowledged { .. } => true,
             Outcome::Missed { hinted, .. } => *hinted,
+            // Whoever asked for it asks again.
+            Outcome::OldRing => false,
         }))
-    }
-
-    /// Sends mutations that a stale replica lacks, and waits until they are durable there.
-    pub(crate) async fn write_to(
-        &self,
-        peer: &Peer,
-        mutations: Vec<Mutation>,
-        reason: WriteReason,
-        deadline: Deadline,
-        tracer: &Tracer,
-    ) -> Result<(), AskError> {
-        if peer.id == self.views.load().cluster.me {
-            for mutation in mutations {
-                self.replica.write(mutation, deadline, tracer).await?;
-            }
-            return Ok(());
-        }
-        let body = Request::Write {
-            mutations: mutations.iter().map(|mutation| self.encode(mutation)).collect(),
-            reason,
-        };
-        let timeout: Duration = deadline.remaining(&self.env);
-        self.peers.ask(peer, body, timeout, tracer).await.map(drop)
     }
 }
 
@@ -363,7 +368,7 @@ fn known_table(schema: &Schema, mutation: &Mutation) -> Result<String, Error> {
 }
 
 /// The answers so far, and those that may still come.
-struct Count {
+pub(super) struct Count {
     quorum: Quorum,
     tally: JointTally,
     pending: Vec<Arc<Peer>>,
@@ -373,7 +378,7 @@ struct Count {
 }
 
 impl Count {
-    fn new(quorum: Quorum, replicas: Vec<Arc<Peer>>) -> Self {
+    pub(super) fn new(quorum: Quorum, replicas: Vec<Arc<Peer>>) -> Self {
         Self {
             tally: quorum.tally(),
             // Those known to be dead are hinted, which takes no place among the failures.
@@ -402,6 +407,7 @@ impl Count {
                     self.refusals.push(refusal.clone());
                 }
             }
+            Outcome::OldRing => {}
         }
         self.tally.is_met()
     }

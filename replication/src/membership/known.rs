@@ -6,6 +6,7 @@ use std::{net::SocketAddr, path::Path};
 
 use serde::{Deserialize, Serialize};
 use starling_model::{NodeId, Token};
+use starling_ring::Member;
 use starling_sstable::fs::Fs;
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     message::decode_value,
     snapshot::{Cluster, Peer},
     start_error::StartError,
+    topology::Stamp,
 };
 
 const PATH: &str = "node/members";
@@ -30,6 +32,18 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// A member of whom only the ring is known.
+    pub(crate) fn new(member: &Member, address: SocketAddr) -> Self {
+        Self {
+            id: member.id,
+            address,
+            cql: None,
+            datacenter: member.datacenter.clone(),
+            rack: member.rack.clone(),
+            tokens: member.tokens.clone(),
+        }
+    }
+
     /// The member as a peer that is down.
     pub(crate) fn as_peer(&self) -> Peer {
         let (latency, calls) = Peer::fresh_state();
@@ -43,6 +57,7 @@ impl Known {
             alive: false,
             joined: true,
             schema_version: None,
+            ring: Stamp::default(),
             release: None,
             latency,
             calls,

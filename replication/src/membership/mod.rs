@@ -2,17 +2,13 @@
 //!
 //! The chapters:
 //! - [`discovery`]: when a node that started knows enough of the others;
-//! - [`join`]: how a new node comes in, and when it may not;
+//! - [`join`]: how a new node finds its cluster, or founds one;
 //! - [`known`]: members that were seen in the ring, remembered across restarts;
 //! - [`members_file`]: storing them;
 //! - [`observe`]: from gossip's states to the ring, and the events on the way.
 //!
-//! The ring follows from gossip and schema by rules that every node applies to the same data, so that all
-//! nodes come to the same ring:
-//! 1. A member is in the ring if it tells tokens and has not left.
-//! 2. A member that joined after the first table of users was made is not: it would own ranges without
-//!    their data. (It refuses to start for this reason; the rule covers races and wiped seeds.)
-//! 3. A member that was in the ring stays there while it is down, also across a restart of this node.
+//! Who is in the ring, and with which tokens, is not gossip's to say: `topology` has its state. Gossip says where
+//! members are, whether they are alive, and who knows more of the ring.
 
 mod discovery;
 pub(crate) mod join;
@@ -42,25 +38,26 @@ use futures::{
 };
 use parking_lot::Mutex;
 use starling_gossip::{Gossip, Outgoing, StateKey, status};
-use starling_model::{NodeId, Timestamp, Token};
+use starling_model::{NodeId, Token};
 
 use crate::{
     clock::Clock,
     config::Config,
     env::Env,
     events::Listeners,
-    identity::{Identity, Joined},
+    identity::Identity,
     message::{PeerRequest, Request, decode_value},
     snapshot::Views,
     start_error::StartError,
     status::Counters,
+    topology::{Book, Change, Place, Stamp},
 };
 use discovery::Discovery;
 use known::Known;
 use members_file::MembersFile;
 
-/// When a node joined, in microseconds, as gossip carries it. Nodes that don't know it pass it on.
-const JOINED_AT: StateKey = StateKey::Unknown(32);
+/// How much a node knows of the ring, as gossip carries it: epoch and digest. Nodes that don't know it pass it on.
+const RING: StateKey = StateKey::Unknown(33);
 
 /// After a change, rounds are as fast as during discovery for this long: others hear of it soon.
 const LIVELY: Duration = Duration::from_secs(1);
@@ -75,6 +72,7 @@ pub(crate) struct Membership<E: Env> {
     me: NodeId,
     clock: Arc<Clock>,
     views: Arc<Views>,
+    book: Arc<Book>,
     listeners: Arc<Listeners>,
     pub(crate) counters: Arc<Counters>,
     gossip: Mutex<Gossip>,
@@ -98,12 +96,18 @@ impl<E: Env> Membership<E> {
         config: Config,
         identity: &Identity,
         shared: (Arc<Clock>, Arc<Views>, Arc<Listeners>, Arc<Counters>),
+        book: Arc<Book>,
         known: Vec<Known>,
     ) -> (Self, mpsc::Receiver<()>) {
         let mut seeds = config.seeds.clone();
-        for member in &known {
-            if !seeds.contains(&member.address) && member.address != config.listen {
-                seeds.push(member.address);
+        let state = book.load();
+        let told = state
+            .members()
+            .into_iter()
+            .filter_map(|member| state.address(member.id));
+        for address in known.iter().map(|member| member.address).chain(told) {
+            if !seeds.contains(&address) && address != config.listen {
+                seeds.push(address);
             }
         }
         let gossip = Gossip::new(
@@ -128,6 +132,7 @@ impl<E: Env> Membership<E> {
             me: identity.id,
             clock,
             views,
+            book,
             listeners,
             counters,
             gossip: Mutex::new(gossip),
@@ -159,12 +164,27 @@ impl<E: Env> Membership<E> {
         self.say_schema();
     }
 
-    /// Takes the node's place on the ring and tells everybody.
-    pub(crate) fn enter_ring(&self, joined: &Joined) {
-        let tokens: Vec<String> = joined.tokens.iter().map(Token::to_string).collect();
-        self.say(StateKey::Tokens, tokens.join(","));
-        self.say(JOINED_AT, joined.at.0.to_string());
-        self.say(StateKey::Status, status::NORMAL.to_owned());
+    /// The ring state became another one: makes the next snapshot, and tells everybody.
+    pub(crate) fn ring_changed(&self) {
+        let state = self.book.load();
+        let leaving = |change: &Change| change.kind.outgoing().contains(&self.me);
+        let status = match state.place(self.me) {
+            Some(Place::Serving { tokens, .. }) => {
+                let tokens: Vec<String> = tokens.iter().map(Token::to_string).collect();
+                self.say(StateKey::Tokens, tokens.join(","));
+                if state.change().is_some_and(leaving) {
+                    status::LEAVING
+                } else {
+                    status::NORMAL
+                }
+            }
+            Some(Place::Gone { .. }) => status::LEFT,
+            None => status::JOINING,
+        };
+        self.say(StateKey::Status, status.to_owned());
+        let Stamp { digest, epoch } = state.stamp();
+        self.say(RING, format!("{epoch}:{digest}"));
+        self.hurry();
         self.observe();
     }
 
@@ -247,9 +267,11 @@ impl<E: Env> Membership<E> {
 
     /// A request as it travels, to be carried out within `timeout`.
     fn envelope(&self, body: Request, timeout: Duration) -> PeerRequest {
+        let stamp = self.views.load().cluster.stamp;
         PeerRequest {
             sender: self.me,
-            ring: self.views.load().cluster.stamp.digest,
+            ring: stamp.digest,
+            epoch: stamp.epoch,
             clock: self.clock.latest(self.env.wall()),
             deadline_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
             tracing: false,
@@ -314,6 +336,11 @@ impl<E: Env> Membership<E> {
             .all(|peer| peer.schema_version == Some(version))
     }
 
+    /// Whether the node stops, or has stopped.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
     /// Ends the loop without a word.
     #[cfg(test)]
     pub(crate) fn halt(&self) {
@@ -341,12 +368,10 @@ pub(crate) fn parse_uuid(text: &str) -> Option<u128> {
     (hex.len() == 32).then(|| u128::from_str_radix(&hex, 16).ok())?
 }
 
-fn parse_tokens(text: &str) -> Vec<Token> {
-    text.split(',')
-        .filter_map(|t| t.parse().ok().map(Token))
-        .collect()
-}
-
-fn parse_timestamp(text: &str) -> Option<Timestamp> {
-    text.parse().ok().map(Timestamp)
+fn parse_stamp(text: &str) -> Option<Stamp> {
+    let (epoch, digest) = text.split_once(':')?;
+    Some(Stamp {
+        digest: digest.parse().ok()?,
+        epoch: epoch.parse().ok()?,
+    })
 }

@@ -2,16 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use starling_gossip::{Event, Member, StateKey, status};
-use starling_model::{NodeId, Timestamp};
+use starling_gossip::{Event, Member, StateKey};
+use starling_model::NodeId;
 
-use super::{JOINED_AT, Known, Membership, known, parse_timestamp, parse_tokens, parse_uuid};
+use super::{Known, Membership, RING, known, parse_stamp, parse_uuid};
 use crate::{
     env::Env,
     events::ClusterEvent,
     schema_agreement::oldest_user_table,
     snapshot::{Cluster, Peer},
     start_error::StartError,
+    topology::{Place, RingState},
 };
 
 impl<E: Env> Membership<E> {
@@ -21,11 +22,15 @@ impl<E: Env> Membership<E> {
         let events = self.gossip.lock().take_events();
         report_refusals(&events);
         let last = Arc::clone(&self.views.load().cluster);
-        let peers = self.peers(&known, &last);
-        if peers.len() == last.peers.len() && peers.iter().all(|peer| same(peer, last.peers.get(&peer.id))) {
+        let state = self.book.load();
+        self.check_own_place(&state);
+        let peers = self.peers(&known, &state, &last);
+        let same_ring = state.stamp() == last.stamp;
+        let same_peers = || peers.iter().all(|peer| same(peer, last.peers.get(&peer.id)));
+        if same_ring && peers.len() == last.peers.len() && same_peers() {
             return;
         }
-        let next = Cluster::new(self.config.partitioner, self.me, peers);
+        let next = Cluster::new(self.config.partitioner, self.me, peers, &state);
         let members = known::members_of(&next);
         if !members.iter().eq(known.values()) {
             self.file.want(members.clone());
@@ -44,34 +49,34 @@ impl<E: Env> Membership<E> {
     }
 
     /// Everybody, in the state that the next snapshot shows.
-    fn peers(&self, known: &BTreeMap<NodeId, Known>, last: &Cluster) -> Vec<Peer> {
-        let oldest_table = oldest_user_table(&self.views.load().schema);
+    fn peers(&self, known: &BTreeMap<NodeId, Known>, state: &RingState, last: &Cluster) -> Vec<Peer> {
+        let mut peers: BTreeMap<NodeId, Peer> = BTreeMap::new();
+        let incoming = state.change().and_then(|change| change.kind.incoming());
+        let members = state.members();
+        for member in members.iter().chain(incoming.map(|(member, _)| member)) {
+            // Gossip may not have heard of it yet.
+            let peer = match (known.get(&member.id), state.address(member.id)) {
+                (Some(known), _) => known.as_peer(),
+                (None, Some(address)) => Known::new(member, address).as_peer(),
+                (None, None) => continue,
+            };
+            peers.insert(member.id, peer);
+        }
         let gossip = self.gossip.lock();
-        let mut peers: BTreeMap<NodeId, Peer> =
-            known.iter().map(|(id, member)| (*id, member.as_peer())).collect();
         for member in gossip.members() {
-            let mut peer = peer_of(member, member.id == self.me);
-            if peer.joined && !self.may_be_in_ring(member, known, oldest_table) {
-                peer.joined = false;
-            }
-            match peers.get(&member.id) {
-                // Gossip heard of it and not of its tokens yet.
-                Some(before) if peer.tokens.is_empty() && !has_left(member) => {
-                    peer = Peer {
-                        alive: peer.alive,
-                        address: peer.address,
-                        ..before.clone()
-                    };
-                }
-                _ => {}
-            }
-            if has_left(member) {
-                peers.remove(&member.id);
-            } else {
-                peers.insert(member.id, peer);
+            let gone = matches!(state.place(member.id), Some(Place::Gone { .. }));
+            if !gone || member.id == self.me {
+                peers.insert(member.id, peer_of(member, member.id == self.me));
             }
         }
         drop(gossip);
+        let incoming = incoming.map(|(member, _)| member.clone());
+        for member in members.into_iter().chain(incoming) {
+            if let Some(peer) = peers.get_mut(&member.id) {
+                peer.joined = state.serves(member.id);
+                (peer.datacenter, peer.rack, peer.tokens) = (member.datacenter, member.rack, member.tokens);
+            }
+        }
         peers
             .into_values()
             .map(|mut peer| {
@@ -84,31 +89,21 @@ impl<E: Env> Membership<E> {
             .collect()
     }
 
-    /// Rule 2 of the ring.
-    fn may_be_in_ring(
-        &self,
-        member: &Member,
-        known: &BTreeMap<NodeId, Known>,
-        oldest_table: Option<Timestamp>,
-    ) -> bool {
-        if known.contains_key(&member.id) {
-            return true;
-        }
-        let Some(oldest_table) = oldest_table else {
-            return true;
+    /// Finds out whether this node has no place in the cluster: then it says so once.
+    fn check_own_place(&self, state: &RingState) {
+        let oldest_table = oldest_user_table(&self.views.load().schema);
+        let reason = match state.place(self.me) {
+            Some(Place::Serving {
+                founded: Some(at), ..
+            }) if oldest_table.is_some_and(|table| *at >= table) => StartError::SecondCluster,
+            Some(Place::Gone { at, left: false }) => StartError::Removed(*at),
+            _ => return,
         };
-        let joined = member.get(JOINED_AT).and_then(parse_timestamp);
-        if joined.is_some_and(|joined| joined < oldest_table) {
-            return true;
+        let mut failure = self.failure.lock();
+        if failure.is_none() {
+            ::tracing::error!("{reason}");
+            *failure = Some(reason);
         }
-        if member.id == self.me {
-            let mut failure = self.failure.lock();
-            if failure.is_none() {
-                ::tracing::error!("{}", StartError::HasTables);
-                *failure = Some(StartError::HasTables);
-            }
-        }
-        false
     }
 
     /// The live members whose schema is another one.
@@ -138,17 +133,8 @@ fn report_refusals(events: &[Event]) {
     }
 }
 
-fn has_left(member: &Member) -> bool {
-    member.is_departed()
-}
-
 fn peer_of(member: &Member, is_me: bool) -> Peer {
     let text = |key| member.get(key).map(str::to_owned);
-    let tokens = member.get(StateKey::Tokens).map(parse_tokens).unwrap_or_default();
-    let entered = !matches!(
-        member.get(StateKey::Status),
-        None | Some(status::JOINING | status::LEFT | status::REMOVED | status::REPLACING)
-    );
     let (latency, calls) = Peer::fresh_state();
     Peer {
         id: member.id,
@@ -158,10 +144,11 @@ fn peer_of(member: &Member, is_me: bool) -> Peer {
             .and_then(|text| text.parse().ok()),
         datacenter: text(StateKey::Datacenter).unwrap_or_default(),
         rack: text(StateKey::Rack).unwrap_or_default(),
-        joined: entered && !tokens.is_empty(),
-        tokens,
+        joined: false,
+        tokens: Vec::new(),
         alive: is_me || member.alive,
         schema_version: member.get(StateKey::SchemaVersion).and_then(parse_uuid),
+        ring: member.get(RING).and_then(parse_stamp).unwrap_or_default(),
         release: text(StateKey::Release),
         latency,
         calls,
@@ -179,6 +166,7 @@ fn same(peer: &Peer, before: Option<&Arc<Peer>>) -> bool {
             && peer.alive == before.alive
             && peer.joined == before.joined
             && peer.schema_version == before.schema_version
+            && peer.ring == before.ring
             && peer.release == before.release
     })
 }

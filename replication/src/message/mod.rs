@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! message   version (2 bytes, big-endian), then one MessagePack value: the envelope
-//! request   [sender, ring, clock, deadline_ms, tracing, body]
+//! request   [sender, ring, epoch, clock, deadline_ms, tracing, body]
 //! response  [sender, clock, trace, body]
 //! ```
 //!
@@ -19,13 +19,15 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use starling_model::{NodeId, ReadCommand, Seconds, TableId, Timestamp, Token};
-use starling_ring::Member;
+use starling_model::{NodeId, ReadCommand, Seconds, TableId, Timestamp};
 
 pub use encoded::Encoded;
 pub use pages::page_digest;
 
-use crate::tracing::TraceEvent;
+use crate::{
+    topology::{TopologyRequest, TopologyResponse},
+    tracing::TraceEvent,
+};
 
 /// The version of the peer protocol that this build speaks.
 pub const VERSION: u16 = 2;
@@ -41,9 +43,12 @@ const MAX_DEPTH: usize = 64;
 pub struct PeerRequest {
     /// The node that asks.
     pub sender: NodeId,
-    /// Digest of the sender's view of the ring; 0 if it has none yet. For diagnosis, and for later
-    /// versions that refuse requests made on another ring.
+    /// Digest of the ring that the sender planned the request on, its members and those after the change that
+    /// is under way; 0 if it has none yet.
     pub ring: u64,
+    /// How much the sender knew of the ring's history then. A replica that knows more refuses clients' writes
+    /// and reads that were planned on another ring: [`Failure::OldRing`].
+    pub epoch: u64,
     /// The sender's hybrid logical clock.
     pub clock: Timestamp,
     /// For how long the sender will still wait for the answer when it sends this, in milliseconds.
@@ -124,6 +129,8 @@ pub enum Request {
     },
     /// Apply these writes that the receiver missed, in this order, but for those that are too old by now.
     Hints(Vec<Hint>),
+    /// About the ring and its changes.
+    Topology(TopologyRequest),
 }
 
 /// A write that a replica missed.
@@ -164,10 +171,8 @@ pub struct JoinRequest {
     pub cluster: String,
     /// Its partitioner.
     pub partitioner: String,
-    /// Who it is, where it stands; it has no tokens yet.
-    pub member: Member,
-    /// How many tokens it wants.
-    pub vnodes: u32,
+    /// Who it is.
+    pub id: NodeId,
 }
 
 /// What a joining node must know of the cluster.
@@ -177,11 +182,8 @@ pub struct JoinReply {
     pub cluster: String,
     /// Its partitioner.
     pub partitioner: String,
-    /// Whether there are tables that users made, so that owning a range means owning data.
-    pub has_tables: bool,
-    /// The tokens that the node should take: chosen here, so that two nodes that join at the same time
-    /// don't choose the same.
-    pub tokens: Vec<Token>,
+    /// The ring as the member knows it: a [`RingState`](crate::topology::RingState).
+    pub ring: Bytes,
     /// Where the members that are alive listen.
     pub members: Vec<SocketAddr>,
 }
@@ -206,6 +208,8 @@ pub enum Response {
     /// To [`Request::WriteStamped`]: done, durably; but something as new as this was written to the same rows
     /// before, or may have been. The stamp must be greater for the write to prevail.
     Behind(Timestamp),
+    /// To [`Request::Topology`].
+    Topology(TopologyResponse),
 }
 
 /// Why a peer did not do what it was asked.
@@ -229,6 +233,13 @@ pub enum Failure {
     /// The storage failed; a write may or may not survive.
     #[error("{0}")]
     Storage(String),
+    /// The request was planned on another ring than the replica's, which is not older. Nothing changed; ask
+    /// the replica for its ring and plan again.
+    #[error("the request was planned on an old ring; the replica's is of epoch {epoch}")]
+    OldRing {
+        /// How much the replica knows.
+        epoch: u64,
+    },
 }
 
 /// Bytes that are no message of this protocol. Nothing changed.

@@ -12,19 +12,11 @@ fn request(body: Request) -> PeerRequest {
     PeerRequest {
         sender: NodeId(7),
         ring: 3,
+        epoch: 4,
         clock: Timestamp(1_700_000_000_000_000),
         deadline_ms: 2_000,
         tracing: true,
         body,
-    }
-}
-
-fn member() -> Member {
-    Member {
-        id: NodeId(9),
-        datacenter: "dc".into(),
-        rack: "r".into(),
-        tokens: vec![Token(-5)],
     }
 }
 
@@ -107,8 +99,7 @@ fn every_kind_of_request_comes_back_as_it_went() {
         Request::Join(JoinRequest {
             cluster: "c".into(),
             partitioner: "p".into(),
-            member: member(),
-            vnodes: 16,
+            id: NodeId(9),
         }),
         Request::Write {
             mutations: vec![Bytes::from_static(&[0, 1, 255])],
@@ -118,6 +109,9 @@ fn every_kind_of_request_comes_back_as_it_went() {
         Request::SchemaPush(Bytes::new()),
         Request::SchemaPull,
         Request::Ping,
+        Request::Topology(TopologyRequest::Pull),
+        Request::Topology(TopologyRequest::Push(Bytes::from_static(&[1, 2]))),
+        Request::Topology(TopologyRequest::Fetch(1 << 90)),
         Request::BatchStore {
             id: 1 << 100,
             mutations: Vec::new(),
@@ -160,8 +154,7 @@ fn every_truncation_is_an_error() {
     let whole = request(Request::Join(JoinRequest {
         cluster: "cluster".into(),
         partitioner: "p".into(),
-        member: member(),
-        vnodes: 16,
+        id: NodeId(9),
     }))
     .encode();
     for end in 0..whole.len() {

@@ -73,6 +73,12 @@ impl<E: Env> Node<E> {
         if let Some(failure) = self.failure() {
             return Err(Error::new(ErrorKind::Bootstrapping, failure.to_string()));
         }
+        if self.book.load().place(self.id).is_none() {
+            return Err(Error::new(
+                ErrorKind::Bootstrapping,
+                "the node is joining the cluster; nothing was changed; use another node",
+            ));
+        }
         self.coordinated.enter().ok_or_else(|| {
             self.counters.overloaded.one();
             Error::new(

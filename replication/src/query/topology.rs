@@ -82,7 +82,7 @@ impl<E: Env> Node<E> {
             ready: self.is_ready(),
             schema_version: uuid_text(snapshot.schema.version()),
             schema_agreed: self.membership.agrees_on_schema(),
-            members_stored: self.membership.are_members_stored(),
+            members_stored: self.membership.are_members_stored() && self.ring_changes.is_stored(),
             members,
             in_flight: self.coordinated.inside(),
             counters: self.counters.values(),

@@ -162,6 +162,7 @@ fn describe(request: &Request) -> String {
         Request::BatchRemove(_) => "forget batch".to_owned(),
         Request::Trace(_) => "trace".to_owned(),
         Request::Gossip { .. } => "gossip".to_owned(),
+        Request::Topology(request) => format!("topology {request:?}"),
     }
 }
 
@@ -171,10 +172,11 @@ fn describe_answer(response: &Response) -> String {
         Response::Behind(_) => "done, behind".to_owned(),
         Response::Page(_) => "page".to_owned(),
         Response::Digest(_) => "digest".to_owned(),
-        Response::Join(reply) => format!("join: {} tokens", reply.tokens.len()),
+        Response::Join(reply) => format!("join: {} members", reply.members.len()),
         Response::Schema(_) => "schema".to_owned(),
         Response::Traces(traces) => format!("{} traces", traces.len()),
         Response::Failed(failure) => format!("failed: {failure}"),
+        Response::Topology(response) => format!("topology {response:?}"),
     }
 }
 

@@ -61,10 +61,8 @@ pub enum ChangeKind {
 pub enum Phase {
     /// New replicas fetch what they gain.
     Pending,
-    /// They have it. The change can't be given up any more; the next step makes it the ring.
+    /// They have it. Who confirmed this can't give the change up any more; once all have, it becomes the ring.
     Settling,
-    /// The change is being given up; the next step takes it back.
-    Aborting,
 }
 
 impl Change {
@@ -153,7 +151,6 @@ impl fmt::Display for Phase {
         f.write_str(match self {
             Self::Pending => "new replicas fetch their data",
             Self::Settling => "all data is there",
-            Self::Aborting => "it is being given up",
         })
     }
 }

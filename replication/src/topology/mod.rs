@@ -3,14 +3,42 @@
 //! `ALGORITHM.md` beside this file has the invariants and why they hold. The chapters:
 //! - `change`: what a change is;
 //! - `ring_state`: the members and the change under way, as all nodes come to agree on them;
-//! - `quorum`: when a level is met while replicas change.
+//! - `quorum`: when a level is met while replicas change;
+//! - `fence`: requests that were planned on another ring;
+//! - `message`: what nodes say to each other about it;
+//! - `book`: the state of this node, and its file;
+//! - `grants`: one change at a time;
+//! - `proposal`: how a change begins;
+//! - `drive`: how its coordinator carries it through, or gives it up;
+//! - `commands`: join, leave, remove, replace, relocate, abort;
+//! - `fetch`: new replicas get their data;
+//! - `tokens`: which ones a new member takes;
+//! - `answer`: what a member answers;
+//! - `service`: all of it put together.
 
+mod answer;
+mod book;
 mod change;
+mod commands;
+mod drive;
+mod error;
+pub(crate) mod fence;
+mod fetch;
+mod grants;
+mod message;
+mod proposal;
 pub(crate) mod quorum;
 mod ring_state;
+mod service;
+mod tokens;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use book::Book;
 pub use change::{Change, ChangeKind, Phase};
+pub use error::ChangeError;
+pub use message::{TopologyRequest, TopologyResponse};
 pub use ring_state::{Place, RingState, Stamp};
+pub(crate) use service::{Parts, Topology};
+pub(crate) use tokens::choose_tokens;

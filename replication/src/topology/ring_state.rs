@@ -4,7 +4,9 @@
 //! 1. Every part of it has a version that only grows. Merging takes each part's greater version: commutative,
 //!    associative and idempotent, as long as two states of one part never have one version. Changes see to that,
 //!    for only the coordinator of the one change that is under way writes (`grants.rs`); founders write only
-//!    their own entry. Should it happen all the same, a node keeps what it has.
+//!    their own entry. Should two changes begin all the same (a promise was forgotten while its proposer stood still),
+//!    both are given up by whoever sees both. So no node ever confirms the one and then the other, and at most one of
+//!    them is confirmed by all.
 //! 2. The epoch is the sum of the versions. So a state that knows strictly more has a strictly greater epoch.
 //!    A later release may have another log order the states; the epoch keeps this meaning.
 //! 3. States travel whole. Nobody ever holds a part of one together with a part of an older one.
@@ -145,7 +147,7 @@ impl RingState {
     /// Learns what another state knows. Founders of whom `accepts_founder` is false (by the time that they
     /// founded) and that are new here are left out. True if something is new.
     pub fn merge(&mut self, other: &Self, accepts_founder: impl Fn(Timestamp) -> bool) -> bool {
-        let before = self.epoch();
+        let mut new = false;
         for (id, theirs) in &other.entries {
             let ours = self.entries.get(id).map_or(0, |entry| entry.version);
             if let Place::Serving {
@@ -158,13 +160,22 @@ impl RingState {
             }
             if theirs.version > ours {
                 self.entries.insert(*id, theirs.clone());
+                new = true;
             }
         }
         if other.change_version > self.change_version {
             self.change_version = other.change_version;
             self.change.clone_from(&other.change);
+            new = true;
+        } else if other.change_version == self.change_version && self.contests(other) {
+            *self = self.aborted();
+            new = true;
         }
-        self.epoch() > before
+        new
+    }
+
+    fn contests(&self, other: &Self) -> bool {
+        matches!((&self.change, &other.change), (Some(ours), Some(theirs)) if theirs.id != ours.id)
     }
 
     /// A node founds a cluster, or is known from a time before this state was kept.
@@ -211,10 +222,11 @@ impl RingState {
         state
     }
 
-    /// The change is given up: the ring is what it was.
+    /// The change is given up: the ring is what it was. Only for a state in which it is pending: it outranks the
+    /// settling that its coordinator may have begun meanwhile.
     pub fn aborted(&self) -> Self {
         let mut state = self.clone();
-        state.change_version += 1;
+        state.change_version += 2;
         state.change = None;
         state
     }

@@ -73,10 +73,10 @@ fn a_write_goes_to_all_replicas_at_once() {
     assert_eq!(
         cluster.world.take_log(),
         [
-            "n1 -> n3: write 1 (Client)",
             "n1 -> n2: write 1 (Client)",
-            "n3 -> n1: done",
+            "n1 -> n3: write 1 (Client)",
             "n2 -> n1: done",
+            "n3 -> n1: done",
         ]
     );
     for node in 1..=3 {
@@ -302,18 +302,18 @@ fn a_mismatch_repairs_the_stale_replica_before_the_answer() {
     assert_eq!(
         cluster.world.take_log(),
         [
-            "n1 -> n3: read digest",
             "n1 -> n2: read digest",
-            "n3 -> n1: digest",
+            "n1 -> n3: read digest",
             "n2 -> n1: digest",
-            "n1 -> n3: read data",
+            "n3 -> n1: digest",
             "n1 -> n2: read data",
-            "n3 -> n1: page",
+            "n1 -> n3: read data",
             "n2 -> n1: page",
-            "n1 -> n3: write 1 (Repair)",
+            "n3 -> n1: page",
             "n1 -> n2: write 1 (Repair)",
-            "n3 -> n1: done",
+            "n1 -> n3: write 1 (Repair)",
             "n2 -> n1: done",
+            "n3 -> n1: done",
         ]
     );
     for node in 1..=3 {

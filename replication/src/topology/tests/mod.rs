@@ -1,5 +1,7 @@
 //! The pure parts: what a change makes of the ring, and when a level is met on the way.
 
+mod changes;
+
 use std::collections::BTreeSet;
 
 use starling_model::{Consistency, NodeId, Timestamp, Token};

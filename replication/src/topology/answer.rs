@@ -1,0 +1,91 @@
+//! What a member answers to those who change the ring.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Change, RingState, Topology, TopologyRequest, TopologyResponse, service::malformed};
+use crate::{deadline::Deadline, env::Env, message::Failure};
+
+impl<E: Env> Topology<E> {
+    /// Answers a request about the ring.
+    pub(crate) async fn answer(
+        self: &Arc<Self>,
+        request: TopologyRequest,
+        deadline: Deadline,
+    ) -> Result<TopologyResponse, Failure> {
+        match request {
+            TopologyRequest::Pull => Ok(TopologyResponse::State(self.book.load().encode())),
+            TopologyRequest::Grant { change, state } => {
+                self.learn_encoded(&state).await?;
+                Ok(self.grant(&change, &RingState::decode(&state).map_err(malformed)?))
+            }
+            TopologyRequest::Release(id) => {
+                self.grants.lock().release(id);
+                Ok(TopologyResponse::Done)
+            }
+            TopologyRequest::Push(state) => {
+                self.learn_encoded(&state).await?;
+                let drained = deadline.within(&self.env, self.views.drained(&self.env)).await;
+                drained.ok_or(Failure::Late)?;
+                Ok(TopologyResponse::State(self.book.load().encode()))
+            }
+            TopologyRequest::Fetch(id) => Ok(self.fetch_answer(id, deadline).await),
+            TopologyRequest::Abort(id) => Ok(self.take_abort(id)),
+        }
+    }
+
+    async fn learn_encoded(&self, state: &Bytes) -> Result<(), Failure> {
+        let state = RingState::decode(state).map_err(malformed)?;
+        self.learn(&state).await.map_err(Failure::Storage)
+    }
+
+    /// Whether the change may begin as far as this member is concerned; promises then to take no other.
+    pub(super) fn grant(&self, change: &Change, made_on: &RingState) -> TopologyResponse {
+        let state = self.book.load();
+        if let Some(other) = state.change() {
+            return busy(other);
+        }
+        if state.epoch() != made_on.epoch() {
+            return TopologyResponse::State(state.encode());
+        }
+        let snapshot = self.views.load();
+        let alive = |id| snapshot.cluster.peers.get(&id).is_some_and(|peer| peer.alive);
+        if let Some((member, _)) = change.kind.incoming()
+            && !alive(member.id)
+        {
+            return TopologyResponse::NotYet("a member has not heard of the new node yet".to_owned());
+        }
+        if let Some(living) = change.kind.dead().into_iter().find(|id| alive(*id)) {
+            return TopologyResponse::Refused(format!(
+                "node {living} is alive, and only a dead node is removed or replaced; to take it out of the ring run \
+                 `starling decommission` on it"
+            ));
+        }
+        match self
+            .grants
+            .lock()
+            .take(change, state.epoch(), self.env.monotonic())
+        {
+            Ok(()) => TopologyResponse::Granted,
+            Err(other) => busy(&other),
+        }
+    }
+
+    fn take_abort(self: &Arc<Self>, id: u128) -> TopologyResponse {
+        match self.book.load().change() {
+            Some(change) if change.id == id && change.coordinator == self.me => {
+                self.unwanted.lock().insert(id);
+                TopologyResponse::Done
+            }
+            _ => TopologyResponse::NotYet("this node does not carry the change through".to_owned()),
+        }
+    }
+}
+
+fn busy(change: &Change) -> TopologyResponse {
+    TopologyResponse::Busy {
+        what: change.kind.to_string(),
+        since: change.since,
+    }
+}

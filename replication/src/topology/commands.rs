@@ -1,0 +1,244 @@
+//! What operators and starting nodes ask for.
+
+use std::{sync::Arc, time::Duration};
+
+use starling_model::NodeId;
+use starling_ring::Member;
+
+use super::{
+    Change, ChangeError, ChangeKind, Phase, Place, RingState, Topology, TopologyRequest, TopologyResponse,
+    choose_tokens, proposal::Make, service::ASK,
+};
+use crate::env::Env;
+
+/// The pause before a change that waits for others is proposed again; it doubles.
+const PAUSE: Duration = Duration::from_millis(5);
+/// The longest where the reason passes by itself: finding out costs a message or none.
+const WAIT: Duration = Duration::from_millis(100);
+/// The longest where somebody has to do something.
+const LONG_PAUSE: Duration = Duration::from_secs(1);
+
+/// For how long an operator's command tries again what passes by itself in moments.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl<E: Env> Topology<E> {
+    /// The change that is under way.
+    pub(crate) fn under_way(&self) -> Option<Change> {
+        self.book.load().change().cloned()
+    }
+
+    /// What this node has to do when it starts: go on with its change, come into the ring, or tell its new rack.
+    /// Tries until it is done or the node stops.
+    pub(crate) async fn begin(self: Arc<Self>) {
+        let own = self
+            .book
+            .load()
+            .change()
+            .filter(|change| change.coordinator == self.me)
+            .cloned();
+        if let Some(change) = own {
+            let _driving = self.driving.lock().await;
+            let outcome = self.carry_through(change.id, None).await;
+            ::tracing::info!(what = %change.kind, ?outcome, "a change of the ring from before the restart is over");
+        }
+        if !self.book.load().serves(self.me) {
+            self.until_done(&|state| self.join_kind(state)).await;
+        }
+        let moves = |state: &RingState| {
+            let Some(Place::Serving { rack, .. }) = state.place(self.me) else {
+                return Err(ChangeError::Refused("this node is not in the ring".to_owned()));
+            };
+            if *rack == self.config.rack {
+                return Err(ChangeError::Nothing);
+            }
+            Ok(ChangeKind::Relocate {
+                node: self.me,
+                rack: self.config.rack.clone(),
+            })
+        };
+        if moves(&self.book.load()).is_ok() {
+            self.until_done(&moves).await;
+        }
+    }
+
+    /// Proposes and carries through until it worked, or can't work any more.
+    async fn until_done(self: &Arc<Self>, make: &Make<'_>) {
+        let mut pause = PAUSE;
+        let mut told = None;
+        while !self.is_stopping() {
+            let outcome = self.change(make).await;
+            match outcome {
+                Ok(()) | Err(ChangeError::Nothing | ChangeError::Stopping) => return,
+                Err(error) => {
+                    // Nodes that join at the same time wait for each other: no news.
+                    let same = told.as_ref().is_some_and(|told| *told == error);
+                    if !same && !matches!(error, ChangeError::NotYet(_) | ChangeError::Busy { .. }) {
+                        ::tracing::warn!(%error, "this node waits to change its place in the ring; trying again");
+                    }
+                    let longest = match error {
+                        ChangeError::Busy { .. } | ChangeError::NotYet(_) => WAIT,
+                        _ => LONG_PAUSE,
+                    };
+                    pause = (pause * 2).min(longest);
+                    told = Some(error);
+                }
+            }
+            // Those who wait for the same don't all come back at the same moment.
+            let spread = self.env.random() % u64::try_from(pause.as_micros()).unwrap_or(1).max(1);
+            self.env.sleep(pause / 2 + Duration::from_micros(spread)).await;
+        }
+    }
+
+    async fn change(self: &Arc<Self>, make: &Make<'_>) -> Result<(), ChangeError> {
+        let _driving = self.driving.lock().await;
+        let change = self.propose(make).await?;
+        self.carry_through(change.id, None).await
+    }
+
+    /// How this node comes in: with tokens of its own, or with those of a dead node.
+    fn join_kind(&self, state: &RingState) -> Result<ChangeKind, ChangeError> {
+        if state.serves(self.me) {
+            return Err(ChangeError::Nothing);
+        }
+        let members = state.members();
+        let member = |tokens| Member {
+            id: self.me,
+            datacenter: self.config.datacenter.clone(),
+            rack: self.config.rack.clone(),
+            tokens,
+        };
+        let Some(replaced) = &self.config.replace else {
+            let tokens = choose_tokens(&members, &self.config, &mut || self.env.random());
+            return Ok(ChangeKind::Join {
+                member: member(tokens),
+                address: self.config.listen,
+            });
+        };
+        let dead = self.find(state, replaced)?;
+        let tokens = members
+            .into_iter()
+            .find(|member| member.id == dead)
+            .map(|member| member.tokens);
+        Ok(ChangeKind::Replace {
+            dead,
+            member: member(tokens.unwrap_or_default()),
+            address: self.config.listen,
+        })
+    }
+
+    /// The member with this host id or internode address.
+    pub(crate) fn find(&self, state: &RingState, name: &str) -> Result<NodeId, ChangeError> {
+        let snapshot = self.views.load();
+        let is_meant = |id: NodeId| {
+            let now = snapshot.cluster.peers.get(&id).map(|peer| peer.address);
+            let addresses = [now, state.address(id)];
+            let at = |address: std::net::SocketAddr| {
+                address.to_string() == name || address.ip().to_string() == name
+            };
+            id.to_string() == name || addresses.into_iter().flatten().any(at)
+        };
+        let meant: Vec<NodeId> = state
+            .members()
+            .iter()
+            .map(|member| member.id)
+            .filter(|id| *id != self.me && is_meant(*id))
+            .collect();
+        match meant[..] {
+            [id] => Ok(id),
+            [] => Err(ChangeError::Refused(format!(
+                "no member of the ring has the host id or address '{name}'; see `starling status`"
+            ))),
+            _ => Err(ChangeError::Refused(format!(
+                "several members have the address '{name}'; name one by its host id"
+            ))),
+        }
+    }
+
+    /// Takes this node out of the ring: its data goes to the others. Ends when it is out.
+    pub(crate) async fn leave(self: &Arc<Self>) -> Result<(), ChangeError> {
+        self.for_operator(&|state| {
+            if !state.serves(self.me) {
+                return Err(ChangeError::Refused("this node is not in the ring".to_owned()));
+            }
+            if state.members().len() == 1 {
+                return Err(ChangeError::Refused(
+                    "this is the only node: its data has no place to go".to_owned(),
+                ));
+            }
+            Ok(ChangeKind::Leave(self.me))
+        })
+        .await
+    }
+
+    /// Takes dead nodes out of the ring; their data is fetched from the other replicas. Ends when it is done.
+    pub(crate) async fn remove(self: &Arc<Self>, gone: &[NodeId]) -> Result<(), ChangeError> {
+        self.for_operator(&|state| {
+            if !state.serves(self.me) {
+                return Err(ChangeError::Refused(
+                    "this node is not in the ring; ask one that is".to_owned(),
+                ));
+            }
+            if gone.is_empty() || gone.contains(&self.me) {
+                return Err(ChangeError::Refused("name the dead nodes to remove".to_owned()));
+            }
+            if let Some(unknown) = gone.iter().find(|id| !state.serves(**id)) {
+                return Err(ChangeError::Refused(format!("node {unknown} is not in the ring")));
+            }
+            let mut gone = gone.to_vec();
+            gone.sort_unstable();
+            gone.dedup();
+            Ok(ChangeKind::Remove(gone))
+        })
+        .await
+    }
+
+    /// A change that an operator waits for: what passes in moments is tried again, the rest is told.
+    async fn for_operator(self: &Arc<Self>, make: &Make<'_>) -> Result<(), ChangeError> {
+        let deadline = crate::deadline::Deadline::after(&self.env, PATIENCE);
+        loop {
+            match self.change(make).await {
+                Err(ChangeError::NotYet(_)) if !deadline.is_over(&self.env) => {
+                    self.env.sleep(PAUSE * 10).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Gives the change that is under way up. Ends when the ring is what it was before, or, if all data was there
+    /// already, when the change is done.
+    pub(crate) async fn abort(self: &Arc<Self>) -> Result<(), ChangeError> {
+        let state = self.book.load();
+        let change = state.change().cloned().ok_or(ChangeError::Nothing)?;
+        let snapshot = self.views.load();
+        let coordinator = snapshot.cluster.peers.get(&change.coordinator);
+        if change.coordinator == self.me {
+            self.unwanted.lock().insert(change.id);
+        } else if let Some(peer) = coordinator.filter(|peer| peer.alive) {
+            match self.ask(peer, TopologyRequest::Abort(change.id), ASK).await {
+                Ok(TopologyResponse::Done) => {}
+                Ok(_) | Err(_) => {
+                    return Err(ChangeError::NotYet(format!(
+                        "the node {} that carries the change through did not answer",
+                        peer.address
+                    )));
+                }
+            }
+        } else {
+            let _driving = self.driving.lock().await;
+            if change.phase == Phase::Pending {
+                return self.give_up(&state, &change).await;
+            }
+            // Everybody else may have confirmed it, and its coordinator have made it the ring.
+            self.participants(&state, &change, Some(change.coordinator))?;
+            return self.carry_through(change.id, Some(change.coordinator)).await;
+        }
+        while self.book.load().change().is_some_and(|now| now.id == change.id) {
+            if self.is_stopping() {
+                return Err(ChangeError::Stopping);
+            }
+            self.env.sleep(PAUSE * 10).await;
+        }
+        Ok(())
+    }
+}

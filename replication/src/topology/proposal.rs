@@ -1,0 +1,131 @@
+//! How a change begins: with the promise of every member.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use starling_model::NodeId;
+
+use super::{
+    Change, ChangeError, ChangeKind, Phase, RingState, Topology, TopologyRequest, TopologyResponse,
+    service::ASK,
+};
+use crate::{env::Env, identity::uuid_v4, snapshot::Peer};
+
+/// Computes a change from the present ring; called again if the ring turns out to be another one.
+pub(super) type Make<'a> = dyn Fn(&RingState) -> Result<ChangeKind, ChangeError> + Send + Sync + 'a;
+
+impl<E: Env> Topology<E> {
+    /// Begins a change: every member has promised to take no other one, and the first phase is durable here.
+    /// Nothing changed after an error.
+    pub(super) async fn propose(&self, make: &Make<'_>) -> Result<Change, ChangeError> {
+        let state = self.book.load();
+        if let Some(change) = state.change() {
+            return Err(ChangeError::Busy {
+                what: change.kind.to_string(),
+                since: change.since,
+            });
+        }
+        let change = Change {
+            id: uuid_v4(self.env.random(), self.env.random()),
+            kind: make(&state)?,
+            coordinator: self.me,
+            since: self.clock.tick(self.env.wall()),
+            phase: Phase::Pending,
+        };
+        let participants = self.participants(&state, &change, None)?;
+        let mut asked = Vec::new();
+        let mut outcome = Ok(());
+        for peer in &participants {
+            asked.push(Arc::clone(peer));
+            outcome = self.ask_for_grant(peer, &change, &state).await;
+            if outcome.is_err() {
+                break;
+            }
+        }
+        if outcome.is_ok() && self.book.load().epoch() != state.epoch() {
+            outcome = Err(moved());
+        }
+        if let Err(error) = outcome {
+            self.release(&asked, change.id).await;
+            return Err(error);
+        }
+        let begun = state.with_change(&change, Phase::Pending);
+        self.learn(&begun).await.map_err(ChangeError::Disk)?;
+        ::tracing::info!(what = %change.kind, "a change of the ring begins");
+        Ok(change)
+    }
+
+    /// Everybody who has to take part in a change, in the order of their ids: all members but those that it takes
+    /// for dead, and who comes in. `excused` is left out too. Fails if one of them is down.
+    pub(super) fn participants(
+        &self,
+        state: &RingState,
+        change: &Change,
+        excused: Option<NodeId>,
+    ) -> Result<Vec<Arc<Peer>>, ChangeError> {
+        let dead = change.kind.dead();
+        let mut ids: Vec<NodeId> = state.members().into_iter().map(|member| member.id).collect();
+        ids.extend(change.kind.incoming().map(|(member, _)| member.id));
+        ids.retain(|id| !dead.contains(id) && Some(*id) != excused);
+        ids.sort_unstable();
+        ids.dedup();
+        let snapshot = self.views.load();
+        ids.into_iter()
+            .map(|id| match snapshot.cluster.peers.get(&id) {
+                Some(peer) if peer.alive => Ok(Arc::clone(peer)),
+                Some(peer) => Err(ChangeError::Down {
+                    id,
+                    address: peer.address,
+                }),
+                None => Err(moved()),
+            })
+            .collect()
+    }
+
+    async fn ask_for_grant(
+        &self,
+        peer: &Peer,
+        change: &Change,
+        state: &RingState,
+    ) -> Result<(), ChangeError> {
+        let answer = if peer.id == self.me {
+            self.grant(change, state)
+        } else {
+            let request = TopologyRequest::Grant {
+                change: change.clone(),
+                state: state.encode(),
+            };
+            self.ask(peer, request, ASK).await.map_err(|error| {
+                ChangeError::NotYet(format!("the node {} did not answer ({error})", peer.address))
+            })?
+        };
+        match answer {
+            TopologyResponse::Granted => Ok(()),
+            TopologyResponse::Busy { what, since } => Err(ChangeError::Busy { what, since }),
+            TopologyResponse::NotYet(reason) => Err(ChangeError::NotYet(reason)),
+            TopologyResponse::Refused(reason) => Err(ChangeError::Refused(reason)),
+            TopologyResponse::State(theirs) => {
+                if let Ok(theirs) = RingState::decode(&theirs) {
+                    self.learn(&theirs).await.map_err(ChangeError::Disk)?;
+                }
+                Err(moved())
+            }
+            _ => Err(ChangeError::NotYet(format!(
+                "the node {} gave an answer that does not fit",
+                peer.address
+            ))),
+        }
+    }
+
+    /// Takes promises back. One that is not reached forgets its promise after a while.
+    async fn release(&self, asked: &[Arc<Peer>], id: u128) {
+        let others = asked.iter().filter(|peer| peer.id != self.me);
+        let asks = others.map(|peer| self.ask(peer, TopologyRequest::Release(id), ASK));
+        join_all(asks).await;
+        self.grants.lock().release(id);
+    }
+}
+
+fn moved() -> ChangeError {
+    ChangeError::NotYet("the ring has just become another one".to_owned())
+}
