@@ -121,8 +121,22 @@ pub struct History {
     pub reads: Vec<Read>,
     /// How many replicas each partition has.
     pub replication: usize,
+    /// How many nodes died for good, one after the other: what fewer than a quorum had may have been theirs alone.
+    pub dooms: usize,
     /// What was done to the table whose writes the nodes stamp, in order of invocation at each client.
     pub stamped: Vec<Stamped>,
+}
+
+impl History {
+    /// Of so many replicas that had something, how many have it for good. A node that dies takes its copies along; its
+    /// successors fetch what a quorum of the others has, so what a quorum had a quorum has again.
+    pub fn lasting(&self, replicas: usize) -> usize {
+        if replicas > self.replication / 2 {
+            replicas
+        } else {
+            replicas.saturating_sub(self.dooms)
+        }
+    }
 }
 
 /// A write to, or a read of, one register whose writes carry no timestamp of the client.

@@ -22,6 +22,7 @@ pub mod executor;
 pub mod history;
 pub mod nemesis;
 pub mod network;
+pub mod operator;
 pub mod random;
 pub mod run;
 pub mod store;

@@ -28,6 +28,9 @@ struct Arguments {
     /// How many things the clients do.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     steps: u32,
+    /// Let the ring change in every run; otherwise the seed decides.
+    #[arg(long)]
+    upheaval: bool,
     /// Print every event.
     #[arg(long, requires = "seed")]
     trace: bool,
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
             nodes: arguments.nodes.map(usize::from),
             steps: arguments.steps as usize,
             evils: None,
+            upheaval: arguments.upheaval.then_some(true),
             bug: None,
         };
         let sink = arguments
@@ -85,7 +89,7 @@ fn main() -> ExitCode {
 fn summary(report: &Report) -> String {
     let figures = report.figures;
     format!(
-        "seed {} {} hash {:016x}: {} nodes, {:.0} s, {} events; writes {} acknowledged, {} refused, {} unknown; {} reads; {} messages lost, {} doubled; {} appends and {} names lost; {} flushes, {} compactions",
+        "seed {} {} hash {:016x}: {} nodes, {:.0} s, {} events; writes {} acknowledged, {} refused, {} unknown; {} reads; {} messages lost, {} doubled; {} appends and {} names lost; {} flushes, {} compactions; ring at {}, {} died for good",
         report.seed,
         if report.violations.is_empty() {
             "ok"
@@ -106,6 +110,8 @@ fn summary(report: &Report) -> String {
         figures.undone_names,
         figures.flushes,
         figures.compactions,
+        figures.ring_steps,
+        figures.dooms,
     )
 }
 
@@ -118,5 +124,6 @@ fn replay(arguments: &Arguments, seed: u64) -> String {
         300 => String::new(),
         steps => format!(" --steps {steps}"),
     };
-    format!("starling-sim --seed {seed}{nodes}{steps} --trace")
+    let upheaval = if arguments.upheaval { " --upheaval" } else { "" };
+    format!("starling-sim --seed {seed}{nodes}{steps}{upheaval} --trace")
 }

@@ -96,26 +96,23 @@ impl Nemesis {
         note(handle, "relent", String::new);
         cluster.network().set_weather(Weather::default());
         cluster.network().heal();
-        for number in 0..cluster.len() {
+        for number in cluster.residents() {
             cluster.disk(number).stay_alive();
             // It died, and whoever waited for that is gone.
             if cluster.disk(number).is_dead() {
                 cluster.crash(number);
             }
         }
-        for number in 0..cluster.len() {
-            for _ in 0..ATTEMPTS {
-                if cluster.is_on(number) || cluster.start(number).await.is_ok() {
-                    break;
-                }
-                handle.sleep(Duration::from_millis(200)).await;
-            }
+        for number in cluster.residents() {
+            cluster
+                .start_surely(number, ATTEMPTS, Duration::from_millis(200))
+                .await;
         }
     }
 
     /// Kills one node's process or cuts its power, perhaps in the middle of a write to its disk, and restores it in a while.
     async fn crash(&mut self) {
-        let victim = self.random.index(self.cluster.len());
+        let victim = *self.random.pick(&self.cluster.residents());
         if self.random.chance(600) {
             let changes = self.random.below(40);
             let dies = self.cluster.crash_in_the_middle(victim, changes);
@@ -137,7 +134,7 @@ impl Nemesis {
         if !self.random.chance(400) {
             return;
         }
-        let mut all: Vec<usize> = (0..self.cluster.len()).collect();
+        let mut all = self.cluster.residents();
         self.random.shuffle(&mut all);
         for number in &all {
             self.cluster.crash(*number);
@@ -154,20 +151,17 @@ impl Nemesis {
             let (handle, cluster) = (self.handle.clone(), self.cluster.clone());
             self.handle.spawn(crate::executor::Group::WORLD, async move {
                 handle.sleep(delay).await;
-                for _ in 0..ATTEMPTS {
-                    if cluster.is_on(number) || cluster.start(number).await.is_ok() {
-                        break;
-                    }
-                    handle.sleep(Duration::from_millis(500)).await;
-                }
+                cluster
+                    .start_surely(number, ATTEMPTS, Duration::from_millis(500))
+                    .await;
             });
         }
     }
 
     /// Cuts the nodes into two halves, or some links in one direction.
     fn partition(&mut self) {
-        let count = self.cluster.len();
-        let mut order: Vec<usize> = (0..count).collect();
+        let mut order = self.cluster.residents();
+        let count = order.len();
         self.random.shuffle(&mut order);
         let (left, right) = order.split_at(1 + self.random.index(count));
         let one_way = self.random.chance(300);
@@ -196,7 +190,7 @@ impl Nemesis {
     }
 
     fn slow_down(&mut self) {
-        let slow = self.random.index(self.cluster.len());
+        let slow = *self.random.pick(&self.cluster.residents());
         let by = Duration::from_millis(self.random.below(2500));
         note(&self.handle, "slow", || format!("n{slow} by {by:?}"));
         for other in 0..self.cluster.len() {
@@ -212,7 +206,7 @@ impl Nemesis {
     }
 
     fn skew(&mut self) {
-        let number = self.random.index(self.cluster.len());
+        let number = *self.random.pick(&self.cluster.residents());
         let widest = *self.random.pick(&[1_000_u64, 500_000, 10_000_000, 300_000_000]);
         let micros = self.random.below(2 * widest) as i64 - widest as i64;
         note(&self.handle, "skew", || format!("n{number} by {micros} us"));

@@ -15,11 +15,12 @@ use starling_model::Consistency;
 use crate::{
     bug::Bug,
     checkers::{Promise, Violation, causality, registers},
-    cluster::{Cluster, ClusterSettings, Request},
+    cluster::{Cluster, ClusterSettings, Request, Role},
     executor::{Executor, Group, Handle},
     history::Outcome,
     nemesis::{Evils, Nemesis},
     network::Network,
+    operator::Operator,
     random::Random,
     store::StoreSettings,
     trace::{Sink, Trace},
@@ -28,6 +29,9 @@ use crate::{
 
 /// Polls of tasks after which a run is given up, for each step of the workload.
 const POLLS_PER_STEP: u64 = 40_000;
+
+/// Sets the randomness of the operator apart from the rest.
+const UPHEAVAL: u64 = 0x5EED_0F_0417_0A57;
 
 /// How long the cluster may take to become whole, without any fault, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(250);
@@ -43,6 +47,8 @@ pub struct Plan {
     pub evils: Option<Evils>,
     /// How many things the clients do.
     pub steps: usize,
+    /// Whether the ring changes meanwhile; by the seed, if absent.
+    pub upheaval: Option<bool>,
     /// A bug to be found.
     pub bug: Option<Bug>,
 }
@@ -55,6 +61,7 @@ impl Plan {
             nodes: None,
             evils: None,
             steps: 300,
+            upheaval: None,
             bug: None,
         }
     }
@@ -65,7 +72,7 @@ impl Plan {
 pub struct Report {
     /// The seed.
     pub seed: u64,
-    /// How many nodes there were.
+    /// How many nodes there were at first.
     pub nodes: usize,
     /// The hash over all events.
     pub hash: u64,
@@ -102,6 +109,10 @@ pub struct Figures {
     pub flushes: u64,
     /// Compactions that were installed by the nodes' last incarnations.
     pub compactions: u64,
+    /// Steps of changes of the ring.
+    pub ring_steps: u64,
+    /// Nodes that died for good.
+    pub dooms: usize,
 }
 
 /// Runs a plan; a panic anywhere in it is a violation too.
@@ -110,6 +121,11 @@ pub fn run(plan: &Plan, sink: Option<Sink>) -> Report {
     let mut random = Random::new(plan.seed);
     let replication = *random.pick(&[3, 3, 3, 3, 1, 2, 5]);
     let nodes = plan.nodes.unwrap_or_else(|| replication + random.index(3)).max(1);
+    // Drawn apart, so that a seed is what it was in all else.
+    let mut upheaval = Random::new(plan.seed ^ UPHEAVAL);
+    let changes = upheaval.chance(500);
+    let changes = plan.upheaval.unwrap_or(changes);
+    let spares = if changes { 1 + upheaval.index(4) } else { 0 };
     let scene = Scene {
         space: Space::random(&mut random, replication.min(nodes)),
         evils: {
@@ -118,8 +134,10 @@ pub fn run(plan: &Plan, sink: Option<Sink>) -> Report {
         },
         clients: 1 + random.index(6),
         steps: plan.steps,
+        upheaval: changes.then_some(upheaval),
         settings: ClusterSettings {
             nodes,
+            spares,
             store: StoreSettings::random(&mut random),
             vnodes: 1 + random.below(8) as u32,
             bug: plan.bug,
@@ -167,6 +185,8 @@ struct Scene {
     evils: Evils,
     clients: usize,
     steps: usize,
+    /// What the operator draws from, who changes the ring; nobody does, if absent.
+    upheaval: Option<Random>,
     settings: ClusterSettings,
 }
 
@@ -191,11 +211,13 @@ impl Scene {
         }
         self.torment(&handle, &cluster, &recorder).await;
         Nemesis::relent(&handle, &cluster).await;
+        Operator::finish(&handle, &cluster, PATIENCE).await;
         let mut violations = verdict::heal_and_compare(&handle, &cluster, self.space, &recorder).await;
         violations.extend(recorder.violations());
         let failures = cluster.failures().into_iter();
         violations.extend(failures.map(|text| violation(Promise::Recovery, text)));
-        let history = recorder.history(self.space.replication);
+        let dooms = cluster.with_role(Role::Doomed).len();
+        let history = recorder.history(self.space.replication, dooms);
         violations.extend(registers::check(&history));
         violations.extend(causality::check(&history));
         progress.lock().figures = figures(&cluster, &history);
@@ -204,7 +226,7 @@ impl Scene {
 
     /// Starts all nodes in fair weather and makes the schema.
     async fn prepare(&self, handle: &Handle, cluster: &Cluster) -> Result<(), Violation> {
-        for number in 0..cluster.len() {
+        for number in cluster.residents() {
             if let Err(failure) = cluster.start(number).await {
                 let text = format!("node {number} of a new cluster: {failure}");
                 return Err(violation(Promise::Recovery, text));
@@ -239,6 +261,10 @@ impl Scene {
     async fn torment(&self, handle: &Handle, cluster: &Cluster, recorder: &Recorder) {
         let evil = handle.group();
         handle.spawn(evil, Nemesis::new(handle, cluster, self.evils).run());
+        if let Some(random) = &self.upheaval {
+            let operator = Operator::new(handle, cluster, random.clone(), self.space.replication);
+            handle.spawn(evil, operator.run());
+        }
         let left = Arc::new(Mutex::new(self.steps));
         let mut working = Vec::new();
         for number in 0..self.clients {
@@ -306,6 +332,7 @@ fn figures(cluster: &Cluster, history: &crate::history::History) -> Figures {
         reads: history.reads.len(),
         lost: messages.lost,
         duplicated: messages.duplicated,
+        dooms: history.dooms,
         ..Figures::default()
     };
     for number in 0..cluster.len() {
@@ -316,6 +343,9 @@ fn figures(cluster: &Cluster, history: &crate::history::History) -> Figures {
             let (flushes, compactions) = store.jobs();
             figures.flushes += flushes;
             figures.compactions += compactions;
+        }
+        if let Some(node) = cluster.node(number) {
+            figures.ring_steps = figures.ring_steps.max(node.ring_state().epoch());
         }
     }
     figures

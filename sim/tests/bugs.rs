@@ -12,6 +12,7 @@ fn broken(bug: Bug, seed: u64) -> Vec<Promise> {
     let plan = Plan {
         bug: Some(bug),
         nodes: Some(3),
+        upheaval: Some(false),
         evils: Some(Evils::ALL),
         ..Plan::new(seed)
     };

@@ -15,7 +15,9 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use starling_model::NodeId;
 
-use super::{Change, ChangeError, Phase, RingState, Topology, TopologyRequest, TopologyResponse};
+use super::{
+    Change, ChangeError, ChangeKind, Phase, Place, RingState, Topology, TopologyRequest, TopologyResponse,
+};
 use crate::{env::Env, snapshot::Peer};
 
 /// How long a participant has to confirm a step: it stores the state and waits for requests under way.
@@ -63,9 +65,14 @@ impl<E: Env> Topology<E> {
             }
             let next = match now.phase {
                 Phase::Pending => state.with_change(now, Phase::Settling),
-                Phase::Settling => state.completed(self.clock.tick(self.env.wall())),
+                Phase::Settling => state.completed(),
             };
-            self.learn(&next).await.map_err(ChangeError::Disk)?;
+            if let Err(problem) = self.learn(&next).await {
+                // Nobody is told before it is durable; it is tried again with the step itself.
+                ::tracing::error!(problem, "a step of a change of the ring can't be stored");
+                self.env.sleep(LONG_PAUSE).await;
+                continue;
+            }
             ::tracing::info!(what = %now.kind, phase = %now.phase, "a step of a change of the ring is done");
             if next.change().is_none() {
                 self.spread(&next, now).await;
@@ -79,16 +86,12 @@ impl<E: Env> Topology<E> {
             return Err(ChangeError::Nothing);
         };
         self.unwanted.lock().remove(&change.id);
-        let next = change.next(&state.members());
-        let done = match change.kind.incoming() {
-            Some((member, _)) => state.serves(member.id),
-            None => {
-                change.kind.outgoing().iter().all(|gone| !state.serves(*gone)) && {
-                    let mut next = next;
-                    next.sort_by_key(|member| member.id);
-                    next == state.members()
-                }
+        let done = match (&change.kind, change.kind.incoming()) {
+            (_, Some((member, _))) => state.serves(member.id),
+            (ChangeKind::Relocate { node, rack }, None) => {
+                matches!(state.place(*node), Some(Place::Serving { rack: now, .. }) if now == rack)
             }
+            (_, None) => change.kind.outgoing().iter().all(|gone| !state.serves(*gone)),
         };
         if done { Ok(()) } else { Err(ChangeError::Aborted) }
     }
@@ -101,7 +104,8 @@ impl<E: Env> Topology<E> {
     ) -> Result<Step, ChangeError> {
         if self.is_unwanted(change) {
             return match self.give_up(state, change).await {
-                Ok(()) | Err(ChangeError::NotYet(_)) => Ok(Step::Moved),
+                // What the disk refuses is stored with the next round of gossip.
+                Ok(()) | Err(ChangeError::NotYet(_) | ChangeError::Disk(_)) => Ok(Step::Moved),
                 Err(error) => Err(error),
             };
         }

@@ -18,6 +18,7 @@ impl<E: Env> Topology<E> {
     /// Begins a change: every member has promised to take no other one, and the first phase is durable here.
     /// Nothing changed after an error.
     pub(super) async fn propose(&self, make: &Make<'_>) -> Result<Change, ChangeError> {
+        self.store().await.map_err(ChangeError::Disk)?;
         let state = self.book.load();
         if let Some(change) = state.change() {
             return Err(ChangeError::Busy {
@@ -50,7 +51,10 @@ impl<E: Env> Topology<E> {
             return Err(error);
         }
         let begun = state.with_change(&change, Phase::Pending);
-        self.learn(&begun).await.map_err(ChangeError::Disk)?;
+        if let Err(problem) = self.learn(&begun).await {
+            // It is tried again before anybody is told.
+            ::tracing::error!(problem, "a change of the ring can't be stored");
+        }
         ::tracing::info!(what = %change.kind, "a change of the ring begins");
         Ok(change)
     }

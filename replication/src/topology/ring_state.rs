@@ -56,7 +56,7 @@ pub enum Place {
     },
     /// Not any more, and never again under this id.
     Gone {
-        /// When.
+        /// When that was proposed.
         at: Timestamp,
         /// It left by itself; it was removed or replaced otherwise.
         left: bool,
@@ -194,8 +194,8 @@ impl RingState {
         state
     }
 
-    /// The change is done: next is the ring.
-    pub fn completed(&self, at: Timestamp) -> Self {
+    /// The change is done: next is the ring. Whoever does this comes to the same state.
+    pub fn completed(&self) -> Self {
         let mut state = self.clone();
         let Some(change) = state.change.take() else {
             return state;
@@ -217,6 +217,7 @@ impl RingState {
         }
         let left = matches!(change.kind, super::ChangeKind::Leave(_));
         for gone in change.kind.outgoing() {
+            let at = change.since;
             state.set(gone, Place::Gone { at, left });
         }
         state

@@ -115,7 +115,7 @@ impl<E: Env> Topology<E> {
     }
 
     /// Makes the present state durable, to the end even if nobody waits for it any more.
-    async fn store(&self) -> Result<(), String> {
+    pub(super) async fn store(&self) -> Result<(), String> {
         let (done, outcome) = oneshot::channel();
         let (env, stored, book) = (self.env.clone(), Arc::clone(&self.stored), Arc::clone(&self.book));
         let counters = Arc::clone(&self.membership.counters);

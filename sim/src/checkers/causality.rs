@@ -39,14 +39,14 @@ pub fn check(history: &History) -> Vec<Violation> {
     let mut violations = BTreeSet::new();
     for register in registers.values() {
         for (read, seen) in &register.reads {
-            violations.extend(register.judge(read, *seen, history.replication));
+            violations.extend(register.judge(read, *seen, history));
         }
     }
     violations.into_iter().collect()
 }
 
 impl Register<'_> {
-    fn judge(&self, read: &Stamped, seen: Option<i32>, replication: usize) -> Option<Violation> {
+    fn judge(&self, read: &Stamped, seen: Option<i32>, history: &History) -> Option<Violation> {
         let possible: Vec<&Write<'_>> = self
             .writes
             .iter()
@@ -63,14 +63,10 @@ impl Register<'_> {
         let bounds: Vec<&Write<'_>> = self
             .writes
             .iter()
-            .filter(|write| write.outcome == Outcome::Acknowledged && follows(read, write.call, replication))
+            .filter(|write| write.outcome == Outcome::Acknowledged && follows(read, write.call, history))
             .collect();
         let newest = bounds.first()?;
-        let outdated = |write: &Write<'_>| {
-            bounds
-                .iter()
-                .any(|bound| self.is_newer(bound, write, replication))
-        };
+        let outdated = |write: &Write<'_>| bounds.iter().any(|bound| self.is_newer(bound, write, history));
         // That nothing is shown may also mean that nothing was written yet; but the bounds were.
         possible.iter().all(|write| outdated(write)).then(|| Violation {
             promise: Promise::Causality,
@@ -78,9 +74,7 @@ impl Register<'_> {
                 "{read:?}, which is older than what was acknowledged before: {:?}",
                 bounds
                     .iter()
-                    .find(|bound| possible
-                        .iter()
-                        .any(|write| self.is_newer(bound, write, replication)))
+                    .find(|bound| possible.iter().any(|write| self.is_newer(bound, write, history)))
                     .unwrap_or(newest)
                     .call
             ),
@@ -88,7 +82,7 @@ impl Register<'_> {
     }
 
     /// Whether `b` is known to be newer than `a`.
-    fn is_newer(&self, b: &Write<'_>, a: &Write<'_>, replication: usize) -> bool {
+    fn is_newer(&self, b: &Write<'_>, a: &Write<'_>, history: &History) -> bool {
         if a.outcome != Outcome::Acknowledged || b.outcome != Outcome::Acknowledged {
             return false;
         }
@@ -96,15 +90,16 @@ impl Register<'_> {
             *seen == a.value
                 && seen.is_some()
                 && a.call.returned < read.invoked
-                && follows(b.call, read, replication)
+                && follows(b.call, read, history)
         };
-        follows(b.call, a.call, replication) || self.reads.iter().any(shown)
+        follows(b.call, a.call, history) || self.reads.iter().any(shown)
     }
 }
 
 /// Whether `later` was invoked after `earlier` had returned, and asks one of its replicas.
-fn follows(later: &Stamped, earlier: &Stamped, replication: usize) -> bool {
-    earlier.returned < later.invoked && earlier.replicas + later.replicas > replication
+fn follows(later: &Stamped, earlier: &Stamped, history: &History) -> bool {
+    earlier.returned < later.invoked
+        && history.lasting(earlier.replicas) + later.replicas > history.replication
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@
 //! is shown means that some deletion won, and it is not known which; so it must be possible that one is
 //! as great as the bound, and the least such deletion is the bound that the read itself sets.
 //!
+//! Nodes that die for good take copies along: `History::lasting`.
+//!
 //! Writes whose outcome is unknown may show or not, at any time, and set no bound.
 
 use std::{
@@ -68,7 +70,7 @@ pub fn check(history: &History) -> Vec<Violation> {
         for (cell, seen) in &read.seen {
             let effects = effects.get(cell).map_or(&[][..], Vec::as_slice);
             let known = bounds.entry(*cell).or_default();
-            let least = strongest(known, read, history.replication);
+            let least = strongest(known, read, history);
             match judge(read, *cell, *seen, effects, least) {
                 Ok(Some(version)) => known.push(Bound {
                     from: read.returned,
@@ -87,10 +89,12 @@ pub fn check(history: &History) -> Vec<Violation> {
 }
 
 /// The greatest bound that a read must respect.
-fn strongest(bounds: &[Bound], read: &Read, replication: usize) -> Option<Bound> {
+fn strongest(bounds: &[Bound], read: &Read, history: &History) -> Option<Bound> {
     bounds
         .iter()
-        .filter(|bound| bound.from < read.invoked && bound.replicas + read.replicas > replication)
+        .filter(|bound| {
+            bound.from < read.invoked && history.lasting(bound.replicas) + read.replicas > history.replication
+        })
         .max_by_key(|bound| bound.version)
         .copied()
 }

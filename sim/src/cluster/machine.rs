@@ -4,9 +4,10 @@ use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use starling_model::NodeId;
 use starling_replication::{Node, PeerRequest, StartError, message};
 
-use super::Cluster;
+use super::{Cluster, Role};
 use crate::{
     bug::Bug,
     disk::Disk,
@@ -23,7 +24,18 @@ pub(super) struct Machine {
     pub(super) cql: SocketAddr,
     pub(super) disk: Disk,
     pub(super) clock: Arc<Clock>,
+    pub(super) fate: Mutex<Fate>,
     power: Mutex<Power>,
+}
+
+/// What an operator decided about a machine, and what is known of it.
+pub(super) struct Fate {
+    pub(super) role: Role,
+    pub(super) rack: usize,
+    /// Whose place it takes when it starts for the first time.
+    pub(super) replaces: Option<usize>,
+    /// The host id of its node.
+    pub(super) id: Option<NodeId>,
 }
 
 enum Power {
@@ -50,7 +62,7 @@ pub enum StartFailure {
 }
 
 impl Machine {
-    pub(super) fn new(number: usize, disk: Disk) -> Self {
+    pub(super) fn new(number: usize, role: Role, disk: Disk) -> Self {
         let host = number as u16 + 1;
         let ip = [10, 0, (host >> 8) as u8, host as u8];
         Self {
@@ -58,6 +70,12 @@ impl Machine {
             cql: SocketAddr::from((ip, 9042)),
             disk,
             clock: Arc::default(),
+            fate: Mutex::new(Fate {
+                role,
+                rack: number % 3 + 1,
+                replaces: None,
+                id: None,
+            }),
             power: Mutex::new(Power::Off),
         }
     }
@@ -144,6 +162,7 @@ impl Cluster {
                 StartFailure::Node(error)
             }
         })?;
+        machine.fate.lock().id = Some(node.status().id);
         let handler = handler(node.clone(), bug);
         self.inner.network.attach(machine.address, number, group, handler);
         *machine.power.lock() = Power::On(group, node, store);

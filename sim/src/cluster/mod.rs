@@ -2,6 +2,7 @@
 
 mod machine;
 mod node_door;
+mod residents;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,7 +11,11 @@ use starling_cql::Error;
 use starling_replication::{Config, Executed, Node, NodeStatus};
 
 use self::machine::Machine;
-pub use self::{machine::StartFailure, node_door::Request};
+pub use self::{
+    machine::StartFailure,
+    node_door::Request,
+    residents::{RingCommand, Role},
+};
 use crate::{
     bug::Bug,
     disk::Disk,
@@ -24,8 +29,10 @@ use crate::{
 /// How a cluster is made.
 #[derive(Debug, Clone)]
 pub struct ClusterSettings {
-    /// How many nodes it has.
+    /// How many nodes it has at first.
     pub nodes: usize,
+    /// How many machines there are that may join later.
+    pub spares: usize,
     /// How each stores.
     pub store: StoreSettings,
     /// Tokens of each node.
@@ -62,8 +69,15 @@ pub enum NoAnswer {
 impl Cluster {
     /// Machines without power.
     pub fn new(handle: Handle, network: Network, random: &mut Random, settings: ClusterSettings) -> Self {
-        let machines = (0..settings.nodes)
-            .map(|number| Machine::new(number, Disk::new(random.fork())))
+        let machines = (0..settings.nodes + settings.spares)
+            .map(|number| {
+                let role = if number < settings.nodes {
+                    Role::Resident
+                } else {
+                    Role::Spare
+                };
+                Machine::new(number, role, Disk::new(random.fork()))
+            })
             .collect();
         Self {
             inner: Arc::new(Inner {
@@ -76,7 +90,7 @@ impl Cluster {
         }
     }
 
-    /// How many nodes there are.
+    /// How many machines there are.
     pub fn len(&self) -> usize {
         self.inner.machines.len()
     }
@@ -131,18 +145,6 @@ impl Cluster {
         self.inner.failures.lock().clone()
     }
 
-    /// Whether every node serves, sees all others up, and agrees with them on the schema.
-    pub fn is_whole(&self) -> bool {
-        (0..self.len()).all(|number| {
-            self.status(number).is_some_and(|status| {
-                status.ready
-                    && status.schema_agreed
-                    && status.members.len() == self.len()
-                    && status.members.iter().all(|member| member.up && member.joined)
-            })
-        })
-    }
-
     /// Waits until the cluster is whole; false if it is not after `limit`.
     pub async fn await_whole(&self, limit: Duration) -> bool {
         let end = self.inner.handle.now() + limit;
@@ -159,10 +161,16 @@ impl Cluster {
     fn config(&self, number: usize) -> Config {
         let machine = &self.inner.machines[number];
         let mut config = Config::new("simulated", machine.address, machine.cql);
-        config.seeds = vec![self.address(0)];
+        // Who was there first founds the cluster; whoever comes later asks all of those.
+        let first = self.inner.settings.nodes;
+        let seeds = if number < first { 0..1 } else { 0..first };
+        config.seeds = seeds.map(|seed| self.address(seed)).collect();
         config.vnodes = self.inner.settings.vnodes;
         config.shards = self.inner.settings.store.shards;
-        config.rack = format!("rack{}", number % 3 + 1);
+        let fate = machine.fate.lock();
+        config.rack = format!("rack{}", fate.rack);
+        config.replace = fate.replaces.map(|dead| self.address(dead).to_string());
+        drop(fate);
         config
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use starling_cql::{QueryParameters, QueryResult};
-use starling_model::{Consistency, DecoratedKey, NodeId, TableId, Token};
-use starling_ring::{Member, Partitioner, Ring, Strategy};
+use starling_model::{Consistency, DecoratedKey, NodeId, TableId};
+use starling_ring::{Partitioner, Ring, Strategy};
 
 use super::{PATIENCE, violation};
 use crate::{
@@ -49,7 +49,10 @@ pub(super) async fn heal_and_compare(
 
 /// What each node believes, in one line.
 pub(super) fn describe(cluster: &Cluster) -> String {
-    (0..cluster.len())
+    let roles = (0..cluster.len()).map(|number| format!("n{number} {:?}; ", cluster.role(number)));
+    let nodes = cluster
+        .residents()
+        .into_iter()
         .map(|number| match cluster.status(number) {
             None => format!("n{number} is down; "),
             Some(status) => {
@@ -65,20 +68,29 @@ pub(super) fn describe(cluster: &Cluster) -> String {
                         )
                     })
                     .collect();
+                let node = cluster.node(number);
+                let (failure, state) = match &node {
+                    Some(node) => (node.failure(), Some(node.ring_state())),
+                    None => (None, None),
+                };
+                let change = state.as_ref().and_then(|state| state.change());
+                let epoch = state.as_ref().map(|state| state.epoch());
                 format!(
-                    "n{number} ready={} agreed={} schema={} {members:?}; ",
+                    "n{number} ready={} agreed={} schema={} {failure:?} epoch {epoch:?} {change:?} {members:?}; ",
                     status.ready, status.schema_agreed, status.schema_version
                 )
             }
-        })
-        .collect()
+        });
+    roles.chain(nodes).collect()
 }
 
 async fn await_hints(handle: &Handle, cluster: &Cluster) -> bool {
     let end = handle.now() + PATIENCE;
     loop {
-        let waiting: u64 = (0..cluster.len())
-            .filter_map(|number| cluster.status(number))
+        let waiting: u64 = cluster
+            .serving()
+            .iter()
+            .map(|(_, node)| node.status())
             .flat_map(|status| status.members)
             .map(|member| member.hint_bytes)
             .sum();
@@ -98,13 +110,19 @@ async fn await_hints(handle: &Handle, cluster: &Cluster) -> bool {
 async fn read_all(handle: &Handle, cluster: &Cluster, space: Space, recorder: &Recorder) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut client = Client::new(handle, cluster, space, recorder, usize::MAX);
+    let nodes: Vec<usize> = cluster.serving().iter().map(|(number, _)| *number).collect();
     let mut questions = vec![Question::Scan];
     questions.extend((0..space.partitions).map(|p| Question::Partition(p, false)));
     for (at, question) in questions.iter().enumerate() {
         let mut answered = false;
         for attempt in 0..ATTEMPTS {
             answered = client
-                .ask((at + attempt) % cluster.len(), question, Consistency::All, None)
+                .ask(
+                    nodes[(at + attempt) % nodes.len()],
+                    question,
+                    Consistency::All,
+                    None,
+                )
                 .await;
             if answered {
                 break;
@@ -118,7 +136,7 @@ async fn read_all(handle: &Handle, cluster: &Cluster, space: Space, recorder: &R
     for register in 0..space.partitions.max(2) {
         let mut answered = false;
         for attempt in 0..ATTEMPTS {
-            let node = (register as usize + attempt) % cluster.len();
+            let node = nodes[(register as usize + attempt) % nodes.len()];
             answered = client.read_stamped(node, register, Consistency::All).await;
             if answered {
                 break;
@@ -133,7 +151,7 @@ async fn read_all(handle: &Handle, cluster: &Cluster, space: Space, recorder: &R
     for attempt in 0..ATTEMPTS {
         last = query(
             cluster,
-            attempt % cluster.len(),
+            nodes[attempt % nodes.len()],
             "SELECT * FROM sim.bags",
             Consistency::All,
         )
@@ -163,8 +181,10 @@ async fn query(
 }
 
 fn same_schema(cluster: &Cluster) -> Option<Violation> {
-    let versions: Vec<Option<String>> = (0..cluster.len())
-        .map(|number| cluster.status(number).map(|status| status.schema_version))
+    let versions: Vec<String> = cluster
+        .serving()
+        .iter()
+        .map(|(_, node)| node.status().schema_version)
         .collect();
     let same = versions.windows(2).all(|pair| pair[0] == pair[1]);
     (!same).then(|| {
@@ -190,7 +210,7 @@ async fn compare(cluster: &Cluster, space: Space, table: &str) -> Vec<Violation>
         return wrong("there is no node to ask for the ring".to_owned());
     };
     let mut dumps = convergence::Dumps::new();
-    for number in 0..cluster.len() {
+    for (number, _) in cluster.serving() {
         let (Some(store), Some(status)) = (cluster.store(number), cluster.status(number)) else {
             return wrong(format!("n{number} is down"));
         };
@@ -207,18 +227,8 @@ async fn compare(cluster: &Cluster, space: Space, table: &str) -> Vec<Violation>
 }
 
 fn ring(cluster: &Cluster) -> Option<Ring> {
-    let topology = cluster.node(0)?.topology();
-    let members = topology
-        .nodes
-        .into_iter()
-        .map(|node| Member {
-            id: node.id,
-            datacenter: node.datacenter,
-            rack: node.rack,
-            tokens: node.tokens.into_iter().map(Token).collect(),
-        })
-        .collect();
-    Some(Ring::new(Partitioner::Murmur3, members))
+    let state = cluster.settled_ring()?;
+    Some(Ring::new(Partitioner::Murmur3, state.members()))
 }
 
 /// A table's id, as the schema tables tell it.
@@ -226,7 +236,10 @@ async fn table_id(cluster: &Cluster, table: &str) -> Result<TableId, String> {
     let text = format!(
         "SELECT id FROM system_schema.tables WHERE keyspace_name = '{KEYSPACE}' AND table_name = '{table}'"
     );
-    match query(cluster, 0, &text, Consistency::One).await {
+    let Some((number, _)) = cluster.serving().first().cloned() else {
+        return Err("no node is up".to_owned());
+    };
+    match query(cluster, number, &text, Consistency::One).await {
         Ok(QueryResult::Rows(rows)) => rows
             .rows
             .first()

@@ -60,7 +60,7 @@ impl Client {
     pub async fn step(&mut self) {
         let think = self.random.between(Duration::ZERO, Duration::from_millis(60));
         self.handle.sleep(think).await;
-        let node = self.random.index(self.cluster.len());
+        let node = *self.random.pick(&self.cluster.residents());
         match self.random.below(100) {
             0..=34 => self.read(node).await,
             35..=59 => self.write(node).await,

@@ -116,9 +116,10 @@ impl Recorder {
     }
 
     /// The history until now.
-    pub fn history(&self, replication: usize) -> History {
+    pub fn history(&self, replication: usize, dooms: usize) -> History {
         let mut history = self.inner.lock().history.clone();
         history.replication = replication;
+        history.dooms = dooms;
         history
     }
 

@@ -1,6 +1,8 @@
 //! The pure parts: what a change makes of the ring, and when a level is met on the way.
 
 mod changes;
+mod phases;
+mod scene;
 
 use std::collections::BTreeSet;
 
@@ -93,9 +95,7 @@ fn a_change_is_seen_done_and_its_epoch_grows_at_every_step() {
             ids(&next).into_iter().collect::<BTreeSet<_>>(),
             after.iter().copied().collect()
         );
-        let done = pending
-            .with_change(&change, Phase::Settling)
-            .completed(Timestamp(9));
+        let done = pending.with_change(&change, Phase::Settling).completed();
         assert_eq!(ids(&done.members()), after);
         assert!(done.change().is_none());
         let mut sorted = next;
@@ -117,7 +117,7 @@ fn states_merge_to_the_newer_parts_in_any_order() {
     let start = three();
     let change = change(ChangeKind::Leave(NodeId(2)));
     let pending = start.with_change(&change, Phase::Pending);
-    let done = pending.completed(Timestamp(9));
+    let done = pending.completed();
     let states = [start, pending, done.clone()];
     for a in &states {
         for b in &states {

@@ -1,0 +1,158 @@
+//! Changes whose nodes die, or fall behind, between any two steps.
+
+use std::{sync::Arc, time::Duration};
+
+use starling_model::TableId;
+
+use super::{
+    super::{ChangeError, Phase},
+    scene::{ROWS, STEP, assert_readable, decommission, id, ring_of, settle, spawn, until, with_data, write},
+};
+use crate::testing::{Link, TestCluster, address};
+
+/// How long each step takes while one disk is slow.
+const SLOW: Duration = Duration::from_secs(2);
+
+fn phase(cluster: &TestCluster, node: usize) -> Option<Phase> {
+    cluster.node(node).ring_change().map(|change| change.phase)
+}
+
+/// Four nodes, and a fifth that joins; the change is in this phase, and n2 takes its time to confirm it.
+fn while_joining(at: Phase) -> (TestCluster, TableId, u32) {
+    let (mut cluster, table) = with_data(5);
+    cluster.start(4).expect("it finds the cluster");
+    let mut rows = ROWS;
+    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    cluster.envs[1].set_disk_delay(SLOW);
+    cluster.start(5).expect("it finds the cluster");
+    until(&cluster, "it joins", || phase(&cluster, 5) == Some(at));
+    cluster.run_for(STEP * 5);
+    (cluster, table, rows)
+}
+
+fn let_die(cluster: &mut TestCluster, node: usize) {
+    cluster.kill(node);
+    cluster.envs[1].set_disk_delay(Duration::ZERO);
+    cluster.run_for(Duration::from_secs(20));
+}
+
+#[test]
+fn a_joiner_that_dies_in_any_phase_goes_on_when_it_is_back() {
+    for at in [Phase::Pending, Phase::Settling] {
+        let (mut cluster, table, mut rows) = while_joining(at);
+        let_die(&mut cluster, 5);
+        for _ in 0..10 {
+            write(&cluster, table, 3, rows);
+            rows += 1;
+        }
+        assert_readable(&cluster, table, &[1], rows);
+        assert_eq!(ring_of(&cluster, 1).len(), 4, "{at:?}: it is waited for");
+        cluster.restart(5);
+        settle(&cluster, table, &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5], &mut rows);
+        assert_readable(&cluster, table, &[4, 5], rows);
+    }
+}
+
+#[test]
+fn a_change_whose_data_is_there_is_finished_by_another_when_its_coordinator_is_dead() {
+    let (mut cluster, table, mut rows) = while_joining(Phase::Settling);
+    let_die(&mut cluster, 5);
+    assert_eq!(phase(&cluster, 3), Some(Phase::Settling));
+    let node = Arc::clone(cluster.node(3));
+    let ended = spawn(&cluster, async move { node.abort_ring_change().await });
+    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4, 5], &mut rows);
+    until(&cluster, "it is told", || ended.lock().is_some());
+    assert_eq!(ended.lock().take(), Some(Ok(())));
+    assert_readable(&cluster, table, &[1], rows);
+    cluster.restart(5);
+    cluster.run_for(Duration::from_secs(5));
+    assert_readable(&cluster, table, &[5], rows);
+}
+
+#[test]
+fn who_leaves_and_dies_goes_on_when_it_is_back() {
+    for at in [Phase::Pending, Phase::Settling] {
+        let (mut cluster, table) = with_data(4);
+        cluster.start(4).expect("it finds the cluster");
+        let mut rows = ROWS;
+        settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+        cluster.envs[1].set_disk_delay(SLOW);
+        decommission(&cluster, 4);
+        until(&cluster, "it leaves", || phase(&cluster, 4) == Some(at));
+        let_die(&mut cluster, 4);
+        write(&cluster, table, 1, rows);
+        rows += 1;
+        cluster.restart(4);
+        settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3], &mut rows);
+        assert_readable(&cluster, table, &[1, 3], rows);
+    }
+}
+
+#[test]
+fn a_member_that_dies_is_waited_for() {
+    let (mut cluster, table, mut rows) = while_joining(Phase::Pending);
+    let_die(&mut cluster, 3);
+    assert!(phase(&cluster, 5).is_some());
+    write(&cluster, table, 1, rows);
+    rows += 1;
+    cluster.restart(3);
+    settle(&cluster, table, &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5], &mut rows);
+    assert_readable(&cluster, table, &[3, 5], rows);
+}
+
+#[test]
+fn who_commands_it_can_give_it_up() {
+    let (cluster, table, mut rows) = while_joining(Phase::Pending);
+    // From a node that does not carry it through.
+    let node = Arc::clone(cluster.node(1));
+    let aborted = spawn(&cluster, async move { node.abort_ring_change().await });
+    until(&cluster, "it is given up", || aborted.lock().is_some());
+    assert_eq!(aborted.lock().take(), Some(Ok(())));
+    // The node itself still wants to join, and does once nothing is in its way.
+    cluster.envs[1].set_disk_delay(Duration::ZERO);
+    settle(&cluster, table, &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5], &mut rows);
+    assert_readable(&cluster, table, &[5], rows);
+}
+
+#[test]
+fn an_aborted_decommission_is_told_so() {
+    let (mut cluster, table) = with_data(4);
+    cluster.start(4).expect("it finds the cluster");
+    let mut rows = ROWS;
+    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    cluster.envs[1].set_disk_delay(SLOW);
+    let left = decommission(&cluster, 4);
+    until(&cluster, "it leaves", || phase(&cluster, 4).is_some());
+    let node = Arc::clone(cluster.node(4));
+    spawn(&cluster, async move { node.abort_ring_change().await });
+    until(&cluster, "it is told", || left.lock().is_some());
+    assert_eq!(left.lock().take(), Some(Err(ChangeError::Aborted)));
+    cluster.envs[1].set_disk_delay(Duration::ZERO);
+    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    assert_readable(&cluster, table, &[1, 4], rows);
+}
+
+#[test]
+fn a_coordinator_that_missed_a_change_is_told_and_its_clients_see_nothing() {
+    let (cluster, table, mut rows) = while_joining(Phase::Settling);
+    // n3 has confirmed that all data is there, and does not hear that the change is done.
+    for other in [1, 2, 4, 5] {
+        cluster.world.set_link(address(other), address(3), Link::Silent);
+        cluster.world.set_link(address(3), address(other), Link::Silent);
+    }
+    until(&cluster, "it is done", || ring_of(&cluster, 1).len() == 5);
+    assert_eq!(phase(&cluster, 3), Some(Phase::Settling));
+    let before = cluster.node(3).status().counters.old_rings;
+    for other in [1, 2, 4, 5] {
+        cluster.world.set_link(address(other), address(3), Link::Good);
+        cluster.world.set_link(address(3), address(other), Link::Good);
+    }
+    for _ in 0..5 {
+        write(&cluster, table, 3, rows);
+        rows += 1;
+    }
+    assert!(cluster.node(3).status().counters.old_rings > before);
+    assert_eq!(ring_of(&cluster, 3).len(), 5, "it knows now");
+    assert_readable(&cluster, table, &[3], rows);
+    assert!(cluster.node(3).ring_state().serves(id(&cluster, 5)));
+}

@@ -1,0 +1,282 @@
+//! Who changes the ring: nodes join, leave, die for good and are removed or replaced, and move, at bad moments too.
+
+use std::time::Duration;
+
+use starling_model::NodeId;
+use starling_replication::topology::ChangeError;
+
+use crate::{
+    cluster::{Cluster, RingCommand, Role},
+    executor::{Group, Handle},
+    random::Random,
+    trace::Place,
+};
+
+/// How long an operator looks at one command.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// How often a machine that does not come up is started again, at most.
+const ATTEMPTS: usize = 20;
+
+/// Changes the ring, one thing after the other, and at times two at once.
+pub struct Operator {
+    handle: Handle,
+    cluster: Cluster,
+    random: Random,
+    /// How many replicas each partition has: the ring keeps as many nodes.
+    replication: usize,
+    /// The longest pause between two changes.
+    pace: Duration,
+}
+
+impl Operator {
+    /// An operator who draws from his own randomness.
+    pub fn new(handle: &Handle, cluster: &Cluster, mut random: Random, replication: usize) -> Self {
+        let pace = Duration::from_millis(500 + random.below(8_000));
+        Self {
+            handle: handle.clone(),
+            cluster: cluster.clone(),
+            random,
+            replication,
+            pace,
+        }
+    }
+
+    /// Never ends; drop it when there was enough of it.
+    pub async fn run(mut self) {
+        loop {
+            let pause = self.random.between(Duration::from_millis(20), self.pace);
+            self.handle.sleep(pause).await;
+            match self.random.below(11) {
+                0..=2 => self.join(),
+                3 => {
+                    self.join();
+                    self.join();
+                }
+                4..=5 => self.decommission().await,
+                6..=7 => self.remove().await,
+                8 => self.replace(),
+                9 => self.abort().await,
+                _ => self.relocate(),
+            }
+        }
+    }
+
+    /// Ends what is left of it: who is dead for good is removed, and what can't go on is given up.
+    pub async fn finish(handle: &Handle, cluster: &Cluster, limit: Duration) {
+        let end = handle.now() + limit;
+        Self::let_join_anew(cluster).await;
+        while handle.now() < end {
+            let serving = cluster.serving();
+            let Some((through, node)) = serving.first() else {
+                handle.sleep(Duration::from_secs(1)).await;
+                continue;
+            };
+            let state = node.ring_state();
+            let doomed = cluster.with_role(Role::Doomed);
+            let doomed: Vec<_> = doomed
+                .into_iter()
+                .filter_map(|number| cluster.id(number))
+                .collect();
+            let awaited: Vec<_> = cluster
+                .replaced()
+                .into_iter()
+                .filter_map(|dead| cluster.id(dead))
+                .collect();
+            let serves = |id: &NodeId| state.serves(*id);
+            let gone: Vec<_> = doomed.iter().copied().filter(serves).collect();
+            if gone.iter().any(|id| awaited.contains(id)) && state.change().is_none() {
+                // Its successor is at it.
+                handle.sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+            let command = match state.change() {
+                Some(change) if doomed.contains(&change.coordinator) => RingCommand::Abort,
+                Some(_) => {
+                    handle.sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+                None if gone.is_empty() => return,
+                None => RingCommand::Remove(gone),
+            };
+            note(handle, "finish", || format!("{command:?} through n{through}"));
+            let outcome = cluster.change_ring(*through, command, PATIENCE).await;
+            note(handle, "finished", || format!("{outcome:?}"));
+            handle.sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Who was to replace a node that is out of the ring already joins like anybody else.
+    async fn let_join_anew(cluster: &Cluster) {
+        let serving = cluster.serving();
+        let Some((_, node)) = serving.first() else { return };
+        let state = node.ring_state();
+        for number in cluster.residents() {
+            let Some(dead) = cluster.replaces(number).and_then(|dead| cluster.id(dead)) else {
+                continue;
+            };
+            let is_in = cluster.id(number).is_some_and(|id| state.serves(id));
+            let is_coming = state.change().and_then(|change| change.kind.incoming());
+            let is_coming = is_coming.is_some_and(|(member, _)| cluster.id(number) == Some(member.id));
+            if !is_in && !is_coming && !state.serves(dead) {
+                cluster.forget_replaced(number);
+                cluster.kill(number);
+                cluster
+                    .start_surely(number, ATTEMPTS, Duration::from_millis(500))
+                    .await;
+            }
+        }
+    }
+
+    fn any_of(&mut self, numbers: &[usize]) -> Option<usize> {
+        (!numbers.is_empty()).then(|| *self.random.pick(numbers))
+    }
+
+    /// Somebody who can be spared.
+    fn victim(&mut self) -> Option<usize> {
+        let residents = self.cluster.with_role(Role::Resident);
+        // Who is on its way in does not count yet.
+        let settled: Vec<usize> = residents
+            .into_iter()
+            .filter(|number| {
+                let node = self.cluster.node(*number);
+                node.is_some_and(|node| node.ring_state().serves(node.status().id))
+            })
+            .collect();
+        if settled.len() <= self.replication {
+            return None;
+        }
+        self.any_of(&settled)
+    }
+
+    fn join(&mut self) {
+        let Some(number) = self.any_of(&self.cluster.with_role(Role::Spare)) else {
+            return;
+        };
+        note(&self.handle, "join", || format!("n{number}"));
+        self.cluster.set_role(number, Role::Resident);
+        self.start_later(number, Duration::ZERO);
+    }
+
+    fn start_later(&self, number: usize, delay: Duration) {
+        let (handle, cluster) = (self.handle.clone(), self.cluster.clone());
+        self.handle.spawn(Group::WORLD, async move {
+            handle.sleep(delay).await;
+            cluster
+                .start_surely(number, ATTEMPTS, Duration::from_millis(500))
+                .await;
+        });
+    }
+
+    async fn decommission(&mut self) {
+        let Some(number) = self.victim() else { return };
+        note(&self.handle, "decommission", || format!("n{number}"));
+        self.cluster.set_role(number, Role::Leaving);
+        let outcome = self
+            .cluster
+            .change_ring(number, RingCommand::Decommission, PATIENCE)
+            .await;
+        note(&self.handle, "decommissioned", || {
+            format!("n{number}: {outcome:?}")
+        });
+        let refused = matches!(
+            outcome,
+            Some(Err(ChangeError::Busy { .. }
+                | ChangeError::Down { .. }
+                | ChangeError::NotYet(_)
+                | ChangeError::Refused(_)))
+        );
+        if refused {
+            self.cluster.set_role(number, Role::Resident);
+        }
+    }
+
+    /// A machine dies for good, if its data is not all there is.
+    fn doom(&mut self) -> Option<usize> {
+        if self.replication < 2
+            || !self
+                .cluster
+                .with_role(Role::Doomed)
+                .iter()
+                .all(|dead| self.is_out(*dead))
+        {
+            return None;
+        }
+        let number = self.victim()?;
+        note(&self.handle, "doom", || format!("n{number}"));
+        self.cluster.set_role(number, Role::Doomed);
+        self.cluster.crash(number);
+        Some(number)
+    }
+
+    /// Whether all nodes of the ring know that it is out.
+    fn is_out(&self, number: usize) -> bool {
+        let serving = self.cluster.serving();
+        let Some(id) = self.cluster.id(number) else {
+            return true;
+        };
+        !serving.is_empty() && serving.iter().all(|(_, node)| !node.ring_state().serves(id))
+    }
+
+    async fn remove(&mut self) {
+        let Some(number) = self.doom() else { return };
+        let delay = Duration::from_millis(self.random.below(20_000));
+        self.handle.sleep(delay).await;
+        let Some(id) = self.cluster.id(number) else { return };
+        for _ in 0..4 {
+            let Some(through) = self.any_of(&self.cluster.with_role(Role::Resident)) else {
+                return;
+            };
+            note(&self.handle, "remove", || format!("n{number} through n{through}"));
+            let outcome = self
+                .cluster
+                .change_ring(through, RingCommand::Remove(vec![id]), PATIENCE)
+                .await;
+            note(&self.handle, "removed", || format!("n{number}: {outcome:?}"));
+            if self.is_out(number) {
+                return;
+            }
+            self.handle.sleep(Duration::from_secs(2)).await;
+        }
+    }
+
+    fn replace(&mut self) {
+        let Some(number) = self.any_of(&self.cluster.with_role(Role::Spare)) else {
+            return;
+        };
+        let Some(dead) = self.doom() else { return };
+        note(&self.handle, "replace", || format!("n{dead} by n{number}"));
+        self.cluster.set_role(number, Role::Resident);
+        self.cluster.set_replaced(number, dead);
+        let delay = Duration::from_millis(self.random.below(15_000));
+        self.start_later(number, delay);
+    }
+
+    async fn abort(&mut self) {
+        let Some(through) = self.any_of(&self.cluster.with_role(Role::Resident)) else {
+            return;
+        };
+        note(&self.handle, "abort", || format!("through n{through}"));
+        let outcome = self
+            .cluster
+            .change_ring(through, RingCommand::Abort, PATIENCE)
+            .await;
+        note(&self.handle, "aborted", || format!("{outcome:?}"));
+    }
+
+    fn relocate(&mut self) {
+        let Some(number) = self.any_of(&self.cluster.with_role(Role::Resident)) else {
+            return;
+        };
+        let rack = 1 + self.random.index(4);
+        note(&self.handle, "move", || format!("n{number} to rack {rack}"));
+        self.cluster.set_rack(number, rack);
+        self.cluster.kill(number);
+        let delay = Duration::from_millis(self.random.below(3_000));
+        self.start_later(number, delay);
+    }
+}
+
+fn note(handle: &Handle, kind: &str, text: impl FnOnce() -> String) {
+    handle.trace().event(handle.now(), Place::World, kind, &[], text);
+}
