@@ -261,10 +261,16 @@ impl Engine {
     fn carry_out(&mut self, changes: Vec<Change>) {
         for change in changes {
             let state = self.tables.entry(change.table).or_default();
-            self.memory -= state.carry_out(&change, &mut self.work.dead);
+            let mut freed = Vec::new();
+            state.carry_out(&change, &mut self.work.dead, &mut freed, &self.pool);
+            self.memory -= freed.iter().map(|memtable| memtable.weight()).sum::<usize>();
+            self.work.freed.append(&mut freed);
             self.counters.count(&change);
             self.announce(change.table, &change.outputs);
             self.tell(&change, true);
+        }
+        if self.memory == 0 {
+            self.pool.clear();
         }
         self.count_crowd();
     }

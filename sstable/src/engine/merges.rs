@@ -11,6 +11,7 @@ use starling_model::{TableId, TokenRange};
 use crate::{
     compaction::worker::{Plan, Worker},
     log::Lsn,
+    memtable::Memtable,
     table::Table,
 };
 
@@ -102,6 +103,8 @@ pub(super) struct Work {
     pub(super) installing: Option<super::install::Installing>,
     /// Files to be removed.
     pub(super) dead: Vec<PathBuf>,
+    /// Memtables to be freed.
+    pub(super) freed: Vec<Arc<Memtable>>,
 }
 
 impl Work {

@@ -49,7 +49,7 @@ use crate::{
     Error, Options, PurgePolicy, Stats, TableOptions,
     fs::Fs,
     log::{Log, Lsn},
-    memtable::{self, Write},
+    memtable::{self, Pool, Write},
     read,
 };
 use install::{Change, Turn};
@@ -75,6 +75,8 @@ pub struct Engine {
     tables: BTreeMap<TableId, TableState>,
     /// Bytes in all memtables.
     memory: usize,
+    /// Memory of memtables that are gone.
+    pool: Arc<Pool>,
     /// Flushes and compactions under way.
     work: Work,
     /// The most files of one table that overlap.
@@ -166,7 +168,7 @@ impl Engine {
         let applied = state.active.apply(lsn, &write);
         self.memory += state.active.weight() - before;
         if state.active.weight() >= self.options.memtable_bytes.min(memtable::MAX_BYTES) {
-            state.rotate();
+            state.rotate(&self.pool);
         }
         applied.map_err(|_| NOT_CANONICAL)?;
         Ok(lsn)

@@ -28,7 +28,7 @@ use crate::{
         recovery::{self, Progress},
         segment,
     },
-    memtable::{Memtable, Write},
+    memtable::{Memtable, Pool, Write},
     table::{Table, reader},
     version::{
         Manifest,
@@ -300,6 +300,7 @@ impl Opening {
             recovered,
             last,
         );
+        let pool = Arc::new(Pool::new(self.options.memtable_bytes));
         let mut engine = Engine {
             fs: self.fs,
             dir: self.dir,
@@ -308,6 +309,7 @@ impl Opening {
             files,
             tables: self.tables,
             memory: self.memory,
+            pool,
             work: Work::default(),
             crowd: 0,
             turn: Arc::default(),

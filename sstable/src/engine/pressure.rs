@@ -2,8 +2,9 @@
 
 use super::Engine;
 
-/// Beyond this many hundredths of the memory budget, writes are slowed down.
-const SOFT_PERCENT: usize = 75;
+/// Beyond this many hundredths of the memory budget, writes are slowed down. In the long run they are as fast as flushes
+/// anyway; the earlier they are told, gently, the less memory waits, and a burst still has all of it.
+const SOFT_PERCENT: usize = 30;
 
 /// As are writes to a table of which more files than this overlap, because compactions lag behind flushes.
 const SOFT_TABLES: usize = 48;

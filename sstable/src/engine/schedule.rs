@@ -58,7 +58,7 @@ impl Engine {
     /// Makes every memtable due for its flush, whatever it holds: before a planned stop, or a snapshot.
     pub fn flush_all(&mut self) {
         for state in self.tables.values_mut() {
-            state.rotate();
+            state.rotate(&self.pool);
         }
     }
 
@@ -69,7 +69,7 @@ impl Engine {
         if !waiting && self.memory >= self.options.memory_bytes / 2 {
             let largest = self.tables.values_mut().max_by_key(|state| state.active.weight());
             if let Some(state) = largest {
-                state.rotate();
+                state.rotate(&self.pool);
             }
         }
         if self.log.on_disk().1 > self.options.log_bytes {
@@ -81,7 +81,7 @@ impl Engine {
             if let Some(state) = oldest
                 && state.waiting.is_empty()
             {
-                state.rotate();
+                state.rotate(&self.pool);
             }
         }
     }
@@ -146,12 +146,16 @@ impl Engine {
 
     fn next_removal(&mut self) -> Option<Remove> {
         // A snapshot may be about to link them.
-        if self.work.dead.is_empty() || Arc::strong_count(&self.bulk.pin) > 1 {
-            return None;
-        }
-        Some(Remove {
+        let files = if Arc::strong_count(&self.bulk.pin) > 1 {
+            Vec::new()
+        } else {
+            std::mem::take(&mut self.work.dead)
+        };
+        let memtables = std::mem::take(&mut self.work.freed);
+        (!files.is_empty() || !memtables.is_empty()).then(|| Remove {
             fs: Arc::clone(&self.fs),
-            files: std::mem::take(&mut self.work.dead),
+            files,
+            memtables,
         })
     }
 

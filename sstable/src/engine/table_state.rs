@@ -16,7 +16,7 @@ use crate::{
     PurgePolicy,
     compaction::slices,
     log::Lsn,
-    memtable::Memtable,
+    memtable::{Memtable, Pool},
     options::{Options, TableOptions},
     read::Source,
     table::WriterOptions,
@@ -54,9 +54,10 @@ pub(super) struct TableState {
 
 impl TableState {
     /// Makes the active memtable wait for its flush, if there is anything in it.
-    pub(super) fn rotate(&mut self) {
+    pub(super) fn rotate(&mut self, pool: &Arc<Pool>) {
         if !self.active.is_empty() {
-            self.waiting.push_back(Arc::new(std::mem::take(&mut self.active)));
+            let full = std::mem::replace(&mut self.active, Memtable::with_pool(pool));
+            self.waiting.push_back(Arc::new(full));
         }
     }
 
@@ -97,9 +98,15 @@ impl TableState {
         self.look_at = None;
     }
 
-    /// Carries a change out that the manifest has. Returns the memory that it freed; files that are not alive any
-    /// more are added to `dead`.
-    pub(super) fn carry_out(&mut self, change: &Change, dead: &mut Vec<PathBuf>) -> usize {
+    /// Carries a change out that the manifest has. Files and memtables that are not needed any more are added to
+    /// `dead` and `freed`.
+    pub(super) fn carry_out(
+        &mut self,
+        change: &Change,
+        dead: &mut Vec<PathBuf>,
+        freed: &mut Vec<Arc<Memtable>>,
+        pool: &Arc<Pool>,
+    ) {
         self.look_at = None;
         let mut flushed = 0;
         match &change.replaces {
@@ -117,7 +124,7 @@ impl TableState {
             }
             Replaces::Nothing(_) => {}
             Replaces::Everything(last) => {
-                self.rotate();
+                self.rotate(pool);
                 flushed = self.waiting.len();
                 self.flushing = 0;
                 self.replayed = *last;
@@ -134,10 +141,7 @@ impl TableState {
             self.tables.add(Arc::clone(table), *tokens);
         }
         self.count_crowd();
-        self.waiting
-            .drain(..flushed)
-            .map(|memtable| memtable.weight())
-            .sum()
+        freed.extend(self.waiting.drain(..flushed));
     }
 
     /// Counts how many files overlap.

@@ -28,7 +28,7 @@ use std::{
 };
 
 use crate::{Error, fs::Fs};
-use batch::Batch;
+use batch::{Batch, Gathering};
 use entries::Tables;
 use files::Files;
 pub use sizes::BatchSizes;
@@ -93,9 +93,9 @@ pub(crate) struct Limits {
 
 /// What waits for the next sync.
 struct Pending {
-    bytes: Vec<u8>,
-    /// The number of the first of them.
-    first: Lsn,
+    writes: Gathering,
+    /// How many they are.
+    count: usize,
     end: Lsn,
     tables: Tables,
     /// How much may be taken; no limit as long as segments can be made.
@@ -118,9 +118,17 @@ impl Log {
     ) -> Self {
         let mut tables = Tables::default();
         let mut tail = Batch::default();
+        let mut end = None;
+        let mut gathered = Gathering::default();
         for (lsn, body) in &recovered.tail {
-            tail.push(&mut tables, *lsn, body);
+            // A restart may have left a gap between them.
+            if end.is_some_and(|end: Lsn| end.next() != *lsn) {
+                tail.take(&tables, &mut gathered, *lsn);
+            }
+            gathered.put(&mut tables, *lsn, body);
+            end = Some(*lsn);
         }
+        tail.take(&tables, &mut gathered, recovered.end);
         let synced = if tail.is_empty() { last } else { recovered.proven };
         let end = if tail.is_empty() {
             recovered.end
@@ -139,8 +147,8 @@ impl Log {
             files,
             limits,
             pending: Mutex::new(Pending {
-                bytes: Vec::new(),
-                first: last.next(),
+                writes: Gathering::default(),
+                count: 0,
                 end: last,
                 tables,
                 room: usize::MAX,
@@ -167,11 +175,12 @@ impl Log {
             });
         }
         let mut pending = lock(&self.pending);
-        let held = pending.bytes.len() + entries::MOST_OVERHEAD + body.len();
-        if held + pending.overhead(1) > pending.room {
+        let held = pending.writes.held() + entries::MOST_OVERHEAD + body.len();
+        let is_tight = pending.room != usize::MAX;
+        if is_tight && held + pending.overhead(pending.writes.runs_with(body), 1) > pending.room {
             return Err(pending.refusal());
         }
-        if held > self.limits.pending_bytes && !pending.bytes.is_empty() {
+        if held > self.limits.pending_bytes && !pending.writes.is_empty() {
             return Err(Error::Overloaded {
                 what: "writes that wait for the log's sync",
                 held,
@@ -180,16 +189,14 @@ impl Log {
         }
         let lsn = pending.end.next();
         let Pending {
-            bytes,
-            first,
+            writes,
+            count,
             end,
             tables,
             ..
         } = &mut *pending;
-        if bytes.is_empty() {
-            *first = lsn;
-        }
-        tables.put(bytes, body);
+        writes.put(tables, lsn, body);
+        *count += 1;
         *end = lsn;
         self.appended.store(lsn.0, Ordering::Release);
         Ok(lsn)
@@ -205,23 +212,24 @@ impl Log {
         let mut writer = lock(&self.writer);
         {
             let mut pending = lock(&self.pending);
-            let most = pending.bytes.len() + pending.overhead(0);
+            let most = pending.writes.held() + pending.overhead(pending.writes.runs(), 0);
             let Pending {
-                bytes,
-                first,
+                writes,
+                count,
                 end,
                 tables,
                 room,
                 trouble,
             } = &mut *pending;
-            if bytes.is_empty() && writer.batch.is_empty() && trouble.is_none() {
+            if writes.is_empty() && writer.batch.is_empty() && trouble.is_none() {
                 return Ok(self.synced());
             }
             // What is being written has no place any more for what comes next.
             if *room != usize::MAX {
                 *room = room.saturating_sub(most);
             }
-            writer.batch.take(tables, bytes, *first, *end);
+            writer.batch.take(tables, writes, *end);
+            *count = 0;
         }
         let outcome = self.write(&mut writer);
         self.current_bytes.store(writer.used(), Ordering::Relaxed);
@@ -347,11 +355,11 @@ impl Log {
 }
 
 impl Pending {
-    /// The most that groups take beside what waits, and so many more writes, in bytes.
-    fn overhead(&self, more: usize) -> usize {
-        let groups = self.bytes.len() / group::FULL_BYTES + 1;
-        let writes = (self.end.next().0 - self.first.0) as usize + more;
-        let tables = (self.tables.ids().len() + more).min(writes);
+    /// The most that groups take beside what waits in so many runs, with so many writes more, in bytes.
+    fn overhead(&self, runs: usize, more: usize) -> usize {
+        // Each run ends a group.
+        let groups = self.writes.held() / group::FULL_BYTES * 2 + runs;
+        let tables = (self.tables.ids().len() + more).min(self.count + more);
         groups * (group::HEADER_BYTES + tables * entries::ID_BYTES)
     }
 
@@ -363,7 +371,7 @@ impl Pending {
             Some(error) => Error::LogFailed(Box::new(error.clone())),
             None => Error::Overloaded {
                 what: "writes that wait for the log's sync",
-                held: self.bytes.len(),
+                held: self.writes.held(),
                 limit: self.room,
             },
         }

@@ -84,11 +84,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes a piece of the batch and makes it durable; `None` if nothing is left.
+    /// Writes as much of the batch as goes into one segment, and makes it durable; `None` if nothing is left.
     ///
     /// A segment that fails is given up, with all of it that is not known to be durable: what a failed sync leaves
-    /// behind is anybody's guess, and a second one would not tell. The piece goes to a new segment. After an error of
-    /// that one too it is still in the batch, to be written another time.
+    /// behind is anybody's guess, and a second one would not tell. The writes go to a new segment. After an error of
+    /// that one too they are still in the batch, to be written another time.
     pub(super) fn write(&mut self, files: &Files) -> Result<Option<Piece>, Error> {
         if self.batch.is_empty() {
             return Ok(None);
@@ -101,7 +101,7 @@ impl Writer {
                 self.try_write(files).inspect_err(|_| self.give_up(files))?
             }
         };
-        self.batch.advance(piece);
+        self.batch.commit();
         self.end = piece.last;
         Ok(Some(piece))
     }
@@ -111,32 +111,48 @@ impl Writer {
             if self.current.is_none() {
                 self.begin(files)?;
             }
-            let room = self.room() as usize;
-            let Some(current) = &mut self.current else {
-                continue;
-            };
-            // A write that is larger than a segment has one for itself.
-            let empty = current.segment.bytes <= segment::HEADER_BYTES as u64;
-            // Numbers without a gap are how recovery knows that nothing is missing in a segment.
-            if !empty && self.batch.first() != Some(current.segment.last.next()) {
-                self.close(files);
-                continue;
+            if let Some(piece) = self.fill()? {
+                return Ok(piece);
             }
-            let Some(piece) = self.batch.seal(room, empty, current.number, self.end) else {
-                self.close(files);
-                continue;
-            };
-            let path = &current.segment.path;
-            current
-                .file
-                .append(self.batch.sealed())
-                .map_err(Error::io("write", path))?;
-            current.file.sync().map_err(Error::io("sync", path))?;
-            current.synced = true;
-            current.segment.bytes += piece.bytes as u64;
-            current.segment.last = piece.last;
-            return Ok(piece);
+            self.close(files);
         }
+    }
+
+    /// Writes to the current segment what fits, and makes it durable; `None` if nothing does.
+    fn fill(&mut self) -> Result<Option<Piece>, Error> {
+        let Some(current) = &mut self.current else {
+            return Ok(None);
+        };
+        let path = &current.segment.path;
+        let mut whole: Option<Piece> = None;
+        loop {
+            let used = current.segment.bytes + whole.map_or(0, |whole| whole.bytes as u64);
+            // A write that is larger than a segment has one for itself.
+            let empty = used <= segment::HEADER_BYTES as u64;
+            // Numbers without a gap are how recovery knows that nothing is missing in a segment.
+            let last = whole.map_or(current.segment.last, |whole| whole.last);
+            if !empty && self.batch.next() != Some(last.next()) {
+                break;
+            }
+            let room = current.space.saturating_sub(used) as usize;
+            let Some(piece) = self.batch.seal(room, empty, current.number, self.end) else {
+                break;
+            };
+            let written = current.file.append(self.batch.sealed());
+            written.map_err(Error::io("write", path))?;
+            let (bytes, records) = whole.map_or((0, 0), |whole| (whole.bytes, whole.records));
+            whole = Some(Piece {
+                bytes: bytes + piece.bytes,
+                records: records + piece.records,
+                last: piece.last,
+            });
+        }
+        let Some(whole) = whole else { return Ok(None) };
+        current.file.sync().map_err(Error::io("sync", path))?;
+        current.synced = true;
+        current.segment.bytes += whole.bytes as u64;
+        current.segment.last = whole.last;
+        Ok(Some(whole))
     }
 
     /// Begins a segment. Its header is synced with its first writes.
@@ -148,7 +164,7 @@ impl Writer {
         let header = segment::Header {
             version: segment::VERSION,
             number: fresh.number,
-            first: self.batch.first().unwrap_or(self.end.next()),
+            first: self.batch.next().unwrap_or(self.end.next()),
             previous: self.end,
         };
         let written = fresh.file.append(&header.encode());
@@ -174,6 +190,7 @@ impl Writer {
 
     /// Ends a segment that has failed.
     fn give_up(&mut self, files: &Files) {
+        self.batch.rewind();
         if let Some(current) = self.current.take() {
             if current.synced {
                 files.close(current.segment);

@@ -19,8 +19,11 @@ mod row_key;
 mod wide;
 pub mod write;
 
+use std::sync::Arc;
+
 use starling_model::{DecodeError, DecoratedKey, Timestamp, Token, TokenRange, encoding::RowMerger};
 
+pub use arena::Pool;
 pub use cursor::Cursor;
 pub use facts::Facts;
 pub use part::Part;
@@ -48,6 +51,13 @@ pub struct Memtable {
 }
 
 impl Memtable {
+    /// An empty one whose memory comes from `pool` and goes there.
+    pub fn with_pool(pool: &Arc<Pool>) -> Self {
+        let mut memtable = Self::default();
+        memtable.contents.arena.share(pool);
+        memtable
+    }
+
     /// Merges a write in. Numbers never go back. An error says that the write is not what was checked, and can
     /// only come from memory that went bad.
     pub fn apply(&mut self, lsn: Lsn, write: &Write<'_>) -> Result<(), DecodeError> {
