@@ -20,10 +20,11 @@ pub enum Compression {
 
 impl Compression {
     /// How much a block should hold before compression, in bytes: a point read reads and checks a whole
-    /// block, and a small one compresses badly.
+    /// block, and a small one compresses badly. Of what is not compressed it is about as much as one wants to read for
+    /// a row, but not so little that the blocks' own bytes show.
     pub fn default_block_bytes(self) -> usize {
         match self {
-            Self::None => 1 << 10,
+            Self::None => 3 << 9,
             Self::Lz4 | Self::ZstdDictionary => 4 << 10,
             Self::Zstd => 16 << 10,
         }

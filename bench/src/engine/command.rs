@@ -188,7 +188,8 @@ fn to_markdown(comparison: &Comparison) -> String {
     table.load_style(presets::ASCII_MARKDOWN).set_header(header);
     for row in &rows {
         let mut cells = vec![row.name.clone()];
-        cells.extend(stores.iter().map(|store| quantity(row.stores[store].median)));
+        let medians = stores.iter().map(|store| row.stores.get(store));
+        cells.extend(medians.map(|measured| measured.map_or_else(String::new, |it| quantity(it.median))));
         cells.push(
             row.ratio()
                 .map_or_else(String::new, |ratio| format!("{ratio:.2}")),

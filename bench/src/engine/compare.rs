@@ -172,6 +172,14 @@ impl Comparison {
                 .find(|figure| figure.phase == Phase::Compact)?;
             Some(compact.cpu_seconds)
         }));
+        rows.extend(self.row("recovery of the log, 1/s", true, None, |outcome| {
+            let recovery = outcome.recovery?;
+            Some(recovery.writes as f64 / recovery.seconds)
+        }));
+        rows.extend(self.row("recovery of the log, MiB/s", true, None, |outcome| {
+            let recovery = outcome.recovery?;
+            Some(recovery.bytes as f64 / f64::from(1 << 20) / recovery.seconds)
+        }));
         rows.extend(self.row("worst put, ms", false, None, |outcome| {
             Some(outcome.figure(Phase::Load)?.latency_ns[3] as f64 / 1e6)
         }));
@@ -226,7 +234,12 @@ impl Comparison {
     ) -> Option<Row> {
         let mut stores: BTreeMap<Store, Vec<f64>> = BTreeMap::new();
         for outcome in &self.outcomes {
-            stores.entry(outcome.store).or_default().push(quantity(outcome)?);
+            if let Some(quantity) = quantity(outcome) {
+                stores.entry(outcome.store).or_default().push(quantity);
+            }
+        }
+        if stores.is_empty() {
+            return None;
         }
         let stores = stores
             .into_iter()

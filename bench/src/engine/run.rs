@@ -24,6 +24,9 @@ use super::{
 /// More threads than this share shards.
 const MOST_SHARDS: u32 = 2;
 
+/// The most writes of a log that is read back.
+const MOST_RECOVERED: u64 = 500_000;
+
 /// What is run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Plan {
@@ -115,6 +118,20 @@ pub struct Outcome {
     pub worst_sync_ns: u64,
     /// The load over time.
     pub timeline: Vec<Interval>,
+    /// Reading a log back; of ours only.
+    #[serde(default)]
+    pub recovery: Option<Recovered>,
+}
+
+/// What reading a log back took.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Recovered {
+    /// The writes in it.
+    pub writes: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// How long it took, from opening to being ready.
+    pub seconds: f64,
 }
 
 impl Outcome {
@@ -172,6 +189,7 @@ fn phases(plan: &Plan) -> Result<Outcome, Error> {
         memory: Memory::default(),
         worst_sync_ns: probe.stop()?.as_nanos() as u64,
         timeline,
+        recovery: None,
     };
     if plan.durability != Durability::Synced {
         bench.reads([Phase::GetBefore, Phase::MissBefore, Phase::ScanBefore])?;
@@ -182,6 +200,10 @@ fn phases(plan: &Plan) -> Result<Outcome, Error> {
         outcome.read_peak_bytes = watch.take();
         outcome.memory = usage::memory()?;
         bench.reads([Phase::Mixed])?;
+        if plan.store == Store::Starling {
+            let writes = plan.rows.min(MOST_RECOVERED);
+            outcome.recovery = Some(super::starling::recover(&settings, writes)?);
+        }
     }
     outcome.figures = bench.figures;
     Ok(outcome)

@@ -4,6 +4,7 @@
 mod clients;
 mod encoder;
 mod jobs;
+mod recovery;
 mod shard;
 mod syncer;
 
@@ -20,6 +21,7 @@ use super::{
 };
 use encoder::{Encoder, TABLE};
 use jobs::Jobs;
+pub use recovery::recover;
 use shard::{Shard, now};
 
 fn failed(reason: impl std::fmt::Display) -> Error {
