@@ -20,6 +20,10 @@ pub struct Candidate {
     pub dead_after: Option<Seconds>,
     /// It holds something that was deleted, or expires.
     pub droppable: bool,
+    /// Cells, markers and deletions in it.
+    pub things: u64,
+    /// About how many of them may be forgotten by now, as far as their age tells.
+    pub due: u64,
 }
 
 /// Tables to merge.

@@ -18,6 +18,7 @@ use crate::{
         expired,
         purge::Purging,
         space::{self, Room},
+        tombstones,
         unified::{self, Sizes},
         window,
         worker::{Input, Plan},
@@ -29,6 +30,10 @@ use crate::{
 /// Where there was nothing to compact, and nothing changed, time may have made something due: it is looked
 /// for again after this many seconds.
 const LOOK_AGAIN_SECONDS: u32 = 30;
+
+/// What a merge made is not merged anew for its tombstones alone for this long, in seconds: what it could forget, it
+/// did.
+const FORGET_AGAIN_SECONDS: u32 = 86_400;
 
 /// What is due of one table id.
 enum Due {
@@ -160,7 +165,7 @@ fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> O
     state.count_crowd();
     state.owed = 0;
     let candidates = |tables: &mut dyn Iterator<Item = &Arc<Table>>| -> Vec<Candidate> {
-        tables.map(|table| candidate(state, table)).collect()
+        tables.map(|table| candidate(state, table, now)).collect()
     };
     let idle = candidates(&mut state.tables.idle());
     let busy = |table: &&Arc<Table>| state.tables.is_busy(table.number());
@@ -195,15 +200,29 @@ fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> O
         Strategy::TimeWindow { seconds } => window::picks(&idle, sizes, seconds, now),
     };
     state.owed += picks.iter().map(|pick| pick.bytes).sum::<u64>();
-    space::fitting(picks, &idle, sizes, room).map(Due::Merge)
+    if let Some(pick) = space::fitting(picks, &idle, sizes, room) {
+        return Some(Due::Merge(pick));
+    }
+    let picks = tombstones::picks(
+        &idle,
+        |file| state.may_forget(file, now, FORGET_AGAIN_SECONDS),
+        &busy,
+        state.oldest_in_memory(),
+        matches!(state.options(options).compaction, Strategy::TimeWindow { .. }),
+        sizes,
+    );
+    let fits = picks.into_iter().find(|pick| pick.bytes <= room.left());
+    fits.map(Due::Merge)
 }
 
-fn candidate(state: &TableState, table: &Table) -> Candidate {
+fn candidate(state: &TableState, table: &Table, now: Seconds) -> Candidate {
     let properties = table.properties();
+    let tokens = state.tables.tokens(table.number());
+    let before = state.purge.before(now, tokens);
     Candidate {
         number: table.number(),
         bytes: table.bytes(),
-        tokens: state.tables.tokens(table.number()),
+        tokens,
         timestamps: properties
             .timestamps
             .unwrap_or((Timestamp(i64::MIN), Timestamp(i64::MIN))),
@@ -211,5 +230,7 @@ fn candidate(state: &TableState, table: &Table) -> Candidate {
             .all_expire()
             .then(|| properties.ages.map_or(Seconds(0), |(_, newest)| newest)),
         droppable: properties.ages.is_some() && state.purge != PurgePolicy::Keep,
+        things: properties.things(),
+        due: before.map_or(0, |before| properties.droppable_before(before)),
     }
 }

@@ -262,7 +262,13 @@ impl Engine {
         for change in changes {
             let state = self.tables.entry(change.table).or_default();
             let mut freed = Vec::new();
-            state.carry_out(&change, &mut self.work.dead, &mut freed, &self.pool);
+            state.carry_out(
+                &change,
+                &mut self.work.dead,
+                &mut freed,
+                &self.pool,
+                self.reports.now,
+            );
             self.memory -= freed.iter().map(|memtable| memtable.weight()).sum::<usize>();
             self.work.freed.append(&mut freed);
             self.counters.count(&change);

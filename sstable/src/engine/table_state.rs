@@ -1,7 +1,7 @@
 //! One table id's data: its memtables and its files.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
     sync::Arc,
 };
@@ -46,6 +46,8 @@ pub(super) struct TableState {
     pub(super) owed: u64,
     /// No compaction is due before this second, unless something changes.
     pub(super) look_at: Option<Seconds>,
+    /// When the files were made that merges made since the engine was opened.
+    pub(super) merged: BTreeMap<u64, Seconds>,
     /// Writes up to this are in files, or truncated.
     pub(super) replayed: Lsn,
     /// Counts truncations, so that jobs begun before one are not installed after it.
@@ -106,6 +108,7 @@ impl TableState {
         dead: &mut Vec<PathBuf>,
         freed: &mut Vec<Arc<Memtable>>,
         pool: &Arc<Pool>,
+        now: Seconds,
     ) {
         self.look_at = None;
         let mut flushed = 0;
@@ -138,8 +141,14 @@ impl TableState {
             if change.major && !self.major.is_empty() {
                 self.major.insert(table.number());
             }
+            if matches!(change.replaces, Replaces::Files(_)) {
+                self.merged.insert(table.number(), now);
+            }
             self.tables.add(Arc::clone(table), *tokens);
         }
+        let live = self.tables.live();
+        self.merged
+            .retain(|file, _| live.iter().any(|table| table.number() == *file));
         self.count_crowd();
         freed.extend(self.waiting.drain(..flushed));
     }
@@ -148,6 +157,12 @@ impl TableState {
     pub(super) fn count_crowd(&mut self) {
         let tables = self.tables.live().iter();
         self.crowd = slices::crowd(tables.map(|table| self.tables.tokens(table.number())));
+    }
+
+    /// Whether a merge of a file for what it may forget is not one that was just done.
+    pub(super) fn may_forget(&self, file: u64, now: Seconds, pause: u32) -> bool {
+        let merged = self.merged.get(&file);
+        merged.is_none_or(|merged| now.0.saturating_sub(merged.0) >= pause)
     }
 
     /// A flush wrote `bytes` of `count` memtables. Smaller ones count less, because a memtable can be flushed

@@ -26,6 +26,8 @@ pub(super) fn table(number: u64, bytes: u64) -> Candidate {
         timestamps: (Timestamp(0), Timestamp(0)),
         dead_after: None,
         droppable: false,
+        things: 100,
+        due: 0,
     }
 }
 

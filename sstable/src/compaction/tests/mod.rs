@@ -4,3 +4,4 @@ mod costs;
 mod pace;
 mod scaling;
 mod slices;
+mod tombstones;

@@ -2,6 +2,7 @@ mod bulk;
 mod cold;
 mod crash;
 mod durability;
+mod forgetting;
 mod limits;
 mod model;
 mod pressure;

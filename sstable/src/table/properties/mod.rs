@@ -98,6 +98,13 @@ impl Properties {
         self.heads + self.static_rows + self.range_tombstones == 0
     }
 
+    /// Cells, markers and deletions of all kinds. The columns of a deletion's own row are not counted.
+    pub fn things(&self) -> u64 {
+        let deletions =
+            self.partition_deletions + self.range_tombstones + self.row_deletions + self.cell_tombstones;
+        deletions + self.expiring + self.immortal
+    }
+
     /// Whether nothing in it lives for ever: it holds tombstones and what expires.
     pub fn all_expire(&self) -> bool {
         self.immortal == 0
