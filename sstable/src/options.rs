@@ -68,6 +68,8 @@ pub struct Options {
     pub table_bytes: u64,
     /// How many parts of compactions may be under way at the same time; at least 1.
     pub compactions: usize,
+    /// In how many seconds every table is read once to look for damage, bit by bit; 0: never.
+    pub scrub_seconds: u32,
     /// How much a job reads or writes in one step, in bytes, about.
     pub step_bytes: usize,
 }
@@ -113,6 +115,7 @@ impl Default for Options {
             tokens: TokenRange::ALL,
             table_bytes: 256 << 20,
             compactions: 2,
+            scrub_seconds: 7 * 86_400,
             step_bytes: 1 << 20,
         }
     }

@@ -35,6 +35,8 @@ pub struct Stats {
     pub ingests: u64,
     /// Damaged pieces of tables whose tokens can't be read here.
     pub quarantined: usize,
+    /// Bytes of tables that were read again to look for damage.
+    pub scrubbed_bytes: u64,
     /// Damaged pieces that were found.
     pub damage_found: u64,
     /// Damaged pieces whose data was written anew.

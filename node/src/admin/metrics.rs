@@ -195,6 +195,12 @@ const SHARD: [Figure; 20] = [
         |shard| shard.damage_found,
     ),
     (
+        "scrubbed_bytes_total",
+        "counter",
+        "Bytes of tables that were read again to look for damage.",
+        |shard| shard.scrubbed_bytes,
+    ),
+    (
         "damage_healed_total",
         "counter",
         "Damaged pieces whose data was written anew.",

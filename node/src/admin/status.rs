@@ -60,6 +60,8 @@ pub struct ShardView {
     pub quarantined: usize,
     /// Damaged pieces that were found.
     pub damage_found: u64,
+    /// Bytes of tables that were read again to look for damage.
+    pub scrubbed_bytes: u64,
     /// Damaged pieces whose data was written anew.
     pub damage_healed: u64,
     /// Snapshots completed.
@@ -147,6 +149,7 @@ fn shard(stats: &ShardStats) -> ShardView {
         table_bytes: engine.table_bytes,
         quarantined: engine.quarantined,
         damage_found: engine.damage_found,
+        scrubbed_bytes: engine.scrubbed_bytes,
         damage_healed: engine.damage_healed,
         snapshots: engine.snapshots,
         ingests: engine.ingests,

@@ -54,6 +54,7 @@ impl StoreSettings {
             compaction: Strategy::Unified(Scaling::all(random.index(5) as i8 - 2)),
             table_bytes: 4096 << random.below(6),
             step_bytes: 256 << random.below(6),
+            scrub_seconds: 300,
             ..Options::default()
         };
         Self {

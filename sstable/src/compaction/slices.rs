@@ -73,7 +73,7 @@ impl Slices {
     }
 
     /// Where slice number `slice` of `count` starts.
-    fn boundary(&self, slice: u64, count: u64) -> Token {
+    pub fn boundary(&self, slice: u64, count: u64) -> Token {
         let offset = u128::from(width(self.whole)) * u128::from(slice) / u128::from(count);
         // Two's complement: the sum is in range, because the offset is at most the width.
         Token(self.whole.start.0.wrapping_add(offset as u64 as i64))

@@ -205,9 +205,8 @@ impl Engine {
             let mut flushed = 0;
             let mut files: BTreeMap<u64, TokenRange> = state
                 .tables
-                .live()
-                .iter()
-                .map(|table| (table.number(), state.tables.tokens(table.number())))
+                .files()
+                .map(|file| (file, state.tables.tokens(file)))
                 .collect();
             for change in changes.iter().filter(|change| change.table == *id) {
                 match &change.replaces {

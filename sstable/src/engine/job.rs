@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::{ingest::Ingesting, install::Install, merges::Part, remove::Remove, snapshot::Snapshotting};
+use super::{
+    ingest::Ingesting, install::Install, merges::Part, remove::Remove, scrub::Scrubbing,
+    snapshot::Snapshotting,
+};
 use crate::Error;
 
 /// Work that [`Engine::next_job`](crate::Engine::next_job) hands out. Steps may run on any thread, while the
@@ -27,6 +30,8 @@ pub(super) enum Kind {
     Snapshot(Box<Snapshotting>),
     /// Takes tables in.
     Ingest(Box<Ingesting>),
+    /// Looks for damage.
+    Scrub(Box<Scrubbing>),
 }
 
 /// Whether a job is complete.
@@ -48,6 +53,7 @@ impl Job {
             Kind::Remove(remove) => Ok(remove.step()),
             Kind::Snapshot(snapshot) => snapshot.step(),
             Kind::Ingest(ingest) => ingest.step(),
+            Kind::Scrub(scrub) => Ok(scrub.step()),
         };
         match done {
             Ok(done) => Ok(if done { Step::Done } else { Step::More }),
@@ -64,7 +70,7 @@ impl Job {
         match &self.kind {
             Kind::Merge(part) => part.is_flush,
             Kind::Install(_) => true,
-            Kind::Remove(_) | Kind::Snapshot(_) | Kind::Ingest(_) => false,
+            Kind::Remove(_) | Kind::Snapshot(_) | Kind::Ingest(_) | Kind::Scrub(_) => false,
         }
     }
 
@@ -72,6 +78,7 @@ impl Job {
     pub fn worked(&self) -> u64 {
         match &self.kind {
             Kind::Merge(part) => part.worker.worked(),
+            Kind::Scrub(scrub) => scrub.read(),
             Kind::Install(_) | Kind::Remove(_) | Kind::Snapshot(_) | Kind::Ingest(_) => 0,
         }
     }
@@ -88,6 +95,7 @@ impl fmt::Debug for Job {
             Kind::Install(_) => f.write_str("Install"),
             Kind::Snapshot(_) => f.write_str("Snapshot"),
             Kind::Ingest(_) => f.write_str("Ingest"),
+            Kind::Scrub(_) => f.write_str("Scrub"),
             Kind::Remove(remove) => f.debug_tuple("Remove").field(&remove.left()).finish(),
         }
     }

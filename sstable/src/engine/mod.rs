@@ -20,6 +20,7 @@ mod pressure;
 mod quarantine;
 mod remove;
 mod schedule;
+mod scrub;
 pub mod snapshot;
 mod table_state;
 mod truncate;
@@ -79,6 +80,7 @@ pub struct Engine {
     pool: Arc<Pool>,
     /// Flushes and compactions under way.
     work: Work,
+    scrubber: scrub::Scrubber,
     /// The most files of one table that overlap.
     crowd: usize,
     /// Who may write the manifest.
@@ -224,6 +226,7 @@ impl Engine {
             batch_sizes: self.log.batch_sizes(),
             logged_bytes: self.log.written_bytes(),
             log_refuses: self.log.is_refusing(),
+            scrubbed_bytes: self.scrubber.bytes(),
             snapshots: self.counters.snapshots,
             ingests: self.counters.ingests,
             quarantined: self

@@ -31,7 +31,7 @@ use crate::{
     memtable::{Memtable, Pool, Write},
     table::{Table, reader},
     version::{
-        Manifest,
+        Damage, Manifest,
         manifest::{self, Entry},
     },
 };
@@ -68,7 +68,8 @@ impl Engine {
     ///
     /// Log writes that are in no table yet are applied again; if they are more than the memory budget,
     /// tables are written on the way. After an error the directory is as whole as before; what is corrupt
-    /// is named, and never left out silently.
+    /// is named, and never left out silently: damage of the log or the manifest is an error, and a table that can't be
+    /// opened is [quarantined](Self::quarantined) as a whole.
     ///
     /// On a disk that is full an engine that was there before opens all the same, for reads, as long as its log needs
     /// no table to be written.
@@ -96,6 +97,7 @@ impl Engine {
             options,
             tables: BTreeMap::new(),
             memory: 0,
+            lost: 0,
         };
         recovery.removed_files = opening.remove_obsolete(&listing, &manifest)?;
         recovery.removed_files +=
@@ -162,6 +164,8 @@ struct Opening {
     next_file: AtomicU64,
     tables: BTreeMap<TableId, TableState>,
     memory: usize,
+    /// Tables that can't be opened.
+    lost: u64,
 }
 
 impl Opening {
@@ -196,8 +200,23 @@ impl Opening {
             let state = self.tables.entry(*id).or_default();
             state.replayed = *replayed;
             for file in files {
-                let table = Table::open(&*self.fs, &self.dir, file.number)?;
-                state.tables.add(Arc::new(table), file.tokens);
+                match Table::open(&*self.fs, &self.dir, file.number) {
+                    Ok(table) => state.tables.add(Arc::new(table), file.tokens),
+                    Err(Error::Corrupt { file: path, what, .. }) => {
+                        tracing::error!(
+                            table = %id, file = %path.display(), tokens = %file.tokens, what,
+                            "a table can't be opened: its tokens are quarantined until other replicas' data \
+                             replaces them"
+                        );
+                        state.tables.add_lost(file.number, path, file.tokens);
+                        let all = Damage::of_all(file.number, file.tokens, &what);
+                        if !damage.iter().any(|known| known.covers(&all)) {
+                            state.tables.add_damage(all);
+                            self.lost += 1;
+                        }
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             for damage in damage {
                 state.tables.add_damage(damage.clone());
@@ -311,9 +330,10 @@ impl Opening {
             memory: self.memory,
             pool,
             work: Work::default(),
+            scrubber: super::scrub::Scrubber::default(),
             crowd: 0,
             turn: Arc::default(),
-            reports: Reports::default(),
+            reports: Reports::opened(self.lost),
             bulk: Bulk::default(),
             hook: None,
             counters: Counters::default(),
@@ -322,6 +342,7 @@ impl Opening {
             visited: Cell::new(0),
             live: Cell::new(0),
         };
+        engine.give_up_healed();
         match engine.begin() {
             // Nothing depends on it: the manifest that is there says the same in other words.
             Err(error) if error.is_full() && !is_new => {

@@ -5,12 +5,18 @@
 //! in [`Engine::quarantined`], and is told by [`Engine::heal`] when the data was written anew. See
 //! [`version::quarantine`](crate::version::quarantine).
 
-use std::{borrow::Cow, cell::RefCell, path::PathBuf, sync::Arc};
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use starling_model::{KeyRange, Position, ReadCommand, Seconds, TableId, Token, TokenRange};
 
 use super::{
     Engine,
+    install::Change,
     merges::{Merge, Replaces},
     table_state::TableState,
 };
@@ -47,6 +53,8 @@ pub(super) struct Reports {
     pub(super) unsaved: bool,
     pub(super) found: u64,
     pub(super) healed: u64,
+    /// Some of it was found before the time was known.
+    undated: bool,
 }
 
 impl Default for Reports {
@@ -57,6 +65,18 @@ impl Default for Reports {
             unsaved: false,
             found: 0,
             healed: 0,
+            undated: false,
+        }
+    }
+}
+
+impl Reports {
+    /// Of an engine that was opened without so many of its tables.
+    pub(super) fn opened(lost: u64) -> Self {
+        Self {
+            found: lost,
+            undated: lost > 0,
+            ..Self::default()
         }
     }
 }
@@ -116,9 +136,29 @@ impl Engine {
             state.look_at = None;
             self.reports.healed += healed as u64;
             self.reports.unsaved = true;
+            self.give_up_healed();
             tracing::info!(%table, %tokens, healed, "quarantined tokens are healed");
         }
         healed
+    }
+
+    /// Makes files that can't be opened due to go, once all of their tokens are healed. One that is due already may
+    /// become so again: it goes once.
+    pub(super) fn give_up_healed(&mut self) {
+        for (table, state) in &self.tables {
+            let files = state.tables.given_up();
+            if files.is_empty() {
+                continue;
+            }
+            self.work.ready.push(Change {
+                table: *table,
+                epoch: state.epoch,
+                replaces: Replaces::Files(files),
+                outputs: Vec::new(),
+                bytes: 0,
+                major: false,
+            });
+        }
     }
 
     /// The tables (files) of a table id that are not damaged, to be verified by the caller on another thread.
@@ -149,6 +189,13 @@ impl Engine {
 
     /// Quarantines what was reported.
     pub(super) fn look_at_reports(&mut self) {
+        if self.reports.undated && self.reports.now != Seconds(0) {
+            self.reports.undated = false;
+            self.reports.unsaved = true;
+            for state in self.tables.values_mut() {
+                state.tables.date_damage(self.reports.now);
+            }
+        }
         for error in self.reports.waiting.take() {
             let Error::Corrupt { file, offset, what } = error else {
                 continue;
@@ -249,13 +296,9 @@ impl TableState {
 
     #[cold]
     fn corrupt(&self, damage: &Damage) -> Error {
-        let table = self
-            .tables
-            .live()
-            .iter()
-            .find(|table| table.number() == damage.file);
+        let file = self.tables.path(damage.file);
         Error::Corrupt {
-            file: table.map(|table| table.path().to_path_buf()).unwrap_or_default(),
+            file: file.map(Path::to_path_buf).unwrap_or_default(),
             offset: damage.offset,
             what: format!(
                 "{}; tokens {} to {} are quarantined until other replicas' data replaces them",

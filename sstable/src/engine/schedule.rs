@@ -51,7 +51,8 @@ impl Engine {
             .or_else(|| {
                 self.next_install()
                     .map(|install| Kind::Install(Box::new(install)))
-            })?;
+            })
+            .or_else(|| self.next_scrub(now).map(|scrub| Kind::Scrub(Box::new(scrub))))?;
         Some(Job { kind, failed: None })
     }
 
@@ -173,6 +174,7 @@ impl Engine {
             Kind::Remove(remove) => self.work.dead.extend(remove.files),
             Kind::Snapshot(snapshot) => self.snapshotted(*snapshot, job.failed),
             Kind::Ingest(ingest) => self.ingest_back(*ingest, job.failed),
+            Kind::Scrub(scrub) => self.scrubbed(*scrub),
         }
         Ok(())
     }

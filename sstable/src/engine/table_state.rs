@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -120,9 +120,8 @@ impl TableState {
                 self.learn_flush(change.written(), *count);
             }
             Replaces::Files(files) => {
-                let tables = self.tables.live().iter();
-                let gone = tables.filter(|table| files.contains(&table.number()));
-                dead.extend(gone.map(|table| table.path().to_path_buf()));
+                let paths = files.iter().filter_map(|file| self.tables.path(*file));
+                dead.extend(paths.map(Path::to_path_buf));
                 self.tables.remove(files);
             }
             Replaces::Nothing(_) => {}
@@ -133,7 +132,8 @@ impl TableState {
                 self.replayed = *last;
                 self.epoch += 1;
                 self.major.clear();
-                dead.extend(self.tables.live().iter().map(|table| table.path().to_path_buf()));
+                let paths = self.tables.files().filter_map(|file| self.tables.path(file));
+                dead.extend(paths.map(Path::to_path_buf));
                 self.tables = Tables::default();
             }
         }

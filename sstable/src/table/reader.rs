@@ -1,5 +1,7 @@
 //! An open table.
 
+mod damage;
+
 use std::{
     ops::Range,
     path::{Path, PathBuf},
@@ -400,7 +402,7 @@ impl Table {
         Ok(self.checks.set(stripe, shape))
     }
 
-    fn range(&self, place: Place) -> Result<Range<u64>, Error> {
+    pub(super) fn range(&self, place: Place) -> Result<Range<u64>, Error> {
         self.stripe(place.stripe)?
             .block(place.block)
             .ok_or_else(|| self.malformed(self.directory.handle(place.stripe).offset))
@@ -447,66 +449,6 @@ impl Table {
 
     pub(super) fn malformed(&self, offset: u64) -> Error {
         Error::corrupt(&self.path, offset, "malformed block")
-    }
-
-    #[cold]
-    fn corrupt_stripe(&self, stripe: usize, what: &str) -> Error {
-        let (from, to) = self.tokens_of(stripe, stripe);
-        Error::corrupt(
-            &self.path,
-            self.directory.handle(stripe).offset,
-            format!("{what}; it is for tokens {from} to {to}"),
-        )
-    }
-
-    #[cold]
-    fn corrupt_block(&self, place: Place, offset: u64) -> Error {
-        let (mut from, mut to) = self.tokens_of(place.stripe, place.stripe);
-        if let Ok(stripe) = self.stripe(place.stripe) {
-            from = token(stripe.start(place.block)).max(from);
-            if let Ok(Some(next)) = self.next_place(place)
-                && next.stripe == place.stripe
-            {
-                to = token(stripe.start(next.block)).min(to);
-            }
-        }
-        Error::corrupt(
-            &self.path,
-            offset,
-            format!("a block does not match its checksum; it is for tokens {from} to {to}"),
-        )
-    }
-
-    /// Between which tokens the partitions of some stripes lie.
-    fn tokens_of(&self, first: usize, last: usize) -> (Token, Token) {
-        let from = self.directory.start(first).max(self.tokens.0);
-        let to = self.directory.start(last + 1).min(self.tokens.1);
-        (token(from), token(to))
-    }
-
-    /// Between which tokens, both included, the partitions lie of which something is at this offset of the
-    /// file: those of a block, of a stripe where the index or filter is meant, or else all.
-    pub fn tokens_at(&self, offset: u64) -> (Token, Token) {
-        for stripe in 0..self.directory.stripes() {
-            let handle = self.directory.handle(stripe);
-            if (handle.offset..handle.offset + u64::from(handle.length)).contains(&offset) {
-                return self.tokens_of(stripe, stripe);
-            }
-            let Ok(view) = self.stripe(stripe) else { continue };
-            let Ok((_, shape)) = self.stripe_shape(stripe) else {
-                continue;
-            };
-            for block in 0..shape.blocks {
-                if view.block(block).is_some_and(|range| range.contains(&offset)) {
-                    let (from, mut to) = self.tokens_of(stripe, stripe);
-                    if block + 1 < shape.blocks {
-                        to = token(view.start(block + 1)).min(to);
-                    }
-                    return (token(view.start(block)).max(from), to);
-                }
-            }
-        }
-        (token(self.tokens.0), token(self.tokens.1))
     }
 }
 

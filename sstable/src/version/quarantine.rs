@@ -6,7 +6,8 @@
 //! has there ([`table::holes`](crate::table::holes)). Once the data was written anew from elsewhere, the damage is
 //! *healed*: reads go on without the hole's content, and the next compaction leaves the damaged file behind.
 //!
-//! The manifest keeps both, so that a restart knows.
+//! The manifest keeps both, so that a restart knows. A file that can't be opened, because its header, footer, directory
+//! or properties are damaged, is quarantined with all the tokens that it was made for, and given up once they are healed.
 //!
 //! What a hole can't bring back is a deletion that only the damaged block held and that every other replica has
 //! purged already; what it hid here may show again. Purging only what was repaired does not change that, so damage
@@ -48,17 +49,26 @@ impl Damage {
     /// Damage of a table, found at an offset of its file.
     pub fn at(table: &Table, offset: u64, what: &str, since: Seconds) -> Self {
         let (from, to) = table.tokens_at(offset);
-        let mut end = what.len().min(MAX_WHAT_BYTES);
-        while !what.is_char_boundary(end) {
-            end -= 1;
-        }
         Self {
             file: table.number(),
             from,
             to,
             offset,
-            what: what[..end].to_owned(),
+            what: shortened(what),
             since,
+            healed: false,
+        }
+    }
+
+    /// Damage of a whole file that can't be opened, and was made for some tokens. When it was found is not known yet.
+    pub fn of_all(file: u64, tokens: TokenRange, what: &str) -> Self {
+        Self {
+            file,
+            from: Token(tokens.start.0.saturating_add(1)),
+            to: tokens.end,
+            offset: 0,
+            what: shortened(what),
+            since: Seconds(0),
             healed: false,
         }
     }
@@ -69,6 +79,11 @@ impl Damage {
             start: Token(self.from.0.saturating_sub(1)),
             end: self.to,
         }
+    }
+
+    /// Whether another piece of the same file lies within this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.file == other.file && self.from <= other.from && other.to <= self.to
     }
 
     /// Whether some of these tokens, both included, are concerned.
@@ -101,4 +116,12 @@ impl Damage {
         }
         Ok(damage)
     }
+}
+
+fn shortened(what: &str) -> String {
+    let mut end = what.len().min(MAX_WHAT_BYTES);
+    while !what.is_char_boundary(end) {
+        end -= 1;
+    }
+    what[..end].to_owned()
 }

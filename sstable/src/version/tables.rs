@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
-use starling_model::{Token, TokenRange};
+use starling_model::{Seconds, Token, TokenRange};
 
 use super::{Damage, quarantine::MAX_PIECES};
 use crate::table::Table;
@@ -14,6 +15,8 @@ use crate::table::Table;
 #[derive(Debug, Clone, Default)]
 pub struct Tables {
     live: Vec<Arc<Table>>,
+    /// Files that can't be opened: all their tokens are quarantined, and they are given up once those are healed.
+    lost: BTreeMap<u64, PathBuf>,
     /// The tokens that each was made for.
     tokens: BTreeMap<u64, TokenRange>,
     /// Files that a compaction is reading, to be replaced by its output.
@@ -26,6 +29,21 @@ impl Tables {
     /// The live tables.
     pub fn live(&self) -> &[Arc<Table>] {
         &self.live
+    }
+
+    /// The numbers of all files, also of those that can't be opened.
+    pub fn files(&self) -> impl Iterator<Item = u64> {
+        let live = self.live.iter().map(|table| table.number());
+        live.chain(self.lost.keys().copied())
+    }
+
+    /// The file of a number.
+    pub fn path(&self, number: u64) -> Option<&Path> {
+        let live = self.live.iter().find(|table| table.number() == number);
+        match live {
+            Some(table) => Some(table.path()),
+            None => self.lost.get(&number).map(PathBuf::as_path),
+        }
     }
 
     /// Those that a compaction may take.
@@ -59,7 +77,11 @@ impl Tables {
     /// so that reads beside the damage don't run into it; those of the damage itself are for the caller to refuse.
     pub fn add_damage(&mut self, mut damage: Damage) -> bool {
         let Some(table) = self.live.iter().find(|table| table.number() == damage.file) else {
-            return false;
+            let is_lost = self.lost.contains_key(&damage.file);
+            if is_lost {
+                self.damage.push(damage);
+            }
+            return is_lost;
         };
         let mut of_file = self.damage.iter().filter(|other| other.file == damage.file);
         if of_file.clone().count() >= MAX_PIECES {
@@ -94,6 +116,28 @@ impl Tables {
         self.tokens.get(&number).copied().unwrap_or(TokenRange::ALL)
     }
 
+    /// The files that can't be opened, and of which nothing is quarantined any more.
+    pub fn given_up(&self) -> Vec<u64> {
+        let is_healed = |file: &u64| self.quarantined().all(|damage| damage.file != *file);
+        self.lost.keys().copied().filter(is_healed).collect()
+    }
+
+    /// Adds a file that can't be opened, and was made for some tokens, which do not wrap: all of them are to be added
+    /// as damaged.
+    pub fn add_lost(&mut self, number: u64, path: PathBuf, tokens: TokenRange) {
+        self.lost.insert(number, path);
+        self.tokens.insert(number, tokens);
+    }
+
+    /// Says since when damage is known that was found before the time was.
+    pub fn date_damage(&mut self, now: Seconds) {
+        for damage in &mut self.damage {
+            if damage.since == Seconds(0) {
+                damage.since = now;
+            }
+        }
+    }
+
     /// Adds a table that was made for some tokens, which do not wrap.
     pub fn add(&mut self, table: Arc<Table>, tokens: TokenRange) {
         let at = self.live.partition_point(|other| other.number() < table.number());
@@ -107,6 +151,7 @@ impl Tables {
         self.damage.retain(|damage| !files.contains(&damage.file));
         for number in files {
             self.busy.remove(number);
+            self.lost.remove(number);
             self.tokens.remove(number);
         }
     }

@@ -14,21 +14,21 @@ use crate::{
     table,
 };
 
-const PARTITIONS: i64 = 200;
+pub(super) const PARTITIONS: i64 = 200;
 
-fn key(number: i64) -> DecoratedKey {
+pub(super) fn key(number: i64) -> DecoratedKey {
     DecoratedKey {
         token: Token((number - PARTITIONS / 2) * 1_000),
         key: number.to_be_bytes().to_vec().into(),
     }
 }
 
-fn write(number: i64) -> Mutation {
+pub(super) fn write(number: i64) -> Mutation {
     insert(key(number), b"row", 1_000 + number, b"a value of some length")
 }
 
 /// What is flushed is one table, and nothing is compacted unless it is asked for.
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options {
         memtable_bytes: 1 << 20,
         memory_bytes: 8 << 20,
@@ -41,7 +41,7 @@ fn open(fs: &MemoryFs) -> Engine {
 }
 
 /// An engine with everything in one table, and its path.
-fn filled(fs: &MemoryFs) -> (Engine, PathBuf) {
+pub(super) fn filled(fs: &MemoryFs) -> (Engine, PathBuf) {
     let mut engine = open(fs);
     for number in 0..PARTITIONS {
         engine.apply(&write(number)).unwrap();
@@ -70,7 +70,7 @@ fn one(number: i64) -> ReadCommand {
 }
 
 /// Which partitions can be read, and those that fail.
-fn survey(engine: &Engine) -> (Vec<i64>, Vec<i64>) {
+pub(super) fn survey(engine: &Engine) -> (Vec<i64>, Vec<i64>) {
     (0..PARTITIONS).partition(|number| {
         let read = engine.read(&one(*number));
         let got = engine.get(TABLE, &key(*number), b"row", None);
@@ -110,7 +110,7 @@ fn scan(engine: &Engine, rows: u32) -> (Content, Option<Error>) {
     }
 }
 
-fn look(engine: &mut Engine) {
+pub(super) fn look(engine: &mut Engine) {
     let mut rounds = 0;
     while let Some(mut job) = engine.next_job(Seconds(77)) {
         while matches!(job.step(), Ok(Step::More)) {}
@@ -120,7 +120,7 @@ fn look(engine: &mut Engine) {
     }
 }
 
-fn reopen(fs: &MemoryFs, engine: Engine) -> Engine {
+pub(super) fn reopen(fs: &MemoryFs, engine: Engine) -> Engine {
     drop(engine);
     open(&fs.after_crash(&mut |_, _| 0))
 }
@@ -280,9 +280,7 @@ fn damage_anywhere_is_healed_the_same_way() {
     for at in (0..length).step_by(length / 40) {
         let fs = fs.after_crash(&mut |_, _| 0);
         fs.damage(&path, |bytes| bytes[at] ^= 0x20).unwrap();
-        // A table whose frame is damaged is refused by the open, by name.
-        let opened = Engine::open(Arc::new(fs.clone()), dir(), options());
-        let Ok((mut engine, _)) = opened else { continue };
+        let mut engine = open(&fs);
         let mut rounds = 0;
         while let Err(error) = engine.read(&everything()) {
             rounds += 1;
@@ -299,5 +297,5 @@ fn damage_anywhere_is_healed_the_same_way() {
         }
         assert!(contents(&engine) == whole, "damage at {at}");
     }
-    assert!(healed > 20);
+    assert!(healed >= 40);
 }

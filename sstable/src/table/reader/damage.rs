@@ -1,0 +1,101 @@
+//! What of a table is damaged, and which tokens that concerns.
+
+use starling_model::Token;
+
+use super::{Place, Table, token};
+use crate::{
+    Error,
+    table::layout::{self, Footer, Handle},
+};
+
+impl Table {
+    /// Checks a stripe's index and filter, whether they were before or not; tells how many blocks there are.
+    pub(in crate::table) fn check_again(&self, stripe: usize) -> Result<usize, Error> {
+        let Handle { offset, length } = self.directory.handle(stripe);
+        let bytes = layout::part(&self.path, &self.file, offset, length.into())?;
+        if !layout::is_whole(bytes, offset) {
+            return Err(self.corrupt_stripe(stripe, "the index of a stripe does not match its checksum"));
+        }
+        self.intact()?;
+        Ok(self.stripe_shape(stripe)?.1.blocks)
+    }
+
+    /// Checks header, footer, directory, properties and dictionary anew.
+    pub(in crate::table) fn check_frame(&self) -> Result<(), Error> {
+        let footer = Footer::decode(&self.path, &self.file)?;
+        if footer != self.footer {
+            return Err(Error::corrupt(&self.path, 0, "the footer is not what it was"));
+        }
+        let parts = [(footer.directory, "directory"), (footer.properties, "properties")];
+        let dictionary = footer.dictionary.map(|handle| (handle, "dictionary"));
+        for (handle, what) in parts.into_iter().chain(dictionary) {
+            layout::checked(&self.path, &self.file, handle, what)?;
+        }
+        self.intact()
+    }
+
+    /// Between which tokens, both included, a stripe's partitions lie.
+    pub(in crate::table) fn span_of(&self, stripe: usize) -> (u64, u64) {
+        let from = self.directory.start(stripe).max(self.tokens.0);
+        (from, self.directory.start(stripe + 1).min(self.tokens.1))
+    }
+
+    #[cold]
+    pub(super) fn corrupt_stripe(&self, stripe: usize, what: &str) -> Error {
+        let (from, to) = self.tokens_of(stripe);
+        Error::corrupt(
+            &self.path,
+            self.directory.handle(stripe).offset,
+            format!("{what}; it is for tokens {from} to {to}"),
+        )
+    }
+
+    #[cold]
+    pub(super) fn corrupt_block(&self, place: Place, offset: u64) -> Error {
+        let (mut from, mut to) = self.tokens_of(place.stripe);
+        if let Ok(stripe) = self.stripe(place.stripe) {
+            from = token(stripe.start(place.block)).max(from);
+            if let Ok(Some(next)) = self.next_place(place)
+                && next.stripe == place.stripe
+            {
+                to = token(stripe.start(next.block)).min(to);
+            }
+        }
+        Error::corrupt(
+            &self.path,
+            offset,
+            format!("a block does not match its checksum; it is for tokens {from} to {to}"),
+        )
+    }
+
+    /// Between which tokens the partitions of a stripe lie.
+    fn tokens_of(&self, stripe: usize) -> (Token, Token) {
+        let (from, to) = self.span_of(stripe);
+        (token(from), token(to))
+    }
+
+    /// Between which tokens, both included, the partitions lie of which something is at this offset of the
+    /// file: those of a block, of a stripe where the index or filter is meant, or else all.
+    pub fn tokens_at(&self, offset: u64) -> (Token, Token) {
+        for stripe in 0..self.directory.stripes() {
+            let handle = self.directory.handle(stripe);
+            if (handle.offset..handle.offset + u64::from(handle.length)).contains(&offset) {
+                return self.tokens_of(stripe);
+            }
+            let Ok(view) = self.stripe(stripe) else { continue };
+            let Ok((_, shape)) = self.stripe_shape(stripe) else {
+                continue;
+            };
+            for block in 0..shape.blocks {
+                if view.block(block).is_some_and(|range| range.contains(&offset)) {
+                    let (from, mut to) = self.tokens_of(stripe);
+                    if block + 1 < shape.blocks {
+                        to = token(view.start(block + 1)).min(to);
+                    }
+                    return (token(view.start(block)).max(from), to);
+                }
+            }
+        }
+        (token(self.tokens.0), token(self.tokens.1))
+    }
+}
