@@ -42,6 +42,11 @@ impl Detector {
         self.last = self.last.max(now);
     }
 
+    /// Silence of this length, up to `now`, says nothing about the member: nobody listened.
+    pub fn excuse(&mut self, silence: Duration, now: Duration) {
+        self.last = (self.last + silence).min(now).max(self.last);
+    }
+
     /// When it was last known to be alive.
     pub fn last(&self) -> Duration {
         self.last

@@ -11,8 +11,8 @@ use starling_model::NodeId;
 use super::{Gossip, Outgoing};
 use crate::{config::Config, event::Event};
 
-/// Between two rounds lie at most so many intervals; else this process itself was suspended, and the silence
-/// of the others proves nothing.
+/// Between two rounds lie at most so many intervals; else this process itself was suspended, and the others'
+/// silence in that time proves nothing.
 const OWN_PAUSE: u32 = 5;
 
 /// A round that is later than this shows that this process is slow.
@@ -105,9 +105,10 @@ impl Gossip {
             .replace(now)
             .map_or(Duration::ZERO, |last| now.saturating_sub(last));
         if pause > self.config.interval * OWN_PAUSE {
+            let missed = pause.saturating_sub(self.config.interval);
             for record in self.members.values_mut().filter(|record| record.member.alive) {
-                record.detector.proof(now);
-                record.suspected = None;
+                record.detector.excuse(missed, now);
+                record.suspected = record.suspected.map(|since| (since + missed).min(now));
             }
             self.health.worse();
             return Vec::new();

@@ -11,7 +11,7 @@ use starling_model::NodeId;
 use super::{Gossip, Outgoing};
 use crate::{
     event::Event,
-    message::{Body, Digest},
+    message::{Body, Digest, Span},
     peers::below,
     reconcile,
 };
@@ -130,7 +130,7 @@ impl Gossip {
             .filter(|record| record.member.id != self.id && record.member.id != id)
             .map(|record| record.member.address)
             .collect();
-        let mut questions = vec![self.syn(address)];
+        let mut questions = vec![self.question(address, of)];
         for _ in 0..self.config.witnesses.min(others.len()) {
             let witness = others.swap_remove(below(others.len() as u64, random) as usize);
             questions.push(self.message(witness, Body::Probe { of }));
@@ -155,7 +155,18 @@ impl Gossip {
             asker,
             until: now + self.config.interval * PATIENCE,
         });
-        Some(self.syn(address))
+        let known = self.member(of.id).map_or(of, reconcile::digest);
+        Some(self.question(address, known))
+    }
+
+    /// Asks a member about itself only: many suspects at once must not cost whole exchanges.
+    fn question(&self, to: std::net::SocketAddr, of: Digest) -> Outgoing {
+        let digests = vec![of, reconcile::digest(self.own())];
+        let span = Span::Between {
+            first: of.id,
+            until: NodeId(of.id.0.wrapping_add(1)),
+        };
+        self.message(to, Body::Syn { digests, span })
     }
 
     /// A member answered: who asked about it hears of it.

@@ -89,3 +89,16 @@ proptest! {
         prop_assert!(detector.phi(Duration::ZERO, TOLERATED, DEVIATION).is_finite());
     }
 }
+
+#[test]
+fn what_nobody_listened_to_is_no_silence() {
+    let (mut detector, now) = regular(50);
+    let later = now + Duration::from_secs(30);
+    let listened = detector.clone();
+    detector.excuse(Duration::from_secs(29), later);
+    let phi = |detector: &Detector, at| detector.phi(at, Duration::ZERO, Duration::from_millis(500));
+    let before = phi(&listened, now + Duration::from_secs(1));
+    assert!((phi(&detector, later) - before).abs() < 1e-9);
+    detector.excuse(Duration::from_hours(1), later);
+    assert_eq!(detector.last(), later, "not beyond the present");
+}

@@ -130,6 +130,26 @@ fn an_own_pause_convicts_nobody() {
     assert_eq!(downs(&cluster), 0);
 }
 
+/// What was silence before the pause still is.
+#[test]
+fn an_own_pause_is_no_acquittal() {
+    let mut cluster = Cluster::of(5, 28);
+    cluster.converge(10);
+    for _ in 0..20 {
+        cluster.round();
+    }
+    cluster.kill(5);
+    for _ in 0..5 {
+        cluster.round();
+    }
+    assert_eq!(downs(&cluster), 0);
+    cluster.now += Duration::from_hours(1);
+    for _ in 0..8 {
+        cluster.round();
+    }
+    assert_eq!(downs(&cluster), 4);
+}
+
 /// What is heard of a node that announced its end does not revive it; its next start does.
 #[test]
 fn a_shutdown_is_final_until_the_next_start() {

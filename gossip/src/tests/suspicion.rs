@@ -1,7 +1,9 @@
 //! Before a verdict: suspects are asked, and others are asked to ask them.
 
-use super::cluster::{Cluster, id};
-use crate::Event;
+use std::time::Duration;
+
+use super::cluster::{Cluster, id, node, random};
+use crate::{Config, Event, Outgoing};
 
 fn downs(cluster: &Cluster) -> Vec<(u16, u128)> {
     let down = |(n, event): &(u16, Event)| match event {
@@ -155,4 +157,27 @@ fn a_dead_node_is_found_soon() {
     }
     assert!(cluster.transcript.contains("PROBE n9"));
     assert!(downs(&cluster).iter().all(|(_, id)| *id == 9));
+}
+
+/// Many suspects at once cost small questions, not whole exchanges.
+#[test]
+fn a_mass_of_suspects_is_cheap() {
+    let config = Config::default();
+    let mut gossip = node(&config, 1, 1, &[]);
+    let others: Vec<_> = (2..=1_000)
+        .map(|n| node(&config, n, 1, &[]).own().clone())
+        .collect();
+    let start = Duration::from_secs(100);
+    gossip.introduce(&others, start);
+    let mut draw = random(69);
+    let (mut most, mut asked) = (0, 0);
+    for second in 0..60 {
+        let outgoing = gossip.tick(start + Duration::from_secs(second), &mut draw);
+        let bytes = |out: &Outgoing| rmp_serde::to_vec(&out.message).expect("it encodes").len();
+        most = most.max(outgoing.iter().map(bytes).sum::<usize>());
+        asked = asked.max(outgoing.len());
+    }
+    assert!(asked > 200, "64 suspects, and three witnesses each: {asked}");
+    assert!(most < 100 << 10, "{most} bytes in a round");
+    assert!(!gossip.members().any(|member| member.alive && member.id != id(1)));
 }
