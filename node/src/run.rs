@@ -40,6 +40,9 @@ const WORKER_THREADS: usize = 2;
 /// How long clients' requests in flight may take when the node stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
+/// How often a node that serves looks whether it still may.
+const PLACE_CHECK: Duration = Duration::from_secs(1);
+
 /// How long the whole stop may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -47,7 +50,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 const OWN_CERTIFICATE_DAYS: u32 = 3650;
 
 /// Runs a node until it is told to stop: by SIGINT, SIGTERM, or, with `until_stdin_ends`, by the end of
-/// standard input, which is how a parent's death is noticed.
+/// standard input, which is how a parent's death is noticed; or until it finds that it has no place in the cluster, which
+/// is an error.
 pub fn run(config: &NodeConfig, until_stdin_ends: bool) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
@@ -76,17 +80,35 @@ pub fn run(config: &NodeConfig, until_stdin_ends: bool) -> Result<(), Failure> {
             name = config.name, listen = %config.listen, cql = %config.cql, admin = ?config.admin,
             "serving"
         );
-        info!(reason = stop.await, "stopping");
-        tokio::time::timeout(STOP_TIMEOUT, running.stop())
+        let node = Arc::clone(&running.node);
+        let lost = tokio::select! {
+            reason = &mut stop => {
+                info!(reason, "stopping");
+                Ok(())
+            }
+            failure = no_place(node) => Err(failure),
+        };
+        let stopped = tokio::time::timeout(STOP_TIMEOUT, running.stop())
             .await
             .unwrap_or_else(|_| {
                 Err(Failure::work(
                     "the node did not stop in time and was cut off; what was acknowledged is in its log",
                 ))
-            })
+            });
+        lost.and(stopped)
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
+}
+
+/// Ends when the node has found out that it can't be part of the cluster.
+async fn no_place(node: Arc<Node<TokioEnv>>) -> Failure {
+    loop {
+        if let Some(reason) = node.failure() {
+            return Failure::work(reason);
+        }
+        tokio::time::sleep(PLACE_CHECK).await;
+    }
 }
 
 /// A node that serves.

@@ -46,6 +46,11 @@ pub enum StartError {
         "this node was removed from the cluster at {} (seconds since 1970), and others have its data now; start it with an empty data directory to join again", .0.seconds().0
     )]
     Removed(Timestamp),
+    /// The others say that they removed the node.
+    #[error(
+        "the other nodes removed this node from the cluster and refuse it, and have its data now; start it with an empty data directory to join again"
+    )]
+    Expelled,
     /// The node was decommissioned.
     #[error("this node left the cluster; start it with an empty data directory to join again")]
     Left,

@@ -21,9 +21,13 @@ impl<E: Env> Membership<E> {
         let mut known = self.observing.lock();
         let events = self.gossip.lock().take_events();
         report_refusals(&events);
+        if events.contains(&Event::Expelled) {
+            self.fail(StartError::Expelled);
+        }
         let last = Arc::clone(&self.views.load().cluster);
         let state = self.book.load();
         self.check_own_place(&state);
+        self.bury(&state);
         let peers = self.peers(&known, &state, &last);
         let same_ring = state.stamp() == last.stamp;
         let same_peers = || peers.iter().all(|peer| same(peer, last.peers.get(&peer.id)));
@@ -99,10 +103,25 @@ impl<E: Env> Membership<E> {
             Some(Place::Gone { at, left: false }) => StartError::Removed(*at),
             _ => return,
         };
+        self.fail(reason);
+    }
+
+    fn fail(&self, reason: StartError) {
         let mut failure = self.failure.lock();
         if failure.is_none() {
             ::tracing::error!("{reason}");
             *failure = Some(reason);
+        }
+    }
+
+    /// Who was taken out of the ring is taken out of gossip too: it is refused from then on, and forgotten once all
+    /// have had the time to hear of it.
+    fn bury(&self, state: &RingState) {
+        let now = self.env.monotonic();
+        let mut gossip = self.gossip.lock();
+        for id in state.removed().filter(|id| *id != self.me) {
+            // It may be forgotten already, or alive still: then it hears of it from the ring's state.
+            let _ = gossip.remove(id, now);
         }
     }
 

@@ -112,6 +112,13 @@ impl RingState {
         matches!(self.place(id), Some(Place::Serving { .. }))
     }
 
+    /// Who was removed or replaced; those who left by themselves are not among them.
+    pub fn removed(&self) -> impl Iterator<Item = NodeId> {
+        let gone = self.entries.iter();
+        gone.filter(|(_, entry)| matches!(entry.place, Place::Gone { left: false, .. }))
+            .map(|(id, _)| *id)
+    }
+
     /// Where a node that serves or comes in was reached when it came.
     pub fn address(&self, id: NodeId) -> Option<SocketAddr> {
         match self.place(id) {

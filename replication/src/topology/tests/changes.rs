@@ -116,7 +116,15 @@ fn a_dead_node_is_removed_and_does_not_come_back() {
     cluster.partition(&[1, 4], &[2], Link::Good);
     cluster.restart(3);
     cluster.run_for(Duration::from_secs(5));
-    assert!(matches!(cluster.node(3).failure(), Some(StartError::Removed(_))));
+    let failure = cluster.node(3).failure();
+    assert!(
+        matches!(failure, Some(StartError::Removed(_) | StartError::Expelled)),
+        "{failure:?}"
+    );
+    assert!(
+        !cluster.node(3).is_ready() && cluster.node(1).is_ready(),
+        "only the removed node is refused"
+    );
     assert_eq!(ring_of(&cluster, 1), BTreeSet::from([1, 2, 4]));
 }
 
