@@ -9,7 +9,8 @@
 //! - [`load`]: the closed loop and its measurements;
 //! - [`report`]: tables for people, JSON for programs;
 //! - [`engine`]: the storage engine beside RocksDB and fjall;
-//! - [`harness`]: any workload, against any server, with evidence.
+//! - [`harness`]: any workload, against any server, with evidence;
+//! - [`study`]: single questions about it.
 
 #![forbid(unsafe_code)]
 
@@ -20,4 +21,5 @@ pub mod error;
 pub mod harness;
 pub mod load;
 pub mod report;
+pub mod study;
 pub mod workload;

@@ -23,6 +23,7 @@ use starling_bench::{
     },
     load::Load,
     report::{Figure, Idle, Report},
+    study,
     workload::{Operation, schema},
 };
 use starling_model::Consistency;
@@ -48,6 +49,7 @@ enum Benchmark {
     /// One load-generating process of several, as `run` starts it
     #[command(hide = true)]
     Part,
+    Study(study::command::Arguments),
     /// One run of one store, as `engine` starts it
     #[command(hide = true)]
     EngineRun {
@@ -95,6 +97,7 @@ fn main() -> ExitCode {
         Benchmark::Report(arguments) => report::run(&arguments).map_err(|error| error.to_string()),
         Benchmark::Workloads { name } => workloads(name.as_deref()).map_err(|error| error.to_string()),
         Benchmark::Part => part::run().map_err(|error| error.to_string()),
+        Benchmark::Study(arguments) => study::command::run(&arguments).map_err(|error| error.to_string()),
         Benchmark::EngineRun { plan } => engine::command::run_one(&plan).map_err(|error| error.to_string()),
     };
     match outcome {

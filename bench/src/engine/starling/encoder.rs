@@ -14,7 +14,7 @@ use super::super::{
 };
 
 /// The one table.
-pub(super) const TABLE: TableId = TableId(0x5741_524D);
+pub(crate) const TABLE: TableId = TableId(0x5741_524D);
 
 /// When rows are written first, in microseconds.
 const FIRST_WRITE: i64 = 1_700_000_000_000_000;

@@ -19,16 +19,24 @@ use super::{
     rows::Key,
     session::{Session, Settings},
 };
-use encoder::{Encoder, TABLE};
+use encoder::Encoder;
+pub(crate) use encoder::TABLE;
 use jobs::Jobs;
 pub use recovery::recover;
-use shard::{Shard, now};
+pub(crate) use shard::Shard;
+use shard::now;
 
-fn failed(reason: impl std::fmt::Display) -> Error {
+pub(crate) fn failed(reason: impl std::fmt::Display) -> Error {
     Error::Store {
         store: "Starling",
         reason: reason.to_string(),
     }
+}
+
+/// Opens one engine alone, for a thread of its own.
+pub(crate) fn open_shard(settings: &Settings) -> Result<Shard, Error> {
+    let jobs = Jobs::start(settings.background)?;
+    Shard::open(settings, ShardMap::new(1), 0, jobs)
 }
 
 /// Opens one engine for each shard, each with its slice of the tokens and of the budgets. Of as many threads as

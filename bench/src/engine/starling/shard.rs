@@ -28,8 +28,8 @@ const WRITES_BETWEEN_LOOKS: u32 = 64;
 const LEAST_SLEEP: Duration = Duration::from_micros(100);
 
 /// An engine and what drives it.
-pub(super) struct Shard {
-    pub(super) engine: Engine,
+pub(crate) struct Shard {
+    pub(crate) engine: Engine,
     pub(super) log: Arc<Log>,
     pub(super) slice: TokenRange,
     jobs: Jobs,
@@ -109,7 +109,7 @@ impl Shard {
     }
 
     /// Takes a write. Where a node would refuse it, it waits.
-    pub(super) fn apply(&mut self, record: &[u8]) -> Result<(), Error> {
+    pub(crate) fn apply(&mut self, record: &[u8]) -> Result<(), Error> {
         loop {
             match self.engine.apply_encoded(record) {
                 Ok(_) => break,
@@ -142,13 +142,13 @@ impl Shard {
     }
 
     /// Writes memtables out and waits until no work is left.
-    pub(super) fn settle(&mut self) -> Result<(), Error> {
+    pub(crate) fn settle(&mut self) -> Result<(), Error> {
         self.engine.flush_all();
         self.work_off()
     }
 
     /// Merges all tables and waits until that is done.
-    pub(super) fn compact(&mut self) -> Result<(), Error> {
+    pub(crate) fn compact(&mut self) -> Result<(), Error> {
         self.settle()?;
         self.engine.compact(TABLE);
         self.work_off()
