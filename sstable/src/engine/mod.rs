@@ -3,10 +3,11 @@
 //! - `open`: the manifest, the files, the log;
 //! - [`job`] and `schedule`: the work that goes on beside, and what is offered when; `merges`, `install` and
 //!   `remove` are what it consists of, `compact` begins compactions, `pressure` slows writers down that are ahead of it;
-//! - `truncate`: emptying a table;
+//! - `truncate`: emptying a table; [`Cells`]: what was written to, for digests;
 //! - [`snapshot`], [`ingest`], `finals`: tables go out and come in as whole files;
 //! - `quarantine`: damaged tables.
 
+mod changed;
 mod cold;
 mod compact;
 mod finals;
@@ -39,6 +40,7 @@ use starling_model::{
     mutation::MAX_MUTATION_BYTES,
 };
 
+pub use changed::{CELLS, Cells};
 pub use cold::Cold;
 pub use finals::{Final, FinalHook};
 pub use get::{PageResult, ReadResult, RowResult};
@@ -166,6 +168,9 @@ impl Engine {
         };
         self.counters.writes += 1;
         let state = self.tables.entry(write.mutation().table).or_default();
+        if let Some(changed) = &mut state.changed {
+            changed.add(write.mutation().token);
+        }
         let before = state.active.weight();
         let applied = state.active.apply(lsn, &write);
         self.memory += state.active.weight() - before;

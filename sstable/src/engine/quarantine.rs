@@ -133,6 +133,7 @@ impl Engine {
         };
         let healed = state.tables.heal(tokens);
         if healed > 0 {
+            state.changed = None;
             state.look_at = None;
             self.reports.healed += healed as u64;
             self.reports.unsaved = true;

@@ -9,6 +9,7 @@ use std::{
 use starling_model::{Seconds, Timestamp};
 
 use super::{
+    changed::Cells,
     install::Change,
     merges::{Output, Replaces},
 };
@@ -35,6 +36,8 @@ pub(super) struct TableState {
     /// The files.
     pub(super) tables: Tables,
     pub(super) purge: PurgePolicy,
+    /// What was written to since somebody asked; `None`: nobody has, so all of it is news.
+    pub(super) changed: Option<Cells>,
     pub(super) options: Option<TableOptions>,
     /// Bytes of a usual flush on disk; 0: not known yet.
     pub(super) flushed: u64,
@@ -135,6 +138,7 @@ impl TableState {
                 let paths = self.tables.files().filter_map(|file| self.tables.path(file));
                 dead.extend(paths.map(Path::to_path_buf));
                 self.tables = Tables::default();
+                self.changed = None;
             }
         }
         for Output { table, tokens } in &change.outputs {
@@ -143,6 +147,10 @@ impl TableState {
             }
             if matches!(change.replaces, Replaces::Files(_)) {
                 self.merged.insert(table.number(), now);
+            }
+            if let (Replaces::Nothing(_), Some(changed)) = (&change.replaces, &mut self.changed) {
+                let properties = table.properties();
+                changed.add_between(properties.first_key.token, properties.last_key.token);
             }
             self.tables.add(Arc::clone(table), *tokens);
         }

@@ -1,4 +1,5 @@
 mod bulk;
+mod changed;
 mod cold;
 mod crash;
 mod durability;
