@@ -42,6 +42,8 @@ pub struct Config {
     pub join_timeout: Duration,
     /// What may be in flight, and how much is kept.
     pub bounds: Bounds,
+    /// The comparison of replicas in the background.
+    pub repair: Repair,
     /// The bytes that the node may hold for others; shared with its listeners and its transport.
     pub budget: Arc<Budget>,
 }
@@ -92,6 +94,9 @@ pub struct Bounds {
     pub hint_bytes: u64,
     /// Hints older than this are dropped: it must be shorter than the tables' `gc_grace_seconds`.
     pub hint_age: Duration,
+    /// How much longer a hint may live by the clock of whoever gets it: what clocks may disagree, and the write's own
+    /// time.
+    pub hint_slack: Duration,
     /// Bytes of hints that are sent to a node a second, by all nodes together.
     pub hint_rate: u64,
     /// Messages of hints that a node carries out at a time; more are refused.
@@ -114,6 +119,7 @@ impl Default for Bounds {
             hint_bytes_per_node: 256 << 20,
             hint_bytes: 2 << 30,
             hint_age: Duration::from_hours(3),
+            hint_slack: Duration::from_mins(10),
             hint_rate: 16 << 20,
             hints_served: 2,
             prepared: 10_000,
@@ -124,15 +130,35 @@ impl Default for Bounds {
     }
 }
 
-/// How much longer than [`Bounds::hint_age`] a hint may live by the clock of whoever gets it: what clocks may
-/// disagree, and the write's own time.
-const HINT_SLACK: Duration = Duration::from_mins(10);
-
 impl Bounds {
     /// A hint is never carried out when its write is older than this, by whichever node's clock: deletions that
     /// are younger must not be purged.
     pub fn hint_horizon(&self) -> Duration {
-        self.hint_age + HINT_SLACK
+        self.hint_age + self.hint_slack
+    }
+}
+
+/// How replicas are compared in the background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repair {
+    /// Whether they are. Without it tombstones are kept, unless every range is repaired by hand.
+    pub enabled: bool,
+    /// About how long one round over all ranges takes; longer if there is much to hash.
+    pub interval: Duration,
+    /// Bytes of differing rows that a session in the background reads a second.
+    pub rate: u64,
+    /// How far the clocks of two nodes may be apart without a tombstone being purged too early.
+    pub clock_skew: Duration,
+}
+
+impl Default for Repair {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval: Duration::from_mins(10),
+            rate: 16 << 20,
+            clock_skew: Duration::from_mins(10),
+        }
     }
 }
 
@@ -156,6 +182,7 @@ impl Config {
             discovery_interval: Duration::from_millis(100),
             join_timeout: Duration::from_mins(1),
             bounds: Bounds::default(),
+            repair: Repair::default(),
             budget: Arc::new(Budget::new(DEFAULT_BUDGET_BYTES)),
         }
     }

@@ -6,7 +6,7 @@
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use starling_model::{EncodedPage, Mutation, ReadCommand, TableId, Timestamp, TokenRange};
-use starling_sstable::fs::Fs;
+use starling_sstable::{Cells, PurgePolicy, fs::Fs};
 
 use crate::{
     budget::Claim,
@@ -119,6 +119,17 @@ pub trait Store: Send + Sync + 'static {
     /// What can't be read any more, because stored bytes were found damaged. Reads of it are answered with
     /// [`StoreError::Corrupt`]; writes are taken.
     fn damaged(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send + 'static;
+
+    /// Takes the cells of the token space in which a table was written to since this was last asked; all, when it is
+    /// asked first. What is read after it ended includes the writes that set those cells.
+    fn changed(&self, table: TableId) -> impl Future<Output = Result<Cells, StoreError>> + Send + 'static;
+
+    /// Sets what of a table may be purged, until the next call or the process's end; nothing, before the first.
+    fn set_purge(
+        &self,
+        table: TableId,
+        policy: PurgePolicy,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
 
     /// The data of a damaged piece was written anew: reads of it go on, without what was damaged.
     fn heal(&self, piece: Damaged) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod anti_entropy;
 mod batch;
 pub mod budget;
 mod clock;
@@ -33,8 +34,12 @@ mod testing;
 pub mod topology;
 pub mod tracing;
 
+pub use anti_entropy::{
+    demand::{RepairProgress, RepairRequest},
+    divergence::{DivergedRange, TableDivergence},
+};
 pub use budget::{Budget, Charge};
-pub use config::{Bounds, Config, Timeouts};
+pub use config::{Bounds, Config, Repair, Timeouts};
 pub use env::{CallError, Damaged, Env, Store, StoreError, StoredPage};
 pub use events::{ClusterEvent, Listener};
 pub use identity::has_joined;

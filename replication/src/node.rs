@@ -15,6 +15,7 @@ use starling_cql::{BatchRequest, Error, PreparedMetadata, QueryParameters, Query
 use starling_model::NodeId;
 
 use crate::{
+    anti_entropy::AntiEntropy,
     batch::{BatchLog, KeptBatches},
     clock::Clock,
     clock_floor::ClockFloor,
@@ -67,6 +68,7 @@ pub struct Node<E: Env> {
     pub(crate) replica: Arc<Replica<E>>,
     pub(crate) hints: Arc<Hints<E>>,
     pub(crate) coordinator: Arc<Coordinator<E>>,
+    pub(crate) anti_entropy: Arc<AntiEntropy<E>>,
     pub(crate) kept: Arc<KeptBatches<E>>,
     pub(crate) batch_log: Arc<BatchLog<E>>,
     pub(crate) prepared: PreparedStatements,
@@ -237,10 +239,13 @@ impl<E: Env> Node<E> {
         );
         let agreement = Arc::new(agreement);
         ring_changes.link(&coordinator, &agreement);
+        let anti_entropy =
+            AntiEntropy::open(Arc::clone(&coordinator), id, config.repair, bounds.hint_horizon())?;
         Ok(Arc::new(Self {
             id,
             book,
             ring_changes,
+            anti_entropy: Arc::new(anti_entropy),
             batch_log: Arc::new(BatchLog::new(
                 env.clone(),
                 Arc::clone(&coordinator),
@@ -275,6 +280,7 @@ impl<E: Env> Node<E> {
         let node = Arc::clone(self);
         let membership = Arc::clone(&self.membership);
         self.env.spawn(membership.run(woken, move || node.catch_up()));
+        self.env.spawn(Arc::clone(&self.anti_entropy).run());
         let node = Arc::clone(self);
         self.env.spawn(async move {
             while !node.is_stopping() {
@@ -407,6 +413,7 @@ impl<E: Env> Node<E> {
     /// peers must be kept out from now on.
     pub async fn shutdown(&self) {
         self.stopping.store(true, Ordering::Release);
+        self.anti_entropy.stop();
         self.membership.stop();
         let deadline = Deadline::after(&self.env, DRAIN);
         while self.coordinated.inside() + self.served.inside() > 0 && !deadline.is_over(&self.env) {
@@ -420,6 +427,7 @@ impl<E: Env> Node<E> {
     #[cfg(test)]
     pub(crate) fn halt(&self) {
         self.stopping.store(true, Ordering::Release);
+        self.anti_entropy.stop();
         self.membership.halt();
     }
 

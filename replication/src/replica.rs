@@ -6,6 +6,7 @@ use futures::{FutureExt, future::BoxFuture};
 use starling_model::{EncodedPage, KeyRange, Mutation, ReadCommand, TableId, Timestamp};
 
 use crate::{
+    anti_entropy::truncations::Truncations,
     clock::MAX_CLIENT_DRIFT_MICROS,
     clock_floor::{COVERED_MICROS, ClockFloor},
     deadline::Deadline,
@@ -31,6 +32,7 @@ pub(crate) struct Replica<E: Env> {
     counters: Arc<Counters>,
     newest: Newest,
     clock_floor: Arc<ClockFloor>,
+    pub(crate) truncations: Truncations,
 }
 
 impl<E: Env> Replica<E> {
@@ -46,6 +48,7 @@ impl<E: Env> Replica<E> {
             counters,
             newest: Newest::new(clock_floor.begin()),
             clock_floor,
+            truncations: Truncations::default(),
         }
     }
 
@@ -116,12 +119,7 @@ impl<E: Env> Replica<E> {
             || self.env.wall(),
             || "Appending to the log and the memtable".to_owned(),
         );
-        if let Some(newest) = mutation.partition.newest()
-            && self.clock_floor.take(newest, self.env.wall())
-        {
-            self.remember(newest).await?;
-        }
-        let before = self.newest.note(&mutation);
+        let before = self.note(&mutation).await?;
         let applied = deadline
             .within(&self.env, self.env.store().apply(mutation))
             .await
@@ -129,6 +127,16 @@ impl<E: Env> Replica<E> {
         applied.map_err(failure)?;
         tracer.note(|| self.env.wall(), || "The write is durable".to_owned());
         Ok(before)
+    }
+
+    /// Notes a write that is about to be applied; returns the newest timestamp that may have been in its place before.
+    pub(crate) async fn note(&self, mutation: &Mutation) -> Result<Timestamp, Failure> {
+        if let Some(newest) = mutation.partition.newest()
+            && self.clock_floor.take(newest, self.env.wall())
+        {
+            self.remember(newest).await?;
+        }
+        Ok(self.newest.note(mutation))
     }
 
     /// Sees to it that a restart knows how new the writes are that this node has taken.
@@ -215,8 +223,11 @@ impl<E: Env> Replica<E> {
 
     /// Removes a table's data. The table need not be known any more.
     pub(crate) async fn truncate(&self, table: TableId, deadline: Deadline) -> Result<(), Failure> {
+        let truncation = self
+            .truncations
+            .begin(table, self.env.monotonic(), || self.env.store().truncate(table));
         deadline
-            .within(&self.env, self.env.store().truncate(table))
+            .within(&self.env, truncation)
             .await
             .ok_or(Failure::Late)?
             .map_err(failure)
@@ -267,7 +278,7 @@ fn check_command(command: &ReadCommand) -> Result<(), Failure> {
     Ok(())
 }
 
-fn failure(error: StoreError) -> Failure {
+pub(crate) fn failure(error: StoreError) -> Failure {
     match error {
         StoreError::Overloaded => Failure::Overloaded,
         StoreError::Stopping => Failure::NotServing,

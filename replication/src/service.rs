@@ -120,6 +120,10 @@ impl<E: Env> Node<E> {
                 self.page(page, deadline).await.map(Response::Page)
             }
             Request::Hints(hints) => self.take_hints(hints, deadline, tracer).await,
+            Request::AntiEntropy(request) => {
+                let answer = self.anti_entropy.answer(request, deadline).await?;
+                Ok(answer.map_or(Response::Done, Response::AntiEntropy))
+            }
             Request::Truncate(table) => {
                 let _pass = self.let_in(sender, planned)?;
                 self.truncate_here(table, deadline).await

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use starling_model::NodeId;
 
+use crate::anti_entropy::divergence::TableDivergence;
+
 /// What a node knows and has done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeStatus {
@@ -30,6 +32,14 @@ pub struct NodeStatus {
     pub members: Vec<MemberStatus>,
     /// Client requests that it coordinates now.
     pub in_flight: usize,
+    /// What is known of the ranges that this node looks after, by table.
+    pub divergence: Vec<TableDivergence>,
+    /// Leaves of the trees of digests.
+    pub tree_leaves: usize,
+    /// Of them, those that were written to since they were hashed.
+    pub tree_changed: usize,
+    /// Memory of the trees, in bytes.
+    pub tree_bytes: usize,
     /// What it did since it started.
     pub counters: CounterValues,
 }
@@ -171,6 +181,18 @@ counters! {
     prepared,
     /// Schema changes that this node made or learnt of.
     schema_changes,
+    /// Sessions in which this node compared the replicas of a range.
+    repair_sessions,
+    /// Sessions that ended early: a replica did not answer, or the range changed.
+    repair_failures,
+    /// Partitions, or parts of them, on which sessions found replicas to differ.
+    repair_differences,
+    /// Mutations that sessions of this node wrote to replicas that lacked them.
+    repair_writes,
+    /// Mutations that other nodes' sessions, or its own, wrote here.
+    repair_rows_received,
+    /// Bytes of pages that sessions fetched because replicas differed.
+    repair_bytes,
     /// Times that the schema or the list of members could not be written to disk.
     store_failures,
 }

@@ -17,6 +17,10 @@ pub enum Bug {
     IgnoreRangeDeletions,
     /// Replicas acknowledge clients' writes and do nothing, once in a while.
     LoseWrites,
+    /// Compactions forget tombstones at once, whether or not all replicas have them.
+    PurgeTooEarly,
+    /// Replicas do not tell in which cells they were written to.
+    ForgetChanges,
 }
 
 /// What a replica with a bug applies instead of `mutation`.

@@ -54,6 +54,10 @@ fn view() -> StatusView {
     StatusView {
         name: "n".to_owned(),
         node: NodeStatus {
+            divergence: Vec::new(),
+            tree_leaves: 0,
+            tree_changed: 0,
+            tree_bytes: 0,
             id: NodeId(7),
             cluster: "c".to_owned(),
             partitioner: "p".to_owned(),

@@ -39,7 +39,7 @@ use crossbeam::channel::{Sender, TrySendError};
 use parking_lot::Mutex;
 use starling_model::{KeyRange, Mutation, ReadCommand, TableId};
 use starling_replication::{Damaged, Store, StoreError, StoredPage};
-use starling_sstable::{PageResult, ShardMap, Stats};
+use starling_sstable::{Cells, PageResult, PurgePolicy, ShardMap, Stats};
 use tokio::sync::oneshot;
 
 pub use layout::{Layout, LayoutError};
@@ -133,6 +133,39 @@ impl Store for ShardedStore {
                 .flatten()
                 .collect())
         }
+    }
+
+    fn changed(&self, table: TableId) -> impl Future<Output = Result<Cells, StoreError>> + Send + 'static {
+        let map = self.inner.map;
+        let all: Vec<_> = (0..self.inner.map.shards())
+            .map(|shard| self.ask(shard, move |answer| Request::Changed(table, answer)))
+            .collect();
+        async move {
+            let mut changed = Cells::default();
+            for (slice, answer) in map.slices().zip(futures::future::join_all(all).await) {
+                match answer {
+                    Ok(cells) => changed.merge(cells),
+                    Err(StoreError::Stopping) => return Err(StoreError::Stopping),
+                    // What the other shards told must not be lost: of this one, all may have changed.
+                    Err(_) => changed.add_between(slice.start, slice.end),
+                }
+            }
+            Ok(changed)
+        }
+    }
+
+    fn set_purge(
+        &self,
+        table: TableId,
+        policy: PurgePolicy,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        let all: Vec<_> = (0..self.inner.map.shards())
+            .map(|shard| {
+                let policy = policy.clone();
+                self.ask(shard, move |answer| Request::SetPurge(table, policy, answer))
+            })
+            .collect();
+        async move { futures::future::try_join_all(all).await.map(drop) }
     }
 
     fn heal(&self, piece: Damaged) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use starling_model::{Mutation, ReadCommand, TableId};
 use starling_replication::{Damaged, StoreError};
-use starling_sstable::{Error, Job, PageResult, Stats};
+use starling_sstable::{Cells, Error, Job, PageResult, PurgePolicy, Stats};
 use tokio::sync::oneshot;
 
 /// Where an answer goes. Whoever asked may be gone: then it is dropped.
@@ -18,6 +18,10 @@ pub(super) enum Request {
     Read(Box<Read>),
     /// Remove a table's data.
     Truncate(TableId, Answer<()>),
+    /// Tell what was written to since this was last asked.
+    Changed(TableId, Answer<Cells>),
+    /// Set what may be purged.
+    SetPurge(TableId, PurgePolicy, Answer<()>),
     /// Tell what is damaged.
     Damaged(Answer<Vec<Damaged>>),
     /// The data of a damaged piece was written anew.

@@ -96,6 +96,11 @@ impl Shard {
                 let outcome = self.engine.truncate(table).map_err(|error| store_error(&error));
                 let _ = answer.send(outcome);
             }
+            Request::Changed(table, answer) => drop(answer.send(Ok(self.engine.take_changed(table)))),
+            Request::SetPurge(table, policy, answer) => {
+                self.engine.set_purge(table, policy);
+                let _ = answer.send(Ok(()));
+            }
             Request::Damaged(answer) => drop(answer.send(Ok(self.damaged()))),
             Request::Heal(piece, answer) => {
                 self.engine.heal(piece.table, piece.tokens);

@@ -307,7 +307,7 @@ impl<E: Env> Coordinator<E> {
     }
 
     /// One replica's page; `None` if it did not answer.
-    pub(super) async fn fetch_data(&self, peer: &Peer, command: ReadCommand, task: &Task) -> Option<Page> {
+    pub(crate) async fn fetch_data(&self, peer: &Peer, command: ReadCommand, task: &Task) -> Option<Page> {
         match self.ask_for_page(peer, command, false, task).await {
             Ok(Answer::Page(received)) => Some(received.page),
             Ok(Answer::Digest(_)) | Err(_) => None,

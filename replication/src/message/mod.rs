@@ -25,6 +25,7 @@ pub use encoded::Encoded;
 pub use pages::page_digest;
 
 use crate::{
+    anti_entropy::wire::{SessionAnswer, SessionRequest},
     topology::{TopologyRequest, TopologyResponse},
     tracing::TraceEvent,
 };
@@ -131,6 +132,8 @@ pub enum Request {
     Hints(Vec<Hint>),
     /// About the ring and its changes.
     Topology(TopologyRequest),
+    /// A question of a session of anti-entropy.
+    AntiEntropy(SessionRequest),
 }
 
 /// A write that a replica missed.
@@ -210,6 +213,8 @@ pub enum Response {
     Behind(Timestamp),
     /// To [`Request::Topology`].
     Topology(TopologyResponse),
+    /// To [`Request::AntiEntropy`].
+    AntiEntropy(SessionAnswer),
 }
 
 /// Why a peer did not do what it was asked.

@@ -74,7 +74,12 @@ impl<E: Env> Node<E> {
                 hint_bytes: self.hints.bytes_for(peer.id),
             })
             .collect();
+        let trees = self.anti_entropy.trees();
         NodeStatus {
+            divergence: self.anti_entropy.divergence(),
+            tree_leaves: trees.leaves,
+            tree_changed: trees.changed,
+            tree_bytes: trees.bytes,
             id: self.id,
             cluster: self.config.cluster.clone(),
             partitioner: self.config.partitioner.name().to_owned(),

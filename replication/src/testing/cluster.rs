@@ -56,12 +56,13 @@ impl TestCluster {
         }
     }
 
+    /// A node of the cluster. Nothing is repaired unless a test asks for it: what a test looks at stays as it is.
     pub(crate) fn config(number: usize) -> Config {
         let cql = SocketAddr::from(([10, 0, 0, u8::try_from(number).expect("few nodes")], 9042));
-        Config {
-            seeds: vec![address(1)],
-            ..Config::new("test", address(number), cql)
-        }
+        let mut config = Config::new("test", address(number), cql);
+        config.seeds = vec![address(1)];
+        config.repair.enabled = false;
+        config
     }
 
     pub(crate) fn start(&mut self, number: usize) -> Result<(), StartError> {
@@ -93,11 +94,16 @@ impl TestCluster {
         }
     }
 
-    /// Starts a node that was killed.
-    pub(crate) fn restart(&mut self, number: usize) {
+    /// A node that was killed reaches the others again.
+    pub(crate) fn reconnect(&self, number: usize) {
         for other in 1..=self.envs.len() {
             self.world.set_link(address(number), address(other), Link::Good);
         }
+    }
+
+    /// Starts a node that was killed.
+    pub(crate) fn restart(&mut self, number: usize) {
+        self.reconnect(number);
         self.start(number).expect("a node starts again");
     }
 

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use starling_model::{
     Clustering, ClusteringRange, DecoratedKey, KeyRange, Mutation, Page, Partition, PartitionPage, Position,
-    ReadCommand, Row, TableId,
+    ReadCommand, Row, TableId, Token,
 };
+use starling_sstable::{Cells, PurgePolicy};
 
 use crate::env::{Damaged, Store, StoreError, StoredPage};
 
@@ -18,6 +19,9 @@ pub(crate) struct MapStore {
     data: Arc<Mutex<Data>>,
     fault: Arc<Mutex<Option<StoreError>>>,
     damaged: Arc<Mutex<Vec<Damaged>>>,
+    /// What was written to since it was asked; all of a table that is absent.
+    changed: Arc<Mutex<BTreeMap<TableId, Cells>>>,
+    purge: Arc<Mutex<BTreeMap<TableId, PurgePolicy>>>,
 }
 
 impl MapStore {
@@ -32,6 +36,7 @@ impl MapStore {
             |table: TableId, key: &DecoratedKey| table == piece.table && piece.tokens.contains(key.token);
         self.data.lock().retain(|(table, key), _| !is_lost(*table, key));
         self.damaged.lock().push(piece);
+        self.changed.lock().clear();
     }
 
     fn check_damage(&self, command: &ReadCommand) -> Result<(), StoreError> {
@@ -52,6 +57,30 @@ impl MapStore {
         }
     }
 
+    /// What may be purged of a table, as the node said.
+    pub(crate) fn purge_policy(&self, table: TableId) -> PurgePolicy {
+        self.purge.lock().get(&table).cloned().unwrap_or_default()
+    }
+
+    /// A process that starts knows nothing of what may be purged.
+    pub(crate) fn forget_policies(&self) {
+        self.purge.lock().clear();
+    }
+
+    /// Forgets what may be forgotten at a second, as compactions of everything would.
+    pub(crate) fn purge_now(&self, now: starling_model::Seconds) {
+        let policies = self.purge.lock().clone();
+        self.data.lock().retain(|(table, key), partition| {
+            let before = policies
+                .get(table)
+                .and_then(|policy| policy.before_at(now, key.token));
+            if let Some(before) = before {
+                partition.purge(now, before);
+            }
+            !partition.is_empty()
+        });
+    }
+
     pub(crate) fn partition(&self, table: TableId, key: &DecoratedKey) -> Partition {
         let data = self.data.lock();
         data.get(&(table, key.clone())).cloned().unwrap_or_default()
@@ -60,9 +89,13 @@ impl MapStore {
     /// Loses everything.
     pub(crate) fn forget_all(&self) {
         self.data.lock().clear();
+        self.changed.lock().clear();
     }
 
     pub(crate) fn apply_now(&self, mutation: Mutation) {
+        if let Some(cells) = self.changed.lock().get_mut(&mutation.table) {
+            cells.add(mutation.key.token);
+        }
         let mut data = self.data.lock();
         let partition = data.entry((mutation.table, mutation.key)).or_default();
         partition.merge(mutation.partition);
@@ -83,12 +116,27 @@ impl MapStore {
             rows: 0,
             visited: 0,
         };
-        for ((table, key), partition) in data.iter() {
+        let (start, end) = match &command.keys {
+            KeyRange::Partition(key) => (key.token, key.token),
+            KeyRange::Tokens(range) if range.start < range.end => (range.start, range.end),
+            KeyRange::Tokens(_) => (Token::MIN, Token::MAX),
+        };
+        let first = DecoratedKey {
+            token: command
+                .after
+                .as_ref()
+                .map_or(start, |after| start.max(after.key.token)),
+            key: bytes::Bytes::new(),
+        };
+        for ((table, key), partition) in data.range((command.table, first)..) {
+            if *table != command.table || key.token > end {
+                break;
+            }
             let wanted = match &command.keys {
                 KeyRange::Partition(wanted) => wanted == key,
                 KeyRange::Tokens(range) => range.contains(key.token),
             };
-            if *table == command.table && wanted && !reading.partition(key, partition) {
+            if wanted && !reading.partition(key, partition) {
                 break;
             }
         }
@@ -233,7 +281,29 @@ impl Store for MapStore {
     }
 
     fn truncate(&self, table: TableId) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
-        std::future::ready(self.checked(|store| store.data.lock().retain(|(t, _), _| *t != table)))
+        std::future::ready(self.checked(|store| {
+            store.data.lock().retain(|(t, _), _| *t != table);
+            store.changed.lock().remove(&table);
+        }))
+    }
+
+    fn changed(&self, table: TableId) -> impl Future<Output = Result<Cells, StoreError>> + Send + 'static {
+        let take = |store: &Self| {
+            store
+                .changed
+                .lock()
+                .insert(table, Cells::default())
+                .unwrap_or(Cells::ALL)
+        };
+        std::future::ready(self.checked(take))
+    }
+
+    fn set_purge(
+        &self,
+        table: TableId,
+        policy: PurgePolicy,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        std::future::ready(self.checked(|store| drop(store.purge.lock().insert(table, policy))))
     }
 
     fn damaged(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send + 'static {

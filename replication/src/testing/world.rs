@@ -19,6 +19,7 @@ use starling_sstable::fs::{Fs, MemoryFs};
 
 use super::{Executor, MapStore};
 use crate::{
+    anti_entropy::wire::SessionRequest,
     env::{CallError, Env},
     message::{PeerRequest, PeerResponse, Request, Response},
 };
@@ -52,6 +53,8 @@ struct Network {
     links: BTreeMap<(SocketAddr, SocketAddr), Link>,
     /// Requests and answers other than gossip, for transcripts.
     log: Option<Vec<String>>,
+    /// Bytes of requests and answers other than gossip.
+    bytes: u64,
 }
 
 #[derive(Clone, Default)]
@@ -83,6 +86,11 @@ impl World {
     /// What was sent since [`start_log`](Self::start_log).
     pub(crate) fn take_log(&self) -> Vec<String> {
         self.network.lock().log.take().unwrap_or_default()
+    }
+
+    /// How many bytes other than gossip went over the wire.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.network.lock().bytes
     }
 
     fn note(&self, line: impl FnOnce() -> String) {
@@ -117,13 +125,21 @@ impl World {
         };
         self.executor.sleep(delay).await;
         // The wire carries bytes.
-        let request = PeerRequest::decode(request.encode()).expect("what was encoded can be decoded");
+        let request = request.encode();
+        if !is_gossip {
+            self.network.lock().bytes += request.len() as u64;
+        }
+        let request = PeerRequest::decode(request).expect("what was encoded can be decoded");
         let response = handler(from, request).await;
         self.executor.sleep(delay).await;
         if link == Link::Deaf {
             return std::future::pending().await;
         }
-        let response = PeerResponse::decode(response.encode()).expect("what was encoded can be decoded");
+        let response = response.encode();
+        if !is_gossip {
+            self.network.lock().bytes += response.len() as u64;
+        }
+        let response = PeerResponse::decode(response).expect("what was encoded can be decoded");
         if !is_gossip {
             self.note(|| {
                 format!(
@@ -163,6 +179,16 @@ fn describe(request: &Request) -> String {
         Request::Trace(_) => "trace".to_owned(),
         Request::Gossip { .. } => "gossip".to_owned(),
         Request::Topology(request) => format!("topology {request:?}"),
+        Request::AntiEntropy(request) => describe_session(request),
+    }
+}
+
+fn describe_session(request: &SessionRequest) -> String {
+    match request {
+        SessionRequest::Digests { pieces, .. } => format!("digests of {}", pieces.len()),
+        SessionRequest::Split { .. } => "split".to_owned(),
+        SessionRequest::Write { mutations, .. } => format!("repair {}", mutations.len()),
+        SessionRequest::Repaired { .. } => "repaired".to_owned(),
     }
 }
 
@@ -177,6 +203,7 @@ fn describe_answer(response: &Response) -> String {
         Response::Traces(traces) => format!("{} traces", traces.len()),
         Response::Failed(failure) => format!("failed: {failure}"),
         Response::Topology(response) => format!("topology {response:?}"),
+        Response::AntiEntropy(_) => "session".to_owned(),
     }
 }
 

@@ -15,7 +15,7 @@ use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use starling_model::{KeyRange, Mutation, ReadCommand, TableId, Token};
 use starling_replication::env::{Damaged, Store, StoreError, StoredPage};
-use starling_sstable::{Options, Scaling, ShardMap, Strategy};
+use starling_sstable::{Cells, Options, PurgePolicy, Scaling, ShardMap, Strategy};
 
 use self::shard::Shard;
 use crate::{
@@ -191,6 +191,32 @@ impl Store for SimStore {
     fn damaged(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send + 'static {
         let damaged = self.shards.iter().flat_map(|shard| shard.damaged()).collect();
         std::future::ready(Ok(damaged))
+    }
+
+    fn changed(&self, table: TableId) -> impl Future<Output = Result<Cells, StoreError>> + Send + 'static {
+        let mut changed = Cells::default();
+        for shard in self.shards.iter() {
+            changed.merge(shard.take_changed(table));
+        }
+        if self.bug == Some(Bug::ForgetChanges) && changed != Cells::ALL {
+            changed = Cells::default();
+        }
+        std::future::ready(Ok(changed))
+    }
+
+    fn set_purge(
+        &self,
+        table: TableId,
+        policy: PurgePolicy,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        let policy = match self.bug {
+            Some(Bug::PurgeTooEarly) => PurgePolicy::After { grace: 0 },
+            _ => policy,
+        };
+        for shard in self.shards.iter() {
+            shard.set_purge(table, policy.clone());
+        }
+        std::future::ready(Ok(()))
     }
 
     fn heal(&self, piece: Damaged) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {

@@ -7,7 +7,9 @@ use starling_model::{
     ClusteringRange, KeyRange, Limits, Mutation, Page, PartitionPage, ReadCommand, TableId, TokenRange,
 };
 use starling_replication::env::Damaged;
-use starling_sstable::{Engine, Error, Job, Log, Lsn, PageResult, Stats, fs::Fs, read::Never};
+use starling_sstable::{
+    Cells, Engine, Error, Job, Log, Lsn, PageResult, PurgePolicy, Stats, fs::Fs, read::Never,
+};
 
 use super::StoreSettings;
 use crate::{
@@ -118,6 +120,16 @@ impl Shard {
     /// What was damaged there was written anew.
     pub(super) fn heal(&self, piece: Damaged) {
         self.engine.lock().heal(piece.table, piece.tokens);
+    }
+
+    /// What was written to since this was last asked.
+    pub(super) fn take_changed(&self, table: TableId) -> Cells {
+        self.engine.lock().take_changed(table)
+    }
+
+    /// Sets what compactions may purge.
+    pub(super) fn set_purge(&self, table: TableId, policy: PurgePolicy) {
+        self.engine.lock().set_purge(table, policy);
     }
 
     /// One page, durable or not; for what only looks.

@@ -1,0 +1,135 @@
+//! What sessions found, range by range, for operators.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use starling_model::{Seconds, TableId, TokenRange};
+
+/// How a range that this node looks after fared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct State {
+    /// When all replicas were last found, or made, equal.
+    agreed_at: Option<Seconds>,
+    /// Parts of partitions that differ, as the last session left them.
+    differing: u64,
+    /// Since when it is known that something differs, or can't be compared.
+    since: Option<Seconds>,
+    /// Why the last session gave up.
+    problem: Option<String>,
+}
+
+/// All ranges that this node looks after.
+#[derive(Debug, Default)]
+pub(crate) struct Divergences {
+    ranges: BTreeMap<(TableId, TokenRange), State>,
+}
+
+/// A table's ranges that this node looks after: of each range the first live replica does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableDivergence {
+    /// `keyspace.table`.
+    pub table: String,
+    /// How many ranges it looks after.
+    pub ranges: u64,
+    /// Of how many it is known that all replicas were equal once.
+    pub agreed: u64,
+    /// The earliest of the seconds (since the epoch) at which each was last equal; absent while one never was.
+    pub oldest_agreement: Option<u32>,
+    /// Parts of partitions that differ now, as far as is known.
+    pub differing: u64,
+    /// How many ranges differ or can't be compared.
+    pub diverged_ranges: u64,
+    /// The first few of them.
+    pub diverged: Vec<DivergedRange>,
+}
+
+/// A range that differs, or can't be compared with all its replicas.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DivergedRange {
+    /// Exclusive.
+    pub start: i64,
+    /// Inclusive.
+    pub end: i64,
+    /// Parts of partitions that differ.
+    pub differing: u64,
+    /// Since when, in seconds since the epoch.
+    pub since: u32,
+    /// Why it could not be repaired.
+    pub problem: Option<String>,
+}
+
+/// The most ranges that are told of one table.
+const TOLD: usize = 32;
+
+impl Divergences {
+    /// Whether this node looks after the range.
+    pub(crate) fn has(&self, table: TableId, tokens: TokenRange) -> bool {
+        self.ranges.contains_key(&(table, tokens))
+    }
+
+    /// The replicas are equal.
+    pub(crate) fn agree(&mut self, table: TableId, tokens: TokenRange, now: Seconds) {
+        let state = State {
+            agreed_at: Some(now),
+            ..State::default()
+        };
+        self.ranges.insert((table, tokens), state);
+    }
+
+    /// They differ, or could not be compared.
+    pub(crate) fn differ(
+        &mut self,
+        table: TableId,
+        tokens: TokenRange,
+        now: Seconds,
+        differing: u64,
+        problem: Option<String>,
+    ) {
+        let state = self.ranges.entry((table, tokens)).or_default();
+        state.since = state.since.or(Some(now));
+        state.differing = differing;
+        state.problem = problem;
+    }
+
+    /// These are the ranges that this node looks after from now on.
+    pub(crate) fn look_after(&mut self, ranges: &BTreeSet<(TableId, TokenRange)>) {
+        self.ranges.retain(|range, _| ranges.contains(range));
+        for range in ranges {
+            self.ranges.entry(*range).or_default();
+        }
+    }
+
+    /// What is known of a table; `None`: nothing.
+    pub(crate) fn of(&self, table: TableId, name: String) -> Option<TableDivergence> {
+        let all = || {
+            let first = TokenRange {
+                start: starling_model::Token::MIN,
+                end: starling_model::Token::MIN,
+            };
+            self.ranges
+                .range((table, first)..)
+                .take_while(|((id, _), _)| *id == table)
+        };
+        let ranges = all().count() as u64;
+        let agreements: Vec<Seconds> = all().filter_map(|(_, state)| state.agreed_at).collect();
+        let complete = agreements.len() as u64 == ranges;
+        let diverged = all().filter_map(|((_, tokens), state)| {
+            Some(DivergedRange {
+                start: tokens.start.0,
+                end: tokens.end.0,
+                differing: state.differing,
+                since: state.since?.0,
+                problem: state.problem.clone(),
+            })
+        });
+        (ranges > 0).then(|| TableDivergence {
+            diverged_ranges: all().filter(|(_, state)| state.since.is_some()).count() as u64,
+            table: name,
+            ranges,
+            agreed: agreements.len() as u64,
+            oldest_agreement: agreements.iter().min().filter(|_| complete).map(|at| at.0),
+            differing: all().map(|(_, state)| state.differing).sum(),
+            diverged: diverged.take(TOLD).collect(),
+        })
+    }
+}

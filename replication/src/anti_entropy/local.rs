@@ -1,0 +1,281 @@
+//! This replica's side: its trees, brought up to date when they are asked.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::channel::oneshot;
+use parking_lot::Mutex;
+use starling_model::{KeyRange, TableId, TokenRange};
+
+use super::{
+    digest::{Digest, View},
+    scan,
+    tree::{Touched, Tree},
+    wire::{Cuts, Moment, Piece, Summed},
+};
+use crate::{
+    deadline::Deadline,
+    env::{Env, Store, StoreError},
+};
+
+/// After so much work, whoever else waits for the same table has his turn.
+const TURN: Duration = Duration::from_millis(20);
+
+/// A patient request rests so many times as long as it worked: a fifth of a processor at most.
+const REST: u32 = 4;
+
+/// What is answered at the latest after this, complete or not.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// The trees of this node's tables.
+pub(crate) struct Local<E: Env> {
+    env: E,
+    tables: Mutex<BTreeMap<TableId, Arc<TableTree>>>,
+}
+
+struct TableTree {
+    grace: u32,
+    tree: Mutex<Tree>,
+    /// Held by who takes the changed cells and scans them.
+    turn: futures::lock::Mutex<()>,
+}
+
+/// What the trees cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct TreeSizes {
+    pub(crate) leaves: usize,
+    pub(crate) changed: usize,
+    pub(crate) bytes: usize,
+}
+
+impl<E: Env> Local<E> {
+    pub(crate) fn new(env: E) -> Self {
+        Self {
+            env,
+            tables: Mutex::default(),
+        }
+    }
+
+    /// Forgets the trees of tables that are gone.
+    pub(crate) fn retain(&self, known: impl Fn(TableId) -> bool) {
+        self.tables.lock().retain(|table, _| known(*table));
+    }
+
+    pub(crate) fn sizes(&self) -> TreeSizes {
+        let mut sizes = TreeSizes::default();
+        for table in self.tables.lock().values() {
+            let tree = table.tree.lock();
+            sizes.leaves += tree.leaves();
+            sizes.changed += tree.changed();
+            sizes.bytes += tree.bytes();
+        }
+        sizes
+    }
+
+    /// The digests of pieces, each as far as there was time.
+    pub(crate) async fn digests(
+        self: &Arc<Self>,
+        table: TableId,
+        moment: Moment,
+        pieces: &[Piece],
+        patient: bool,
+        deadline: Deadline,
+    ) -> Result<Vec<Summed>, StoreError> {
+        let now = self.env.monotonic();
+        let since = now.saturating_sub(Duration::from_millis(moment.age_ms));
+        let soon = Deadline::after(&self.env, ANSWER.min(deadline.remaining(&self.env) / 2));
+        let view = view(moment);
+        let tree = self.tree(table, moment.grace);
+        let ranges: Vec<TokenRange> = pieces
+            .iter()
+            .filter_map(|piece| match &piece.keys {
+                KeyRange::Tokens(range) => Some(*range),
+                KeyRange::Partition(_) => None,
+            })
+            .collect();
+        let work = Refresh {
+            table,
+            tree: Arc::clone(&tree),
+            ranges,
+            view,
+            since,
+            patient,
+            until: soon,
+        };
+        // The work goes on though the asker may not wait: changed cells that were taken are not lost.
+        let (done, refreshed) = oneshot::channel();
+        let local = Arc::clone(self);
+        self.env.spawn(async move {
+            let _ = done.send(local.refresh(work).await);
+        });
+        if let Some(refreshed) = soon.within(&self.env, refreshed).await {
+            refreshed.unwrap_or(Err(StoreError::Stopping))?;
+        }
+        let mut sums = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            let (digest, rest) = self.sum(table, &tree, piece, view, since, soon).await?;
+            sums.push(Summed::of(&digest, rest));
+        }
+        Ok(sums)
+    }
+
+    /// Where a piece can be cut.
+    pub(crate) async fn cuts(
+        &self,
+        table: TableId,
+        moment: Moment,
+        piece: &Piece,
+        deadline: Deadline,
+    ) -> Result<Cuts, StoreError> {
+        let soon = Deadline::after(&self.env, deadline.remaining(&self.env) / 2);
+        scan::cuts(&self.env, table, piece, view(moment), soon).await
+    }
+
+    fn tree(&self, table: TableId, grace: u32) -> Arc<TableTree> {
+        let mut tables = self.tables.lock();
+        let fresh = || {
+            Arc::new(TableTree {
+                grace,
+                tree: Mutex::default(),
+                turn: futures::lock::Mutex::default(),
+            })
+        };
+        let tree = tables.entry(table).or_insert_with(fresh);
+        if tree.grace != grace {
+            *tree = fresh();
+        }
+        Arc::clone(tree)
+    }
+
+    /// Hashes the leaves of some ranges that are not fresh, in turns.
+    async fn refresh(&self, work: Refresh) -> Result<(), StoreError> {
+        loop {
+            let begun = self.env.monotonic();
+            let turn = work.tree.turn.lock().await;
+            let as_of = self.env.monotonic();
+            let cells = self.env.store().changed(work.table).await?;
+            work.tree.tree.lock().mark(&cells);
+            let mut complete = true;
+            for leaf in work.stale() {
+                let cells = scan::cells(&self.env, work.table, &Piece::tokens(leaf), work.view).await?;
+                work.tree.tree.lock().put(leaf, &cells, as_of);
+                let spent = self.env.monotonic().saturating_sub(as_of);
+                if spent > TURN || work.until.is_over(&self.env) {
+                    complete = false;
+                    break;
+                }
+            }
+            drop(turn);
+            if complete || work.until.is_over(&self.env) {
+                return Ok(());
+            }
+            if work.patient {
+                let spent = self.env.monotonic().saturating_sub(begun);
+                self.env.sleep((spent * REST).min(ANSWER)).await;
+            }
+        }
+    }
+
+    /// A piece's digest from the leaves in it, and by reading where a leaf is cut by the piece's ends.
+    async fn sum(
+        &self,
+        table: TableId,
+        tree: &TableTree,
+        piece: &Piece,
+        view: View,
+        since: Duration,
+        deadline: Deadline,
+    ) -> Result<(Digest, Option<Piece>), StoreError> {
+        let KeyRange::Tokens(mut range) = piece.keys else {
+            return scan::digest(&self.env, table, piece, view, deadline).await;
+        };
+        let mut sum = Digest::default();
+        let mut after = piece.after.clone();
+        loop {
+            let begun = |leaf: &Touched| {
+                after
+                    .as_ref()
+                    .is_some_and(|after| after.key.token > leaf.tokens.start)
+            };
+            let whole = |leaf: &Touched| {
+                leaf.tokens.start >= range.start && leaf.tokens.end <= range.end && !begun(leaf)
+            };
+            let mut stopped_at = None;
+            let mut start = range.start;
+            for leaf in tree.tree.lock().touched(range, view.now, since) {
+                match leaf.digest.filter(|_| whole(&leaf)) {
+                    Some(digest) => {
+                        sum.add(&digest);
+                        start = leaf.tokens.end;
+                    }
+                    None => {
+                        stopped_at = Some((leaf, whole(&leaf)));
+                        break;
+                    }
+                }
+            }
+            let left = |after| Piece {
+                after,
+                ..Piece::tokens(TokenRange {
+                    start,
+                    end: range.end,
+                })
+            };
+            let Some((leaf, must_be_fresh)) = stopped_at else {
+                return Ok((sum, None));
+            };
+            if must_be_fresh || deadline.is_over(&self.env) {
+                return Ok((sum, Some(left(after))));
+            }
+            let part = TokenRange {
+                start,
+                end: leaf.tokens.end.min(range.end),
+            };
+            let part = Piece {
+                after: after.take(),
+                ..Piece::tokens(part)
+            };
+            let (digest, rest) = scan::digest(&self.env, table, &part, view, deadline).await?;
+            sum.add(&digest);
+            if let Some(rest) = rest {
+                return Ok((sum, Some(left(rest.after))));
+            }
+            range.start = leaf.tokens.end;
+            if range.start >= range.end {
+                return Ok((sum, None));
+            }
+        }
+    }
+}
+
+/// What is to be fresh.
+struct Refresh {
+    table: TableId,
+    tree: Arc<TableTree>,
+    ranges: Vec<TokenRange>,
+    view: View,
+    since: Duration,
+    patient: bool,
+    until: Deadline,
+}
+
+impl Refresh {
+    /// The leaves within the ranges that are not fresh. Those that only touch them are read where they are asked.
+    fn stale(&self) -> Vec<TokenRange> {
+        let tree = self.tree.tree.lock();
+        let stale = self.ranges.iter().flat_map(|range| {
+            tree.touched(*range, self.view.now, self.since)
+                .filter(|leaf| leaf.digest.is_none())
+                .map(|leaf| leaf.tokens)
+        });
+        let mut stale: Vec<TokenRange> = stale.collect();
+        stale.dedup();
+        stale
+    }
+}
+
+fn view(moment: Moment) -> View {
+    View {
+        now: moment.now,
+        grace: moment.grace,
+    }
+}

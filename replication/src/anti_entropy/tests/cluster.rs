@@ -1,0 +1,260 @@
+//! Sessions in a cluster: what is repaired, and what it costs on the wire.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use starling_model::{Clustering, Mutation, Partition, TableId};
+
+use crate::{
+    anti_entropy::demand::{RepairProgress, RepairRequest},
+    testing::{Link, TestCluster, clustering, insert, key, row_of},
+};
+
+/// A cluster of three whose background sessions are off, and its table of three replicas.
+pub(super) fn quiet() -> (TestCluster, TableId) {
+    let cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    (cluster, table)
+}
+
+pub(super) fn repair(cluster: &TestCluster, number: usize, request: RepairRequest) -> RepairProgress {
+    let progress = cluster.node(number).repair(request).expect("the repair begins");
+    let all: Vec<RepairProgress> = cluster.world.executor.run(progress.collect());
+    let last = all.last().expect("a repair ends with a word").clone();
+    assert!(last.finished);
+    last
+}
+
+pub(super) fn everything() -> RepairRequest {
+    RepairRequest::default()
+}
+
+/// Puts a row into one node's storage behind everybody's back.
+fn smuggle(cluster: &TestCluster, number: usize, mutation: Mutation) {
+    cluster.store(number).apply_now(mutation);
+}
+
+fn fill(cluster: &TestCluster, table: TableId, partitions: u32, rows: u32) {
+    for number in 1..=3 {
+        for partition in 0..partitions {
+            let mut content = Partition::default();
+            for row in 0..rows {
+                content.add_row(clustering(row), row_of("a value of some length", 10));
+            }
+            smuggle(
+                cluster,
+                number,
+                Mutation {
+                    table,
+                    key: key(&format!("key {partition}")),
+                    partition: content,
+                },
+            );
+        }
+    }
+}
+
+fn is_equal(cluster: &TestCluster, table: TableId, name: &str) -> bool {
+    let all: Vec<Partition> = (1..=3)
+        .map(|number| cluster.stored(number, table, &key(name)))
+        .collect();
+    all.windows(2).all(|pair| pair[0] == pair[1])
+}
+
+#[test]
+fn equal_replicas_cost_a_question_for_each_range() {
+    let (cluster, table) = quiet();
+    fill(&cluster, table, 300, 3);
+    repair(&cluster, 1, everything());
+    let before = cluster.world.bytes();
+    let done = repair(&cluster, 1, everything());
+    assert_eq!((done.differing, done.written, done.incomplete), (0, 0, 0));
+    assert_eq!(done.rows, 900);
+    let bytes = cluster.world.bytes() - before;
+    // For each range a question and an answer of each of two other replicas, and word that it is repaired.
+    assert!(
+        bytes < 900 * done.ranges,
+        "{bytes} bytes for {} ranges",
+        done.ranges
+    );
+}
+
+#[test]
+fn one_row_among_many_costs_little() {
+    let (cluster, table) = quiet();
+    fill(&cluster, table, 3_000, 3);
+    repair(&cluster, 2, everything());
+    let quiet_before = cluster.world.bytes();
+    repair(&cluster, 2, everything());
+    let quiet = cluster.world.bytes() - quiet_before;
+    smuggle(&cluster, 3, insert(table, "key 77", 1, "newer", 20));
+    let before = cluster.world.bytes();
+    let done = repair(&cluster, 2, everything());
+    let bytes = cluster.world.bytes() - before - quiet;
+    assert_eq!((done.differing, done.written), (1, 2));
+    assert!(bytes < 20_000, "{bytes} bytes for one row");
+    assert!(is_equal(&cluster, table, "key 77"));
+}
+
+#[test]
+fn one_row_of_a_wide_partition_costs_little() {
+    let (cluster, table) = quiet();
+    fill(&cluster, table, 1, 20_000);
+    repair(&cluster, 1, everything());
+    smuggle(&cluster, 2, insert(table, "key 0", 12_345, "newer", 20));
+    let before = cluster.world.bytes();
+    let done = repair(&cluster, 1, everything());
+    let bytes = cluster.world.bytes() - before;
+    assert_eq!((done.differing, done.written), (1, 2));
+    assert!(bytes < 70_000, "{bytes} bytes, of which the ranges take most");
+    assert!(is_equal(&cluster, table, "key 0"));
+}
+
+#[test]
+fn an_empty_replica_gets_everything() {
+    let (cluster, table) = quiet();
+    fill(&cluster, table, 40, 100);
+    cluster.store(2).forget_all();
+    let done = repair(&cluster, 1, everything());
+    assert_eq!(done.incomplete, 0);
+    for partition in 0..40 {
+        assert!(is_equal(&cluster, table, &format!("key {partition}")));
+    }
+    assert_eq!(repair(&cluster, 3, everything()).differing, 0);
+}
+
+#[test]
+fn deletions_of_every_kind_are_repaired() {
+    let (cluster, table) = quiet();
+    fill(&cluster, table, 4, 50);
+    cluster.node(1);
+    for statement in [
+        "DELETE FROM ks.t WHERE k = 'key 0'",
+        "DELETE FROM ks.t WHERE k = 'key 1' AND c > 3 AND c < 10",
+        "DELETE FROM ks.t WHERE k = 'key 2' AND c = 7",
+        "DELETE v FROM ks.t WHERE k = 'key 3' AND c = 7",
+    ] {
+        // The third node hears nothing of it, and no hint is kept for long.
+        cluster.partition(&[1, 2], &[3], Link::Refused);
+        cluster.cql(1, statement).expect("two of three suffice");
+    }
+    cluster.partition(&[1, 2], &[3], Link::Good);
+    cluster.run_for(Duration::from_secs(30));
+    repair(&cluster, 3, everything());
+    for partition in 0..4 {
+        assert!(
+            is_equal(&cluster, table, &format!("key {partition}")),
+            "partition {partition}"
+        );
+    }
+}
+
+#[test]
+fn a_preview_tells_and_changes_nothing() {
+    let (cluster, table) = quiet();
+    fill(&cluster, table, 10, 3);
+    smuggle(&cluster, 3, insert(table, "key 5", 9, "more", 20));
+    let request = RepairRequest {
+        preview: true,
+        ..everything()
+    };
+    let told = repair(&cluster, 1, request.clone());
+    assert_eq!((told.differing, told.written), (1, 0));
+    assert!(!is_equal(&cluster, table, "key 5"));
+    assert_eq!(repair(&cluster, 1, request).differing, 1);
+}
+
+#[test]
+fn the_live_ones_are_repaired_while_one_is_down() {
+    let (mut cluster, table) = quiet();
+    fill(&cluster, table, 10, 3);
+    smuggle(&cluster, 2, insert(table, "key 5", 9, "more", 20));
+    cluster.kill(3);
+    cluster.run_for(Duration::from_secs(30));
+    let done = repair(&cluster, 1, everything());
+    assert_eq!(done.incomplete, done.ranges);
+    assert_eq!((done.differing, done.written), (1, 1));
+    let message = done.message;
+    assert_eq!(message, None);
+}
+
+#[test]
+fn a_session_does_not_bring_truncated_rows_back() {
+    let (cluster, table) = quiet();
+    fill(&cluster, table, 3, 3);
+    cluster.cql(1, "TRUNCATE ks.t").expect("all are alive");
+    // As if one replica had been read before it was truncated.
+    smuggle(&cluster, 3, insert(table, "key 1", 1, "old", 10));
+    let done = repair(&cluster, 1, everything());
+    assert_eq!((done.written, done.incomplete), (0, 1));
+    assert!(cluster.stored(1, table, &key("key 1")).is_empty());
+    // A session that begins when the truncation is over everywhere is let in.
+    cluster.run_for(Duration::from_mins(2));
+    let done = repair(&cluster, 1, everything());
+    assert_eq!((done.written, done.incomplete), (2, 0));
+}
+
+#[test]
+fn what_does_not_exist_is_refused() {
+    let (cluster, _) = quiet();
+    let of = |keyspace: &str, table: &str| RepairRequest {
+        keyspace: Some(keyspace.to_owned()),
+        table: Some(table.to_owned()),
+        ..everything()
+    };
+    assert!(cluster.node(1).repair(of("nope", "t")).is_err());
+    assert!(cluster.node(1).repair(of("ks", "nope")).is_err());
+    assert!(cluster.node(1).repair(of("ks", "t")).is_ok());
+}
+
+#[test]
+fn many_differences_are_all_repaired() {
+    let (cluster, table) = quiet();
+    fill(&cluster, table, 200, 20);
+    for number in 1..=3_usize {
+        for partition in (0..200).filter(|n| n % 3 == number - 1) {
+            let mut content = Partition::default();
+            let row = Clustering(bytes::Bytes::copy_from_slice(&100_u32.to_be_bytes()));
+            content.add_row(row, row_of("other", 30));
+            smuggle(
+                &cluster,
+                number,
+                Mutation {
+                    table,
+                    key: key(&format!("key {partition}")),
+                    partition: content,
+                },
+            );
+        }
+    }
+    let done = repair(&cluster, 1, everything());
+    assert_eq!((done.differing, done.written), (200, 400));
+    assert_eq!(repair(&cluster, 2, everything()).differing, 0);
+}
+
+#[test]
+fn the_background_makes_replicas_equal_by_itself() {
+    let mut cluster = TestCluster::prepared(3);
+    for number in 1..=3 {
+        let mut config = TestCluster::config(number);
+        config.repair.enabled = true;
+        config.repair.interval = Duration::from_secs(30);
+        cluster.start_with(number, config).expect("a node starts");
+    }
+    cluster.run_for(Duration::from_secs(3));
+    let table = cluster.make_table(3);
+    fill(&cluster, table, 20, 3);
+    smuggle(&cluster, 2, insert(table, "key 5", 9, "more", 20));
+    cluster.run_for(Duration::from_mins(2));
+    assert!(is_equal(&cluster, table, "key 5"));
+    let status = cluster.node(1).status();
+    let told = &status.divergence;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].table, "ks.t");
+    assert_eq!((told[0].agreed, told[0].differing), (told[0].ranges, 0));
+    assert!(told[0].oldest_agreement.is_some() && told[0].diverged.is_empty());
+    let found: u64 = (1..=3)
+        .map(|n| cluster.node(n).status().counters.repair_differences)
+        .sum();
+    assert_eq!(found, 1);
+}

@@ -1,0 +1,7 @@
+//! Anti-entropy, from its sums to whole clusters.
+
+mod cluster;
+mod digest;
+mod engines;
+mod purging;
+mod tree;

@@ -1,0 +1,188 @@
+//! A table's digests by ranges of tokens, kept up to date: pure.
+//!
+//! The token space is cut into leaves, each a block of the fixed dyadic grid of [`Cells`](starling_sstable::Cells)
+//! (or of several neighbouring blocks of equal size and parent). A leaf is cut in two when it holds more than
+//! [`LEAF_ROWS`] rows, down to one cell. So the memory follows the rows: for a table of `n` rows there are about
+//! `n / 128` leaves, [`CELLS`] at most.
+//!
+//! Contract:
+//! 1. The leaves cover the token space, and none overlaps another.
+//! 2. A leaf that is *fresh* for `(now, since)` has the digest of its range, at second `now`, of a moment that is
+//!    not before `since`.
+//! 3. Equal digests of a range are equal data, whatever the leaves: sums do not depend on how a range is cut.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use starling_model::{Seconds, Token, TokenRange};
+use starling_sstable::{CELLS, Cells};
+
+use super::digest::Digest;
+
+/// Rows in a leaf from which on it is cut.
+pub(crate) const LEAF_ROWS: u64 = 256;
+
+/// A range of tokens with one digest.
+#[derive(Debug, Clone, Copy)]
+struct Leaf {
+    start: Token,
+    digest: Option<Digest>,
+    /// Written to since the digest's moment.
+    changed: bool,
+    /// The digest has all that was written before this, by the monotonic clock.
+    as_of: Duration,
+}
+
+impl Leaf {
+    fn fresh(&self, now: Seconds, since: Duration) -> Option<&Digest> {
+        let current = !self.changed || self.as_of >= since;
+        self.digest
+            .as_ref()
+            .filter(|digest| current && digest.holds_at(now))
+    }
+}
+
+/// The digests of one table.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    /// By their ends.
+    leaves: BTreeMap<Token, Leaf>,
+}
+
+/// A leaf that a range touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Touched {
+    /// The leaf's whole range.
+    pub(crate) tokens: TokenRange,
+    /// Its digest, if that is fresh.
+    pub(crate) digest: Option<Digest>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        let leaf = Leaf {
+            start: Token::MIN,
+            digest: None,
+            changed: true,
+            as_of: Duration::ZERO,
+        };
+        Self {
+            leaves: BTreeMap::from([(Token::MAX, leaf)]),
+        }
+    }
+}
+
+impl Tree {
+    /// How many leaves there are.
+    pub(crate) fn leaves(&self) -> usize {
+        self.leaves.len()
+    }
+
+    /// The bytes of memory it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        // A B-tree's nodes are two thirds full.
+        self.leaves.len() * (size_of::<Token>() + size_of::<Leaf>()) * 3 / 2
+    }
+
+    /// How many leaves were written to since they were hashed, or never were.
+    pub(crate) fn changed(&self) -> usize {
+        let changed = |leaf: &&Leaf| leaf.changed || leaf.digest.is_none();
+        self.leaves.values().filter(changed).count()
+    }
+
+    /// These cells were written to.
+    pub(crate) fn mark(&mut self, cells: &Cells) {
+        for range in cells.ranges() {
+            // Leaves that end in the range, and the one that goes on behind it.
+            let behind = self.leaves.range(range.end..).next().map(|(end, _)| *end);
+            let upper = behind.unwrap_or(Token::MAX);
+            for (_, leaf) in self.leaves.range_mut(next(range.start)..=upper) {
+                leaf.changed = true;
+            }
+        }
+    }
+
+    /// The leaves that a range touches, in order.
+    pub(crate) fn touched(
+        &self,
+        range: TokenRange,
+        now: Seconds,
+        since: Duration,
+    ) -> impl Iterator<Item = Touched> + '_ {
+        self.leaves
+            .range(next(range.start)..)
+            .take_while(move |(_, leaf)| leaf.start < range.end)
+            .map(move |(end, leaf)| Touched {
+                tokens: TokenRange {
+                    start: leaf.start,
+                    end: *end,
+                },
+                digest: leaf.fresh(now, since).copied(),
+            })
+    }
+
+    /// The leaf of `tokens` was hashed: these are the digests of the cells in it that hold anything, in order.
+    pub(crate) fn put(&mut self, tokens: TokenRange, cells: &[(u32, Digest)], as_of: Duration) {
+        if self
+            .leaves
+            .get(&tokens.end)
+            .is_none_or(|leaf| leaf.start != tokens.start)
+        {
+            return;
+        }
+        self.leaves.remove(&tokens.end);
+        self.grow(tokens, cells, as_of);
+    }
+
+    /// Makes leaves of a block of the grid.
+    fn grow(&mut self, tokens: TokenRange, cells: &[(u32, Digest)], as_of: Duration) {
+        let mut digest = Digest::default();
+        for (_, part) in cells {
+            digest.add(part);
+        }
+        let (first, last) = (Cells::after(tokens.start), Cells::of(tokens.end));
+        if digest.rows <= LEAF_ROWS || first >= last {
+            let leaf = Leaf {
+                start: tokens.start,
+                digest: Some(digest),
+                changed: false,
+                as_of,
+            };
+            self.leaves.insert(tokens.end, leaf);
+            return;
+        }
+        let middle = u32::midpoint(first, last);
+        let cut = Cells::range(middle).end;
+        let (left, right) = cells.split_at(cells.partition_point(|(cell, _)| *cell <= middle));
+        let [mut lower, mut upper] = [tokens; 2];
+        lower.end = cut;
+        upper.start = cut;
+        self.grow(lower, left, as_of);
+        self.grow(upper, right, as_of);
+    }
+}
+
+/// Cuts a range of more than a cell at the grid into up to 16 parts; one part if it lies in a cell.
+pub(crate) fn divide(range: TokenRange) -> Vec<TokenRange> {
+    let (first, last) = (Cells::after(range.start), Cells::of(range.end));
+    let cells = last.saturating_sub(first) + 1;
+    // Blocks of a power of two, so that ranges of different replicas' requests are cut alike.
+    let block = cells.div_ceil(16).next_power_of_two().min(CELLS);
+    let mut parts = Vec::with_capacity(17);
+    let mut start = range.start;
+    let mut at = first - first % block + block - 1;
+    while at < last {
+        let end = Cells::range(at).end;
+        parts.push(TokenRange { start, end });
+        start = end;
+        at += block;
+    }
+    parts.push(TokenRange {
+        start,
+        end: range.end,
+    });
+    parts
+}
+
+fn next(token: Token) -> Token {
+    Token(token.0.saturating_add(1))
+}
