@@ -57,6 +57,8 @@ pub struct Nemesis {
     evils: Evils,
     /// The longest pause between two evils.
     pace: Duration,
+    /// A node that stays away until all evil ends.
+    exile: Option<usize>,
 }
 
 impl Nemesis {
@@ -70,6 +72,7 @@ impl Nemesis {
             random,
             evils,
             pace,
+            exile: None,
         }
     }
 
@@ -126,6 +129,10 @@ impl Nemesis {
         } else {
             self.cluster.crash(victim);
         }
+        if self.exile.is_none() && self.cluster.settings().spares == 0 && self.random.chance(100) {
+            note(&self.handle, "exile", || format!("n{victim} stays away"));
+            self.exile = Some(victim);
+        }
         self.revive_later(vec![victim]);
     }
 
@@ -144,6 +151,9 @@ impl Nemesis {
 
     fn revive_later(&mut self, numbers: Vec<usize>) {
         for number in numbers {
+            if self.exile == Some(number) {
+                continue;
+            }
             let delay = match self.random.below(3) {
                 0 => Duration::from_secs(self.random.below(20)),
                 _ => Duration::from_millis(self.random.below(3000)),
@@ -207,7 +217,8 @@ impl Nemesis {
 
     fn skew(&mut self) {
         let number = *self.random.pick(&self.cluster.residents());
-        let widest = *self.random.pick(&[1_000_u64, 500_000, 10_000_000, 300_000_000]);
+        let most = self.cluster.settings().clock_skew.as_micros() as u64 / 2;
+        let widest = (*self.random.pick(&[1_000_u64, 500_000, 10_000_000, 300_000_000])).min(most);
         let micros = self.random.below(2 * widest) as i64 - widest as i64;
         note(&self.handle, "skew", || format!("n{number} by {micros} us"));
         self.cluster.set_skew(number, micros);

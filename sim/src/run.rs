@@ -32,6 +32,8 @@ const POLLS_PER_STEP: u64 = 40_000;
 
 /// Sets the randomness of the operator apart from the rest.
 const UPHEAVAL: u64 = 0x5EED_0F_0417_0A57;
+/// The same for anti-entropy.
+const REPAIR: u64 = 0xA717_E417_0991;
 
 /// How long the cluster may take to become whole, without any fault, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(250);
@@ -126,8 +128,13 @@ pub fn run(plan: &Plan, sink: Option<Sink>) -> Report {
     let changes = upheaval.chance(500);
     let changes = plan.upheaval.unwrap_or(changes);
     let spares = if changes { 1 + upheaval.index(4) } else { 0 };
+    let mut repair = Random::new(plan.seed ^ REPAIR);
+    let grace = *repair.pick(&[0, 10, 100]);
     let scene = Scene {
-        space: Space::random(&mut random, replication.min(nodes)),
+        space: Space {
+            grace,
+            ..Space::random(&mut random, replication.min(nodes))
+        },
         evils: {
             let random = Evils::random(&mut random);
             plan.evils.unwrap_or(random)
@@ -140,6 +147,10 @@ pub fn run(plan: &Plan, sink: Option<Sink>) -> Report {
             spares,
             store: StoreSettings::random(&mut random),
             vnodes: 1 + random.below(8) as u32,
+            hint_age: Duration::from_secs(1 + repair.below(60)),
+            // Where clocks are minutes apart tombstones are kept for too long to see them go.
+            clock_skew: Duration::from_secs(if repair.chance(250) { 610 } else { 22 }),
+            repair_interval: Duration::from_secs(5 + repair.below(15)),
             bug: plan.bug,
         },
     };

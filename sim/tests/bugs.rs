@@ -60,6 +60,19 @@ fn ignored_range_deletions_bring_rows_back() {
 }
 
 #[test]
+fn purging_too_early_brings_deleted_data_back() {
+    is_found(
+        Bug::PurgeTooEarly,
+        &[Promise::NoLostWrite, Promise::MonotonicReads],
+    );
+}
+
+#[test]
+fn changes_that_nobody_hears_of_break_convergence() {
+    is_found(Bug::ForgetChanges, &[Promise::Convergence]);
+}
+
+#[test]
 fn writes_that_replicas_lose_are_lost() {
     is_found(Bug::LoseWrites, &[Promise::NoLostWrite]);
 }

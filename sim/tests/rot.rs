@@ -144,6 +144,9 @@ fn rot_on_one_node_is_found_and_mended_from_the_others() {
             spares: 0,
             store,
             vnodes: 4,
+            hint_age: Duration::from_secs(3600),
+            clock_skew: Duration::from_secs(22),
+            repair_interval: Duration::from_secs(3600),
             bug: None,
         };
         let mut executor = Executor::new(random.fork(), Arc::new(Trace::new(None)), 100_000_000);

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use starling_cql::Error;
-use starling_replication::{Config, Executed, Node, NodeStatus};
+use starling_replication::{Config, Executed, Node, NodeStatus, Repair};
 
 use self::machine::Machine;
 pub use self::{
@@ -37,6 +37,12 @@ pub struct ClusterSettings {
     pub store: StoreSettings,
     /// Tokens of each node.
     pub vnodes: u32,
+    /// How long hints are kept: short, so that repair has something to do and tombstones are purged.
+    pub hint_age: Duration,
+    /// How far apart the clocks of two nodes may be.
+    pub clock_skew: Duration,
+    /// How long a round of repair takes.
+    pub repair_interval: Duration,
     /// A bug that the checkers should find, and whether all nodes have it or the first alone.
     pub bug: Option<Bug>,
 }
@@ -105,6 +111,11 @@ impl Cluster {
         self.inner.machines[number].address
     }
 
+    /// How it was made.
+    pub fn settings(&self) -> &ClusterSettings {
+        &self.inner.settings
+    }
+
     /// The network between the nodes.
     pub fn network(&self) -> &Network {
         &self.inner.network
@@ -171,6 +182,14 @@ impl Cluster {
         config.rack = format!("rack{}", fate.rack);
         config.replace = fate.replaces.map(|dead| self.address(dead).to_string());
         drop(fate);
+        config.bounds.hint_age = self.inner.settings.hint_age;
+        config.bounds.hint_slack = self.inner.settings.clock_skew;
+        config.repair = Repair {
+            enabled: true,
+            interval: self.inner.settings.repair_interval,
+            clock_skew: self.inner.settings.clock_skew,
+            ..Repair::default()
+        };
         config
     }
 

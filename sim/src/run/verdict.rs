@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use starling_cql::{QueryParameters, QueryResult};
-use starling_model::{Consistency, DecoratedKey, NodeId, TableId};
+use starling_model::{Consistency, DecoratedKey, NodeId, Seconds, TableId};
 use starling_ring::{Partitioner, Ring, Strategy};
 
 use super::{PATIENCE, violation};
@@ -16,6 +16,18 @@ use crate::{
 
 /// How often a read that must succeed is tried.
 const ATTEMPTS: usize = 5;
+
+/// Beside a few rounds: how long it may take until replicas are equal. A session waits as long for a replica that
+/// does not answer.
+const REPAIRS: Duration = Duration::from_mins(1);
+
+/// How long it takes until tombstones are purged, with the longest grace and age of hints, and clocks that are right to
+/// some seconds.
+const PURGES: Duration = Duration::from_mins(5);
+
+/// By so many seconds earlier than the grace ends tombstones do not count, as in the replicas' digests, beside what
+/// clocks are wrong.
+const SLACK: Duration = Duration::from_secs(70);
 
 /// Waits until the cluster is whole and the hints are delivered, reads everything at ALL, and compares
 /// the replicas' engines.
@@ -39,10 +51,32 @@ pub(super) async fn heal_and_compare(
             format!("hints are not delivered: {}", describe(cluster)),
         ));
     }
-    violations.extend(read_all(handle, cluster, space, recorder).await);
     violations.extend(same_schema(cluster));
+    // Nobody reads meanwhile: the background makes the replicas equal by itself.
+    handle
+        .sleep(cluster.settings().repair_interval * 4 + REPAIRS)
+        .await;
+    violations.extend(compare_all(handle, cluster, space).await);
+    violations.extend(read_all(handle, cluster, space, recorder).await);
+    violations.extend(compare_all(handle, cluster, space).await);
+    if cluster.settings().clock_skew < PURGES {
+        // By then what was deleted may be purged, and must stay deleted.
+        handle.sleep(PURGES).await;
+        violations.extend(read_all(handle, cluster, space, recorder).await);
+        violations.extend(compare_all(handle, cluster, space).await);
+    }
+    violations.dedup();
+    violations
+}
+
+async fn compare_all(handle: &Handle, cluster: &Cluster, space: Space) -> Vec<Violation> {
+    let now = crate::env::true_time(handle.now()).seconds();
+    // Tombstones that one replica may have purged are no difference.
+    let slack = (SLACK + cluster.settings().clock_skew).as_secs() as u32;
+    let counts_from = Seconds((now.0 + slack).saturating_sub(space.grace));
+    let mut violations = Vec::new();
     for table in ["registers", "bags", "stamped"] {
-        violations.extend(compare(cluster, space, table).await);
+        violations.extend(compare(cluster, space, table, (now, counts_from)).await);
     }
     violations
 }
@@ -196,7 +230,12 @@ fn same_schema(cluster: &Cluster) -> Option<Violation> {
 }
 
 /// Compares all replicas of a table, as their engines have them.
-async fn compare(cluster: &Cluster, space: Space, table: &str) -> Vec<Violation> {
+async fn compare(
+    cluster: &Cluster,
+    space: Space,
+    table: &str,
+    (now, counts_from): (Seconds, Seconds),
+) -> Vec<Violation> {
     let wrong = |text: String| vec![violation(Promise::Convergence, text)];
     let id = match table_id(cluster, table).await {
         Ok(id) => id,
@@ -215,7 +254,11 @@ async fn compare(cluster: &Cluster, space: Space, table: &str) -> Vec<Violation>
             return wrong(format!("n{number} is down"));
         };
         match store.dump(id) {
-            Ok(pages) => {
+            Ok(mut pages) => {
+                for page in &mut pages {
+                    page.partition.purge(now, counts_from);
+                }
+                pages.retain(|page| !page.partition.is_empty());
                 dumps.insert(status.id, pages);
             }
             Err(error) => return wrong(format!("the engine of n{number} can't be read: {error}")),

@@ -27,6 +27,8 @@ pub struct Space {
     pub descending: bool,
     /// How many replicas each partition has.
     pub replication: usize,
+    /// The tables' `gc_grace_seconds`.
+    pub grace: u32,
 }
 
 impl Space {
@@ -37,6 +39,7 @@ impl Space {
             rows: 1 + random.below(8) as i32,
             descending: random.chance(300),
             replication,
+            grace: 0,
         }
     }
 
@@ -63,11 +66,13 @@ impl Space {
                 self.replication
             ),
             format!(
-                "CREATE TABLE {KEYSPACE}.registers (p int, r int, a int, b int, s int STATIC, PRIMARY KEY (p, r)) WITH CLUSTERING ORDER BY (r {order})"
+                "CREATE TABLE {KEYSPACE}.registers (p int, r int, a int, b int, s int STATIC, PRIMARY KEY (p, r)) WITH CLUSTERING ORDER BY (r {order}) AND gc_grace_seconds = {}",
+                self.grace
             ),
             format!("CREATE TABLE {KEYSPACE}.stamped (p int PRIMARY KEY, v int)"),
             format!(
-                "CREATE TABLE {KEYSPACE}.bags (p int PRIMARY KEY, m map<int, int>, t set<int>, l list<int>, c int)"
+                "CREATE TABLE {KEYSPACE}.bags (p int PRIMARY KEY, m map<int, int>, t set<int>, l list<int>, c int) WITH gc_grace_seconds = {}",
+                self.grace
             ),
         ]
     }
