@@ -161,6 +161,9 @@ impl Running {
         settings.partitioner = config.partitioner;
         settings.shards = store.shards();
         settings.budget = Arc::clone(&budget);
+        settings.bounds.hint_age = config.hint_window;
+        settings.repair.enabled = config.repair_interval.is_some();
+        settings.repair.interval = config.repair_interval.unwrap_or(settings.repair.interval);
         let release = settings.release.clone();
         let node = Node::start(env, settings).await.map_err(Failure::work)?;
         let seeded = Arc::clone(&node);

@@ -1,7 +1,8 @@
-//! Reading the admin pages of a node: enough HTTP for GET, for the commands and the demo.
+//! Reading the admin pages of a node: enough HTTP for GET, and for POST with an answer line by line, for the
+//! commands and the demo.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -40,4 +41,41 @@ pub fn get_json<T: DeserializeOwned>(admin: SocketAddr, path: &str) -> io::Resul
         return Err(io::Error::other(format!("the answer has status {code}")));
     }
     serde_json::from_str(&body).map_err(io::Error::from)
+}
+
+/// Posts nothing to a page and calls `line` with each line of its answer as it comes. The answer's status code, and
+/// its body if that is not 200.
+///
+/// The answer may take as long as it wants; between two lines at most `patience`.
+pub fn post_lines(
+    admin: SocketAddr,
+    path: &str,
+    patience: Duration,
+    mut line: impl FnMut(&str) -> io::Result<()>,
+) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&admin, TIMEOUT)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    write!(
+        stream,
+        "POST {path} HTTP/1.0\r\nHost: {admin}\r\nContent-Length: 0\r\n\r\n"
+    )?;
+    let mut answer = BufReader::new(stream.take(MAX_PAGE_BYTES));
+    let mut head = String::new();
+    answer.read_line(&mut head)?;
+    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let code = code.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))?;
+    while !head.trim_end().is_empty() {
+        head.clear();
+        answer.read_line(&mut head)?;
+    }
+    if code != 200 {
+        let mut body = String::new();
+        answer.read_to_string(&mut body)?;
+        return Ok((code, body));
+    }
+    for text in answer.lines() {
+        line(&text?)?;
+    }
+    Ok((code, String::new()))
 }

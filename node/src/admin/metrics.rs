@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use starling_replication::MemberStatus;
+use starling_replication::{MemberStatus, TableDivergence};
 
 use super::{PoolView, StatusView};
 use crate::cql_server;
@@ -46,11 +46,68 @@ pub(super) fn text(status: &StatusView, cql: &cql_server::Counters) -> String {
     for member in &node.members {
         out.sample("hint_bytes", &member_labels(member), member.hint_bytes);
     }
+    divergence(&mut out, status);
     budget(&mut out, status);
     coordinator(&mut out, status);
     listener(&mut out, cql);
     shards(&mut out, status);
     out.text
+}
+
+/// What is known of the ranges that this node looks after.
+fn divergence(out: &mut Page, status: &StatusView) {
+    let node = &status.node;
+    out.gauge(
+        "digest_leaves",
+        "Leaves of the trees of digests.",
+        node.tree_leaves as u64,
+    );
+    out.gauge(
+        "digest_leaves_changed",
+        "Leaves that were written to since they were hashed.",
+        node.tree_changed as u64,
+    );
+    out.gauge(
+        "digest_bytes",
+        "Memory of the trees of digests.",
+        node.tree_bytes as u64,
+    );
+    type Figure = (&'static str, &'static str, fn(&TableDivergence) -> Option<u64>);
+    let figures: [Figure; 5] = [
+        (
+            "repair_ranges",
+            "Ranges of the table that this node looks after.",
+            |table| Some(table.ranges),
+        ),
+        (
+            "repair_ranges_agreed",
+            "Of them, those whose replicas were all found equal.",
+            |table| Some(table.agreed),
+        ),
+        (
+            "repair_ranges_diverged",
+            "Ranges that differ, or can't be compared with all their replicas; the first few are in /status.",
+            |table| Some(table.diverged_ranges),
+        ),
+        (
+            "repair_differing",
+            "Partitions, or parts of them, that differ and are not repaired.",
+            |table| Some(table.differing),
+        ),
+        (
+            "repair_oldest_agreement_seconds",
+            "The earliest of the seconds since the epoch at which the ranges' replicas were last equal.",
+            |table| table.oldest_agreement.map(u64::from),
+        ),
+    ];
+    for (name, help, value) in figures {
+        out.family(name, "gauge", help);
+        for table in &node.divergence {
+            if let Some(value) = value(table) {
+                out.sample(name, &format!("table=\"{}\"", table.table), value);
+            }
+        }
+    }
 }
 
 fn member_labels(member: &MemberStatus) -> String {
@@ -157,7 +214,7 @@ type Figure = (
 );
 
 /// Name, kind, meaning, and where it is found.
-const SHARD: [Figure; 20] = [
+const SHARD: [Figure; 21] = [
     (
         "queued",
         "gauge",

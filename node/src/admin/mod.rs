@@ -1,11 +1,12 @@
 //! What operators and their tools read, over HTTP: `/health`, `/status`, `/ring` (JSON), `/metrics`
-//! (Prometheus text).
+//! (Prometheus text); and what they ask for: `/repair`.
 //!
-//! Bound to loopback unless the settings say otherwise: there is no authentication here, and nothing can be
-//! changed here.
+//! Bound to loopback unless the settings say otherwise: there is no authentication here. No page shows or changes
+//! what clients store; a repair makes replicas equal.
 
 pub mod client;
 mod metrics;
+mod repair;
 mod status;
 
 #[cfg(test)]
@@ -18,12 +19,13 @@ use axum::{
     extract::State,
     http::{StatusCode, header},
     response::IntoResponse,
-    routing::get,
+    routing::{get, post},
 };
 use starling_cql::native::Topology;
 use starling_replication::{Budget, Node};
 use tokio::{net::TcpListener, task::JoinHandle};
 
+pub use repair::RepairQuery;
 pub use status::{PoolView, RingEntry, ShardView, StatusView};
 
 use crate::{cql_server, env::TokioEnv, store::ShardedStore};
@@ -52,6 +54,7 @@ impl Admin {
             .route("/status", get(status))
             .route("/ring", get(ring))
             .route("/metrics", get(metrics))
+            .route("/repair", post(repair::run))
             .with_state(Arc::new(self));
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {

@@ -6,6 +6,7 @@ mod info;
 mod logging;
 mod node;
 mod output;
+mod repair;
 mod ring;
 mod sstable;
 mod status;
@@ -38,6 +39,8 @@ enum Command {
     Ring(AdminArgs),
     /// Show a node: its storage and what it has done
     Info(AdminArgs),
+    /// Make replicas equal now; they also become so by themselves
+    Repair(repair::RepairArgs),
     /// Make a cluster's certificate authority, and certificates for its nodes
     #[command(subcommand)]
     Ca(ca::CaCommand),
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Ring(args) => ring::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Repair(args) => repair::run(&args),
         Command::Ca(command) => ca::run(command),
         Command::Sstable(command) => sstable::run(command),
         Command::Bench(args) => bench::run(&args),

@@ -1,6 +1,6 @@
 //! `starling status`.
 
-use starling_replication::MemberStatus;
+use starling_replication::{MemberStatus, TableDivergence};
 
 use super::{AdminArgs, output};
 use crate::{admin::StatusView, failure::Failure};
@@ -35,7 +35,34 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
         "id",
     ];
     println!("{}", output::table(&header, status.node.members.iter().map(row)));
+    for table in &status.node.divergence {
+        println!("{}", replicas(table));
+    }
     Ok(())
+}
+
+/// How equal the replicas are, of the ranges that the node looks after.
+fn replicas(table: &TableDivergence) -> String {
+    let TableDivergence {
+        table: name,
+        ranges,
+        agreed,
+        diverged_ranges,
+        differing,
+        ..
+    } = table;
+    let mut parts = vec![format!(
+        "{name}: the replicas of {agreed} of {ranges} ranges were found equal"
+    )];
+    if *diverged_ranges > 0 {
+        let problem = table.diverged.iter().find_map(|range| range.problem.as_ref());
+        let problem = problem.map(|problem| format!(" ({problem})")).unwrap_or_default();
+        parts.push(format!("{diverged_ranges} differ or can't be compared{problem}"));
+    }
+    if *differing > 0 {
+        parts.push(format!("{differing} partitions or parts of them differ"));
+    }
+    parts.join(", ")
 }
 
 fn row(member: &MemberStatus) -> Vec<String> {

@@ -22,6 +22,15 @@ pub const DEFAULT_MEMTABLE_MIB: usize = 256;
 /// Memory for requests and results that are under way unless it is set, in MiB.
 pub const DEFAULT_IN_FLIGHT_MIB: usize = DEFAULT_BUDGET_BYTES >> 20;
 
+/// How long hints are kept unless it is set, in seconds.
+pub const DEFAULT_HINT_WINDOW_S: u64 = 3 * 60 * 60;
+
+/// How long a round of repair takes unless it is set, in seconds.
+pub const DEFAULT_REPAIR_INTERVAL_S: u64 = 10 * 60;
+
+/// The longest of both: thirty days.
+const MAX_WINDOW_S: u64 = 30 * 24 * 60 * 60;
+
 /// Settings that make sense.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -51,6 +60,10 @@ pub struct NodeConfig {
     pub shards: Option<u32>,
     /// When writes are acknowledged.
     pub commitlog_sync: CommitLogSync,
+    /// How long hints are kept.
+    pub hint_window: Duration,
+    /// How long a round of repair takes; `None`: only what operators ask for.
+    pub repair_interval: Option<Duration>,
     /// Memory for memtables, in bytes.
     pub memtable_bytes: usize,
     /// Memory for requests and results that are under way, in bytes.
@@ -92,12 +105,7 @@ impl NodeConfig {
                 "--cql and --admin are both {cql}; give each its own port"
             )));
         }
-        let seeds = settings
-            .seeds
-            .unwrap_or_default()
-            .iter()
-            .map(|seed| address::seed(seed, LISTEN_PORT, "--seeds"))
-            .collect::<Result<Vec<_>, _>>()?;
+        let seeds = seeds(&settings.seeds.unwrap_or_default())?;
         let tls = settings.tls.map(|dir| TlsFiles::in_directory(&dir));
         if tls.is_none() && seeds.iter().any(|seed| *seed != Seed::Address(listen)) {
             return Err(ConfigError::new(
@@ -128,6 +136,8 @@ impl NodeConfig {
                 settings.commitlog_sync.as_deref(),
                 settings.commitlog_sync_period_ms,
             )?,
+            hint_window: seconds(settings.hint_window_s, DEFAULT_HINT_WINDOW_S, "--hint-window-s")?,
+            repair_interval: repair_interval(settings.repair_interval_s)?,
             memtable_bytes: within(
                 settings.memtable_mib.unwrap_or(DEFAULT_MEMTABLE_MIB),
                 16..=1 << 20,
@@ -156,6 +166,22 @@ fn within<T: PartialOrd + std::fmt::Display>(
         range.start(),
         range.end()
     )))
+}
+
+fn seeds(texts: &[String]) -> Result<Vec<Seed>, ConfigError> {
+    let seeds = texts
+        .iter()
+        .map(|seed| address::seed(seed, LISTEN_PORT, "--seeds"));
+    seeds.collect()
+}
+
+fn seconds(setting: Option<u64>, default: u64, flag: &str) -> Result<Duration, ConfigError> {
+    within(setting.unwrap_or(default), 0..=MAX_WINDOW_S, flag).map(Duration::from_secs)
+}
+
+fn repair_interval(setting: Option<u64>) -> Result<Option<Duration>, ConfigError> {
+    let interval = seconds(setting, DEFAULT_REPAIR_INTERVAL_S, "--repair-interval-s")?;
+    Ok(Some(interval).filter(|interval| !interval.is_zero()))
 }
 
 /// Names travel in gossip and in certificates: short, and without what would need quoting.

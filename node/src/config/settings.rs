@@ -77,6 +77,12 @@ settings! {
     /// How often the log is synced with `--commitlog-sync periodic` [default: 1000]
     #[arg(long, value_name = "MS")]
     commitlog_sync_period_ms: u64,
+    /// For how long writes are kept for a node that is down; repair brings it what is older [default: 10800]
+    #[arg(long, value_name = "SECONDS")]
+    hint_window_s: u64,
+    /// How long a round of the comparison of replicas takes, or 0: only on demand [default: 600]
+    #[arg(long, value_name = "SECONDS")]
+    repair_interval_s: u64,
     /// Memory for recent writes, of all shards together [default: 256]
     #[arg(long, value_name = "MIB")]
     memtable_mib: usize,

@@ -22,6 +22,23 @@ fn nothing_said_is_a_node_of_its_own_on_loopback() {
 }
 
 #[test]
+fn repair_in_the_background_can_be_turned_off() {
+    let of = |repair_interval_s| Settings {
+        repair_interval_s,
+        ..Settings::default()
+    };
+    let interval = |setting| check(of(setting)).unwrap().repair_interval;
+    assert_eq!(interval(None), Some(Duration::from_mins(10)));
+    assert_eq!(interval(Some(5)), Some(Duration::from_secs(5)));
+    assert_eq!(interval(Some(0)), None);
+    assert!(
+        check(of(Some(u64::MAX)))
+            .unwrap_err()
+            .contains("--repair-interval-s")
+    );
+}
+
+#[test]
 fn flags_override_the_file() {
     let from_file = file("name = 'a'\nlisten = '10.0.0.1'\nvnodes = 8\nseeds = ['10.0.0.1']").unwrap();
     let flags = Settings {

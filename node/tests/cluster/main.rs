@@ -9,4 +9,5 @@ mod full_disk;
 mod garbage;
 mod harness;
 mod messages;
+mod repair;
 mod strangers;
