@@ -142,13 +142,13 @@ fn free_port(nodes: u32) -> Result<u16, Error> {
     ))
 }
 
-fn resident_of(process: u32) -> Option<u64> {
+pub(crate) fn resident_of(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
 }
 
-fn cpu_of(process: u32) -> Option<Duration> {
+pub(crate) fn cpu_of(process: u32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name in parentheses may hold spaces; user and system time are the 12th and 13th fields after it.
     let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();

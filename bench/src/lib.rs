@@ -8,6 +8,7 @@
 //! - [`workload`]: the table, the statements and the keys;
 //! - [`load`]: the closed loop and its measurements;
 //! - [`report`]: tables for people, JSON for programs;
+//! - [`repair`]: what it costs to make replicas equal;
 //! - [`engine`]: the storage engine beside RocksDB and fjall;
 //! - [`harness`]: any workload, against any server, with evidence;
 //! - [`study`]: single questions about it.
@@ -20,6 +21,7 @@ pub mod engine;
 pub mod error;
 pub mod harness;
 pub mod load;
+pub mod repair;
 pub mod report;
 pub mod study;
 pub mod workload;

@@ -22,6 +22,7 @@ use starling_bench::{
         workload::{file::Workload, ready},
     },
     load::Load,
+    repair,
     report::{Figure, Idle, Report},
     study,
     workload::{Operation, schema},
@@ -50,6 +51,7 @@ enum Benchmark {
     #[command(hide = true)]
     Part,
     Study(study::command::Arguments),
+    Repair(repair::command::Arguments),
     /// One run of one store, as `engine` starts it
     #[command(hide = true)]
     EngineRun {
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Benchmark::Workloads { name } => workloads(name.as_deref()).map_err(|error| error.to_string()),
         Benchmark::Part => part::run().map_err(|error| error.to_string()),
         Benchmark::Study(arguments) => study::command::run(&arguments).map_err(|error| error.to_string()),
+        Benchmark::Repair(arguments) => repair::command::run(&arguments).map_err(|error| error.to_string()),
         Benchmark::EngineRun { plan } => engine::command::run_one(&plan).map_err(|error| error.to_string()),
     };
     match outcome {
