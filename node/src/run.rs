@@ -147,13 +147,14 @@ impl Running {
         let (cql_address, listen_address) = addresses(&cql_listener, &transport)?;
         let store = open_store(config, &dir).await?;
         let starter = Starter {
-            listen: listen_address,
+            listen: config.advertise.unwrap_or(listen_address),
             has_joined: has_joined(&**dir.fs()).map_err(Failure::work)?,
         };
         let mut lookup = Lookup::new(&config.seeds);
         lookup.until_enough(starter).await;
         let env = TokioEnv::new(transport.clone(), store.clone(), Arc::clone(dir.fs()));
-        let mut settings = Config::new(&config.cluster, listen_address, cql_address);
+        let advertised = config.advertise.unwrap_or(listen_address);
+        let mut settings = Config::new(&config.cluster, advertised, cql_address);
         settings.datacenter.clone_from(&config.datacenter);
         settings.rack.clone_from(&config.rack);
         settings.seeds = lookup.found().to_vec();
@@ -239,7 +240,7 @@ fn own_certificate(config: &NodeConfig, dir: &DataDir) -> Result<TlsFiles, Failu
     let files = TlsFiles::in_directory(&tls);
     if !files.certificate.exists() {
         let authority = Authority::open_or_create(&tls, &config.cluster).map_err(Failure::work)?;
-        let address = config.listen.ip().to_string();
+        let address = config.advertise.unwrap_or(config.listen).ip().to_string();
         let issued = authority
             .issue(
                 &config.name,

@@ -46,6 +46,8 @@ pub struct NodeConfig {
     pub rack: String,
     /// Where QUIC listens, for peers and native clients: an exact address.
     pub listen: SocketAddr,
+    /// Where peers and native clients reach this node, if not where it listens.
+    pub advertise: Option<SocketAddr>,
     /// Where CQL listens: an exact address.
     pub cql: SocketAddr,
     /// Where the admin pages are; `None`: nowhere.
@@ -91,6 +93,11 @@ impl NodeConfig {
             LISTEN_PORT,
             "--listen",
         )?;
+        let advertise = settings
+            .advertise
+            .as_deref()
+            .map(|text| address::exact(text, LISTEN_PORT, "--advertise"))
+            .transpose()?;
         let cql = match &settings.cql {
             Some(text) => address::exact(text, CQL_PORT, "--cql")?,
             None => SocketAddr::new(listen.ip(), CQL_PORT),
@@ -107,7 +114,8 @@ impl NodeConfig {
         }
         let seeds = seeds(&settings.seeds.unwrap_or_default())?;
         let tls = settings.tls.map(|dir| TlsFiles::in_directory(&dir));
-        if tls.is_none() && seeds.iter().any(|seed| *seed != Seed::Address(listen)) {
+        let itself = Seed::Address(advertise.unwrap_or(listen));
+        if tls.is_none() && seeds.iter().any(|seed| *seed != itself) {
             return Err(ConfigError::new(
                 "a node that joins others needs a certificate of their cluster: make one with `starling ca \
                  issue` and give its directory with --tls",
@@ -123,6 +131,7 @@ impl NodeConfig {
             datacenter: name(settings.dc.unwrap_or_else(|| "datacenter1".to_owned()), "--dc")?,
             rack: name(settings.rack.unwrap_or_else(|| "rack1".to_owned()), "--rack")?,
             listen,
+            advertise,
             cql,
             admin,
             seeds,

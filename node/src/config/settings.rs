@@ -41,6 +41,9 @@ settings! {
     /// Where peers and native clients connect (QUIC): an exact address [default: 127.0.0.1:7000]
     #[arg(long, value_name = "IP[:PORT]")]
     listen: String,
+    /// Where peers and native clients reach this node, if its address or port is forwarded [default: --listen]
+    #[arg(long, value_name = "IP[:PORT]")]
+    advertise: String,
     /// Where CQL drivers connect: an exact address [default: that of --listen, port 9042]
     #[arg(long, value_name = "IP[:PORT]")]
     cql: String,

@@ -54,6 +54,19 @@ fn flags_override_the_file() {
 }
 
 #[test]
+fn a_node_is_its_own_seed_by_the_address_that_it_advertises() {
+    let with = |seeds: &str| {
+        let settings = file(&format!("advertise = '10.0.0.1:7100'\nseeds = ['{seeds}']")).unwrap();
+        check(settings)
+    };
+    let config = with("10.0.0.1:7100").unwrap();
+    assert_eq!(config.advertise.unwrap().to_string(), "10.0.0.1:7100");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:7000");
+    let error = with("127.0.0.1:7000").unwrap_err();
+    assert!(error.contains("--tls"), "{error}");
+}
+
+#[test]
 fn paths_in_a_file_are_relative_to_it() {
     let settings = file("dir = 'data'\ntls = '/etc/tls'").unwrap();
     assert!(settings.dir.as_ref().unwrap().is_absolute());
@@ -72,7 +85,7 @@ fn a_file_that_is_wrong_is_told_with_its_line() {
 #[test]
 fn what_makes_no_sense_is_refused_with_the_flag_and_the_reason() {
     let text = |text: &str| Some(text.to_owned());
-    let refused: [(Settings, &str); 9] = [
+    let refused: [(Settings, &str); 10] = [
         (
             Settings {
                 listen: text("0.0.0.0"),
@@ -86,6 +99,13 @@ fn what_makes_no_sense_is_refused_with_the_flag_and_the_reason() {
                 ..Settings::default()
             },
             "--listen",
+        ),
+        (
+            Settings {
+                advertise: text("0.0.0.0"),
+                ..Settings::default()
+            },
+            "--advertise",
         ),
         (
             Settings {
