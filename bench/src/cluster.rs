@@ -26,7 +26,7 @@ impl Cluster {
     /// Starts `nodes` nodes without data, on free ports of 127.0.0.1, .2, .3, ..., and waits for `ready:`.
     pub fn start(server: &Path, nodes: u32) -> Result<Self, Error> {
         let data = TempDir::new()?;
-        let ports = free_ports(nodes)?;
+        let ports: [u16; 3] = free_ports(nodes)?;
         let started = Instant::now();
         let mut demo = Command::new(server)
             .args(["demo", "--no-shell", "--no-data", "--nodes", &nodes.to_string()])
@@ -118,9 +118,9 @@ impl Drop for Cluster {
     }
 }
 
-/// Three TCP ports that are free on all the nodes' addresses, 127.0.0.1 and following.
-pub(crate) fn free_ports(nodes: u32) -> Result<[u16; 3], Error> {
-    let mut ports = [0; 3];
+/// TCP ports that are free on all the nodes' addresses, 127.0.0.1 and following.
+pub(crate) fn free_ports<const PORTS: usize>(nodes: u32) -> Result<[u16; PORTS], Error> {
+    let mut ports = [0; PORTS];
     for port in &mut ports {
         *port = free_port(nodes)?;
     }

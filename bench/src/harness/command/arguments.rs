@@ -57,8 +57,8 @@ pub struct LoadArguments {
     /// The tables are there and loaded: neither make nor fill them
     #[arg(long)]
     pub no_load: bool,
-    /// What is done to the nodes of a cluster of our own, and when: kill:node2@30s,restart@60s. Also pause, resume, join and
-    /// decommission. Times count from the end of the warm-up
+    /// What is done to the nodes of a cluster of our own, and when: kill:node2@30s,restart@60s. Also pause, resume,
+    /// partition, heal, join and decommission. Times count from the end of the warm-up
     #[arg(long)]
     pub fault: Option<String>,
     /// Check that nothing that was acknowledged is lost, that reads never go back, and that histories are linearizable

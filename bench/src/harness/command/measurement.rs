@@ -4,18 +4,14 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Mutex,
+        Arc, Mutex,
         mpsc::{Receiver, RecvTimeoutError, channel},
     },
     time::{Duration, Instant},
 };
 
 use super::super::{
-    drive::{
-        generator::{Following, Generator},
-        part::Parts,
-        plan::Plan,
-    },
+    drive::{generator::Generator, part::Parts, plan::Plan},
     evidence::{
         availability,
         collector::Collector,
@@ -29,6 +25,7 @@ use super::super::{
         execution::{carry_out, lock},
         fault::Fault,
     },
+    verify::Verifier,
     workload::script::Program,
 };
 use crate::error::Error;
@@ -75,8 +72,8 @@ impl Watched<'_> {
 pub struct Measurement<'a> {
     /// The load.
     pub plan: &'a Plan,
-    /// Who follows it.
-    pub following: Following,
+    /// Who judges what is read.
+    pub verifier: Option<Arc<Verifier>>,
     /// Load-generating processes.
     pub processes: u32,
     /// What is done to the servers.
@@ -192,7 +189,7 @@ impl Measurement<'_> {
     }
 
     fn generate(&self, start: Instant, news: &std::sync::mpsc::Sender<News>) -> Result<(), Error> {
-        let generator = Generator::new(self.plan.clone(), self.following.clone())?;
+        let generator = Generator::new(self.plan.clone(), self.verifier.clone())?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

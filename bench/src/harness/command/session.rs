@@ -13,7 +13,7 @@ use super::{
     super::{
         drive::{
             cql,
-            generator::{Following, Generator},
+            generator::Generator,
             plan::{Plan, Protocol},
             quic,
         },
@@ -23,12 +23,16 @@ use super::{
             recorder::News,
             result::{RunResult, RunSettings},
         },
-        local::{cluster::LocalCluster, execution::lock, fault},
+        local::{
+            cluster::{LocalCluster, Wishes},
+            execution::lock,
+            fault::{self, Fault},
+        },
         verify::{Verifier, needed},
         workload::{
             file::Workload,
             ready,
-            script::{Program, Role},
+            script::{Prepared, Program, Role},
         },
     },
     arguments::LoadArguments,
@@ -67,11 +71,12 @@ impl Session {
             Servers::Own(binary) => {
                 let binary = binary.clone().or_else(|| arguments.server.clone());
                 let binary = binary.map_or_else(server_beside_this_program, Ok)?;
-                Some(Mutex::new(LocalCluster::start(
-                    &binary,
-                    arguments.nodes,
-                    &arguments.node_argument,
-                )?))
+                let wishes = Wishes {
+                    nodes: arguments.nodes,
+                    extra: &arguments.node_argument,
+                    partitions: fault::needs_relay(&faults(arguments)?),
+                };
+                Some(Mutex::new(LocalCluster::start(&binary, wishes)?))
             }
         };
         let mut session = Self {
@@ -98,14 +103,6 @@ impl Session {
         let records = program.growth.loaded();
         let replicas = self.replication_factor();
         let verifier = self.verifier(&program, replicas)?;
-        let following = Following {
-            column: self
-                .workload
-                .verify
-                .as_ref()
-                .map(|verify| verify.get_ref().column.clone()),
-            verifier: verifier.clone(),
-        };
         let loaded_payload = if self.arguments.no_load {
             0
         } else {
@@ -113,16 +110,13 @@ impl Session {
             self.wait_for_tables(&program)?;
             self.load(records)?
         };
-        let faults = match &self.arguments.fault {
-            Some(text) => fault::parse(text, self.arguments.nodes).map_err(Error::Usage)?,
-            None => Vec::new(),
-        };
+        let faults = faults(&self.arguments)?;
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
         let measurement = Measurement {
             plan: &self.plan,
-            following,
+            verifier: verifier.clone(),
             processes: self.arguments.processes,
             faults: &faults,
             watched: Watched {
@@ -200,17 +194,18 @@ impl Session {
         if !self.arguments.verify {
             return Ok(None);
         }
-        let level = |role| {
-            let statements = program
-                .statements
-                .iter()
-                .filter(|statement| statement.role == role);
-            // The weakest of several decides what is promised.
-            statements
-                .map(|statement| statement.consistency)
-                .min_by_key(|level| needed(*level, replicas))
+        // The weakest of several decides what is promised.
+        let level = |of: &dyn Fn(&Prepared) -> Option<Consistency>| {
+            let levels = program.statements.iter().filter_map(of);
+            levels.min_by_key(|level| needed(*level, replicas))
         };
-        let (Some(write), Some(read)) = (level(Role::Write), level(Role::Read)) else {
+        let write = level(&|statement| match statement.role {
+            Role::Write => Some(statement.consistency),
+            Role::Swap { .. } => Some(statement.serial_consistency.unwrap_or(Consistency::Serial)),
+            Role::Read | Role::None => None,
+        });
+        let read = level(&|statement| (statement.role == Role::Read).then_some(statement.consistency));
+        let (Some(write), Some(read)) = (write, read) else {
             return Err(Error::Usage("the workload's [verify] names no statement".into()));
         };
         Ok(Some(Arc::new(Verifier::new(
@@ -262,7 +257,7 @@ impl Session {
 
     /// Loads the records; gives the bytes of their values.
     fn load(&self, records: u64) -> Result<u64, Error> {
-        let generator = Generator::new(self.plan.clone(), Following::default())?;
+        let generator = Generator::new(self.plan.clone(), None)?;
         let (news, received) = channel();
         let live = Live::new("loading", Some(records), self.arguments.quiet);
         let counter = std::thread::spawn(move || {
@@ -297,18 +292,12 @@ impl Session {
     async fn read_all(&self, verifier: &Verifier) -> Result<(), Error> {
         let mut plan = self.plan.clone();
         plan.consistency = Some(Consistency::All.to_string());
-        let column = self
-            .workload
-            .verify
-            .as_ref()
-            .map(|verify| verify.get_ref().column.clone());
-        let column = column.unwrap_or_default();
-        let strict = super::super::verify::last_reads::read(&plan, &column, verifier).await;
+        let strict = super::super::verify::last_reads::read(&plan, verifier).await;
         if strict.is_ok() {
             return Ok(());
         }
         plan.consistency.clone_from(&self.plan.consistency);
-        super::super::verify::last_reads::read(&plan, &column, verifier).await
+        super::super::verify::last_reads::read(&plan, verifier).await
     }
 
     fn contacts(&self) -> Vec<String> {
@@ -316,16 +305,21 @@ impl Session {
     }
 }
 
+fn faults(arguments: &LoadArguments) -> Result<Vec<Fault>, Error> {
+    match &arguments.fault {
+        Some(text) => fault::parse(text, arguments.nodes).map_err(Error::Usage),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// What does not go together.
 fn check(arguments: &LoadArguments, target: &Target, workload: &Workload) -> Result<(), Error> {
     let refuse = |message: &str| Err(Error::Usage(message.to_owned()));
     let own = matches!(target.servers, Servers::Own(_));
-    if let Some(text) = &arguments.fault {
-        if !own {
-            return refuse("--fault needs a cluster of our own: --target own-cql or own-quic");
-        }
-        fault::parse(text, arguments.nodes).map_err(Error::Usage)?;
+    if !own && arguments.fault.is_some() {
+        return refuse("--fault needs a cluster of our own: --target own-cql or own-quic");
     }
+    faults(arguments)?;
     if arguments.verify && workload.verify.is_none() {
         return refuse(
             "the workload has no [verify] section, so that nothing can be verified; 'registers', 'hot-keys', and YCSB A, B \

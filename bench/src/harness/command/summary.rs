@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::super::evidence::{
+    availability,
     live::latency,
     result::{RunResult, Verification},
 };
@@ -58,6 +59,14 @@ pub fn text(result: &RunResult) -> String {
             ratio(server.disk_per_payload)
         ));
     }
+    if let Some((worst, median)) = availability::steadiness(&result.timeline) {
+        lines.push(format!(
+            "p99 of the worst second {}, of the median second {}: {:.1} times",
+            latency(worst),
+            latency(median),
+            worst as f64 / (median.max(1) as f64)
+        ));
+    }
     for (kind, message) in &result.examples {
         let number: u64 = result.total.errors.get(kind).copied().unwrap_or(0);
         lines.push(format!("{number} x {kind}: {message}"));
@@ -91,12 +100,13 @@ pub fn text(result: &RunResult) -> String {
 pub fn verdict(verification: &Verification) -> String {
     let v = verification;
     let mut text = format!(
-        "verification {}: {}; {} writes ({} of unknown outcome) and {} reads of {} records, {} read at the end; {} lost, {} own \
+        "verification {}: {}; {} writes ({} of unknown outcome, {} conditions did not hold) and {} reads of {} records, {} read at the end; {} lost, {} own \
          writes missed, {} reads went back, {} stale, {} phantoms; {} histories, {} not linearizable, {} undecided",
         if v.passed { "passed" } else { "FAILED" },
         v.promise,
         v.writes,
         v.unknown_writes,
+        v.conditions_failed,
         v.reads,
         v.records,
         v.final_reads,

@@ -9,7 +9,12 @@ pub struct Answer {
     pub rows: usize,
     /// What it read of the column that `--verify` follows, if it is the statement that does.
     pub version: Option<i64>,
+    /// Of a conditional write: whether its condition held, so that it was carried out.
+    pub applied: Option<bool>,
 }
+
+/// The column in which servers say whether a conditional write was carried out.
+pub const APPLIED: &str = "[applied]";
 
 /// A statement failed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,10 +13,11 @@ use starling_cql::{
 
 use super::{
     super::workload::{
+        field::Subject,
         random::Random,
-        script::{Prepared, Program, Role},
+        script::{Look, Prepared, Program},
     },
-    answer::{Answer, Failure},
+    answer::{APPLIED, Answer, Failure},
     lane::{Lane, Work},
 };
 use crate::{connection::Connection, error::Error};
@@ -33,22 +34,12 @@ const MAX_STREAMS: usize = 32_768;
 /// Drives a lane over one connection at a time: when it breaks, the next of `addresses` is tried, from place `first` on.
 ///
 /// The lane goes on until its pace is over; what no node takes are errors in its record.
-pub async fn run(
-    mut lane: Lane,
-    addresses: &[SocketAddr],
-    first: usize,
-    window: usize,
-    column: Option<&str>,
-) {
+pub async fn run(mut lane: Lane, addresses: &[SocketAddr], first: usize, window: usize) {
     let mut at = first;
     let mut reached = Instant::now();
     loop {
         let address = addresses[at % addresses.len()];
-        let opened = tokio::time::timeout(
-            lane.timeout,
-            Link::connect(address, &lane.program, window, column),
-        )
-        .await;
+        let opened = tokio::time::timeout(lane.timeout, Link::connect(address, &lane.program, window)).await;
         // The statements were accepted before the run: a node that refuses them now is not ready yet.
         if let Ok(Ok(mut link)) = opened {
             match link.drive(&mut lane).await {
@@ -117,12 +108,7 @@ struct Link {
 }
 
 impl Link {
-    async fn connect(
-        address: SocketAddr,
-        program: &Program,
-        window: usize,
-        column: Option<&str>,
-    ) -> Result<Self, Error> {
+    async fn connect(address: SocketAddr, program: &Program, window: usize) -> Result<Self, Error> {
         let mut connection = Connection::open(address).await?;
         let mut prepared = Vec::new();
         for statement in &program.statements {
@@ -132,10 +118,9 @@ impl Link {
             .statements
             .iter()
             .zip(&prepared)
-            .map(|(statement, metadata)| {
-                let follows = statement.role == Role::Read;
-                let place = |column: &str| metadata.columns.iter().position(|spec| spec.name == column);
-                column.filter(|_| follows).and_then(place)
+            .map(|(statement, metadata)| match &statement.look {
+                Look::Version(column) => metadata.columns.iter().position(|spec| spec.name == *column),
+                _ => None,
             })
             .collect();
         Ok(Self {
@@ -242,8 +227,7 @@ impl Link {
         };
         self.active -= 1;
         let place = lane.statement_of(&work);
-        let statement = &lane.program.statements[place];
-        let look = statement.expect.is_some() || statement.role == Role::Read;
+        let look = &lane.program.statements[place].look;
         let outcome = answer(envelope, look, self.versions[place]);
         if let Some(work) = lane.answered(*work, outcome, Instant::now()) {
             self.send(lane, work)?;
@@ -309,7 +293,7 @@ impl Asker {
     pub async fn open(addresses: &[SocketAddr], program: &Program, timeout: Duration) -> Result<Self, Error> {
         let mut last = Error::Usage("no address was given".into());
         for (at, &address) in addresses.iter().enumerate() {
-            match Link::connect(address, program, 1, None).await {
+            match Link::connect(address, program, 1).await {
                 Ok(link) => {
                     return Ok(Self {
                         link,
@@ -324,7 +308,7 @@ impl Asker {
         Err(last)
     }
 
-    /// Carries out the statement at `place` for a record, and gives the value of a column of its first row.
+    /// Carries out the statement at `place` for a record, and gives what is looked at in its answer.
     ///
     /// # Errors
     /// The server's; or the connection broke, and the next request goes to the next node.
@@ -332,13 +316,12 @@ impl Asker {
         &mut self,
         program: &Program,
         place: usize,
-        (record, column): (u64, &str),
+        subject: Subject,
         random: &mut Random,
     ) -> Result<Answer, Failure> {
         let metadata = &self.link.prepared[place];
-        let version = metadata.columns.iter().position(|spec| spec.name == column);
         let bound = program
-            .bind(place, &metadata.markers, (record, 0), random)
+            .bind(place, &metadata.markers, subject, random)
             .and_then(|bound| bound.encoded(&metadata.markers))
             .map_err(|message| Failure::wrong("Type", message))?;
         let frame = execute(metadata, &program.statements[place], bound);
@@ -350,11 +333,15 @@ impl Asker {
         };
         let outcome = tokio::time::timeout(self.timeout, asked).await;
         if let Ok(Ok(envelope)) = outcome {
-            return answer(envelope, true, version);
+            return answer(
+                envelope,
+                &program.statements[place].look,
+                self.link.versions[place],
+            );
         }
         self.at += 1;
         let next = self.addresses[self.at % self.addresses.len()];
-        if let Ok(link) = Link::connect(next, program, 1, None).await {
+        if let Ok(link) = Link::connect(next, program, 1).await {
             self.link = link;
         }
         Err(Failure::lost("Connection", "the connection broke"))
@@ -380,19 +367,35 @@ fn execute(metadata: &PreparedMetadata, statement: &Prepared, values: Values) ->
 }
 
 /// Reads an answer; its rows only if somebody looks at them.
-fn answer(envelope: Envelope, look: bool, version: Option<usize>) -> Result<Answer, Failure> {
-    if envelope.opcode == Opcode::Result && !look {
+fn answer(envelope: Envelope, look: &Look, version: Option<usize>) -> Result<Answer, Failure> {
+    if envelope.opcode == Opcode::Result && *look == Look::Nothing {
         return Ok(Answer::default());
     }
     let frame = ResponseFrame::decode(envelope).map_err(|error| Failure::lost("Protocol", error))?;
     match frame.response {
         Response::Result(ResultBody::Rows(body)) => {
             let rows = &body.rows.rows;
+            if *look == Look::Applied {
+                let mut columns = body.rows.columns.iter();
+                let place = columns.position(|column| column.name == APPLIED);
+                let value = place.and_then(|place| rows.first()?.get(place)?.as_ref());
+                return match value {
+                    Some(value) => Ok(Answer {
+                        applied: Some(value.as_ref() == [1]),
+                        ..Answer::default()
+                    }),
+                    None => Err(Failure::lost(
+                        "Protocol",
+                        "the server does not say whether it was applied",
+                    )),
+                };
+            }
             let value = version.and_then(|place| rows.first()?.get(place)?.as_ref());
             let version = value.and_then(|bytes| Some(i64::from_be_bytes(bytes.as_ref().try_into().ok()?)));
             Ok(Answer {
                 rows: rows.len(),
                 version,
+                applied: None,
             })
         }
         Response::Result(_) => Ok(Answer::default()),

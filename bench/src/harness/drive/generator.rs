@@ -22,34 +22,25 @@ use super::{
 };
 use crate::error::Error;
 
-/// The name of the column that `--verify` follows, and who does.
-#[derive(Debug, Clone, Default)]
-pub struct Following {
-    /// Who judges.
-    pub verifier: Option<Arc<Verifier>>,
-    /// The column of the reads' results.
-    pub column: Option<String>,
-}
-
 /// Makes the lanes of one process.
 #[derive(Debug)]
 pub struct Generator {
     plan: Plan,
     program: Arc<Program>,
-    following: Following,
+    verifier: Option<Arc<Verifier>>,
 }
 
 impl Generator {
-    /// Of a plan.
+    /// Of a plan. The verifier, if there is one, judges what is read.
     ///
     /// # Errors
     /// The workload does not fit.
-    pub fn new(plan: Plan, following: Following) -> Result<Self, Error> {
+    pub fn new(plan: Plan, verifier: Option<Arc<Verifier>>) -> Result<Self, Error> {
         let program = Arc::new(plan.program()?);
         Ok(Self {
             plan,
             program,
-            following,
+            verifier,
         })
     }
 
@@ -137,24 +128,23 @@ impl Generator {
                 pace: pace(u64::from(number)),
                 recorder: Recorder::new(span, operations, news.clone()),
                 abort: Arc::clone(&abort),
-                verifier: self.following.verifier.clone(),
+                verifier: self.verifier.clone(),
                 session: number,
                 timeout: plan.timeout,
             };
             let addresses = plan.addresses.clone();
-            let column = self.following.column.clone();
             let protocol = plan.protocol;
             running.spawn(async move {
-                let (window, column) = (window as usize, column.as_deref());
+                let window = window as usize;
                 tokio::time::sleep_until(span.start.into()).await;
                 match protocol {
                     Protocol::Cql => {
-                        cql::run(lane, &addresses, number as usize, window, column).await;
+                        cql::run(lane, &addresses, number as usize, window).await;
                         Ok(())
                     }
                     Protocol::Quic => {
                         let contacts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                        quic::run(lane, &contacts, window, column).await
+                        quic::run(lane, &contacts, window).await
                     }
                 }
             });

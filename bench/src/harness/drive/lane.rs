@@ -15,6 +15,7 @@ use super::{
         evidence::recorder::Recorder,
         verify::{Ticket, Verifier},
         workload::{
+            field::Subject,
             file::Expect,
             random::Random,
             script::{Bound, Drawn, Program, Role, Script},
@@ -77,6 +78,8 @@ pub struct Work {
     attempts: u32,
     intended: Instant,
     payload: u64,
+    /// The version that an earlier step read.
+    read: Option<i64>,
     ticket: Option<Ticket>,
 }
 
@@ -124,6 +127,7 @@ impl Lane {
             attempts: 0,
             intended,
             payload: 0,
+            read: None,
             ticket: None,
         })
     }
@@ -160,16 +164,25 @@ impl Lane {
             Source::Run(_) => self.program.next_version(),
         };
         let program = Arc::clone(&self.program);
+        let subject = Subject {
+            record: work.drawn.record,
+            version,
+            read: work.read,
+        };
         let random = match &mut self.source {
             Source::Load { random, .. } => random,
             Source::Run(script) => script.random(),
         };
-        let bound = program.bind(statement, markers, (work.drawn.record, version), random)?;
+        let bound = program.bind(statement, markers, subject, random)?;
         work.payload = bound.payload;
         if let (Some(verifier), Source::Run(_)) = (&self.verifier, &self.source) {
             work.ticket = match program.statements[statement].role {
                 Role::None => None,
-                Role::Write => verifier.write_begins(self.session, work.drawn.record, version),
+                Role::Write => verifier.write_begins(self.session, subject.record, version),
+                Role::Swap { expects_read } => {
+                    let expected = work.read.filter(|_| expects_read);
+                    verifier.swap_begins(self.session, subject.record, expected, version)
+                }
                 Role::Read => verifier.read_begins(self.session, work.drawn.record),
             };
         }
@@ -189,11 +202,14 @@ impl Lane {
             verifier.ends(ticket, &outcome);
         }
         match outcome {
-            Ok(_) => {
+            Ok(answer) => {
                 if matches!(self.source, Source::Run(_)) {
                     self.program.growth.acknowledge(work.drawn.record);
                 }
-                self.recorder.wrote(work.payload, work.intended);
+                if answer.applied != Some(false) {
+                    self.recorder.wrote(work.payload, work.intended);
+                }
+                work.read = answer.version.or(work.read);
                 work.step += 1;
                 if work.step < self.steps(&work).len() {
                     return Some(work);

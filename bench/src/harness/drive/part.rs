@@ -17,7 +17,7 @@ use super::{
         recorder::News,
         slice::{Slice, Total},
     },
-    generator::{Following, Generator},
+    generator::Generator,
     plan::Plan,
 };
 use crate::error::Error;
@@ -43,7 +43,7 @@ pub fn run() -> Result<(), Error> {
             .unwrap_or_else(|| Err(std::io::ErrorKind::UnexpectedEof.into()))
     };
     let plan: Plan = serde_json::from_str(&line()?).map_err(std::io::Error::from)?;
-    let generator = Generator::new(plan, Following::default())?;
+    let generator = Generator::new(plan, None)?;
     say(&Line::Ready)?;
     line()?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -6,8 +6,8 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use starling_client::{Prepared, Session};
 
 use super::{
-    super::workload::script::{Bound, Program, Role},
-    answer::{Answer, Failure},
+    super::workload::script::{Bound, Look, Program},
+    answer::{APPLIED, Answer, Failure},
     lane::{Lane, Work},
 };
 use crate::error::Error;
@@ -29,12 +29,7 @@ pub async fn connect(contacts: &[String], timeout: Duration) -> Result<Session, 
 ///
 /// # Errors
 /// The session can't be made, or the server refuses a statement when it is prepared.
-pub async fn run(
-    mut lane: Lane,
-    contacts: &[String],
-    window: usize,
-    column: Option<&str>,
-) -> Result<(), Error> {
+pub async fn run(mut lane: Lane, contacts: &[String], window: usize) -> Result<(), Error> {
     let session = connect(contacts, lane.timeout).await?;
     let prepared = prepare(&session, &lane.program).await?;
     let mut flying = FuturesUnordered::new();
@@ -44,7 +39,7 @@ pub async fn run(
             && let Some(mut work) = lane.begin(now)
         {
             match bind(&mut lane, &mut work, &prepared) {
-                Some(bound) => flying.push(carry_out(&session, &prepared, &lane, (work, bound), column)),
+                Some(bound) => flying.push(carry_out(&session, &prepared, &lane, (work, bound))),
                 None => break,
             }
         }
@@ -63,7 +58,7 @@ pub async fn run(
             && let Some(mut work) = lane.answered(work, outcome, Instant::now())
             && let Some(bound) = bind(&mut lane, &mut work, &prepared)
         {
-            flying.push(carry_out(&session, &prepared, &lane, (work, bound), column));
+            flying.push(carry_out(&session, &prepared, &lane, (work, bound)));
         }
     }
     drop(flying);
@@ -109,40 +104,44 @@ fn carry_out<'a>(
     prepared: &'a [Prepared],
     lane: &Lane,
     (work, bound): (Work, Bound),
-    column: Option<&'a str>,
 ) -> impl Future<Output = (Work, Result<Answer, Failure>)> + use<'a> {
     let statement = lane.statement_of(&work);
-    let follows = lane.program.statements[statement].role == Role::Read;
-    let writes = lane.program.statements[statement].writes;
+    let look = lane.program.statements[statement].look.clone();
     let prepared = &prepared[statement];
     async move {
         let outcome = match session.execute(prepared, &bound.data).await {
-            Ok(response) => read(response, column.filter(|_| follows), writes),
+            Ok(response) => read(response, &look),
             Err(error) => Err(error.into()),
         };
         (work, outcome)
     }
 }
 
-/// What a statement returned; of a read also the value of the column that is followed.
+/// What is looked at in an answer.
 ///
 /// # Errors
-/// The column is none of the result's, or no bigint.
-pub fn read(
-    response: starling_client::Response,
-    column: Option<&str>,
-    writes: bool,
-) -> Result<Answer, Failure> {
-    if writes {
+/// It is not there, or of another type.
+pub fn read(response: starling_client::Response, look: &Look) -> Result<Answer, Failure> {
+    if *look == Look::Nothing {
         return Ok(Answer::default());
     }
     let rows = response.rows()?;
-    let version = match (column, rows.iter().next()) {
-        (Some(column), Some(row)) => row.get::<Option<i64>>(column)?,
-        _ => None,
-    };
+    let first = rows.iter().next();
+    let (mut version, mut applied) = (None, None);
+    match (look, first) {
+        (Look::Version(column), Some(row)) => version = row.get::<Option<i64>>(column)?,
+        (Look::Applied, Some(row)) => applied = Some(row.get::<bool>(APPLIED)?),
+        (Look::Applied, None) => {
+            return Err(Failure::lost(
+                "Protocol",
+                "the server does not say whether it was applied",
+            ));
+        }
+        _ => {}
+    }
     Ok(Answer {
         rows: rows.len(),
         version,
+        applied,
     })
 }

@@ -37,6 +37,17 @@ pub fn judge(timeline: &[Second], faults: &mut [FaultEvent]) -> Availability {
     }
 }
 
+/// The p99 of the worst measured second and of the median one, in microseconds; `None` without seconds in which something
+/// was done. Cliffs (flushes, compactions, pauses) show in their ratio.
+pub fn steadiness(timeline: &[Second]) -> Option<(u64, u64)> {
+    let measured = timeline
+        .iter()
+        .filter(|second| !second.warm_up && second.done > 0);
+    let mut p99s: Vec<u64> = measured.map(|second| second.p99_us).collect();
+    p99s.sort_unstable();
+    Some((*p99s.last()?, p99s[p99s.len() / 2]))
+}
+
 fn slow_from(measured: &[&Second], faults: &[FaultEvent]) -> u64 {
     let first = faults.first().map_or(f64::INFINITY, |fault| fault.at);
     let mut usual: Vec<u64> = measured

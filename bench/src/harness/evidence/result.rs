@@ -234,6 +234,9 @@ pub struct Verification {
     pub writes: u64,
     /// Writes whose outcome is unknown.
     pub unknown_writes: u64,
+    /// Conditional writes whose condition did not hold.
+    #[serde(default)]
+    pub conditions_failed: u64,
     /// Reads that were checked.
     pub reads: u64,
     /// Records that were read at the end.

@@ -5,7 +5,7 @@ use std::{
 
 use super::{
     super::drive::answer::Failure,
-    availability::judge,
+    availability::{judge, steadiness},
     collector::Collector,
     process::{Meter, Sample, cpu_of, machine},
     recorder::{News, Recorder, Span},
@@ -178,4 +178,28 @@ fn availability_is_judged_by_seconds() {
     );
     assert_eq!(availability.slow_from_us, 3000, "ten times the usual p99");
     assert_eq!(faults.map(|fault| fault.last_slow_after), [Some(3.5), None]);
+}
+
+#[test]
+fn cliffs_show_in_the_worst_second() {
+    let with = |number, p99_us, warm_up| Second {
+        second: number,
+        warm_up,
+        done: 10,
+        p99_us,
+        ..Second::default()
+    };
+    // The warm-up and seconds without success do not count.
+    let mut timeline = vec![
+        with(0, 9000, true),
+        with(1, 100, false),
+        with(2, 700, false),
+        with(3, 200, false),
+    ];
+    timeline.push(Second {
+        second: 4,
+        ..Second::default()
+    });
+    assert_eq!(steadiness(&timeline), Some((700, 200)));
+    assert_eq!(steadiness(&[]), None);
 }

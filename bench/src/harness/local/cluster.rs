@@ -13,7 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::status;
+use super::{relay::Relay, status};
 use crate::{cluster::free_ports, error::Error};
 
 /// How long a cluster may take until it is ready.
@@ -33,9 +33,33 @@ const MAY_JOIN: u32 = 8;
 pub struct LocalCluster {
     server: PathBuf,
     dir: TempDir,
-    ports: [u16; 3],
+    ports: Ports,
+    /// Between the nodes, if they are to be cut off from one another.
+    relay: Option<Relay>,
     extra: Vec<String>,
     nodes: Vec<Node>,
+}
+
+/// Each node has the same ports, on its own address.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    cql: u16,
+    /// Where others reach the node by QUIC.
+    quic: u16,
+    admin: u16,
+    /// Where the node itself listens, if there is a relay before it.
+    inner: u16,
+}
+
+/// What nodes are started with.
+#[derive(Debug, Clone, Copy)]
+pub struct Wishes<'a> {
+    /// How many nodes there are.
+    pub nodes: u32,
+    /// Further arguments for each.
+    pub extra: &'a [String],
+    /// Whether nodes can be cut off from one another.
+    pub partitions: bool,
 }
 
 #[derive(Debug)]
@@ -45,22 +69,30 @@ struct Node {
 }
 
 impl LocalCluster {
-    /// Starts `nodes` nodes with `extra` arguments, and waits until each is ready and sees all others.
+    /// Starts nodes, and waits until each is ready and sees all others.
     ///
     /// # Errors
     /// A node does not start, with the end of its log.
-    pub fn start(server: &Path, nodes: u32, extra: &[String]) -> Result<Self, Error> {
+    pub fn start(server: &Path, wishes: Wishes<'_>) -> Result<Self, Error> {
         let dir = TempDir::new()?;
+        let [cql, quic, admin, inner] = free_ports(wishes.nodes + MAY_JOIN)?;
+        let ports = Ports {
+            cql,
+            quic,
+            admin,
+            inner,
+        };
         let mut cluster = Self {
             server: server.to_owned(),
-            ports: free_ports(nodes + MAY_JOIN)?,
-            extra: extra.to_vec(),
+            ports,
+            relay: wishes.partitions.then(|| Relay::start(inner)).transpose()?,
+            extra: wishes.extra.to_vec(),
             nodes: Vec::new(),
             dir,
         };
         let ca = cluster.dir.path().join("ca");
         cluster.command(&["ca", "init", &ca.to_string_lossy(), "--cluster", "bench"])?;
-        for _ in 0..nodes {
+        for _ in 0..wishes.nodes {
             cluster.add()?;
         }
         cluster.wait_ready()?;
@@ -79,12 +111,12 @@ impl LocalCluster {
 
     /// Where the nodes speak CQL.
     pub fn cql_addresses(&self) -> Vec<SocketAddr> {
-        (1..=self.len()).map(|node| at(node, self.ports[0])).collect()
+        (1..=self.len()).map(|node| at(node, self.ports.cql)).collect()
     }
 
     /// Where the nodes speak QUIC.
     pub fn quic_addresses(&self) -> Vec<SocketAddr> {
-        (1..=self.len()).map(|node| at(node, self.ports[1])).collect()
+        (1..=self.len()).map(|node| at(node, self.ports.quic)).collect()
     }
 
     /// The ids of the processes that run.
@@ -110,7 +142,7 @@ impl LocalCluster {
             .filter(|node| self.node(*node).process.is_some())
             .collect();
         for &node in &running {
-            while !status::serves(at(node, self.ports[2]), running.len()) {
+            while !status::serves(at(node, self.ports.admin), running.len()) {
                 self.check_alive(node)?;
                 if Instant::now() > deadline {
                     return Err(Error::Server(format!(
@@ -150,6 +182,9 @@ impl LocalCluster {
             process: None,
             paused: false,
         });
+        if let Some(relay) = &self.relay {
+            relay.add(node, at(node, self.ports.quic), at(node, self.ports.inner))?;
+        }
         self.spawn(node)?;
         Ok(node)
     }
@@ -201,6 +236,26 @@ impl LocalCluster {
         Ok(())
     }
 
+    /// Cuts a node off from all others; clients still reach it.
+    ///
+    /// # Errors
+    /// There is no such node, or nothing between the nodes that could cut it off.
+    pub fn partition(&self, node: u32) -> Result<(), Error> {
+        self.existing(node)?;
+        let relay = self.relay.as_ref().ok_or_else(|| {
+            Error::Usage("the cluster was started without a relay between its nodes".to_owned())
+        })?;
+        relay.cut_off(node);
+        Ok(())
+    }
+
+    /// Ends all partitions.
+    pub fn unite(&self) {
+        if let Some(relay) = &self.relay {
+            relay.heal();
+        }
+    }
+
     /// The command that makes a node leave, to be run without holding the cluster.
     ///
     /// # Errors
@@ -209,16 +264,17 @@ impl LocalCluster {
         self.existing(node)?;
         let mut command = Command::new(&self.server);
         command
-            .args(["decommission", "--admin", &at(node, self.ports[2]).to_string()])
+            .args(["decommission", "--admin", &at(node, self.ports.admin).to_string()])
             .stdin(Stdio::null());
         Ok(command)
     }
 
-    /// Lets paused nodes go on and starts those that do not run, but for those in `gone`, and waits until all are ready.
+    /// Ends partitions, lets paused nodes go on and starts those that do not run, but for those in `gone`, and waits until all are ready.
     ///
     /// # Errors
     /// One is not ready in time, or ended.
     pub fn heal(&mut self, gone: &[u32]) -> Result<(), Error> {
+        self.unite();
         for node in (1..=self.len()).filter(|node| !gone.contains(node)) {
             self.resume_if_paused(node)?;
             if self.check_alive(node).is_err() || self.node(node).process.is_none() {
@@ -261,17 +317,28 @@ impl LocalCluster {
             .create(true)
             .append(true)
             .open(dir.join("log"))?;
-        let process = Command::new(&self.server)
+        let reached = at(node, self.ports.quic);
+        let listen = match &self.relay {
+            Some(_) => at(node, self.ports.inner),
+            None => reached,
+        };
+        let mut command = Command::new(&self.server);
+        command
             .args(["node", "--stop-with-stdin", "--cluster", "bench"])
             .args(["--name", &format!("node{node}")])
             .arg("--dir")
             .arg(dir.join("data"))
             .arg("--tls")
             .arg(dir.join("tls"))
-            .args(["--listen", &at(node, self.ports[1]).to_string()])
-            .args(["--cql", &at(node, self.ports[0]).to_string()])
-            .args(["--admin", &at(node, self.ports[2]).to_string()])
-            .args(["--seeds", &at(1, self.ports[1]).to_string()])
+            .args(["--listen", &listen.to_string()])
+            .args(["--cql", &at(node, self.ports.cql).to_string()])
+            .args(["--admin", &at(node, self.ports.admin).to_string()])
+            .args(["--seeds", &at(1, self.ports.quic).to_string()]);
+        if self.relay.is_some() {
+            // Binaries of other releases may not know it: it is said only where it differs.
+            command.args(["--advertise", &reached.to_string()]);
+        }
+        let process = command
             .args(&self.extra)
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)

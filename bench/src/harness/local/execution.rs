@@ -77,6 +77,8 @@ fn one(fault: &Fault, cluster: &Mutex<LocalCluster>) -> Result<String, Error> {
         Action::Restart => lock(cluster).restart(node)?,
         Action::Pause => lock(cluster).pause(node)?,
         Action::Resume => lock(cluster).resume(node)?,
+        Action::Partition => lock(cluster).partition(node)?,
+        Action::Heal => lock(cluster).unite(),
         Action::Join => return join(cluster),
         Action::Decommission => {
             let mut command = lock(cluster).decommission(node)?;

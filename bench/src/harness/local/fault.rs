@@ -17,6 +17,10 @@ pub enum Action {
     Pause,
     /// SIGCONT.
     Resume,
+    /// The node is cut off from all others; clients still reach it.
+    Partition,
+    /// All partitions end.
+    Heal,
     /// A new node is started.
     Join,
     /// The node is asked to leave.
@@ -24,11 +28,13 @@ pub enum Action {
 }
 
 /// The actions by name.
-const ACTIONS: [(&str, Action); 6] = [
+const ACTIONS: [(&str, Action); 8] = [
     ("kill", Action::Kill),
     ("restart", Action::Restart),
     ("pause", Action::Pause),
     ("resume", Action::Resume),
+    ("partition", Action::Partition),
+    ("heal", Action::Heal),
     ("join", Action::Join),
     ("decommission", Action::Decommission),
 ];
@@ -48,7 +54,7 @@ impl fmt::Display for Action {
 pub struct Fault {
     /// What.
     pub action: Action,
-    /// To whom, from 1. Of `join` it has no meaning.
+    /// To whom, from 1. Of `join` and `heal` it has no meaning.
     pub node: u32,
     /// When, from the end of the warm-up.
     pub at: Duration,
@@ -57,7 +63,7 @@ pub struct Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.action {
-            Action::Join => write!(f, "join"),
+            action @ (Action::Join | Action::Heal) => action.fmt(f),
             action => write!(f, "{action} node{}", self.node),
         }
     }
@@ -77,9 +83,6 @@ pub fn parse(text: &str, nodes: u32) -> Result<Vec<Fault>, String> {
         let (action, who) = what
             .split_once(':')
             .map_or((what, None), |(action, who)| (action, Some(who)));
-        if action == "partition" {
-            return Err(NO_PARTITION.to_owned());
-        }
         let known = ACTIONS.iter().find(|(name, _)| *name == action);
         let (_, action) = *known.ok_or_else(|| {
             let names = ACTIONS.map(|(name, _)| name).join(", ");
@@ -103,9 +106,10 @@ pub fn parse(text: &str, nodes: u32) -> Result<Vec<Fault>, String> {
     Ok(faults)
 }
 
-/// Loopback traffic of one user's processes can be cut by the system's packet filter alone, which needs root.
-const NO_PARTITION: &str = "a partition between processes on loopback addresses needs the system's packet filter, and so \
-    root: the harness does not make one. 'pause' is the nearest: the node is silent, and its connections stay open";
+/// Whether something must stand between the nodes that can cut them off.
+pub fn needs_relay(faults: &[Fault]) -> bool {
+    faults.iter().any(|fault| fault.action == Action::Partition)
+}
 
 /// `500ms`, `30s`, `2m`, `1h`; a number alone is seconds.
 ///

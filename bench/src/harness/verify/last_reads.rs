@@ -11,6 +11,7 @@ use super::{
             quic,
         },
         workload::{
+            field::Subject,
             random::Random,
             script::{Program, Role},
         },
@@ -29,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// A record can't be read in time: then nothing is known of it.
-pub async fn read(plan: &Plan, column: &str, verifier: &Verifier) -> Result<(), Error> {
+pub async fn read(plan: &Plan, verifier: &Verifier) -> Result<(), Error> {
     let program = plan.program()?;
     let place = program
         .statements
@@ -40,8 +41,12 @@ pub async fn read(plan: &Plan, column: &str, verifier: &Verifier) -> Result<(), 
     let mut random = Random::new(0);
     for record in verifier.records() {
         let deadline = Instant::now() + PATIENCE;
+        let subject = Subject {
+            record,
+            ..Subject::default()
+        };
         loop {
-            match reader.read(&program, place, (record, column), &mut random).await {
+            match reader.read(&program, place, subject, &mut random).await {
                 Ok(answer) => {
                     verifier.final_read(record, answer.version);
                     break;
@@ -83,17 +88,17 @@ impl Reader {
         &mut self,
         program: &Program,
         place: usize,
-        (record, column): (u64, &str),
+        subject: Subject,
         random: &mut Random,
     ) -> Result<Answer, Failure> {
         match self {
-            Self::Cql(asker) => asker.read(program, place, (record, column), random).await,
+            Self::Cql(asker) => asker.read(program, place, subject, random).await,
             Self::Quic(session, prepared) => {
                 let bound = program
-                    .bind(place, prepared[place].markers(), (record, 0), random)
+                    .bind(place, prepared[place].markers(), subject, random)
                     .map_err(|message| Failure::wrong("Type", message))?;
                 let response = session.execute(&prepared[place], &bound.data).await?;
-                quic::read(response, Some(column), false)
+                quic::read(response, &program.statements[place].look)
             }
         }
     }

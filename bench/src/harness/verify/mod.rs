@@ -116,6 +116,27 @@ impl Verifier {
         })
     }
 
+    /// A conditional write is about to be sent, which is carried out if the record has the version `expected`, or if there is
+    /// no record (`None`). `None` if its record is not followed.
+    pub fn swap_begins(
+        &self,
+        session: u32,
+        record: u64,
+        expected: Option<i64>,
+        version: u64,
+    ) -> Option<Ticket> {
+        let mut state = self.state();
+        let register = self.register(&mut state, record)?;
+        let began = self.now();
+        register.swap_begins(expected, version, began);
+        Some(Ticket {
+            record,
+            session,
+            began,
+            writes: Some(version),
+        })
+    }
+
     /// A read is about to be sent. `None` if its record is not followed.
     pub fn read_begins(&self, session: u32, record: u64) -> Option<Ticket> {
         let mut state = self.state();
@@ -141,6 +162,10 @@ impl Verifier {
             return;
         };
         match (ticket.writes, outcome) {
+            (Some(version), Ok(answer)) if answer.applied == Some(false) => {
+                counts.conditions_failed += 1;
+                register.swap_refused(version, ended);
+            }
             (Some(version), Ok(_)) => {
                 counts.writes += 1;
                 register.write_acknowledged(ticket.session, version, ended);

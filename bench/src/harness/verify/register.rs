@@ -13,6 +13,26 @@ struct Write {
     /// When it was acknowledged; [`OPEN`] while it is under way, or for ever if its outcome is unknown.
     ended: u64,
     refused: bool,
+    /// What a conditional write expects; absent of others.
+    condition: Option<Condition>,
+}
+
+/// The version that the record must have; `None`: there must be no record.
+type Condition = Option<i64>;
+
+impl Write {
+    /// As the checker of histories has it. `applied` is what the server said of a conditional write.
+    fn action(self, applied: Option<bool>) -> Action {
+        let new = self.version as i64;
+        match self.condition {
+            None => Action::Write(new),
+            Some(expected) => Action::Swap {
+                expected,
+                new,
+                applied,
+            },
+        }
+    }
 }
 
 /// Not acknowledged.
@@ -73,6 +93,7 @@ impl Register {
                 began: 1,
                 ended: 1,
                 refused: false,
+                condition: None,
             }]
         } else {
             Vec::new()
@@ -96,12 +117,22 @@ impl Register {
     }
 
     pub(super) fn write_begins(&mut self, version: u64, began: u64) {
+        self.begins(version, began, None);
+    }
+
+    /// One that is carried out if the record has the expected version.
+    pub(super) fn swap_begins(&mut self, expected: Option<i64>, version: u64, began: u64) {
+        self.begins(version, began, Some(expected));
+    }
+
+    fn begins(&mut self, version: u64, began: u64, condition: Option<Condition>) {
         self.greatest = self.greatest.max(version);
         self.writes.push(Write {
             version,
             began,
             ended: OPEN,
             refused: false,
+            condition,
         });
     }
 
@@ -110,11 +141,11 @@ impl Register {
             return;
         };
         write.ended = ended;
-        let began = write.began;
+        let (began, action) = (write.began, write.action(Some(true)));
         self.floor = self.floor.max(began);
         let known = self.known(session);
         known.wrote = known.wrote.max(began);
-        self.remember(began, ended, Action::Write(version as i64));
+        self.remember(began, ended, action);
         self.forget();
     }
 
@@ -125,9 +156,19 @@ impl Register {
         }
     }
 
+    /// The condition of a conditional write did not hold: it was not carried out, and says so of what the record had.
+    pub(super) fn swap_refused(&mut self, version: u64, ended: u64) {
+        self.write_refused(version, ended);
+        if let Some(write) = self.writes.iter().find(|write| write.version == version).copied() {
+            self.remember(write.began, ended, write.action(Some(false)));
+        }
+        self.forget();
+    }
+
     pub(super) fn write_unknown(&mut self, version: u64) {
         if let Some(write) = self.writes.iter().find(|write| write.version == version) {
-            self.remember(write.began, OPEN, Action::Write(version as i64));
+            let (began, action) = (write.began, write.action(None));
+            self.remember(began, OPEN, action);
         }
     }
 

@@ -1,5 +1,7 @@
 use starling_model::Consistency;
 
+use proptest::prelude::*;
+
 use super::{
     Verifier,
     linear::{Action, Operation, Verdict, check},
@@ -14,12 +16,14 @@ fn quorum() -> Verifier {
 const DONE: Result<Answer, Failure> = Ok(Answer {
     rows: 0,
     version: None,
+    applied: None,
 });
 
 fn read_of(version: i64) -> Answer {
     Answer {
         rows: 1,
         version: Some(version),
+        applied: None,
     }
 }
 
@@ -296,4 +300,142 @@ fn long_histories_are_decided() {
     assert_eq!(check(&history), Verdict::Linearizable);
     history[1400].action = Action::Read(Some(3));
     assert_eq!(check(&history), Verdict::Violation);
+}
+
+/// Whether some order of all that ended, and of any that did not, explains what every operation said: by trying them all.
+fn has_an_order(history: &[Operation], ordered: u32, value: Option<i64>) -> bool {
+    let left = |place: &usize| ordered & (1 << place) == 0;
+    let open = (0..history.len()).filter(left);
+    let deadline = open.clone().map(|place| history[place].ended).min();
+    let Some(deadline) = deadline.filter(|deadline| *deadline != u64::MAX) else {
+        return true;
+    };
+    open.filter(|place| history[*place].began <= deadline)
+        .any(|place| {
+            let after = match history[place].action {
+                Action::Write(new) => Some(new),
+                Action::Read(seen) if seen == value => value,
+                Action::Read(_) => return false,
+                Action::Swap {
+                    expected, applied, ..
+                } if applied.is_some_and(|a| a != (expected == value)) => {
+                    return false;
+                }
+                Action::Swap { expected, new, .. } if expected == value => Some(new),
+                Action::Swap { .. } => value,
+            };
+            has_an_order(history, ordered | 1 << place, after)
+        })
+}
+
+/// Operations on a register that carries each out at some moment between its beginning and its end, so that the history is
+/// linearizable; then, perhaps, one of the things that were read is changed.
+fn histories() -> impl Strategy<Value = Vec<Operation>> {
+    let operation = (0..3_u8, 0..30_u64, 0..6_u64, 0..6_u64, any::<bool>());
+    let change = proptest::option::of((any::<prop::sample::Index>(), 0..4_i64));
+    (proptest::collection::vec(operation, 1..8), change).prop_map(|(drawn, change)| {
+        let mut drawn: Vec<_> = drawn.into_iter().enumerate().collect();
+        drawn.sort_by_key(|(_, (_, moment, ..))| *moment);
+        let mut value = None;
+        let mut history: Vec<Operation> = Vec::new();
+        for (number, (kind, moment, before, after, answered)) in drawn {
+            let new = number as i64 + 1;
+            let (action, holds) = match kind {
+                0 => (Action::Write(new), Some(new)),
+                1 => (Action::Read(value), value),
+                _ => {
+                    let expected = if before % 2 == 0 { value } else { Some(1) };
+                    let applied = answered.then_some(expected == value);
+                    let swap = Action::Swap {
+                        expected,
+                        new,
+                        applied,
+                    };
+                    (swap, if expected == value { Some(new) } else { value })
+                }
+            };
+            value = holds;
+            let ended = if kind == 1 || answered {
+                10 + moment + after
+            } else {
+                u64::MAX
+            };
+            history.push(Operation {
+                began: 10 + moment - before,
+                ended,
+                action,
+            });
+        }
+        if let Some((place, seen)) = change {
+            let place = place.index(history.len());
+            if let Action::Read(value) = &mut history[place].action {
+                *value = (seen > 0).then_some(seen);
+            }
+        }
+        history
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_search_agrees_with_trying_every_order(history in histories()) {
+        let written = |value: i64| {
+            history.iter().any(|operation| matches!(
+                operation.action,
+                Action::Write(new) | Action::Swap { new, .. } if new == value
+            ))
+        };
+        // The search takes a version that nobody wrote for one of a write that the history lacks.
+        let strange = history.iter().any(|operation| {
+            matches!(operation.action, Action::Read(Some(value)) if !written(value))
+        });
+        prop_assume!(!strange);
+        let expected = if has_an_order(&history, 0, None) { Verdict::Linearizable } else { Verdict::Violation };
+        prop_assert_eq!(check(&history), expected);
+    }
+}
+
+#[test]
+fn conditional_writes_are_followed() {
+    let applied = |applied| {
+        Ok(Answer {
+            rows: 1,
+            version: None,
+            applied: Some(applied),
+        })
+    };
+    let swap = |verifier: &Verifier, expected, version, outcome: &Result<Answer, Failure>| {
+        let ticket = verifier.swap_begins(1, 1, expected, version).expect("followed");
+        verifier.ends(ticket, outcome);
+    };
+    let verifier = quorum();
+    swap(&verifier, Some(0), 5, &applied(true));
+    swap(&verifier, Some(0), 6, &applied(false));
+    swap(&verifier, None, 7, &applied(false));
+    swap(&verifier, Some(5), 8, &Err(Failure::lost("Timeout", "late")));
+    read(&verifier, 2, 8);
+    swap(&verifier, Some(8), 9, &applied(true));
+    verifier.final_read(1, Some(9));
+    let verdict = verifier.verdict();
+    assert!(verdict.passed, "{verdict:?}");
+    assert_eq!(
+        (verdict.writes, verdict.unknown_writes, verdict.conditions_failed),
+        (2, 1, 2)
+    );
+    // Two locks for one door: both say that they found it free.
+    let verifier = quorum();
+    swap(&verifier, Some(0), 5, &applied(true));
+    swap(&verifier, Some(0), 6, &applied(true));
+    verifier.final_read(1, Some(6));
+    let verdict = verifier.verdict();
+    assert_eq!(
+        (verdict.passed, verdict.not_linearizable),
+        (false, 1),
+        "{verdict:?}"
+    );
+    // One that says no although its condition holds.
+    let verifier = quorum();
+    swap(&verifier, Some(0), 5, &applied(false));
+    read(&verifier, 2, 0);
+    assert_eq!(verifier.verdict().not_linearizable, 1);
 }

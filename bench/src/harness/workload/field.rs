@@ -27,6 +27,8 @@ pub enum From {
     Column,
     /// A number that no other write of the run has; what `--verify` follows.
     Version,
+    /// The version that the operation has read before: what a conditional write expects. Null if there was no row.
+    Read,
 }
 
 /// A field in a workload file: `[fields.NAME]`.
@@ -61,6 +63,17 @@ pub struct Field {
     pub of: Option<Vec<Datum>>,
     /// Of `column`: its name.
     pub column: Option<String>,
+}
+
+/// What a statement's values are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Subject {
+    /// The record's number.
+    pub record: u64,
+    /// The version that the statement writes, if it does.
+    pub version: u64,
+    /// The version that the operation has read before, if it has.
+    pub read: Option<i64>,
 }
 
 /// The most bytes of a random value.
@@ -140,19 +153,18 @@ impl Field {
         (self.min_bytes.unwrap_or(fixed), self.max_bytes.unwrap_or(fixed))
     }
 
-    /// The value for a marker of a type. `version` is this operation's.
+    /// The value for a marker of a type.
     ///
     /// # Errors
     /// A sentence, if the type can't have such a value.
     pub fn value(
         &self,
         marker: &CqlType,
-        record: u64,
-        version: u64,
+        subject: Subject,
         random: &mut Random,
         pools: &Pools,
     ) -> Result<Datum, String> {
-        let datum = self.untyped(marker, record, version, random, pools)?;
+        let datum = self.untyped(marker, subject, random, pools)?;
         Ok(match (marker, datum) {
             (CqlType::Double, Datum::Int(number)) => Datum::Double(number as f64),
             (CqlType::Float, Datum::Int(number)) => Datum::Float(number as f32),
@@ -163,14 +175,14 @@ impl Field {
     fn untyped(
         &self,
         marker: &CqlType,
-        record: u64,
-        version: u64,
+        subject: Subject,
         random: &mut Random,
         pools: &Pools,
     ) -> Result<Datum, String> {
         match self.from {
-            From::Record => Ok(self.of_record(marker, record)),
-            From::Version => Ok(Datum::Int(version as i64)),
+            From::Record => Ok(self.of_record(marker, subject.record)),
+            From::Version => Ok(Datum::Int(subject.version as i64)),
+            From::Read => Ok(subject.read.map_or(Datum::Null, Datum::Int)),
             From::Uniform => {
                 let min = self.min.unwrap_or(0);
                 let span = self.max.unwrap_or(min).abs_diff(min).saturating_add(1);
@@ -181,7 +193,7 @@ impl Field {
                 let of = self.of.as_deref().unwrap_or_default();
                 Ok(of[random.below(of.len() as u64) as usize].clone())
             }
-            From::Column => pools.sample(record, self.column.as_deref().unwrap_or_default(), marker),
+            From::Column => pools.sample(subject.record, self.column.as_deref().unwrap_or_default(), marker),
         }
     }
 

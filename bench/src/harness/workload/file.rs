@@ -6,7 +6,11 @@ use serde::Deserialize;
 use starling_model::Consistency;
 use toml::Spanned;
 
-use super::{field::Field, keys::Keys, ready};
+use super::{
+    field::{Field, From},
+    keys::Keys,
+    ready,
+};
 
 /// Why a workload can't be used: one sentence, with file and line where there is one. Nothing was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +99,12 @@ pub struct Operation {
 #[serde(deny_unknown_fields)]
 pub struct Verify {
     /// Statements that write a whole record, with a `version` field among their values.
+    #[serde(default)]
     pub write: Vec<String>,
+    /// Conditional statements that do, if the record has the version of their `read` field, or none where they have no
+    /// such field (`IF NOT EXISTS`).
+    #[serde(default)]
+    pub swap: Vec<String>,
     /// The statement that reads one record, by its key.
     pub read: String,
     /// The column of its result that holds the version.
@@ -218,24 +227,41 @@ impl Workload {
         {
             return Some(self.no_statement(missing));
         }
+        if let Some(blind) = self.expects_what_was_not_read(operation) {
+            return Some(format!(
+                "'{blind}' has a field with from = \"read\": an earlier step must be [verify]'s 'read'"
+            ));
+        }
         operation.keys.as_ref().and_then(Keys::fault)
     }
 
+    fn expects_what_was_not_read<'a>(&self, operation: &'a Operation) -> Option<&'a String> {
+        let read = self.verify.as_ref().map(|verify| &verify.get_ref().read);
+        let mut steps = operation.steps.iter().take_while(|step| Some(*step) != read);
+        steps.find(|step| self.binds(step, From::Read))
+    }
+
+    /// Whether a statement has a value from there.
+    pub(super) fn binds(&self, statement: &str, from: From) -> bool {
+        let values = &self.statements[statement].get_ref().values;
+        values
+            .iter()
+            .any(|value| self.fields[value].get_ref().from == from)
+    }
+
     fn fault_of_verify(&self, verify: &Verify) -> Option<String> {
-        let named = verify.write.iter().chain([&verify.read]);
+        let writes = || verify.write.iter().chain(&verify.swap);
+        if writes().next().is_none() {
+            return Some("'write' or 'swap' must name a statement".into());
+        }
+        let named = writes().chain([&verify.read]);
         if let Some(missing) = named
             .into_iter()
             .find(|name| !self.statements.contains_key(*name))
         {
             return Some(self.no_statement(missing));
         }
-        let writes_version = |name: &&String| {
-            let values = &self.statements[*name].get_ref().values;
-            values
-                .iter()
-                .any(|value| self.fields[value].get_ref().from == super::field::From::Version)
-        };
-        let blind = verify.write.iter().find(|name| !writes_version(name))?;
+        let blind = writes().find(|name| !self.binds(name, From::Version))?;
         Some(format!("'{blind}' binds no field with from = \"version\""))
     }
 

@@ -14,8 +14,8 @@ use starling_cql::Values;
 use starling_model::Consistency;
 
 use super::{
-    field::{Datum, Field, Pools},
-    file::{Expect, Problem, Workload},
+    field::{Datum, Field, From, Pools, Subject},
+    file::{Expect, Problem, Statement, Workload},
     growth::Growth,
     keys::{KeyChooser, Keys},
     random::Random,
@@ -62,6 +62,21 @@ pub struct Prepared {
     pub fields: Vec<Field>,
     /// Its part in `--verify`.
     pub role: Role,
+    /// What is looked at in its answer.
+    pub look: Look,
+}
+
+/// What is looked at in an answer: decoding rows costs the load-generating process its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// Nothing but errors.
+    Nothing,
+    /// How many rows there are.
+    Rows,
+    /// And the version in this column of the first one.
+    Version(String),
+    /// Whether a conditional write was carried out.
+    Applied,
 }
 
 /// A statement's part in `--verify`.
@@ -71,6 +86,11 @@ pub enum Role {
     None,
     /// It writes a version.
     Write,
+    /// It writes a version if its condition holds.
+    Swap {
+        /// The condition: whether the record has the version that was read; otherwise, that there is no record.
+        expects_read: bool,
+    },
     /// It reads the version.
     Read,
 }
@@ -174,14 +194,14 @@ impl Program {
         &self,
         statement: usize,
         markers: &[ColumnSpec],
-        (record, version): (u64, u64),
+        subject: Subject,
         random: &mut Random,
     ) -> Result<Bound, String> {
         let statement = &self.statements[statement];
         let refused = |message: String| format!("the statement '{}': {message}", statement.name);
         let mut data = Vec::with_capacity(markers.len());
         for (field, marker) in statement.fields.iter().zip(markers) {
-            let datum = field.value(&marker.cql_type, record, version, random, &self.pools);
+            let datum = field.value(&marker.cql_type, subject, random, &self.pools);
             data.push(datum.map_err(refused)?);
         }
         let payload = if statement.writes {
@@ -217,7 +237,21 @@ fn statements(workload: &Workload, overrides: &Overrides) -> Vec<Prepared> {
     let role = |name: &String| match verify {
         Some(verify) if verify.read == *name => Role::Read,
         Some(verify) if verify.write.contains(name) => Role::Write,
+        Some(verify) if verify.swap.contains(name) => Role::Swap {
+            expects_read: workload.binds(name, From::Read),
+        },
         _ => Role::None,
+    };
+    let look = |name: &String, statement: &Statement| match (role(name), verify) {
+        (Role::Read, Some(verify)) => Look::Version(verify.column.clone()),
+        (Role::Swap { .. }, _) => Look::Applied,
+        _ if statement.expect.is_some() => Look::Rows,
+        _ => Look::Nothing,
+    };
+    // A linearizable read at another level would be another kind of read.
+    let level = |statement: &Statement| {
+        let own = workload.level(statement);
+        overrides.consistency.filter(|_| !own.is_serial()).unwrap_or(own)
     };
     workload
         .statements
@@ -228,7 +262,7 @@ fn statements(workload: &Workload, overrides: &Overrides) -> Vec<Prepared> {
             Prepared {
                 name: name.clone(),
                 cql: workload.text_of(&statement.cql),
-                consistency: overrides.consistency.unwrap_or_else(|| workload.level(statement)),
+                consistency: level(statement),
                 serial_consistency: statement
                     .serial_consistency
                     .as_deref()
@@ -242,6 +276,7 @@ fn statements(workload: &Workload, overrides: &Overrides) -> Vec<Prepared> {
                     .map(|value| workload.fields[value].get_ref().clone())
                     .collect(),
                 role: role(name),
+                look: look(name, statement),
             }
         })
         .collect()
