@@ -18,6 +18,7 @@ use starling_bench::{
             arguments::{CompareArguments, ReportArguments, RunArguments},
             compare, report,
         },
+        costs::command::{self as costs, CostsArguments},
         drive::part,
         workload::{file::Workload, ready},
     },
@@ -42,6 +43,7 @@ enum Benchmark {
     Run(Box<RunArguments>),
     Compare(Box<CompareArguments>),
     Report(ReportArguments),
+    Costs(CostsArguments),
     /// Lists the ready-made workloads, or prints one as a start for one of your own
     Workloads {
         /// Which one is printed
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
         Benchmark::Run(arguments) => compare::run(&arguments).map_err(|error| error.to_string()),
         Benchmark::Compare(arguments) => compare::compare(&arguments).map_err(|error| error.to_string()),
         Benchmark::Report(arguments) => report::run(&arguments).map_err(|error| error.to_string()),
+        Benchmark::Costs(arguments) => costs::run(&arguments).map_err(|error| error.to_string()),
         Benchmark::Workloads { name } => workloads(name.as_deref()).map_err(|error| error.to_string()),
         Benchmark::Part => part::run().map_err(|error| error.to_string()),
         Benchmark::Study(arguments) => study::command::run(&arguments).map_err(|error| error.to_string()),

@@ -6,9 +6,11 @@
 //! - [`local`]: clusters of our own, and faults in them;
 //! - [`verify`]: whether what the servers acknowledged is true;
 //! - [`report`]: results as a page;
+//! - [`costs`]: what a read and a write cost, and where;
 //! - [`command`]: all of it from the command line.
 
 pub mod command;
+pub mod costs;
 pub mod drive;
 pub mod evidence;
 pub mod local;

@@ -7,7 +7,9 @@ macro_rules! ready {
 }
 
 /// Name and text of each.
-const READY: [(&str, &str); 17] = ready![
+const READY: [(&str, &str); 19] = ready![
+    "point-reads",
+    "point-writes",
     "ycsb-a",
     "ycsb-b",
     "ycsb-c",

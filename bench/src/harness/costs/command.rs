@@ -1,0 +1,298 @@
+//! `starling-bench costs`.
+
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    super::{
+        evidence::{
+            process::{Meter, machine},
+            result::Machine,
+        },
+        local::cluster::{LocalCluster, Wishes},
+        report::ratio::median,
+    },
+    drive::{Drive, Driven},
+    table,
+};
+use crate::{
+    cluster::server_beside_this_program,
+    engine::{
+        compare::compare,
+        run::{Phase, Plan},
+        session::{Durability, Store},
+    },
+    error::Error,
+};
+
+/// Servers that spend less than this in a second have nothing left to do.
+const IDLE: Duration = Duration::from_millis(50);
+
+/// How long they may take until then.
+const IDLE_WITHIN: Duration = Duration::from_mins(3);
+
+/// Measures what a point read and a point write cost the servers, and where: one node at ONE and three at QUORUM, by CQL and
+/// by QUIC, beside what the engine alone costs. System calls and the parts need `perf` and the right to use it.
+#[derive(Debug, clap::Args)]
+pub struct CostsArguments {
+    /// The server's binary [default: `starling` beside this program]
+    #[arg(long)]
+    server: Option<PathBuf>,
+    /// Rows that are loaded
+    #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(50_000..=1 << 32))]
+    rows: u64,
+    /// Seconds of each run, at least 5
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(5..=3600))]
+    seconds: u64,
+    /// How often each is measured, in turn with the others; medians are reported
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
+    /// The sizes of the clusters
+    #[arg(long, value_delimiter = ',', default_value = "1,3", value_parser = clap::value_parser!(u32).range(1..=9))]
+    nodes: Vec<u32>,
+    /// Write the table to this file too
+    #[arg(short, long)]
+    output: Option<PathBuf>,
+    /// Write everything that was measured to this file, as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Costs {
+    /// Where.
+    pub machine: Machine,
+    /// Rows that were loaded.
+    pub rows: u64,
+    /// What the engine alone spends, in microseconds of CPU.
+    pub engine: Engine,
+    /// Each operation, protocol and size of the cluster.
+    pub costs: Vec<Cost>,
+}
+
+/// What the engine alone spends on the same number of rows, on one thread, in microseconds of CPU.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Engine {
+    /// For a row that is read, before everything was compacted.
+    pub get_us: f64,
+    /// For a row that is written, with the flushes and compactions that follow.
+    pub put_us: f64,
+}
+
+/// What one operation costs over one protocol.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Cost {
+    /// Nodes.
+    pub nodes: u32,
+    /// `cql` or `quic`.
+    pub protocol: String,
+    /// `read` or `write`.
+    pub operation: String,
+    /// The level.
+    pub consistency: String,
+    /// CPU of all servers for one operation, in microseconds: the median of the runs.
+    pub cpu_us: f64,
+    /// The same of each run.
+    pub cpu_us_of_runs: Vec<f64>,
+    /// Operations a second, 64 in flight on 4 connections.
+    pub per_second: f64,
+    /// Their median latency, in microseconds.
+    pub p50_us: f64,
+    /// The median latency with one in flight, in microseconds.
+    pub p50_alone_us: f64,
+    /// Of `cpu_us`, by kind of thread.
+    pub threads_us: Vec<(String, f64)>,
+    /// Context switches of the servers for one operation.
+    pub switches: f64,
+    /// System calls of the servers for one operation, by name; or why they are not known.
+    pub system_calls: Result<Vec<(String, f64)>, String>,
+    /// Of `cpu_us`, by part of the house; or why that is not known.
+    pub parts_us: Result<Vec<(String, f64)>, String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A cluster does not start, or a statement fails.
+pub fn run(arguments: &CostsArguments) -> Result<(), Error> {
+    let engine = engine_alone(arguments.rows)?;
+    let mut costs = Vec::new();
+    for &nodes in &arguments.nodes {
+        costs.extend(of_cluster(arguments, nodes)?);
+    }
+    let costs = Costs {
+        machine: machine(),
+        rows: arguments.rows,
+        engine,
+        costs,
+    };
+    let text = table::markdown(&costs);
+    print!("{text}");
+    if let Some(path) = &arguments.output {
+        fs::write(path, &text)?;
+    }
+    if let Some(path) = &arguments.json {
+        let json = serde_json::to_vec_pretty(&costs).map_err(std::io::Error::from)?;
+        fs::write(path, json)?;
+    }
+    Ok(())
+}
+
+fn engine_alone(rows: u64) -> Result<Engine, Error> {
+    let dir = tempfile::tempdir()?;
+    let plan = Plan {
+        store: Store::Starling,
+        rows,
+        threads: 1,
+        lz4: true,
+        columns: 1,
+        durability: Durability::Periodic,
+        writers: 1,
+        memtable_bytes: 64 << 20,
+        memory_bytes: 256 << 20,
+        cache_bytes: 64 << 20,
+        dir: dir.path().to_owned(),
+    };
+    let compared = compare("engine alone", &plan, &[Store::Starling], 1)
+        .map_err(|error| Error::Server(error.to_string()))?;
+    let cost = |phase| {
+        let figure = compared.outcomes.first()?.figure(phase)?;
+        Some(figure.cpu_seconds * 1e6 / (figure.operations.max(1) as f64))
+    };
+    match (cost(Phase::GetBefore), cost(Phase::Load)) {
+        (Some(get_us), Some(put_us)) => Ok(Engine { get_us, put_us }),
+        _ => Err(Error::Protocol("the engine's run has no gets or no puts".into())),
+    }
+}
+
+fn of_cluster(arguments: &CostsArguments, nodes: u32) -> Result<Vec<Cost>, Error> {
+    let server = arguments.server.clone();
+    let server = server.map_or_else(server_beside_this_program, Ok)?;
+    let wishes = Wishes {
+        nodes,
+        extra: &[],
+        partitions: false,
+    };
+    let cluster = LocalCluster::start(&server, wishes)?;
+    let drive = |workload, protocol: &str| Drive {
+        workload,
+        target: target(&cluster, protocol),
+        consistency: if nodes == 1 { "ONE" } else { "QUORUM" },
+        rows: arguments.rows,
+        in_flight: 64,
+        connections: 4,
+        seconds: arguments.seconds,
+        processes: cluster.processes(),
+    };
+    eprintln!("{nodes} node(s): loading {} rows", arguments.rows);
+    drive("point-reads", "cql").load()?;
+    wait_idle(&cluster.processes());
+    let mut drives = Vec::new();
+    for (operation, workload) in [("read", "point-reads"), ("write", "point-writes")] {
+        for protocol in ["cql", "quic"] {
+            drives.push((operation, protocol, drive(workload, protocol), Vec::new()));
+        }
+    }
+    for run in 0..arguments.runs {
+        for (operation, protocol, drive, driven) in &mut drives {
+            eprintln!(
+                "{nodes} node(s): {operation} by {protocol}, run {} of {}",
+                run + 1,
+                arguments.runs
+            );
+            wait_idle(&drive.processes);
+            driven.push(drive.run()?);
+        }
+    }
+    drives
+        .into_iter()
+        .map(|(operation, protocol, drive, driven)| {
+            eprintln!("{nodes} node(s): {operation} by {protocol}, looked at closely");
+            cost(&drive, &driven, (nodes, protocol, operation))
+        })
+        .collect()
+}
+
+fn target(cluster: &LocalCluster, protocol: &str) -> String {
+    let addresses = if protocol == "cql" {
+        cluster.cql_addresses()
+    } else {
+        cluster.quic_addresses()
+    };
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    format!("{protocol}:{}", addresses.join(","))
+}
+
+/// Waits until the servers have flushed and compacted what they had to.
+fn wait_idle(processes: &[u32]) {
+    let deadline = Instant::now() + IDLE_WITHIN;
+    let mut meter = Meter::default();
+    let mut before = meter.sample(processes).cpu;
+    while Instant::now() < deadline {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = meter.sample(processes).cpu;
+        if now.saturating_sub(before) < IDLE * processes.len() as u32 {
+            return;
+        }
+        before = now;
+    }
+}
+
+fn cost(drive: &Drive, driven: &[Driven], what: (u32, &str, &str)) -> Result<Cost, Error> {
+    let (nodes, protocol, operation) = what;
+    let of = |figure: &dyn Fn(&Driven) -> f64| median(&driven.iter().map(figure).collect::<Vec<_>>());
+    let each = |run: &Driven, total: f64| total / (run.result.total.count.max(1) as f64);
+    let cpu = |run: &Driven| {
+        let spent: Duration = run.threads.values().map(|spent| spent.cpu).sum();
+        each(run, spent.as_secs_f64() * 1e6)
+    };
+    let cpu_us = of(&cpu);
+    let mut threads_us = Vec::new();
+    for kind in driven.iter().flat_map(|run| run.threads.keys()) {
+        if threads_us.iter().all(|(known, _)| known != kind) {
+            let spent = |run: &Driven| run.threads.get(kind).copied().unwrap_or_default();
+            let us = of(&|run| each(run, spent(run).cpu.as_secs_f64() * 1e6));
+            threads_us.push((kind.clone(), us));
+        }
+    }
+    let alone = Drive {
+        in_flight: 1,
+        connections: 1,
+        ..drive.clone()
+    };
+    wait_idle(&drive.processes);
+    let alone = alone.run()?.result.total.p50_us;
+    let system_calls = drive.system_calls()?.map(sorted);
+    let parts_us = drive.parts()?.map(|parts| {
+        let us = parts.into_iter().map(|(part, share)| (part, share * cpu_us));
+        sorted(us.collect())
+    });
+    Ok(Cost {
+        nodes,
+        protocol: protocol.to_owned(),
+        operation: operation.to_owned(),
+        consistency: drive.consistency.to_owned(),
+        cpu_us,
+        cpu_us_of_runs: driven.iter().map(cpu).collect(),
+        per_second: of(&|run| run.result.total.per_second),
+        p50_us: of(&|run| run.result.total.p50_us as f64),
+        p50_alone_us: alone as f64,
+        threads_us: sorted(threads_us.into_iter().collect()),
+        switches: of(&|run| each(run, run.threads.values().map(|spent| spent.switches as f64).sum())),
+        system_calls,
+        parts_us,
+    })
+}
+
+/// The greatest first; what is nothing is left out.
+fn sorted(figures: std::collections::BTreeMap<String, f64>) -> Vec<(String, f64)> {
+    let mut figures: Vec<(String, f64)> = figures.into_iter().filter(|(_, figure)| *figure > 0.0).collect();
+    figures.sort_by(|a, b| b.1.total_cmp(&a.1));
+    figures
+}

@@ -1,0 +1,143 @@
+//! One run at servers that are there and loaded, and what it cost them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use clap::Parser;
+
+use super::{
+    super::{
+        command::{arguments::LoadArguments, session::Session, target::Target},
+        evidence::result::RunResult,
+    },
+    profile, syscalls,
+    threads::{self, Spent},
+};
+use crate::error::Error;
+
+/// Before `perf` looks, so that connections are made and caches warm.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// What is driven, and how.
+#[derive(Debug, Clone)]
+pub struct Drive {
+    /// The workload's name.
+    pub workload: &'static str,
+    /// As for `run`: `cql:...` or `quic:...`.
+    pub target: String,
+    /// The level of all statements.
+    pub consistency: &'static str,
+    /// Rows that there are.
+    pub rows: u64,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Connections.
+    pub connections: u32,
+    /// How long, in seconds.
+    pub seconds: u64,
+    /// The servers' processes.
+    pub processes: Vec<u32>,
+}
+
+/// What a run gave.
+#[derive(Debug)]
+pub struct Driven {
+    /// Everything that any run measures.
+    pub result: RunResult,
+    /// What the servers' threads spent.
+    pub threads: BTreeMap<String, Spent>,
+}
+
+/// The arguments of a run, as on the command line.
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(flatten)]
+    arguments: LoadArguments,
+}
+
+impl Drive {
+    /// Makes the table, fills it and does nothing more.
+    ///
+    /// # Errors
+    /// The servers refuse it.
+    pub fn load(&self) -> Result<(), Error> {
+        self.session(&["--operations", "1"])?.run().map(drop)
+    }
+
+    /// Drives, and measures what the servers' threads spend.
+    ///
+    /// # Errors
+    /// The servers can't be reached, or a statement failed.
+    pub fn run(&self) -> Result<Driven, Error> {
+        let seconds = format!("{}s", self.seconds);
+        let session = self.session(&["--no-load", "--warm-up", "0s", "--duration", &seconds])?;
+        let before = threads::sample(&self.processes);
+        let result = session.run()?;
+        let threads = threads::between(&before, &threads::sample(&self.processes));
+        match result.examples.iter().next() {
+            Some((kind, message)) if result.total.failed() > 0 => {
+                Err(Error::Statement(format!("{kind}: {message}")))
+            }
+            _ => Ok(Driven { result, threads }),
+        }
+    }
+
+    /// System calls for each operation, by name.
+    ///
+    /// # Errors
+    /// As of [`Drive::run`]. Where they can't be counted the reason comes instead of them.
+    pub fn system_calls(&self) -> Result<Result<BTreeMap<String, f64>, String>, Error> {
+        let (driven, counted) = self.beside(syscalls::count)?;
+        let window = driven.result.total.per_second * self.window() as f64;
+        Ok(counted.map(|counted| {
+            let each = |(name, count): (String, u64)| (name, count as f64 / window.max(1.0));
+            counted.into_iter().map(each).collect()
+        }))
+    }
+
+    /// Where the servers' CPU goes: shares of parts.
+    ///
+    /// # Errors
+    /// As of [`Drive::run`]. Where nothing can be sampled the reason comes instead of them.
+    pub fn parts(&self) -> Result<Result<BTreeMap<String, f64>, String>, Error> {
+        let (_, parts) = self.beside(profile::parts)?;
+        Ok(parts)
+    }
+
+    /// Seconds that `perf` looks.
+    fn window(&self) -> u64 {
+        self.seconds.saturating_sub(SETTLE.as_secs() + 1).max(1)
+    }
+
+    /// Drives while somebody looks.
+    fn beside<T: Send>(&self, look: impl Fn(&[u32], u64) -> T + Sync) -> Result<(Driven, T), Error> {
+        std::thread::scope(|scope| {
+            let looker = scope.spawn(|| {
+                std::thread::sleep(SETTLE);
+                look(&self.processes, self.window())
+            });
+            let driven = self.run()?;
+            let seen = looker
+                .join()
+                .map_err(|_| Error::Protocol("the thread that looks at the servers ended".into()))?;
+            Ok((driven, seen))
+        })
+    }
+
+    fn session(&self, further: &[&str]) -> Result<Session, Error> {
+        let (rows, in_flight, connections) = (
+            self.rows.to_string(),
+            self.in_flight.to_string(),
+            self.connections.to_string(),
+        );
+        let mut line = vec!["costs", self.workload, "--quiet", "--records", &rows];
+        line.extend(["--in-flight", &in_flight, "--connections", &connections]);
+        line.extend(["--consistency", self.consistency]);
+        let processes: Vec<String> = self.processes.iter().map(u32::to_string).collect();
+        for process in &processes {
+            line.extend(["--pid", process]);
+        }
+        line.extend(further);
+        let line = Line::try_parse_from(line).map_err(|error| Error::Usage(error.to_string()))?;
+        Session::new(&line.arguments, Target::parse(&self.target)?, self.target.clone())
+    }
+}

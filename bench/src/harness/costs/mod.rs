@@ -1,0 +1,15 @@
+//! What a read and a write cost the servers, and where (`starling-bench costs`).
+//!
+//! - [`command`]: clusters, runs and their order; [`drive`]: one run;
+//! - [`threads`]: CPU and switches by kind of thread; [`syscalls`]: system calls; [`profile`]: where the CPU goes;
+//! - [`table`]: all of it for people.
+
+pub mod command;
+pub mod drive;
+pub mod profile;
+pub mod syscalls;
+pub mod table;
+pub mod threads;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! Costs for people, in Markdown.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::{
+    command::{Cost, Costs},
+    syscalls,
+};
+
+/// Everything that was measured, and what is aimed at.
+pub fn markdown(costs: &Costs) -> String {
+    let mut out = String::new();
+    let machine = &costs.machine;
+    let _infallible = writeln!(
+        out,
+        "{} rows of 116 bytes; {} cores of {}, Linux {}. 64 requests in flight on 4 connections, medians of {} runs. The load \
+         generator runs beside the servers.\n",
+        costs.rows,
+        machine.cores,
+        machine.cpu,
+        machine.kernel,
+        costs.costs.first().map_or(0, |cost| cost.cpu_us_of_runs.len())
+    );
+    section(&mut out, "", &overview(costs));
+    section(&mut out, "Aims", &aims(costs));
+    let parts = |cost: &Cost| cost.parts_us.clone().unwrap_or_default();
+    section(
+        &mut out,
+        "Server CPU by part, µs an operation",
+        &breakdown(costs, &parts),
+    );
+    let threads = |cost: &Cost| cost.threads_us.clone();
+    section(
+        &mut out,
+        "Server CPU by kind of thread, µs an operation",
+        &breakdown(costs, &threads),
+    );
+    let calls = |cost: &Cost| cost.system_calls.clone().unwrap_or_default();
+    section(
+        &mut out,
+        "System calls of the servers an operation",
+        &breakdown(costs, &calls),
+    );
+    let reasons = costs
+        .costs
+        .iter()
+        .flat_map(|cost| [cost.system_calls.as_ref().err(), cost.parts_us.as_ref().err()]);
+    if let Some(reason) = reasons.flatten().next() {
+        let _infallible = writeln!(out, "Not measured: {reason}");
+    }
+    out
+}
+
+fn section(out: &mut String, title: &str, table: &Table) {
+    if table.row_iter().next().is_none() {
+        return;
+    }
+    if !title.is_empty() {
+        let _infallible = writeln!(out, "{title}:\n");
+    }
+    let _infallible = writeln!(out, "{table}\n");
+}
+
+fn table(head: Vec<String>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_header(head);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn name(cost: &Cost) -> String {
+    let protocol = if cost.protocol == "cql" { "CQL" } else { "QUIC" };
+    format!(
+        "{} {protocol}, {} at {}",
+        cost.operation, cost.nodes, cost.consistency
+    )
+}
+
+fn overview(costs: &Costs) -> Table {
+    let head = [
+        "",
+        "CPU µs",
+        "from",
+        "to",
+        "op/s",
+        "p50 µs",
+        "p50 alone µs",
+        "switches",
+    ];
+    let mut table = table(head.map(str::to_owned).to_vec());
+    let engine = [
+        ("engine's get", costs.engine.get_us),
+        ("engine's put", costs.engine.put_us),
+    ];
+    for (name, us) in engine {
+        table.add_row([name.to_owned(), format!("{us:.2}")]);
+    }
+    for cost in &costs.costs {
+        let least = cost.cpu_us_of_runs.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = cost.cpu_us_of_runs.iter().copied().fold(0.0, f64::max);
+        table.add_row([
+            name(cost),
+            format!("{:.2}", cost.cpu_us),
+            format!("{least:.2}"),
+            format!("{most:.2}"),
+            format!("{:.0}", cost.per_second),
+            format!("{:.0}", cost.p50_us),
+            format!("{:.0}", cost.p50_alone_us),
+            format!("{:.2}", cost.switches),
+        ]);
+    }
+    table
+}
+
+/// Rows are what costs are made of, the greatest first; columns are operations.
+fn breakdown(costs: &Costs, of: &dyn Fn(&Cost) -> Vec<(String, f64)>) -> Table {
+    let columns: Vec<Vec<(String, f64)>> = costs.costs.iter().map(of).collect();
+    let mut rows: Vec<(String, f64)> = Vec::new();
+    for (part, figure) in columns.iter().flatten() {
+        match rows.iter_mut().find(|(known, _)| known == part) {
+            Some((_, sum)) => *sum += figure,
+            None => rows.push((part.clone(), *figure)),
+        }
+    }
+    // The sum of all comes last.
+    rows.sort_by(|a, b| {
+        (a.0 == syscalls::ALL)
+            .cmp(&(b.0 == syscalls::ALL))
+            .then(b.1.total_cmp(&a.1))
+    });
+    let head = [String::new()].into_iter().chain(costs.costs.iter().map(name));
+    let mut table = table(head.collect());
+    for (part, _) in rows {
+        let figure = |column: &Vec<(String, f64)>| {
+            let found = column.iter().find(|(known, _)| *known == part);
+            found.map_or_else(String::new, |(_, figure)| format!("{figure:.2}"))
+        };
+        let cells: Vec<String> = columns.iter().map(figure).collect();
+        table.add_row([part].into_iter().chain(cells));
+    }
+    table
+}
+
+/// What the figures are held against: differences and ratios of the same run.
+fn aims(costs: &Costs) -> Table {
+    let cpu = |nodes, protocol: &str, operation: &str| {
+        let fits =
+            |cost: &&Cost| cost.nodes == nodes && cost.protocol == protocol && cost.operation == operation;
+        costs.costs.iter().find(fits).map(|cost| cost.cpu_us)
+    };
+    let mut all: Vec<(String, Option<f64>, f64)> = Vec::new();
+    for (operation, engine, aim) in [
+        ("read", costs.engine.get_us, 3.0),
+        ("write", costs.engine.put_us, 4.0),
+    ] {
+        let more = cpu(1, "cql", operation).map(|cpu| cpu - engine);
+        all.push((
+            format!("one node, {operation} by CQL: µs above the engine's"),
+            more,
+            aim,
+        ));
+    }
+    let ratio = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a / b);
+    for operation in ["read", "write"] {
+        let quic = ratio(cpu(1, "quic", operation), cpu(1, "cql", operation));
+        all.push((format!("one node, {operation}: QUIC over CQL"), quic, 1.5));
+    }
+    for (operation, aim) in [("read", 3.0), ("write", 4.0)] {
+        let three = ratio(cpu(3, "cql", operation), cpu(1, "cql", operation));
+        all.push((format!("three nodes over one, {operation} by CQL"), three, aim));
+    }
+    let mut table = table(["", "measured", "aim", ""].map(str::to_owned).to_vec());
+    for (what, figure, aim) in all {
+        if let Some(figure) = figure {
+            let met = if figure <= aim { "met" } else { "missed" };
+            table.add_row([what, format!("{figure:.2}"), format!("<= {aim}"), met.to_owned()]);
+        }
+    }
+    table
+}

@@ -1,0 +1,130 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    command::{Cost, Costs, Engine},
+    profile, syscalls, table,
+    threads::{self, Spent},
+};
+use crate::harness::evidence::result::Machine;
+
+#[test]
+fn threads_are_told_apart_by_their_names_without_numbers() {
+    assert_eq!(threads::kind("shard-12"), "shard");
+    assert_eq!(threads::kind("worker"), "worker");
+    assert_eq!(threads::kind("17"), "unnamed");
+    let status = "Name:\tx\nvoluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t5\n";
+    assert_eq!(threads::switches(status), 12);
+}
+
+#[test]
+fn what_a_thread_spends_is_seen() {
+    let own = [std::process::id()];
+    let before = threads::sample(&own);
+    let until = Duration::from_millis(20);
+    let mut spent = Spent::default();
+    while spent.cpu < until {
+        spent =
+            threads::between(&before, &threads::sample(&own))
+                .values()
+                .fold(Spent::default(), |sum, one| Spent {
+                    cpu: sum.cpu + one.cpu,
+                    switches: sum.switches + one.switches,
+                });
+    }
+}
+
+#[test]
+fn counts_of_system_calls_are_read() {
+    let text = "120,,raw_syscalls:sys_enter,1000,100.00,,\n\
+                <not counted>,,syscalls:sys_enter_futex,0,100.00,,\n\
+                30,,syscalls:sys_enter_sendmsg,1000,100.00,,\n";
+    let expected = BTreeMap::from([("all".to_owned(), 120), ("sendmsg".to_owned(), 30)]);
+    assert_eq!(syscalls::read(text), expected);
+}
+
+#[test]
+fn samples_belong_to_parts() {
+    let cases = [
+        ("[.] starling_sstable::memtable::Memtable::get", "engine"),
+        (
+            "[.] <starling_cql::protocol::Decoder as core::default::Default>::default",
+            "codec",
+        ),
+        ("[.] starling_cql::plan::select::Select::run", "language"),
+        ("[.] starling_ring::placement::Placement::replicas", "coordinator"),
+        ("[.] starling::store::shard::Shard::turn", "shards"),
+        ("[.] starling::cql_server::connection::serve", "listener"),
+        ("[.] quinn_proto::connection::Connection::poll_transmit", "QUIC"),
+        (
+            "[.] tokio::runtime::scheduler::multi_thread::worker::run",
+            "runtime",
+        ),
+        ("[.] mi_malloc_small", "allocator"),
+        ("[.] __memcpy_avx_unaligned", "memory"),
+        ("[k] tcp_sendmsg_locked", "kernel: network"),
+        ("[k] ext4_writepages", "kernel: storage"),
+        ("[k] futex_wake", "kernel: threads"),
+        ("[k] entry_SYSCALL_64", "kernel: other"),
+        ("[.] 0x00007f1234", "other"),
+    ];
+    for (symbol, part) in cases {
+        assert_eq!(profile::part(symbol), part, "{symbol}");
+    }
+    let report = "# Overhead;Shared Object;Symbol\n 60.00%;starling ;[.] starling_sstable::a\n 40.00%;[kernel];[k] tcp_x\n\n";
+    let parts = profile::read(report);
+    assert_eq!(parts.len(), 2);
+    assert!((parts["engine"] - 0.6).abs() < 1e-9 && (parts["kernel: network"] - 0.4).abs() < 1e-9);
+}
+
+fn cost(nodes: u32, protocol: &str, operation: &str, cpu_us: f64) -> Cost {
+    Cost {
+        nodes,
+        protocol: protocol.into(),
+        operation: operation.into(),
+        consistency: "ONE".into(),
+        cpu_us,
+        cpu_us_of_runs: vec![cpu_us, cpu_us + 1.0],
+        per_second: 100_000.0,
+        p50_us: 500.0,
+        p50_alone_us: 40.0,
+        threads_us: vec![("worker".into(), cpu_us)],
+        switches: 0.5,
+        system_calls: Err("perf does not run".into()),
+        parts_us: Ok(vec![("engine".into(), 1.5), ("codec".into(), 0.5)]),
+    }
+}
+
+#[test]
+fn the_table_holds_figures_against_aims() {
+    let costs = Costs {
+        machine: Machine {
+            cores: 2,
+            cpu: "a processor".into(),
+            memory_bytes: 8 << 30,
+            kernel: "6.1".into(),
+        },
+        rows: 1000,
+        engine: Engine {
+            get_us: 2.0,
+            put_us: 1.5,
+        },
+        costs: vec![
+            cost(1, "cql", "read", 4.5),
+            cost(1, "quic", "read", 9.0),
+            cost(3, "cql", "read", 12.0),
+        ],
+    };
+    let text = table::markdown(&costs);
+    let has = |words: &[&str]| {
+        text.lines()
+            .any(|line| words.iter().all(|word| line.contains(word)))
+    };
+    assert!(has(&["read by CQL: µs above", "2.50", "<= 3", "met"]), "{text}");
+    assert!(
+        has(&["read: QUIC over CQL", "2.00", "<= 1.5", "missed"]),
+        "{text}"
+    );
+    assert!(has(&["three nodes over one, read", "2.67", "met"]), "{text}");
+    assert!(has(&["engine ", "1.50"]) && has(&["worker", "4.50"]), "{text}");
+    assert!(text.contains("Not measured: perf does not run"), "{text}");
+}
