@@ -323,6 +323,7 @@ impl<E: Env> Node<E> {
 
     /// Prepares a statement. `keyspace` is that of unqualified names.
     pub fn prepare(&self, query: &str, keyspace: Option<&str>) -> Result<PreparedMetadata, Error> {
+        self.check_serving()?;
         self.prepare_statement(query, keyspace)
     }
 

@@ -78,6 +78,8 @@ pub(crate) struct Cluster {
     pub(crate) peers: BTreeMap<NodeId, Arc<Peer>>,
     /// What peers compare, for messages.
     pub(crate) stamp: Stamp,
+    /// Whether this node is in the ring, or was.
+    pub(crate) has_place: bool,
     /// The requests that were let in on this ring; lives on while the ring is the same.
     passage: Arc<Passage>,
 }
@@ -98,6 +100,7 @@ impl Cluster {
                 .map(|(change, next)| (Arc::new(change.clone()), Arc::new(Ring::new(partitioner, next)))),
             peers: peers.into_iter().map(|peer| (peer.id, Arc::new(peer))).collect(),
             stamp: state.stamp(),
+            has_place: state.place(me).is_some(),
             passage: Arc::default(),
         }
     }

@@ -91,7 +91,9 @@ impl Operator {
                 continue;
             }
             let command = match state.change() {
+                // It needs somebody who is dead for good.
                 Some(change) if doomed.contains(&change.coordinator) => RingCommand::Abort,
+                Some(change) if gone.iter().any(|id| !change.kind.dead().contains(id)) => RingCommand::Abort,
                 Some(_) => {
                     handle.sleep(Duration::from_secs(1)).await;
                     continue;
@@ -200,6 +202,11 @@ impl Operator {
                 .iter()
                 .all(|dead| self.is_out(*dead))
         {
+            return None;
+        }
+        // A change whose data is there waits for every member, and nobody can give it up any more.
+        let serving = self.cluster.serving();
+        if serving.iter().any(|(_, node)| node.ring_change().is_some()) {
             return None;
         }
         let number = self.victim()?;

@@ -31,7 +31,8 @@ use crate::{
 const POLLS_PER_STEP: u64 = 40_000;
 
 /// Sets the randomness of the operator apart from the rest.
-const UPHEAVAL: u64 = 0x5EED_0F_0417_0A57;
+const UPHEAVAL: u64 = 0x005E_ED0F_0417_0A57;
+
 /// The same for anti-entropy.
 const REPAIR: u64 = 0xA717_E417_0991;
 

@@ -16,7 +16,7 @@ use starling_sim::{
 
 const NODES: usize = 3;
 const ROWS: i32 = 300;
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// The node whose disk rots. The others have all data, so none is lost.
 const VICTIM: usize = 2;
@@ -144,9 +144,9 @@ fn rot_on_one_node_is_found_and_mended_from_the_others() {
             spares: 0,
             store,
             vnodes: 4,
-            hint_age: Duration::from_secs(3600),
+            hint_age: Duration::from_hours(1),
             clock_skew: Duration::from_secs(22),
-            repair_interval: Duration::from_secs(3600),
+            repair_interval: Duration::from_hours(1),
             bug: None,
         };
         let mut executor = Executor::new(random.fork(), Arc::new(Trace::new(None)), 100_000_000);

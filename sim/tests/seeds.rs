@@ -3,18 +3,20 @@
 use starling_sim::run::{Plan, run};
 
 /// Runs seeds and fails with all that went wrong, and how to see it again.
-fn check(seeds: std::ops::Range<u64>) {
+fn check(seeds: impl IntoIterator<Item = u64>, upheaval: Option<bool>) {
     let mut failures = Vec::new();
     for seed in seeds {
         let plan = Plan {
             steps: 150,
+            upheaval,
             ..Plan::new(seed)
         };
         let report = run(&plan, None);
         if !report.violations.is_empty() {
             let violations: Vec<String> = report.violations.iter().map(ToString::to_string).collect();
             failures.push(format!(
-                "cargo run --release -p starling-sim -- --seed {seed} --steps 150 --trace\n  {}",
+                "cargo run --release -p starling-sim -- --seed {seed} --steps 150{} --trace\n  {}",
+                if upheaval == Some(true) { " --upheaval" } else { "" },
                 violations.join("\n  ")
             ));
         }
@@ -26,12 +28,24 @@ fn check(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn promises_hold_in_the_first_seeds() {
-    check(0..80);
+    check(0..80, None);
 }
 
 #[test]
 fn promises_hold_in_further_seeds() {
-    check(80..160);
+    check(80..160, None);
+}
+
+#[test]
+fn promises_hold_while_the_ring_changes() {
+    check(200..230, Some(true));
+}
+
+/// Seeds that broke a promise once.
+#[test]
+fn promises_hold_where_they_were_broken() {
+    // A node that was not in the ring yet prepared statements, and knew of no tables.
+    check([7, 21, 41, 60, 111, 118, 128, 136, 141], Some(true));
 }
 
 /// A simulation in which nothing happens proves nothing.
@@ -58,4 +72,6 @@ fn the_runs_are_eventful() {
     assert!(sum(|figures| figures.duplicated) > 0);
     assert!(sum(|figures| figures.flushes) > 0);
     assert!(sum(|figures| figures.compactions) > 0);
+    assert!(sum(|figures| figures.ring_steps) > 150, "rings change");
+    assert!(sum(|figures| figures.dooms as u64) > 0);
 }

@@ -64,21 +64,7 @@ impl<E: Env> Node<E> {
     /// A place among the requests that are coordinated; refused when there are too many, or when this node
     /// is not part of the ring.
     pub(super) fn admit(&self) -> Result<Permit, Error> {
-        if self.is_stopping() {
-            return Err(Error::new(
-                ErrorKind::Bootstrapping,
-                "the node is stopping; nothing was changed; use another node",
-            ));
-        }
-        if let Some(failure) = self.failure() {
-            return Err(Error::new(ErrorKind::Bootstrapping, failure.to_string()));
-        }
-        if self.book.load().place(self.id).is_none() {
-            return Err(Error::new(
-                ErrorKind::Bootstrapping,
-                "the node is joining the cluster; nothing was changed; use another node",
-            ));
-        }
+        self.check_serving()?;
         self.coordinated.enter().ok_or_else(|| {
             self.counters.overloaded.one();
             Error::new(
@@ -89,6 +75,27 @@ impl<E: Env> Node<E> {
                 ),
             )
         })
+    }
+
+    /// Whether clients are served: not before this node has come into the ring, because what it knows of schema and
+    /// data may be nothing.
+    pub(crate) fn check_serving(&self) -> Result<(), Error> {
+        if self.is_stopping() {
+            return Err(Error::new(
+                ErrorKind::Bootstrapping,
+                "the node is stopping; nothing was changed; use another node",
+            ));
+        }
+        if let Some(failure) = self.failure() {
+            return Err(Error::new(ErrorKind::Bootstrapping, failure.to_string()));
+        }
+        if !self.views.load().cluster.has_place {
+            return Err(Error::new(
+                ErrorKind::Bootstrapping,
+                "the node is joining the cluster; nothing was changed; use another node",
+            ));
+        }
+        Ok(())
     }
 
     async fn run(

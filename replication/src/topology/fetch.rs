@@ -67,12 +67,14 @@ impl<E: Env> Topology<E> {
     /// old replicas by now comes here by itself.
     async fn fetch(self: &Arc<Self>, id: u128) -> Result<(), String> {
         let stopping = || "the node is stopping".to_owned();
-        // A table that this node has not heard of may have data.
+        // A table that this node has not heard of may have data, whoever knows of it.
         let agreement = self.agreement().ok_or_else(stopping)?;
+        let change = self.under_way().filter(|change| change.id == id);
+        let dead = change.ok_or_else(|| "the change is over".to_owned())?.kind.dead();
         let snapshot = self.views.load();
-        let pulls = snapshot
-            .cluster
-            .live_others()
+        let others = snapshot.cluster.joined();
+        let pulls = others
+            .filter(|peer| peer.id != self.me && !dead.contains(&peer.id))
             .map(|peer| agreement.pull(peer, SCHEMA));
         for pulled in join_all(pulls).await {
             pulled?;

@@ -25,14 +25,14 @@ struct Held {
 
 impl Grants {
     /// Promises that on the ring of this epoch no other change begins; or says which was promised before.
-    pub(super) fn take(&mut self, change: &Change, epoch: u64, now: Duration) -> Result<(), Change> {
+    pub(super) fn take(&mut self, change: &Change, epoch: u64, now: Duration) -> Result<(), Box<Change>> {
         if let Some(held) = &self.0
             && held.epoch == epoch
             && now < held.until
             && held.change.id != change.id
             && held.change.coordinator != change.coordinator
         {
-            return Err(held.change.clone());
+            return Err(Box::new(held.change.clone()));
         }
         self.0 = Some(Held {
             change: change.clone(),

@@ -14,7 +14,7 @@ pub enum TopologyRequest {
     /// Promise to take no other change for a while. Sent with the ring state that the change is made on.
     Grant {
         /// The change.
-        change: Change,
+        change: Box<Change>,
         /// The state.
         state: Bytes,
     },

@@ -96,7 +96,7 @@ impl<E: Env> Topology<E> {
             self.grant(change, state)
         } else {
             let request = TopologyRequest::Grant {
-                change: change.clone(),
+                change: Box::new(change.clone()),
                 state: state.encode(),
             };
             self.ask(peer, request, ASK).await.map_err(|error| {

@@ -27,6 +27,9 @@ use crate::{
 /// How long a peer has for an answer that needs no work.
 pub(super) const ASK: Duration = Duration::from_secs(2);
 
+/// Where data and schema come from.
+type Links<E> = (Weak<Coordinator<E>>, Arc<SchemaAgreement<E>>);
+
 /// A node's part in the changes of the ring.
 pub(crate) struct Topology<E: Env> {
     pub(super) env: E,
@@ -48,7 +51,7 @@ pub(crate) struct Topology<E: Env> {
     /// Held by whoever carries a change through on this node.
     pub(super) driving: AsyncMutex<()>,
     /// What the others are asked for data by. Set once, when the node is put together.
-    links: OnceLock<(Weak<Coordinator<E>>, Arc<SchemaAgreement<E>>)>,
+    links: OnceLock<Links<E>>,
 }
 
 /// The parts that a node's topology works with.
