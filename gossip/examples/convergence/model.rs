@@ -57,6 +57,8 @@ impl Cluster {
         let view = view.min(nodes);
         let config = Config {
             max_members: if view < nodes { view } else { usize::MAX >> 8 },
+            // Few pass on a heartbeat that few know of: silence says nothing, and suspicions would spread news too.
+            phi_threshold: if view < nodes { f64::INFINITY } else { 8.0 },
             ..Config::default()
         };
         let mut cluster = Self {
