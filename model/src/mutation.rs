@@ -8,6 +8,7 @@ use crate::{
     ids::TableId,
     key::{DecoratedKey, MAX_PARTITION_KEY_BYTES},
     partition::Partition,
+    range_tombstone::RangeTombstone,
     token::Token,
 };
 
@@ -27,6 +28,53 @@ pub struct Mutation {
 }
 
 impl Mutation {
+    /// The same write in pieces of about `max_bytes` ([weight](Partition::weight)) and one row at most beyond. Applied
+    /// one by one, in any order, they come to the same; but a reader may see some before the others.
+    pub fn pieces(self, max_bytes: usize) -> Vec<Self> {
+        if self.partition.weight() <= max_bytes {
+            return vec![self];
+        }
+        let Self {
+            table,
+            key,
+            partition,
+        } = self;
+        let mut pieces = Vec::new();
+        let mut piece = Partition {
+            deletion: partition.deletion,
+            static_row: partition.static_row,
+            ..Partition::default()
+        };
+        let mut bytes = piece.weight();
+        let mut take = |piece: &mut Partition, bytes: &mut usize, more: usize| {
+            if *bytes + more > max_bytes && !piece.is_empty() {
+                pieces.push(std::mem::take(piece));
+                *bytes = 0;
+            }
+            *bytes += more;
+        };
+        for tombstone in &partition.ranges {
+            take(
+                &mut piece,
+                &mut bytes,
+                size_of::<RangeTombstone>() + tombstone.range.start.len() * 2,
+            );
+            piece.delete_range(tombstone.clone());
+        }
+        for (clustering, row) in partition.rows {
+            take(&mut piece, &mut bytes, clustering.0.len() + 64 + row.weight());
+            // A tombstone of this piece covers nothing of it: the partition was canonical.
+            piece.add_row(clustering, row);
+        }
+        pieces.push(piece);
+        let mutation = |partition| Self {
+            table,
+            key: key.clone(),
+            partition,
+        };
+        pieces.into_iter().map(mutation).collect()
+    }
+
     /// The bytes that travel between nodes and that the log stores as they came:
     ///
     /// ```text
@@ -60,5 +108,76 @@ impl Mutation {
             key: DecoratedKey { token, key },
             partition,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        cell::{Cell, CellValue},
+        ids::ColumnId,
+        key::{Clustering, ClusteringRange},
+        row::Row,
+        time::{Deletion, Seconds, Timestamp},
+    };
+
+    fn row(bytes: usize, timestamp: i64) -> Row {
+        let mut row = Row::default();
+        row.add(Cell {
+            column: ColumnId(1),
+            path: None,
+            timestamp: Timestamp(timestamp),
+            value: CellValue::Live {
+                value: vec![7; bytes].into(),
+                expiry: None,
+            },
+        });
+        row
+    }
+
+    fn tombstone(start: u8, end: u8, timestamp: i64) -> RangeTombstone {
+        RangeTombstone {
+            range: ClusteringRange {
+                start: vec![start].into(),
+                end: Some(vec![end].into()),
+            },
+            deletion: Deletion {
+                timestamp: Timestamp(timestamp),
+                at: Seconds(1),
+            },
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_come_to_the_same(
+            rows in prop::collection::btree_map(0_u8..100, (0_usize..300, 0_i64..100), 0..40),
+            ranges in prop::collection::vec((0_u8..100, 1_u8..20, 0_i64..100), 0..10),
+            fixed in 0_usize..200,
+            max in 1_usize..3000,
+        ) {
+            let mut partition = Partition::default();
+            for (start, length, timestamp) in ranges {
+                partition.delete_range(tombstone(start, start + length, timestamp));
+            }
+            partition.add_static(row(fixed, 5));
+            for (clustering, (bytes, timestamp)) in rows {
+                partition.add_row(Clustering::from(vec![clustering]), row(bytes, timestamp));
+            }
+            let key = DecoratedKey { token: Token(1), key: "k".into() };
+            let whole = Mutation { table: TableId(1), key, partition };
+            let pieces = whole.clone().pieces(max);
+            for piece in &pieces {
+                prop_assert!(piece.partition.rows.len() <= 1 || piece.partition.weight() <= max + 600);
+            }
+            let mut merged = Partition::default();
+            for piece in pieces.into_iter().rev() {
+                merged.merge(piece.partition);
+            }
+            prop_assert_eq!(merged, whole.partition);
+        }
     }
 }

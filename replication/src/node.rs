@@ -20,7 +20,7 @@ use crate::{
     clock::Clock,
     clock_floor::ClockFloor,
     config::Config,
-    coordinator::Coordinator,
+    coordinator::{Coordinator, chance},
     deadline::Deadline,
     env::{CallError, Env},
     events::{Listener, Listeners},
@@ -221,6 +221,7 @@ impl<E: Env> Node<E> {
             datacenter: config.datacenter.clone(),
             timeouts: config.timeouts,
             healing: AtomicBool::new(false),
+            comparisons: Gate::new(chance::AT_ONCE),
         });
         let told = Arc::clone(&membership);
         let agreement = SchemaAgreement::new(
@@ -289,6 +290,11 @@ impl<E: Env> Node<E> {
                 let store = move || keeper.clock_floor.store(&**keeper.env.fs(), &keeper.clock);
                 node.env.blocking(store).await;
                 node.coordinator.deliver_hints();
+                let snapshot = node.views.load();
+                snapshot
+                    .cluster
+                    .live_others()
+                    .for_each(|peer| peer.latency.forgive());
                 node.coordinator.heal_damage().await;
                 node.batch_log.replay().await;
             }
@@ -327,7 +333,8 @@ impl<E: Env> Node<E> {
         self.prepare_statement(query, keyspace)
     }
 
-    /// Carries out a statement.
+    /// Carries out a statement. Who drops the future wants no answer any more: a read ends, here and at the peers;
+    /// anything else goes on by itself.
     pub async fn execute(
         self: &Arc<Self>,
         statement: Statement,
@@ -337,7 +344,7 @@ impl<E: Env> Node<E> {
         self.execute_statement(statement, parameters, tracing).await
     }
 
-    /// Carries out a batch.
+    /// Carries out a batch, to its end also when the future is dropped.
     pub async fn batch(self: &Arc<Self>, request: BatchRequest, tracing: bool) -> Result<Executed, Error> {
         self.execute_batch(request, tracing).await
     }

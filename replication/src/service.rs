@@ -128,6 +128,11 @@ impl<E: Env> Node<E> {
                 let _pass = self.let_in(sender, planned)?;
                 self.truncate_here(table, deadline).await
             }
+            Request::ForgetHints(table) => {
+                let _pass = self.let_in(sender, planned)?;
+                self.hints.forget_table(table).await;
+                Ok(Response::Done)
+            }
             Request::SchemaPush(entries) => self
                 .agreement
                 .learn_encoded(&entries)

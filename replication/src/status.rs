@@ -155,6 +155,8 @@ counters! {
     dead_reads,
     /// Times that a replica knew more of the ring than the coordinator, which planned again.
     old_rings,
+    /// Reads after which all live replicas were compared, by their table's `read_repair_chance`.
+    chance_repairs,
     /// Damaged pieces of this node's storage that were written anew from other replicas.
     healed,
     /// Reads that asked one more replica because one was slow or failed.

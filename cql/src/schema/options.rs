@@ -142,11 +142,12 @@ const OPTIONS: &[Known] = &[
         "128",
     ),
     option("read_repair", Kind::Word(&["BLOCKING", "NONE"]), "BLOCKING"),
+    option("read_repair_chance", Kind::Fraction, "0.0"),
     option("speculative_retry", Kind::Speculation, "99p"),
 ];
 
 /// A table's options. All of Cassandra's are taken and returned; Starling acts on
-/// `default_time_to_live` and `gc_grace_seconds`.
+/// `default_time_to_live`, `gc_grace_seconds`, `read_repair` and `read_repair_chance`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TableOptions {
     set: BTreeMap<String, Setting>,
@@ -206,6 +207,19 @@ impl TableOptions {
         self.number("default_time_to_live").min(MAX_TTL)
     }
 
+    /// Whether a read waits until the replicas that it found stale are up to date.
+    pub fn repairs_reads(&self) -> bool {
+        !matches!(self.set.get("read_repair"), Some(Setting::Scalar(word)) if word == "NONE")
+    }
+
+    /// With which probability, 0 to 1, all live replicas are compared after a read of a partition.
+    pub fn read_repair_chance(&self) -> f64 {
+        match self.set.get("read_repair_chance") {
+            Some(Setting::Scalar(chance)) => chance.parse().unwrap_or(0.0),
+            _ => 0.0,
+        }
+    }
+
     /// How long tombstones are kept at least, in seconds.
     pub fn gc_grace_seconds(&self) -> u32 {
         self.number("gc_grace_seconds")
@@ -222,7 +236,7 @@ impl TableOptions {
             }
             let Some(option) = OPTIONS.iter().find(|option| option.name == name) else {
                 // Options of older and newer releases that change nothing here.
-                if ["dclocal_read_repair_chance", "read_repair_chance", "memtable"].contains(&name.as_str()) {
+                if ["dclocal_read_repair_chance", "memtable"].contains(&name.as_str()) {
                     continue;
                 }
                 return Err(Error::syntax(format!("Unknown property '{name}'")));

@@ -7,12 +7,14 @@
 //! - [`read`]: a page from one set of replicas: data, digests, speculation;
 //! - [`reconcile`]: pages of several replicas become one, by what all of them cover;
 //! - [`repair`]: stale replicas are brought up to date before the answer;
+//! - [`chance`]: once in a while all replicas are compared, beside the answer;
 //! - [`gain`]: what this node gains by a change of the ring is fetched from those who have it;
 //! - [`replan`]: writes whose replicas turn out to be others;
 //! - [`heal`]: what this node's storage lost is fetched from the others;
 //! - [`scan`]: a token range over many sets of replicas;
 //! - [`truncate`]: all data of a table, on all nodes.
 
+pub(crate) mod chance;
 mod gain;
 mod heal;
 pub(crate) mod read;
@@ -43,6 +45,7 @@ use crate::{
     config::Timeouts,
     deadline::Deadline,
     env::{CallError, Env},
+    gate::Gate,
     hints::Hints,
     message::Failure,
     peers::{AskError, Peers},
@@ -71,6 +74,8 @@ pub(crate) struct Coordinator<E: Env> {
     pub(crate) timeouts: Timeouts,
     /// Damaged data is being fetched from other replicas.
     pub(crate) healing: AtomicBool,
+    /// Comparisons of all replicas that are under way.
+    pub(crate) comparisons: Gate,
 }
 
 /// What the parts of one request share.

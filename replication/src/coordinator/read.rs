@@ -138,7 +138,13 @@ impl<E: Env> Coordinator<E> {
             KeyRange::Partition(key) => {
                 let sets = placements.sets(key.token);
                 let plan = self.plan_read(&snapshot, Quorum { requirement, sets }, task.consistency)?;
-                self.read_page(command.clone(), plan, task).await
+                let chance = table.options.read_repair_chance();
+                let quorum = (chance > 0.0).then(|| plan.quorum.clone());
+                let page = self.read_page(command.clone(), plan, task).await?;
+                if let Some(quorum) = quorum {
+                    self.compare_by_chance(chance, command, &quorum, task.claim);
+                }
+                Ok(page)
             }
             KeyRange::Tokens(range) => {
                 self.scan(&snapshot, placements, command.clone(), *range, &requirement, task)
@@ -239,6 +245,8 @@ impl<E: Env> Coordinator<E> {
             .map(|(peer, _)| peer.latency.suspicious_after(task.timeout))
             .max()
             .unwrap_or(task.timeout);
+        let began = self.env.monotonic();
+        let mut waiting: Vec<Arc<Peer>> = wanted.iter().map(|(peer, _)| Arc::clone(peer)).collect();
         let mut flights: FuturesUnordered<Flight> = wanted
             .into_iter()
             .map(|(peer, digest)| self.fly(command, peer, digest, task))
@@ -247,6 +255,12 @@ impl<E: Env> Coordinator<E> {
         while !answers.meet(&plan.quorum) {
             match next_event(&mut flights, &mut slow, !plan.spares.is_empty()).await {
                 Event::Slow => {
+                    // So that the next reads ask others first, also if these never answer.
+                    let elapsed = self.env.monotonic().saturating_sub(began);
+                    waiting.retain(|peer| !answers.came_from(peer.id));
+                    for peer in &waiting {
+                        peer.latency.record(elapsed);
+                    }
                     if let Some(spare) = plan.spares.pop_front() {
                         self.counters.speculative_reads.one();
                         task.tracer
@@ -311,6 +325,14 @@ impl<E: Env> Coordinator<E> {
         match self.ask_for_page(peer, command, false, task).await {
             Ok(Answer::Page(received)) => Some(received.page),
             Ok(Answer::Digest(_)) | Err(_) => None,
+        }
+    }
+
+    /// The digest of one replica's page; `None` if it did not answer.
+    pub(super) async fn fetch_digest(&self, peer: &Peer, command: ReadCommand, task: &Task) -> Option<u128> {
+        match self.ask_for_page(peer, command, true, task).await {
+            Ok(Answer::Digest(digest)) => Some(digest),
+            Ok(Answer::Page(_)) | Err(_) => None,
         }
     }
 
@@ -412,6 +434,12 @@ impl Answers {
             tally.add(peer.id, &peer.datacenter);
         }
         tally
+    }
+
+    fn came_from(&self, peer: NodeId) -> bool {
+        let pages = self.pages.iter().map(|(peer, _)| peer);
+        let mut all = pages.chain(self.digests.iter().map(|(peer, _)| peer));
+        all.any(|other| other.id == peer)
     }
 
     fn meet(&self, quorum: &Quorum) -> bool {

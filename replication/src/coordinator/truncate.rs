@@ -1,4 +1,8 @@
 //! TRUNCATE: all data of a table, on all nodes.
+//!
+//! In two rounds: first all nodes forget the hints that they keep for the table, then all remove its data. So no hint of a
+//! write from before reaches a node that has removed its data already. A logged batch that is kept by a node which was down, and
+//! carried out later, does.
 
 use std::sync::Arc;
 
@@ -37,7 +41,12 @@ impl<E: Env> Coordinator<E> {
                     ),
                 ));
             }
-            let failed = self.truncate_at(&snapshot, table, &task).await?;
+            let mut failed = self
+                .do_round(&snapshot, &Request::ForgetHints(table), &task)
+                .await?;
+            if failed.is_none() {
+                failed = self.do_round(&snapshot, &Request::Truncate(table), &task).await?;
+            }
             let Some((peer, error)) = failed else {
                 return Ok(());
             };
@@ -54,10 +63,10 @@ impl<E: Env> Coordinator<E> {
     }
 
     /// Asks all members; says who did not do it.
-    async fn truncate_at(
+    async fn do_round(
         self: &Arc<Self>,
         snapshot: &Snapshot,
-        table: TableId,
+        round: &Request,
         task: &Task,
     ) -> Result<Option<(Arc<Peer>, AskError)>, Error> {
         let members: Vec<&Arc<Peer>> = snapshot.cluster.joined().collect();
@@ -71,24 +80,27 @@ impl<E: Env> Coordinator<E> {
         }
         let truncations = members.iter().map(|peer| async move {
             if peer.id == snapshot.cluster.me {
-                return self.truncate_here(table, task).await;
+                return self.do_here(round, task).await;
             }
             let timeout = task.deadline.remaining(&self.env);
-            let body = Request::Truncate(table);
-            self.peers.ask_planned(peer, body, timeout, task).await.map(drop)
+            let asked = self.peers.ask_planned(peer, round.clone(), timeout, task);
+            asked.await.map(drop)
         });
         let results = members.iter().zip(join_all(truncations).await);
         let mut failed = results.filter_map(|(peer, result)| Some((Arc::clone(peer), result.err()?)));
         Ok(failed.next())
     }
 
-    async fn truncate_here(&self, table: TableId, task: &Task) -> Result<(), AskError> {
+    async fn do_here(&self, round: &Request, task: &Task) -> Result<(), AskError> {
         let _pass = match self.views.admit(task.planned) {
             Admission::Old { epoch } => return Err(Failure::OldRing { epoch }.into()),
             Admission::In { pass, .. } => pass,
         };
-        self.hints.forget_table(table).await;
-        self.replica.truncate(table, task.deadline).await?;
+        match round {
+            Request::ForgetHints(table) => self.hints.forget_table(*table).await,
+            Request::Truncate(table) => self.replica.truncate(*table, task.deadline).await?,
+            _ => return Err(AskError::Confused),
+        }
         Ok(())
     }
 }

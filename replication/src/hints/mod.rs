@@ -11,6 +11,9 @@
 //! deliver to a target share ([`pace`]). What goes beyond is counted as dropped, and left to read repair and
 //! anti-entropy. The receiver too refuses hints while clients keep it busy, and drops those that are too old.
 //!
+//! A table that is truncated has its hints forgotten by all nodes before any of them removes its data. Then none is on its
+//! way any more ([`Hints::forget_table`]), so none can bring rows back.
+//!
 //! How far a segment was delivered is noted, so that a restart does not begin it anew. Hints of a node that has
 //! left the ring go to those who have its ranges now ([`reroute`]).
 
@@ -24,7 +27,13 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use futures::channel::oneshot;
@@ -45,6 +54,8 @@ pub(crate) struct Hints<E: Env> {
     bounds: Bounds,
     counters: Arc<Counters>,
     state: Mutex<State>,
+    /// How often hints were forgotten.
+    forgotten: AtomicU64,
 }
 
 #[derive(Default)]
@@ -70,6 +81,7 @@ impl<E: Env> Hints<E> {
                 targets,
                 flushing: false,
             }),
+            forgotten: AtomicU64::new(0),
         })
     }
 
@@ -181,13 +193,28 @@ impl<E: Env> Hints<E> {
         self.state.lock().targets.get_mut(&id).map(work)
     }
 
+    /// Changes when hints are forgotten: what was read of segments before must not be delivered after.
+    fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::Acquire)
+    }
+
     /// Bytes kept for a node.
     pub(crate) fn bytes_for(&self, target: NodeId) -> u64 {
         self.state.lock().targets.get(&target).map_or(0, Target::bytes)
     }
 
-    /// Drops every hint of a table that is truncated: delivered later, it would bring old rows back.
+    /// Drops every hint of a table that is truncated: delivered later, it would bring old rows back. Ends when
+    /// none that was kept before is on its way any more, but for one whose target does not answer.
     pub(crate) async fn forget_table(self: &Arc<Self>, table: TableId) {
+        // Who delivers has read a segment before; from now on it reads it again.
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
+        let turns: Vec<_> = {
+            let state = self.state.lock();
+            state.targets.values().map(Target::turn).collect()
+        };
+        for turn in turns {
+            drop(turn.lock().await);
+        }
         let hints = Arc::clone(self);
         let work = move || {
             for id in hints.ids() {

@@ -40,6 +40,8 @@ enum Delivery {
     Done,
     /// The target did not take them; later again.
     Stopped,
+    /// Some of them were forgotten meanwhile: what is left is to be read anew.
+    Changed,
 }
 
 impl<E: Env> Coordinator<E> {
@@ -77,12 +79,18 @@ impl<E: Env> Coordinator<E> {
     /// Delivers a target's hints, oldest first, until none is left or the target stops taking them.
     async fn deliver(&self, peer: &Peer) {
         let mut pace = self.hint_pace();
-        while let Some((number, records)) = self.hints.oldest(peer.id).await {
-            if self.deliver_segment(peer, number, records, &mut pace).await == Delivery::Stopped {
+        loop {
+            let forgotten = self.hints.forgotten();
+            let Some((number, records)) = self.hints.oldest(peer.id).await else {
                 return;
-            }
-            if !self.hints.delivered(peer.id, number).await {
-                return;
+            };
+            match self
+                .deliver_segment(peer, (number, records), forgotten, &mut pace)
+                .await
+            {
+                Delivery::Done if self.hints.delivered(peer.id, number).await => {}
+                Delivery::Changed => {}
+                Delivery::Done | Delivery::Stopped => return,
             }
         }
     }
@@ -91,8 +99,8 @@ impl<E: Env> Coordinator<E> {
     async fn deliver_segment(
         &self,
         peer: &Peer,
-        number: u64,
-        records: Vec<(Seconds, Bytes)>,
+        (number, records): Records,
+        forgotten: u64,
         pace: &mut Pace,
     ) -> Delivery {
         let (mut unnoted_bytes, mut unnoted) = (0, 0);
@@ -111,9 +119,19 @@ impl<E: Env> Coordinator<E> {
                     self.counters.hints_expired.one();
                 }
             }
-            if !chunk.is_empty() && self.deliver_chunk(peer, &chunk, bytes, pace).await == Delivery::Stopped {
-                self.hints.note_progress(peer.id, number, unnoted).await;
-                return Delivery::Stopped;
+            let delivered = if chunk.is_empty() {
+                Delivery::Done
+            } else {
+                self.deliver_chunk(peer, &chunk, (bytes, forgotten), pace).await
+            };
+            match delivered {
+                Delivery::Done => {}
+                Delivery::Stopped => {
+                    self.hints.note_progress(peer.id, number, unnoted).await;
+                    return Delivery::Stopped;
+                }
+                // The segment is shorter now: it counts anew.
+                Delivery::Changed => return Delivery::Changed,
             }
             unnoted += passed;
             unnoted_bytes += bytes;
@@ -142,13 +160,20 @@ impl<E: Env> Coordinator<E> {
         &self,
         peer: &Peer,
         chunk: &[(Seconds, Bytes)],
-        bytes: usize,
+        (bytes, forgotten): (usize, u64),
         pace: &mut Pace,
     ) -> Delivery {
+        let turn = self.hints.turn(peer.id);
         for _ in 0..REFUSALS {
+            let turn = turn.lock().await;
+            if self.hints.forgotten() != forgotten {
+                return Delivery::Changed;
+            }
             let began = self.env.monotonic();
             let deadline = Deadline::after(&self.env, self.timeouts.write);
-            match self.send_hints(peer, chunk.to_vec(), deadline).await {
+            let sent = self.send_hints(peer, chunk.to_vec(), deadline).await;
+            drop(turn);
+            match sent {
                 Ok(()) => {
                     self.counters.hints_delivered.add(chunk.len() as u64);
                     let took = self.env.monotonic().saturating_sub(began);
@@ -182,6 +207,11 @@ impl<E: Env> Coordinator<E> {
 }
 
 impl<E: Env> Hints<E> {
+    /// Held while hints are on their way to a node.
+    fn turn(&self, id: NodeId) -> Arc<futures::lock::Mutex<()>> {
+        self.with(id, |target| target.turn()).unwrap_or_default()
+    }
+
     /// The nodes that have hints.
     fn waiting(&self) -> Vec<NodeId> {
         let state = self.state.lock();

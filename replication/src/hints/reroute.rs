@@ -43,8 +43,16 @@ impl<E: Env> Coordinator<E> {
     /// Sends all hints of a departed node to the present replicas, oldest first, until one can't be placed.
     async fn reroute(&self, target: NodeId) {
         let mut pace = self.hint_pace();
-        while let Some((number, records)) = self.hints.oldest(target).await {
+        loop {
+            let forgotten = self.hints.forgotten();
+            let Some((number, records)) = self.hints.oldest(target).await else {
+                return;
+            };
             for (at, encoded) in records {
+                // Read before some were forgotten: later again.
+                if self.hints.forgotten() != forgotten {
+                    return;
+                }
                 let Some(mutation) = self.worth_delivering(at, &encoded) else {
                     self.counters.hints_expired.one();
                     continue;

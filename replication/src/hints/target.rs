@@ -18,6 +18,8 @@ pub(super) struct Target {
     stored_bytes: u64,
     /// Locked by blocking work only, and before the state of all hints.
     segments: Arc<Mutex<Segments>>,
+    /// Held while hints are on their way to the node.
+    turn: Arc<futures::lock::Mutex<()>>,
     /// A task is delivering, or looking at the age.
     pub(super) delivering: bool,
     /// Since when the node is seen to be out of the ring, by the monotonic clock.
@@ -40,6 +42,7 @@ impl Target {
             queued_bytes: 0,
             stored_bytes: segments.bytes(),
             segments: Arc::new(Mutex::new(segments)),
+            turn: Arc::default(),
             delivering: false,
             gone_since: None,
             aged_at: Seconds(0),
@@ -53,6 +56,10 @@ impl Target {
 
     pub(super) fn segments(&self) -> Arc<Mutex<Segments>> {
         Arc::clone(&self.segments)
+    }
+
+    pub(super) fn turn(&self) -> Arc<futures::lock::Mutex<()>> {
+        Arc::clone(&self.turn)
     }
 
     pub(super) fn enqueue(&mut self, at: Seconds, mutation: Bytes, done: oneshot::Sender<bool>) {

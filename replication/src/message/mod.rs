@@ -134,6 +134,8 @@ pub enum Request {
     Topology(TopologyRequest),
     /// A question of a session of anti-entropy.
     AntiEntropy(SessionRequest),
+    /// Forget the hints of a table that is about to be truncated.
+    ForgetHints(TableId),
 }
 
 /// A write that a replica missed.

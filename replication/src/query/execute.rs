@@ -6,9 +6,9 @@ use starling_cql::{
     Error, ErrorKind, QueryParameters, QueryResult, Statement,
     plan::{Context, Plan},
 };
-use starling_model::{Seconds, Token};
+use starling_model::{Seconds, Timestamp, Token};
 
-use super::prepared::Prepared;
+use super::{prepared::Prepared, to_the_end::ToTheEnd};
 use crate::{
     clock::check_client_timestamp,
     env::Env,
@@ -24,14 +24,15 @@ const SHOWN_BYTES: usize = 1000;
 const MAX_WARNINGS: usize = 20;
 
 impl<E: Env> Node<E> {
+    /// Carries out a statement. Dropping the future ends a read; a write [goes on](ToTheEnd).
     pub(crate) async fn execute_statement(
         self: &Arc<Self>,
         statement: Statement,
         parameters: QueryParameters,
         tracing: bool,
     ) -> Result<Executed, Error> {
-        let _permit = self.admit()?;
-        let (begun, tracer) = self.begin_trace(tracing);
+        let permit = self.admit()?;
+        let traced = self.begin_trace(tracing);
         let (request, found) = match &statement {
             Statement::Text(query) => (
                 "Execute CQL3 query",
@@ -39,10 +40,34 @@ impl<E: Env> Node<E> {
             ),
             Statement::Prepared(id) => ("Execute CQL3 prepared query", self.prepared_statement(id)),
         };
+        let only_reads = matches!(
+            found.as_ref().map(|prepared| &prepared.plan),
+            Ok(Plan::Select(_) | Plan::Describe(_) | Plan::Use(_)) | Err(_)
+        );
+        let node = Arc::clone(self);
+        let work = async move {
+            let executed = node.execute_found(found, &parameters, request, traced).await;
+            drop(permit);
+            executed
+        };
+        if only_reads {
+            work.await
+        } else {
+            ToTheEnd::new(&self.env, work).await
+        }
+    }
+
+    async fn execute_found(
+        self: &Arc<Self>,
+        found: Result<Arc<Prepared>, Error>,
+        parameters: &QueryParameters,
+        request: &'static str,
+        (begun, tracer): (Option<(u128, Timestamp)>, Tracer),
+    ) -> Result<Executed, Error> {
         let mut warnings = Vec::new();
         let (result, query) = match found {
             Ok(prepared) => {
-                let result = self.run(&prepared, &parameters, &tracer, &mut warnings).await;
+                let result = self.run(&prepared, parameters, &tracer, &mut warnings).await;
                 (result, shown(&prepared.query))
             }
             Err(error) => (Err(error), String::new()),

@@ -4,6 +4,7 @@
 //! - [`prepared`]: statements that were prepared, and plans of texts seen before;
 //! - [`execute`]: a statement, by its kind;
 //! - [`select`], [`modify`], [`change_schema`]: reads, writes and batches, definitions;
+//! - [`to_the_end`]: what goes on when the client has gone;
 //! - [`system_tables`], [`traces`]: tables that are computed when they are read;
 //! - [`topology`]: what clients and operators are told of the ring.
 
@@ -13,6 +14,7 @@ mod modify;
 pub(crate) mod prepared;
 mod select;
 mod system_tables;
+mod to_the_end;
 mod topology;
 mod traces;
 

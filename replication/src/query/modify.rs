@@ -8,7 +8,7 @@ use starling_cql::{
 };
 use starling_model::{Mutation, ReadCommand, Timestamp};
 
-use super::prepared::Prepared;
+use super::{prepared::Prepared, to_the_end::ToTheEnd};
 use crate::{
     batch::MAX_BATCH_BYTES,
     budget::Claim,
@@ -72,13 +72,27 @@ impl<E: Env> Node<E> {
             .await
     }
 
-    /// A BATCH message.
+    /// A BATCH message. Carried to its end also when the future is dropped.
     pub(crate) async fn execute_batch(
         self: &Arc<Self>,
         request: BatchRequest,
         tracing: bool,
     ) -> Result<Executed, Error> {
-        let _permit = self.admit()?;
+        let permit = self.admit()?;
+        let node = Arc::clone(self);
+        let work = async move {
+            let executed = node.execute_admitted_batch(request, tracing).await;
+            drop(permit);
+            executed
+        };
+        ToTheEnd::new(&self.env, work).await
+    }
+
+    async fn execute_admitted_batch(
+        self: &Arc<Self>,
+        request: BatchRequest,
+        tracing: bool,
+    ) -> Result<Executed, Error> {
         let (begun, tracer) = self.begin_trace(tracing);
         let mut warnings = Vec::new();
         let result = self.run_batch(&request, &tracer, &mut warnings).await;

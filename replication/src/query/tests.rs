@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures::FutureExt;
 use starling_cql::{
     BatchEntry, BatchKind, BatchRequest, Error, ErrorKind, QueryParameters, QueryResult, Rows, SchemaTarget,
     Statement, Values, request::Bound,
@@ -14,7 +15,7 @@ use crate::{
     clock::MAX_CLIENT_DRIFT_MICROS,
     env::Env,
     node::Executed,
-    testing::{Link, TestCluster},
+    testing::{Link, TestCluster, key},
 };
 
 fn cluster() -> TestCluster {
@@ -400,4 +401,33 @@ fn a_list_is_read_before_its_elements_are_changed() {
         parameters.consistency = Consistency::Any;
     });
     assert_eq!(unread.map(drop).map_err(|e| e.kind), Err(ErrorKind::Invalid));
+}
+
+#[test]
+fn a_read_ends_with_its_client_and_a_write_goes_on() {
+    let cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    let execute = |text: &str| {
+        let node = Arc::clone(cluster.node(1));
+        let statement = Statement::Text(text.to_owned());
+        let parameters = QueryParameters::with_consistency(Consistency::Quorum);
+        async move { node.execute(statement, parameters, false).await }.boxed()
+    };
+    // Both are begun: their messages are on the way.
+    let mut write = execute("INSERT INTO ks.t (k, c, v) VALUES ('a', 1, 'x')");
+    let mut read = execute("SELECT * FROM ks.t WHERE k = 'a'");
+    let in_flight = || cluster.node(1).status().in_flight;
+    assert!((&mut write).now_or_never().is_none());
+    assert!((&mut read).now_or_never().is_none());
+    assert_eq!(in_flight(), 2);
+
+    drop(read);
+    assert_eq!(in_flight(), 1, "nobody waits for what was to be read");
+    drop(write);
+    assert_eq!(in_flight(), 1, "what was to be written is");
+    cluster.run_for(Duration::from_secs(1));
+    assert_eq!(in_flight(), 0);
+    for number in 1..=3 {
+        assert!(!cluster.stored(number, table, &key("a")).is_empty(), "n{number}");
+    }
 }

@@ -171,6 +171,7 @@ fn describe(request: &Request) -> String {
         Request::Read { digest: false, .. } => "read data".to_owned(),
         Request::Join(_) => "join".to_owned(),
         Request::Truncate(_) => "truncate".to_owned(),
+        Request::ForgetHints(_) => "forget hints".to_owned(),
         Request::SchemaPush(_) => "push schema".to_owned(),
         Request::SchemaPull => "pull schema".to_owned(),
         Request::Ping => "ping".to_owned(),

@@ -93,12 +93,14 @@ fn table_row(table: &Table) -> SystemRow {
     // Without it drivers take the table for one of COMPACT STORAGE.
     row.push(("flags", Some(value::write_elements(1, [&b"compound"[..]]))));
     row.push(("dclocal_read_repair_chance", double("0.0")));
-    row.push(("read_repair_chance", double("0.0")));
     for (name, setting) in table.options.all() {
         let value = match (&setting, name) {
             (Setting::Map(_), "extensions") => Some(value::write_elements(0, [])),
             (Setting::Map(map), _) => Some(text_map(map)),
-            (Setting::Scalar(scalar), "bloom_filter_fp_chance" | "crc_check_chance") => double(scalar),
+            (
+                Setting::Scalar(scalar),
+                "bloom_filter_fp_chance" | "crc_check_chance" | "read_repair_chance",
+            ) => double(scalar),
             (Setting::Scalar(scalar), "cdc") => boolean(scalar == "true"),
             (Setting::Scalar(scalar), _) if table.options.is_text(name) => text(scalar),
             (Setting::Scalar(scalar), _) => int(scalar.parse().unwrap_or(0)),

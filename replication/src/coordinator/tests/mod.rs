@@ -3,6 +3,7 @@
 mod budget;
 mod heal;
 mod paging;
+mod repair;
 mod scan;
 mod stamped;
 
