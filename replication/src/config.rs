@@ -149,6 +149,9 @@ pub struct Repair {
     pub rate: u64,
     /// How far the clocks of two nodes may be apart without a tombstone being purged too early.
     pub clock_skew: Duration,
+    /// Rows that have one digest, at most, unless one cell of the grid holds more. With fewer less is hashed for a write,
+    /// and the digests take more memory: about 144 bytes each.
+    pub leaf_rows: u64,
 }
 
 impl Default for Repair {
@@ -158,6 +161,7 @@ impl Default for Repair {
             interval: Duration::from_mins(10),
             rate: 16 << 20,
             clock_skew: Duration::from_mins(10),
+            leaf_rows: 256,
         }
     }
 }

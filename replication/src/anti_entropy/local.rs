@@ -29,6 +29,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// The trees of this node's tables.
 pub(crate) struct Local<E: Env> {
     env: E,
+    /// Rows of a leaf, at most.
+    leaf_rows: u64,
     tables: Mutex<BTreeMap<TableId, Arc<TableTree>>>,
 }
 
@@ -48,9 +50,10 @@ pub(crate) struct TreeSizes {
 }
 
 impl<E: Env> Local<E> {
-    pub(crate) fn new(env: E) -> Self {
+    pub(crate) fn new(env: E, leaf_rows: u64) -> Self {
         Self {
             env,
+            leaf_rows,
             tables: Mutex::default(),
         }
     }
@@ -135,7 +138,7 @@ impl<E: Env> Local<E> {
         let fresh = || {
             Arc::new(TableTree {
                 grace,
-                tree: Mutex::default(),
+                tree: Mutex::new(Tree::new(self.leaf_rows)),
                 turn: futures::lock::Mutex::default(),
             })
         };

@@ -87,7 +87,7 @@ impl<E: Env> AntiEntropy<E> {
             me,
             peers: Arc::clone(&coordinator.peers),
             counters: Arc::clone(&coordinator.counters),
-            local: Arc::new(Local::new(env.clone())),
+            local: Arc::new(Local::new(env.clone(), config.leaf_rows)),
             repaired: RepairedRanges::open(env.clone(), horizon)?,
             divergences: Mutex::default(),
             demanded: Gate::new(DEMANDED),

@@ -2,8 +2,8 @@
 //!
 //! The token space is cut into leaves, each a block of the fixed dyadic grid of [`Cells`](starling_sstable::Cells)
 //! (or of several neighbouring blocks of equal size and parent). A leaf is cut in two when it holds more than
-//! [`LEAF_ROWS`] rows, down to one cell. So the memory follows the rows: for a table of `n` rows there are about
-//! `n / 128` leaves, [`CELLS`] at most.
+//! a certain number of rows ([`Repair::leaf_rows`](crate::config::Repair::leaf_rows)), down to one cell. So the memory
+//! follows the rows: with 256, for a table of `n` rows there are about `n / 128` leaves, [`CELLS`] at most.
 //!
 //! Contract:
 //! 1. The leaves cover the token space, and none overlaps another.
@@ -17,9 +17,6 @@ use starling_model::{Seconds, Token, TokenRange};
 use starling_sstable::{CELLS, Cells};
 
 use super::digest::Digest;
-
-/// Rows in a leaf from which on it is cut.
-pub(crate) const LEAF_ROWS: u64 = 256;
 
 /// A range of tokens with one digest.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +43,8 @@ impl Leaf {
 pub(crate) struct Tree {
     /// By their ends.
     leaves: BTreeMap<Token, Leaf>,
+    /// A leaf with more rows is cut.
+    leaf_rows: u64,
 }
 
 /// A leaf that a range touches.
@@ -57,8 +56,9 @@ pub(crate) struct Touched {
     pub(crate) digest: Option<Digest>,
 }
 
-impl Default for Tree {
-    fn default() -> Self {
+impl Tree {
+    /// A tree of which nothing is hashed yet. Leaves of more than `leaf_rows` rows will be cut.
+    pub(crate) fn new(leaf_rows: u64) -> Self {
         let leaf = Leaf {
             start: Token::MIN,
             digest: None,
@@ -67,11 +67,10 @@ impl Default for Tree {
         };
         Self {
             leaves: BTreeMap::from([(Token::MAX, leaf)]),
+            leaf_rows,
         }
     }
-}
 
-impl Tree {
     /// How many leaves there are.
     pub(crate) fn leaves(&self) -> usize {
         self.leaves.len()
@@ -140,7 +139,7 @@ impl Tree {
             digest.add(part);
         }
         let (first, last) = (Cells::after(tokens.start), Cells::of(tokens.end));
-        if digest.rows <= LEAF_ROWS || first >= last {
+        if digest.rows <= self.leaf_rows || first >= last {
             let leaf = Leaf {
                 start: tokens.start,
                 digest: Some(digest),

@@ -8,10 +8,12 @@ use starling_sstable::Cells;
 
 use crate::anti_entropy::{
     digest::Digest,
-    tree::{LEAF_ROWS, Tree, divide},
+    tree::{Tree, divide},
 };
 
 const NOW: Seconds = Seconds(10);
+
+const LEAF_ROWS: u64 = 256;
 
 /// Rows at tokens, each with a hash.
 type Data = BTreeMap<i64, u128>;
@@ -73,7 +75,7 @@ fn spread(count: u64) -> Data {
 
 #[test]
 fn leaves_follow_the_rows() {
-    let mut tree = Tree::default();
+    let mut tree = Tree::new(LEAF_ROWS);
     let data = spread(100_000);
     assert_eq!(
         refresh(&mut tree, &data, Duration::ZERO),
@@ -91,7 +93,7 @@ fn leaves_follow_the_rows() {
 
 #[test]
 fn a_crowded_cell_is_one_leaf() {
-    let mut tree = Tree::default();
+    let mut tree = Tree::new(LEAF_ROWS);
     let data: Data = (0..10_000_i64)
         .map(|n| (n, u128::from(n.unsigned_abs())))
         .collect();
@@ -102,7 +104,7 @@ fn a_crowded_cell_is_one_leaf() {
 
 #[test]
 fn a_changed_leaf_will_do_for_a_session_that_began_before_it_was_hashed() {
-    let mut tree = Tree::default();
+    let mut tree = Tree::new(LEAF_ROWS);
     let second = Duration::from_secs(1);
     refresh(&mut tree, &spread(10), second * 5);
     tree.mark(&Cells::ALL);
@@ -118,7 +120,7 @@ proptest! {
         rows in 0_u64..3_000,
     ) {
         let mut data = spread(rows);
-        let mut tree = Tree::default();
+        let mut tree = Tree::new(LEAF_ROWS);
         let mut at = Duration::ZERO;
         refresh(&mut tree, &data, at);
         for round in changes {
