@@ -1,5 +1,6 @@
 //! One seed: a cluster is made, used, tormented, healed, and judged.
 
+mod isolation;
 mod verdict;
 
 use std::{
@@ -152,6 +153,7 @@ pub fn run(plan: &Plan, sink: Option<Sink>) -> Report {
             // Where clocks are minutes apart tombstones are kept for too long to see them go.
             clock_skew: Duration::from_secs(if repair.chance(250) { 610 } else { 22 }),
             repair_interval: Duration::from_secs(5 + repair.below(15)),
+            leaf_rows: 1 + repair.below(6),
             bug: plan.bug,
         },
     };

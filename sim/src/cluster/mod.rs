@@ -43,6 +43,8 @@ pub struct ClusterSettings {
     pub clock_skew: Duration,
     /// How long a round of repair takes.
     pub repair_interval: Duration,
+    /// Rows that have one digest, at most: few, so that digests are kept although there are few rows.
+    pub leaf_rows: u64,
     /// A bug that the checkers should find, and whether all nodes have it or the first alone.
     pub bug: Option<Bug>,
 }
@@ -188,6 +190,7 @@ impl Cluster {
             enabled: true,
             interval: self.inner.settings.repair_interval,
             clock_skew: self.inner.settings.clock_skew,
+            leaf_rows: self.inner.settings.leaf_rows,
             ..Repair::default()
         };
         config

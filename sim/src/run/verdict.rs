@@ -6,7 +6,11 @@ use starling_cql::{QueryParameters, QueryResult};
 use starling_model::{Consistency, DecoratedKey, NodeId, Seconds, TableId};
 use starling_ring::{Partitioner, Ring, Strategy};
 
-use super::{PATIENCE, violation};
+use super::{
+    PATIENCE,
+    isolation::{isolate, look_around},
+    violation,
+};
 use crate::{
     checkers::{Promise, Violation, convergence},
     cluster::{Cluster, NoAnswer, Request},
@@ -53,12 +57,24 @@ pub(super) async fn heal_and_compare(
     }
     violations.extend(same_schema(cluster));
     // Nobody reads meanwhile: the background makes the replicas equal by itself.
-    handle
-        .sleep(cluster.settings().repair_interval * 4 + REPAIRS)
-        .await;
+    await_repairs(handle, cluster).await;
     violations.extend(compare_all(handle, cluster, space).await);
     violations.extend(read_all(handle, cluster, space, recorder).await);
     violations.extend(compare_all(handle, cluster, space).await);
+    if isolate(handle, cluster, space, recorder).await {
+        if !cluster.await_whole(PATIENCE).await {
+            let text = format!(
+                "a node that was cut off does not come back: {}",
+                describe(cluster)
+            );
+            violations.push(violation(Promise::Recovery, text));
+            return violations;
+        }
+        look_around(handle, cluster, space, recorder).await;
+        await_repairs(handle, cluster).await;
+        violations.extend(compare_all(handle, cluster, space).await);
+        violations.extend(read_all(handle, cluster, space, recorder).await);
+    }
     if cluster.settings().clock_skew < PURGES {
         // By then what was deleted may be purged, and must stay deleted.
         handle.sleep(PURGES).await;
@@ -67,6 +83,12 @@ pub(super) async fn heal_and_compare(
     }
     violations.dedup();
     violations
+}
+
+/// Waits for some rounds of anti-entropy.
+async fn await_repairs(handle: &Handle, cluster: &Cluster) {
+    let rounds = cluster.settings().repair_interval * 4;
+    handle.sleep(rounds + REPAIRS).await;
 }
 
 async fn compare_all(handle: &Handle, cluster: &Cluster, space: Space) -> Vec<Violation> {

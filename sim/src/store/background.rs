@@ -8,11 +8,15 @@ use super::shard::Shard;
 
 /// Runs what the engine offers, with random pauses between the steps.
 ///
-/// A job that fails (a full or dead disk) is given up; the engine offers it again.
+/// A job that fails (a full or dead disk) is given up; the engine offers it again. Who finds nothing to do looks again
+/// after a longer pause: otherwise most of a run's time would go into looking.
 pub(super) async fn run(shard: Arc<Shard>) {
     loop {
         shard.pause().await;
-        let Some(mut job) = shard.next_job() else { continue };
+        let Some(mut job) = shard.next_job() else {
+            shard.rest().await;
+            continue;
+        };
         while let Ok(Step::More) = job.step() {
             shard.pause().await;
         }

@@ -43,10 +43,11 @@ pub struct StoreSettings {
 impl StoreSettings {
     /// Small buffers, so that flushes and compactions happen all the time.
     pub fn random(random: &mut Random) -> Self {
-        let memtable_bytes = 2048 << random.below(5);
+        // A run's writes are some kilobytes for each shard: in most runs they must not fit into one memtable.
+        let memtable_bytes = 256 << random.below(8);
         let engine = Options {
             memtable_bytes,
-            memory_bytes: memtable_bytes * 64,
+            memory_bytes: (memtable_bytes * 64).max(128 << 10),
             segment_bytes: 1024 << random.below(6),
             log_bytes: 16 << 10 << random.below(4),
             reserve_bytes: 1000 * random.below(4),

@@ -20,6 +20,9 @@ use crate::{
 /// How often a read waits for pages at most, before it is done whatever it needs.
 const MOST_PARKED: u32 = 3;
 
+/// The longest pause of background work that found nothing to do, beside its usual one.
+const MOST_REST: Duration = Duration::from_millis(100);
+
 pub(super) struct Shard {
     handle: Handle,
     engine: Mutex<Engine>,
@@ -196,6 +199,12 @@ impl Shard {
     pub(super) async fn pause(&self) {
         let pause = self.random.lock().between(Duration::from_micros(100), self.pause);
         self.handle.sleep(pause).await;
+    }
+
+    /// A pause of the background work that found nothing to do.
+    pub(super) async fn rest(&self) {
+        let time = self.random.lock().between(Duration::ZERO, MOST_REST);
+        self.handle.sleep(time).await;
     }
 
     pub(super) fn next_job(&self) -> Option<Job> {

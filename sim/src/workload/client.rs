@@ -71,6 +71,14 @@ impl Client {
         }
     }
 
+    /// Thinks for a while and reads something.
+    pub async fn look(&mut self) {
+        let think = self.random.between(Duration::ZERO, Duration::from_millis(60));
+        self.handle.sleep(think).await;
+        let node = *self.random.pick(&self.cluster.residents());
+        self.read(node).await;
+    }
+
     async fn read(&mut self, node: usize) {
         let question = Question::random(&self.space, &mut self.random);
         let level = level(&mut self.random, false);
