@@ -5,7 +5,7 @@
 //!
 //! The chapters:
 //! - [`time`]: timestamps in microseconds, expiry in seconds, and the hybrid logical clock;
-//! - [`token`] and [`key`]: where a partition lies on the ring, and how keys order as bytes;
+//! - [`token`], [`token_set`] and [`key`]: where a partition lies on the ring, and how keys order as bytes;
 //! - [`cell`], [`row`], [`partition`]: the data, its tombstones, and the merge law;
 //! - [`mutation`]: what a write is, and its byte layout;
 //! - [`read`]: what a replica is asked for; [`page`]: what it answers, decoded or as bytes;
@@ -28,6 +28,7 @@ pub mod row;
 mod stamp;
 pub mod time;
 pub mod token;
+pub mod token_set;
 
 pub use cell::{Cell, CellPath, CellValue, Expiry, ValueRef};
 pub use consistency::Consistency;
@@ -42,3 +43,4 @@ pub use read::{KeyRange, Limits, Position, ReadCommand};
 pub use row::{Marker, Row};
 pub use time::{Deletion, HybridClock, Seconds, Timestamp};
 pub use token::{Token, TokenRange};
+pub use token_set::TokenSet;
