@@ -31,6 +31,9 @@ use crate::{
     },
 };
 
+/// What passing over tokens counts for in a step's work, in bytes: a block is read where it ends.
+const SKIP_BYTES: u64 = 4096;
+
 /// How many range tombstones are looked at to find one that stays, before it is taken for granted.
 const LOOK_AHEAD: usize = 64;
 
@@ -57,6 +60,8 @@ pub(super) struct Pass<'a> {
     rows_only: bool,
     /// A row that only one input has is copied, whatever it is.
     verbatim: bool,
+    /// What lies after this token is looked up in `plan.only` before it is taken.
+    wanted_to: u64,
     read: u64,
 }
 
@@ -79,6 +84,7 @@ impl<'a> Pass<'a> {
             merger: RowMerger::default(),
             rows_only,
             verbatim: rows_only && !purger.is_needed(),
+            wanted_to: if plan.only.is_some() { 0 } else { u64::MAX },
             purger,
             plan,
             read: 0,
@@ -107,6 +113,12 @@ impl<'a> Pass<'a> {
             if self.read >= limit {
                 return Ok(false);
             }
+            if self.merge.token() > Some(self.wanted_to) {
+                if !self.skip_unwanted()? {
+                    return Ok(true);
+                }
+                continue;
+            }
             let (key, value) = (stream.here(), stream.value());
             let count = self.merge.together();
             self.read += (key.len() + value.len()) as u64 * count as u64;
@@ -116,6 +128,30 @@ impl<'a> Pass<'a> {
             } else {
                 self.entry(count, sink, limit)?;
             }
+        }
+        Ok(true)
+    }
+
+    /// Goes to the next token that is wanted, from one of which that is not known; `false`: there is none. Passes over
+    /// what lies between without reading it.
+    fn skip_unwanted(&mut self) -> Result<bool, Error> {
+        let Some(only) = &self.plan.only else {
+            self.wanted_to = u64::MAX;
+            return Ok(true);
+        };
+        let Some(token) = self.merge.token() else {
+            return Ok(false);
+        };
+        let token = Token::from_ordered_bytes(token.to_be_bytes());
+        let Some(wanted) = only.at_or_after(token) else {
+            return Ok(false);
+        };
+        self.wanted_to = start_of(&wanted.end.ordered_bytes());
+        if token <= wanted.start {
+            // A range excludes its start, and is not empty.
+            let first = Token(wanted.start.0.saturating_add(1));
+            self.merge.skip_to(&first.ordered_bytes())?;
+            self.read += SKIP_BYTES;
         }
         Ok(true)
     }

@@ -40,6 +40,27 @@ impl Slices {
         if own { self.whole } else { TokenRange::ALL }
     }
 
+    /// The tokens that a table from elsewhere is taken to be made for: no more of the engine's than it needs to, on the
+    /// boundaries of slices that such a table would have been cut at. So tables that came one after the other, each for
+    /// other tokens, don't count as ones that overlap.
+    pub fn fitting(&self, table: &Table, table_bytes: u64) -> TokenRange {
+        let whole = self.made_for(table);
+        let span = table.span();
+        if whole != self.whole {
+            return whole;
+        }
+        let count = Self::count(self.density(table.bytes(), span), table_bytes);
+        let parts = self.cut(whole, count);
+        let touched = |part: &&TokenRange| overlap(**part, span);
+        let start = parts.iter().find(touched).map_or(whole.start, |part| part.start);
+        let end = parts
+            .iter()
+            .rev()
+            .find(touched)
+            .map_or(whole.end, |part| part.end);
+        TokenRange { start, end }
+    }
+
     /// How many bytes a table would have if it held all of the tokens as densely as it holds its own
     /// (CEP-26's density, times a constant).
     pub fn density(&self, bytes: u64, tokens: TokenRange) -> u64 {

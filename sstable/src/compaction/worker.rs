@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use starling_model::TokenRange;
+use starling_model::{TokenRange, TokenSet};
 
 pub use super::input::Input;
 use super::{
@@ -29,6 +29,8 @@ pub struct Plan {
     pub options: WriterOptions,
     /// How much is read in one step, in bytes, about.
     pub step_bytes: usize,
+    /// What is left out: all but these tokens. `None`: nothing is.
+    pub only: Option<TokenSet>,
 }
 
 /// A merge in progress: of those tokens of its inputs that it was given.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use starling_model::{Seconds, TableId, Timestamp};
+use starling_model::{Seconds, TableId, Timestamp, TokenSet};
 
 use super::{
     Engine,
@@ -105,7 +105,7 @@ impl Engine {
                 None
             }
             Due::Merge(pick) => {
-                let merge = begin(state, table, pick, &self.options, now);
+                let merge = begin(state, table, pick, &self.options, now, None);
                 let number = self.work.begin(merge);
                 self.part_of(number)
             }
@@ -114,7 +114,7 @@ impl Engine {
 
     /// What a compaction may write. A disk that can't be asked is taken as one with room: it is full when it
     /// says so.
-    fn room(&self) -> Room {
+    pub(super) fn room(&self) -> Room {
         Room {
             free: self.fs.free_space(&self.dir).unwrap_or(u64::MAX),
             reserve: (self.options.memory_bytes as u64 + self.options.segment_bytes)
@@ -124,8 +124,15 @@ impl Engine {
     }
 }
 
-/// Reserves the inputs of a merge.
-fn begin(state: &mut TableState, table: TableId, pick: Pick, options: &Options, now: Seconds) -> Merge {
+/// Reserves the inputs of a merge; it leaves out all but the tokens in `only`.
+pub(super) fn begin(
+    state: &mut TableState,
+    table: TableId,
+    pick: Pick,
+    options: &Options,
+    now: Seconds,
+    only: Option<TokenSet>,
+) -> Merge {
     state.tables.reserve(&pick.files);
     let (inputs, others): (Vec<_>, Vec<_>) = state
         .tables
@@ -146,6 +153,7 @@ fn begin(state: &mut TableState, table: TableId, pick: Pick, options: &Options, 
         },
         options: state.writer_options(options),
         step_bytes: options.step_bytes,
+        only,
     };
     Merge {
         table,

@@ -24,10 +24,12 @@ use crate::{
 /// The most files of one call.
 pub const MAX_FILES: usize = 1024;
 
-/// Snapshots and ingests.
+/// Snapshots, exports, ingests and discards.
 #[derive(Default)]
 pub(super) struct Bulk {
     pub(super) snapshots: VecDeque<Wanted>,
+    pub(super) exports: VecDeque<super::export::Exporting>,
+    pub(super) discards: super::discard::Discards,
     /// No file is removed while someone else holds it.
     pub(super) pin: Arc<()>,
     waiting: VecDeque<Ingesting>,
@@ -102,8 +104,9 @@ impl Engine {
             return;
         }
         let slices = Slices::new(self.options.tokens);
+        let table_bytes = self.options.table_bytes;
         let outputs = ingest.opened.into_iter().map(|table| Output {
-            tokens: slices.made_for(&table),
+            tokens: slices.fitting(&table, table_bytes),
             table,
         });
         let number = self.bulk.next;

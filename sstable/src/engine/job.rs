@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    ingest::Ingesting, install::Install, merges::Part, remove::Remove, scrub::Scrubbing,
-    snapshot::Snapshotting,
+    discard::Survey, export::Exporting, ingest::Ingesting, install::Install, merges::Part, remove::Remove,
+    scrub::Scrubbing, snapshot::Snapshotting,
 };
 use crate::Error;
 
@@ -32,6 +32,10 @@ pub(super) enum Kind {
     Ingest(Box<Ingesting>),
     /// Looks for damage.
     Scrub(Box<Scrubbing>),
+    /// Writes out what belongs to some tokens.
+    Export(Box<Exporting>),
+    /// Looks whether a table holds any of some tokens.
+    Survey(Box<Survey>),
 }
 
 /// Whether a job is complete.
@@ -54,6 +58,8 @@ impl Job {
             Kind::Snapshot(snapshot) => snapshot.step(),
             Kind::Ingest(ingest) => ingest.step(),
             Kind::Scrub(scrub) => Ok(scrub.step()),
+            Kind::Export(export) => export.step(),
+            Kind::Survey(survey) => survey.step(),
         };
         match done {
             Ok(done) => Ok(if done { Step::Done } else { Step::More }),
@@ -70,7 +76,12 @@ impl Job {
         match &self.kind {
             Kind::Merge(part) => part.is_flush,
             Kind::Install(_) => true,
-            Kind::Remove(_) | Kind::Snapshot(_) | Kind::Ingest(_) | Kind::Scrub(_) => false,
+            Kind::Remove(_)
+            | Kind::Snapshot(_)
+            | Kind::Ingest(_)
+            | Kind::Export(_)
+            | Kind::Survey(_)
+            | Kind::Scrub(_) => false,
         }
     }
 
@@ -79,7 +90,13 @@ impl Job {
         match &self.kind {
             Kind::Merge(part) => part.worker.worked(),
             Kind::Scrub(scrub) => scrub.read(),
-            Kind::Install(_) | Kind::Remove(_) | Kind::Snapshot(_) | Kind::Ingest(_) => 0,
+            // Whoever asked for an export paces it.
+            Kind::Install(_)
+            | Kind::Remove(_)
+            | Kind::Snapshot(_)
+            | Kind::Ingest(_)
+            | Kind::Export(_)
+            | Kind::Survey(_) => 0,
         }
     }
 }
@@ -96,6 +113,8 @@ impl fmt::Debug for Job {
             Kind::Snapshot(_) => f.write_str("Snapshot"),
             Kind::Ingest(_) => f.write_str("Ingest"),
             Kind::Scrub(_) => f.write_str("Scrub"),
+            Kind::Export(_) => f.write_str("Export"),
+            Kind::Survey(_) => f.write_str("Survey"),
             Kind::Remove(remove) => f.debug_tuple("Remove").field(&remove.left()).finish(),
         }
     }

@@ -4,12 +4,15 @@
 //! - [`job`] and `schedule`: the work that goes on beside, and what is offered when; `merges`, `install` and
 //!   `remove` are what it consists of, `compact` begins compactions, `pressure` slows writers down that are ahead of it;
 //! - `truncate`: emptying a table; [`Cells`]: what was written to, for digests;
-//! - [`snapshot`], [`ingest`], `finals`: tables go out and come in as whole files;
+//! - [`snapshot`], [`export`], [`ingest`], `finals`: tables go out and come in as whole files;
+//! - `discard`: forgetting what belongs to tokens that are not stored here any more;
 //! - `quarantine`: damaged tables.
 
 mod changed;
 mod cold;
 mod compact;
+mod discard;
+pub mod export;
 mod finals;
 mod get;
 pub mod ingest;
@@ -42,6 +45,7 @@ use starling_model::{
 
 pub use changed::{CELLS, Cells};
 pub use cold::Cold;
+pub use export::Exported;
 pub use finals::{Final, FinalHook};
 pub use get::{PageResult, ReadResult, RowResult};
 pub use job::{Job, Step};
@@ -89,7 +93,7 @@ pub struct Engine {
     turn: Arc<Mutex<Turn>>,
     /// Damage that was met.
     reports: quarantine::Reports,
-    /// Snapshots and ingests.
+    /// Snapshots, exports, ingests and discards.
     bulk: ingest::Bulk,
     /// Who is told of final tables.
     hook: Option<FinalHook>,

@@ -46,7 +46,8 @@ impl Engine {
                     .map(|snapshot| Kind::Snapshot(Box::new(snapshot)))
             })
             .or_else(|| self.next_ingest().map(|ingest| Kind::Ingest(Box::new(ingest))))
-            .or_else(|| self.next_compaction(now).map(Kind::Merge))
+            .or_else(|| self.next_export().map(|export| Kind::Export(Box::new(export))))
+            .or_else(|| self.next_slow(now))
             // A compaction that only removes expired tables needs nothing but the manifest.
             .or_else(|| {
                 self.next_install()
@@ -54,6 +55,17 @@ impl Engine {
             })
             .or_else(|| self.next_scrub(now).map(|scrub| Kind::Scrub(Box::new(scrub))))?;
         Some(Job { kind, failed: None })
+    }
+
+    /// Compactions and discards in turn: neither keeps the other waiting.
+    fn next_slow(&mut self, now: Seconds) -> Option<Kind> {
+        if self.bulk.discards.take_turn()
+            && let Some(kind) = self.next_discard(now)
+        {
+            return Some(kind);
+        }
+        let compaction = self.next_compaction(now).map(Kind::Merge);
+        compaction.or_else(|| self.next_discard(now))
     }
 
     /// Makes every memtable due for its flush, whatever it holds: before a planned stop, or a snapshot.
@@ -110,6 +122,7 @@ impl Engine {
             },
             options: state.writer_options(&self.options),
             step_bytes: self.options.step_bytes,
+            only: None,
         };
         let merge = Merge {
             table: *table,
@@ -175,6 +188,8 @@ impl Engine {
             Kind::Snapshot(snapshot) => self.snapshotted(*snapshot, job.failed),
             Kind::Ingest(ingest) => self.ingest_back(*ingest, job.failed),
             Kind::Scrub(scrub) => self.scrubbed(*scrub),
+            Kind::Export(export) => self.exported(*export, job.failed),
+            Kind::Survey(survey) => self.surveyed(&survey),
         }
         Ok(())
     }

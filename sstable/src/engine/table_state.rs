@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use starling_model::{Seconds, Timestamp};
+use starling_model::{Seconds, Timestamp, TokenSet};
 
 use super::{
     changed::Cells,
@@ -63,6 +63,13 @@ impl TableState {
         if !self.active.is_empty() {
             let full = std::mem::replace(&mut self.active, Memtable::with_pool(pool));
             self.waiting.push_back(Arc::new(full));
+        }
+    }
+
+    /// The same if it holds any of some tokens.
+    pub(super) fn rotate_if_it_holds(&mut self, tokens: &TokenSet, pool: &Arc<Pool>) {
+        if self.active.holds(tokens) {
+            self.rotate(pool);
         }
     }
 

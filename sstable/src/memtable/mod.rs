@@ -21,7 +21,9 @@ pub mod write;
 
 use std::sync::Arc;
 
-use starling_model::{DecodeError, DecoratedKey, Timestamp, Token, TokenRange, encoding::RowMerger};
+use starling_model::{
+    DecodeError, DecoratedKey, Timestamp, Token, TokenRange, TokenSet, encoding::RowMerger,
+};
 
 pub use arena::Pool;
 pub use cursor::Cursor;
@@ -210,6 +212,12 @@ impl Memtable {
             token,
             key: bytes::Bytes::copy_from_slice(content.key()),
         })
+    }
+
+    /// Whether it holds any of some tokens.
+    pub fn holds(&self, tokens: &TokenSet) -> bool {
+        let ranges = tokens.ranges().iter();
+        !self.is_empty() && ranges.into_iter().any(|range| self.next(*range, None).is_some())
     }
 
     /// A cursor over all entries, as a table has them.

@@ -8,7 +8,8 @@
 //! `docs/format.md` draws it all.
 //!
 //! [`writer`] makes a table, [`reader`] opens one, [`target`] is what a point read looks for, [`cursor`] moves
-//! through a table, [`verify`](mod@verify) reads every byte of it, [`dump`] shows it to people.
+//! through a table, [`verify`](mod@verify) reads every byte of it, [`dump`] shows it to people, `extent` tells how much of it belongs
+//! to which tokens.
 
 pub mod block;
 mod checks;
@@ -17,6 +18,7 @@ pub mod cursor;
 pub mod directory;
 pub mod dump;
 pub mod entry;
+mod extent;
 pub mod filter;
 pub mod holes;
 pub mod key;

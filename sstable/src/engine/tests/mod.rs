@@ -7,6 +7,7 @@ mod forgetting;
 mod limits;
 mod lost;
 mod model;
+mod moves;
 mod pressure;
 mod purge;
 mod quarantine;

@@ -1,0 +1,291 @@
+//! Parts of the token space, taken out as whole tables: what another node fetches that becomes their replica.
+//!
+//! An export holds every write of a table id to some tokens that was accepted before it was asked for, deletions and
+//! all: nothing is purged on the way. A table of which all tokens are wanted is linked; the others, and what is in
+//! memory, are merged into new tables, by a job, in bounded steps. The files belong to whoever asked: they are no part of
+//! the engine, and nothing of them need survive a crash.
+
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+};
+
+use starling_model::{Seconds, TableId, Timestamp, TokenRange, TokenSet};
+
+use super::{
+    Engine,
+    snapshot::{MAX_WAITING, link},
+    table_state::TableState,
+};
+use crate::{
+    Error, PurgePolicy,
+    compaction::{
+        candidate::MAX_INPUTS,
+        purge::Purging,
+        worker::{Input, Plan, Worker},
+    },
+    fs::Fs,
+    table::{WriterOptions, reader::file_name},
+};
+
+/// A file of an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exported {
+    /// Which of the parts that were asked for holds all its tokens.
+    pub part: usize,
+    /// The file.
+    pub path: PathBuf,
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// The newest timestamp in it; `None` if it has none.
+    pub newest: Option<Timestamp>,
+}
+
+/// Who is told how an export went.
+type Done = Box<dyn FnOnce(Result<Vec<Exported>, Error>) + Send>;
+
+/// A table that is taken as it is.
+struct Whole {
+    number: u64,
+    part: usize,
+    bytes: u64,
+    newest: Option<Timestamp>,
+}
+
+/// An export on its way.
+pub(super) struct Exporting {
+    fs: Arc<dyn Fs>,
+    from: PathBuf,
+    dir: PathBuf,
+    begun: bool,
+    whole: Vec<Whole>,
+    merges: VecDeque<(usize, Worker)>,
+    made: Vec<Exported>,
+    /// Files that may exist.
+    named: Vec<PathBuf>,
+    complete: bool,
+    done: Done,
+    /// No file is removed while this is held: until the links are made.
+    pin: Option<Arc<()>>,
+}
+
+impl Engine {
+    /// Asks for tables in a directory (which is made) that hold all that a table id has for some tokens. `parts` are
+    /// ranges that don't wrap and don't overlap; no file holds tokens of two of them, and what is in none is left out.
+    /// `done` is told, from [`finish`](Self::finish), which files there are, which may be none. After an error none
+    /// is left, sooner or later.
+    ///
+    /// `done` may be told [`Error::Corrupt`] where a part of what is wanted was found damaged, and
+    /// [`Error::NoSpace`]. [`Error::Invalid`] at once if too many exports wait.
+    pub fn export(
+        &mut self,
+        table: TableId,
+        tokens: &TokenSet,
+        parts: &[TokenRange],
+        dir: PathBuf,
+        done: impl FnOnce(Result<Vec<Exported>, Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        if self.bulk.exports.len() >= MAX_WAITING {
+            return Err(Error::Invalid("too many exports wait to be made"));
+        }
+        let wanted: TokenSet = parts.iter().copied().collect();
+        let wanted = wanted.intersection(tokens);
+        let room = self.room();
+        let Some(state) = self.tables.get_mut(&table) else {
+            done(Ok(Vec::new()));
+            return Ok(());
+        };
+        state.rotate_if_it_holds(&wanted, &self.pool);
+        if let Some(damage) = state
+            .tables
+            .quarantined()
+            .find(|damage| wanted.touches(damage.range()))
+        {
+            let what = format!("it is damaged there: {}", damage.what);
+            done(Err(Error::corrupt(
+                &self.dir.join(file_name(damage.file)),
+                damage.offset,
+                what,
+            )));
+            return Ok(());
+        }
+        let mut exporting = Exporting {
+            fs: Arc::clone(&self.fs),
+            from: self.dir.clone(),
+            dir,
+            begun: false,
+            whole: Vec::new(),
+            merges: VecDeque::new(),
+            made: Vec::new(),
+            named: Vec::new(),
+            complete: false,
+            done: Box::new(done),
+            pin: Some(Arc::clone(&self.bulk.pin)),
+        };
+        let (cut, bytes) = exporting.sort_out(state, &wanted, parts);
+        if bytes > room.left() {
+            (exporting.done)(Err(Error::NoSpace {
+                dir: self.dir.clone(),
+                free: room.free,
+                reserve: room.reserve + room.promised + bytes,
+            }));
+            return Ok(());
+        }
+        let options = (state.writer_options(&self.options), self.options.step_bytes);
+        let name = || self.files.fetch_add(1, Ordering::Relaxed);
+        exporting.plan(&cut, (&wanted, parts), &options, name);
+        self.bulk.exports.push_back(exporting);
+        Ok(())
+    }
+
+    /// About how many bytes a table id has for some tokens, in files and in memory.
+    pub fn bytes_of(&self, table: TableId, tokens: &TokenSet) -> u64 {
+        let Some(state) = self.tables.get(&table) else {
+            return 0;
+        };
+        let files: u64 = state
+            .tables
+            .live()
+            .iter()
+            .map(|table| table.bytes_of(tokens))
+            .sum();
+        let whole = TokenSet::from(self.options.tokens);
+        let share = tokens.intersection(&whole).width() as f64 / whole.width().max(1) as f64;
+        let memory: usize = state.waiting.iter().map(|memtable| memtable.weight()).sum();
+        let memory = memory
+            + if state.active.is_empty() {
+                0
+            } else {
+                state.active.weight()
+            };
+        files + (memory as f64 * share) as u64
+    }
+
+    pub(super) fn next_export(&mut self) -> Option<Exporting> {
+        self.bulk.exports.pop_front()
+    }
+
+    /// Takes an export back, and tells who asked for it.
+    pub(super) fn exported(&mut self, export: Exporting, failed: Option<Error>) {
+        if export.complete {
+            (export.done)(Ok(export.made));
+        } else {
+            self.work.dead.extend(export.named);
+            (export.done)(Err(failed.unwrap_or(Error::Invalid("the export was given up"))));
+        }
+    }
+}
+
+impl Exporting {
+    /// Takes the tables of which all is wanted; returns what has to be merged, with where it lies, and how many bytes
+    /// that makes, about.
+    fn sort_out(
+        &mut self,
+        state: &TableState,
+        wanted: &TokenSet,
+        parts: &[TokenRange],
+    ) -> (Vec<(TokenRange, Input)>, u64) {
+        let mut cut = Vec::new();
+        let mut bytes = 0;
+        for table in state.tables.live() {
+            let (span, number) = (table.span(), table.number());
+            let holder = |part: &TokenRange| part.start <= span.start && span.end <= part.end;
+            let is_marked = state.tables.damage().iter().any(|damage| damage.file == number);
+            match parts.iter().position(holder) {
+                Some(part) if !is_marked && wanted.covers(span) => self.whole.push(Whole {
+                    number,
+                    part,
+                    bytes: table.bytes(),
+                    newest: table.properties().timestamps.map(|(_, newest)| newest),
+                }),
+                _ if wanted.touches(span) => {
+                    bytes += table.bytes_of(wanted);
+                    cut.push((span, Input::Table(Arc::clone(table))));
+                }
+                _ => {}
+            }
+        }
+        let memory = state.waiting.iter();
+        cut.extend(memory.map(|memtable| (TokenRange::ALL, Input::Memory(Arc::clone(memtable)))));
+        // Neighbours together: then those that are more than one merge takes become tables that don't overlap.
+        cut.sort_by_key(|(span, _)| span.start);
+        (cut, bytes)
+    }
+
+    /// Plans the merges, of those that have some of each part; `name` gives the files their numbers.
+    fn plan(
+        &mut self,
+        cut: &[(TokenRange, Input)],
+        (wanted, parts): (&TokenSet, &[TokenRange]),
+        (options, step_bytes): &(WriterOptions, usize),
+        name: impl Fn() -> u64,
+    ) {
+        for (at, part) in parts.iter().enumerate() {
+            let only = wanted.intersection(&TokenSet::from(*part));
+            let holders = cut.iter().filter(|(span, _)| only.touches(*span));
+            let inputs: Vec<Input> = holders.map(|(_, input)| input.clone()).collect();
+            for inputs in inputs.chunks(MAX_INPUTS) {
+                let plan = Plan {
+                    inputs: inputs.to_vec(),
+                    purging: Purging {
+                        policy: PurgePolicy::Keep,
+                        now: Seconds(0),
+                        memory: None,
+                        others: Vec::new(),
+                    },
+                    options: *options,
+                    step_bytes: *step_bytes,
+                    only: Some(only.clone()),
+                };
+                let (fs, dir) = (Arc::clone(&self.fs), self.dir.clone());
+                let worker = Worker::new(fs, dir, name(), Arc::new(plan), *part);
+                self.merges.push_back((at, worker));
+            }
+        }
+    }
+
+    /// Makes a link, or goes on with a merge; `true` once all files are there.
+    pub(super) fn step(&mut self) -> Result<bool, Error> {
+        if !self.begun {
+            self.fs
+                .create_dir_all(&self.dir)
+                .map_err(Error::io("create", &self.dir))?;
+            self.begun = true;
+        }
+        if let Some(whole) = self.whole.pop() {
+            let name = file_name(whole.number);
+            let path = self.dir.join(&name);
+            self.named.push(path.clone());
+            link(&*self.fs, &self.from.join(&name), &path)?;
+            self.made.push(Exported {
+                part: whole.part,
+                path,
+                bytes: whole.bytes,
+                newest: whole.newest,
+            });
+            return Ok(false);
+        }
+        self.pin = None;
+        let Some((part, worker)) = self.merges.front_mut() else {
+            self.complete = true;
+            return Ok(true);
+        };
+        let over = worker.step();
+        if worker.has_file() && self.named.last() != Some(&worker.path()) {
+            self.named.push(worker.path());
+        }
+        if over? {
+            let made = worker.output().map(|table| Exported {
+                part: *part,
+                path: worker.path(),
+                bytes: table.bytes(),
+                newest: table.properties().timestamps.map(|(_, newest)| newest),
+            });
+            self.made.extend(made);
+            self.merges.pop_front();
+        }
+        self.complete = self.merges.is_empty();
+        Ok(self.complete)
+    }
+}
