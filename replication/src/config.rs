@@ -109,6 +109,8 @@ pub struct Bounds {
     pub traces: usize,
     /// Bytes of logged batches that are kept for other coordinators.
     pub batch_bytes: usize,
+    /// Bytes a second that a node fetches of what it gains; 0: as fast as it goes.
+    pub stream_rate: u64,
 }
 
 impl Default for Bounds {
@@ -126,6 +128,7 @@ impl Default for Bounds {
             prepared_bytes: 64 << 20,
             traces: 512,
             batch_bytes: 128 << 20,
+            stream_rate: 0,
         }
     }
 }

@@ -3,9 +3,9 @@
 //! Everything in this crate is straight-line `async` code over [`Env`]. Production implements it with
 //! tokio and quinn (`node`), the simulator with virtual time (`sim`). Nothing here names a runtime.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use starling_model::{EncodedPage, Mutation, ReadCommand, TableId, Timestamp, TokenRange};
+use starling_model::{EncodedPage, Mutation, ReadCommand, TableId, Timestamp, TokenRange, TokenSet};
 use starling_sstable::{Cells, PurgePolicy, fs::Fs};
 
 use crate::{
@@ -133,6 +133,59 @@ pub trait Store: Send + Sync + 'static {
 
     /// The data of a damaged piece was written anew: reads of it go on, without what was damaged.
     fn heal(&self, piece: Damaged) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
+
+    /// About how many bytes a table has for each of some sets of tokens.
+    fn sizes(
+        &self,
+        table: TableId,
+        sets: Vec<TokenSet>,
+    ) -> impl Future<Output = Result<Vec<u64>, StoreError>> + Send + 'static;
+
+    /// Writes files to a directory of the node's disk that hold all that a table has for some tokens, tombstones
+    /// too: every write that was accepted before, and perhaps some later ones. They are for a node with `shards` shards.
+    /// They are the caller's, and need not survive a crash.
+    ///
+    /// After an error nothing is left, sooner or later; [`StoreError::Corrupt`] where a part is damaged.
+    fn export(
+        &self,
+        table: TableId,
+        tokens: TokenSet,
+        shards: u32,
+        dir: PathBuf,
+    ) -> impl Future<Output = Result<Vec<Exported>, StoreError>> + Send + 'static;
+
+    /// Takes files of an export in, each with its shard here. What they hold is merged with what is there, and durable
+    /// when it ends; the files themselves stay. They are checked to the last byte: [`StoreError::Corrupt`].
+    ///
+    /// After an error some of them may be taken in.
+    fn ingest(
+        &self,
+        table: TableId,
+        files: Vec<(u32, PathBuf)>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
+
+    /// Forgets what was written to a table for some tokens until now, durably when it ends, without tombstones. Takes
+    /// long, and little memory. Returns how many bytes went, about.
+    ///
+    /// After an error, or a crash, any part of it may be gone; ask again.
+    fn discard(
+        &self,
+        table: TableId,
+        tokens: TokenSet,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send + 'static;
+}
+
+/// A file of an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exported {
+    /// The shard that it is for, of those that were asked for.
+    pub shard: u32,
+    /// Where it is, on the node's disk.
+    pub path: PathBuf,
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// The newest timestamp in it; `None` if it has none.
+    pub newest: Option<Timestamp>,
 }
 
 /// A page as the storage answers it, and what it cost.

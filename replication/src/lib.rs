@@ -29,6 +29,7 @@ mod service;
 mod snapshot;
 pub mod start_error;
 pub mod status;
+pub mod streaming;
 #[cfg(test)]
 mod testing;
 pub mod topology;
@@ -40,10 +41,11 @@ pub use anti_entropy::{
 };
 pub use budget::{Budget, Charge};
 pub use config::{Bounds, Config, Repair, Timeouts};
-pub use env::{CallError, Damaged, Env, Store, StoreError, StoredPage};
+pub use env::{CallError, Damaged, Env, Exported, Store, StoreError, StoredPage};
 pub use events::{ClusterEvent, Listener};
 pub use identity::has_joined;
 pub use message::{PeerRequest, PeerResponse};
 pub use node::{Executed, Node};
 pub use start_error::StartError;
 pub use status::{MemberStatus, NodeStatus};
+pub use streaming::{StreamStatus, estimate::Estimate};

@@ -12,7 +12,8 @@ use std::{
 
 use futures::channel::mpsc;
 use starling_cql::{BatchRequest, Error, PreparedMetadata, QueryParameters, QueryResult, Statement, native};
-use starling_model::NodeId;
+use starling_model::{NodeId, Token};
+use starling_ring::Member;
 
 use crate::{
     anti_entropy::AntiEntropy,
@@ -40,7 +41,10 @@ use crate::{
     snapshot::{Cluster, Peer, Views},
     start_error::StartError,
     status::{Counters, NodeStatus},
-    topology::{self, Book, Change, ChangeError, Place, RingState, Stamp, Topology},
+    streaming::{StreamStatus, Streaming, estimate::Estimate},
+    topology::{
+        self, Book, Change, ChangeError, ChangeKind, Place, RingState, Stamp, Topology, choose_tokens,
+    },
     tracing::TraceRing,
 };
 
@@ -69,6 +73,7 @@ pub struct Node<E: Env> {
     pub(crate) hints: Arc<Hints<E>>,
     pub(crate) coordinator: Arc<Coordinator<E>>,
     pub(crate) anti_entropy: Arc<AntiEntropy<E>>,
+    pub(crate) streaming: Arc<Streaming<E>>,
     pub(crate) kept: Arc<KeptBatches<E>>,
     pub(crate) batch_log: Arc<BatchLog<E>>,
     pub(crate) prepared: PreparedStatements,
@@ -208,6 +213,15 @@ impl<E: Env> Node<E> {
             peers: Arc::clone(&peers),
             book: Arc::clone(&book),
         }));
+        let streaming = Arc::new(Streaming::open(
+            env.clone(),
+            (id, config.shards),
+            bounds.stream_rate,
+            Arc::clone(&views),
+            Arc::clone(&peers),
+            Arc::clone(&replica),
+            Arc::clone(&counters),
+        )?);
         let coordinator = Arc::new(Coordinator {
             env: env.clone(),
             clock: Arc::clone(&clock),
@@ -239,7 +253,7 @@ impl<E: Env> Node<E> {
             }),
         );
         let agreement = Arc::new(agreement);
-        ring_changes.link(&coordinator, &agreement);
+        ring_changes.link(&streaming, &agreement);
         let anti_entropy =
             AntiEntropy::open(Arc::clone(&coordinator), id, config.repair, bounds.hint_horizon())?;
         Ok(Arc::new(Self {
@@ -269,6 +283,7 @@ impl<E: Env> Node<E> {
             replica,
             hints,
             coordinator,
+            streaming,
             kept,
             env,
             config,
@@ -295,6 +310,7 @@ impl<E: Env> Node<E> {
                     .cluster
                     .live_others()
                     .for_each(|peer| peer.latency.forgive());
+                node.streaming.maintain();
                 node.coordinator.heal_damage().await;
                 node.batch_log.replay().await;
             }
@@ -395,6 +411,44 @@ impl<E: Env> Node<E> {
     /// Calls `listener` for every event from now on. It must not block, nor call the node.
     pub fn subscribe(&self, listener: Listener) {
         self.listeners.add(listener);
+    }
+
+    /// What a change of the ring would move, and lead to. Nothing changes.
+    pub async fn plan_change(&self, change: &ChangeKind) -> Estimate {
+        self.streaming.estimate(change).await
+    }
+
+    /// The change of a node that would come in, with tokens as it would get them.
+    pub fn plan_join(&self, datacenter: &str, rack: &str, vnodes: u32) -> ChangeKind {
+        let ring = Arc::clone(&self.views.load().cluster.ring);
+        let config = Config {
+            datacenter: datacenter.to_owned(),
+            rack: rack.to_owned(),
+            vnodes: vnodes.clamp(1, 256),
+            ..self.config.clone()
+        };
+        ChangeKind::Join {
+            member: Member {
+                id: NodeId(crate::identity::uuid_v4(self.env.random(), self.env.random())),
+                tokens: choose_tokens(ring.members(), &config, &mut || self.env.random()),
+                datacenter: config.datacenter,
+                rack: config.rack,
+            },
+            address: self.config.listen,
+        }
+    }
+
+    /// The tokens of a member of the ring; none of any other node.
+    pub fn tokens_of(&self, node: NodeId) -> Vec<Token> {
+        let ring = Arc::clone(&self.views.load().cluster.ring);
+        ring.member(node)
+            .map(|member| member.tokens.clone())
+            .unwrap_or_default()
+    }
+
+    /// What every live node moves, by host id.
+    pub async fn stream_statuses(&self) -> Vec<(NodeId, StreamStatus)> {
+        self.streaming.statuses().await
     }
 
     /// What the node knows and has done.

@@ -26,6 +26,9 @@ use crate::{
 /// How many hints are applied together.
 const HINTS_AT_ONCE: usize = 32;
 
+/// With more requests of clients under way, nodes that fetch data wait a little for each piece.
+const BUSY: usize = 32;
+
 impl<E: Env> Node<E> {
     pub(crate) async fn serve(&self, from: SocketAddr, request: PeerRequest) -> PeerResponse {
         let wall = self.env.wall();
@@ -123,6 +126,10 @@ impl<E: Env> Node<E> {
             Request::AntiEntropy(request) => {
                 let answer = self.anti_entropy.answer(request, deadline).await?;
                 Ok(answer.map_or(Response::Done, Response::AntiEntropy))
+            }
+            Request::Stream(request) => {
+                let is_busy = self.coordinated.inside() > BUSY;
+                self.streaming.serve(request, is_busy).await
             }
             Request::Truncate(table) => {
                 let _pass = self.let_in(sender, planned)?;
@@ -263,7 +270,10 @@ impl<E: Env> Node<E> {
 
     async fn truncate_here(&self, table: TableId, deadline: Deadline) -> Result<Response, Failure> {
         self.hints.forget_table(table).await;
+        // Neither what was copied before nor what is copied while it goes on is taken in.
+        self.streaming.forget_table(table);
         self.replica.truncate(table, deadline).await?;
+        self.streaming.forget_table(table);
         Ok(Response::Done)
     }
 

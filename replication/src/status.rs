@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use starling_model::NodeId;
 
 use crate::anti_entropy::divergence::TableDivergence;
+use crate::streaming::StreamStatus;
 
 /// What a node knows and has done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ pub struct NodeStatus {
     pub tree_changed: usize,
     /// Memory of the trees, in bytes.
     pub tree_bytes: usize,
+    /// What it moves.
+    pub streams: StreamStatus,
     /// What it did since it started.
     pub counters: CounterValues,
 }
@@ -195,6 +198,12 @@ counters! {
     repair_rows_received,
     /// Bytes of pages that sessions fetched because replicas differed.
     repair_bytes,
+    /// Bytes of other nodes' data that this node fetched because it became a replica of it.
+    streamed_in_bytes,
+    /// Bytes that other nodes fetched from this one for the same reason.
+    streamed_out_bytes,
+    /// Bytes of ranges that are other nodes' now, removed here.
+    cleaned_up_bytes,
     /// Times that the schema or the list of members could not be written to disk.
     store_failures,
 }

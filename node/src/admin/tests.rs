@@ -81,6 +81,7 @@ fn view() -> StatusView {
                 hint_bytes: 9,
             }],
             in_flight: 1,
+            streams: starling_replication::StreamStatus::default(),
             counters: CounterValues {
                 reads: 4,
                 ..CounterValues::default()

@@ -17,6 +17,7 @@
 
 mod jobs;
 mod layout;
+mod moves;
 mod open;
 mod readers;
 mod request;
@@ -31,14 +32,15 @@ mod tests;
 
 use std::{
     future::Future,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use crossbeam::channel::{Sender, TrySendError};
 use parking_lot::Mutex;
-use starling_model::{KeyRange, Mutation, ReadCommand, TableId};
-use starling_replication::{Damaged, Store, StoreError, StoredPage};
+use starling_model::{KeyRange, Mutation, ReadCommand, TableId, TokenSet};
+use starling_replication::{Damaged, Exported, Store, StoreError, StoredPage};
 use starling_sstable::{Cells, PageResult, PurgePolicy, ShardMap, Stats};
 use tokio::sync::oneshot;
 
@@ -174,6 +176,40 @@ impl Store for ShardedStore {
             .map(|shard| self.ask(shard, move |answer| Request::Heal(piece, answer)))
             .collect();
         async move { futures::future::try_join_all(all).await.map(drop) }
+    }
+
+    fn sizes(
+        &self,
+        table: TableId,
+        sets: Vec<TokenSet>,
+    ) -> impl Future<Output = Result<Vec<u64>, StoreError>> + Send + 'static {
+        moves::sizes(self.clone(), table, sets)
+    }
+
+    fn export(
+        &self,
+        table: TableId,
+        tokens: TokenSet,
+        shards: u32,
+        dir: PathBuf,
+    ) -> impl Future<Output = Result<Vec<Exported>, StoreError>> + Send + 'static {
+        moves::export(self.clone(), table, tokens, shards, dir)
+    }
+
+    fn ingest(
+        &self,
+        table: TableId,
+        files: Vec<(u32, PathBuf)>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        moves::ingest(self.clone(), table, files)
+    }
+
+    fn discard(
+        &self,
+        table: TableId,
+        tokens: TokenSet,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send + 'static {
+        moves::discard(self.clone(), table, tokens)
     }
 }
 

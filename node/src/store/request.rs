@@ -1,8 +1,8 @@
 //! What a shard is asked.
 
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
-use starling_model::{Mutation, ReadCommand, TableId};
+use starling_model::{Mutation, ReadCommand, TableId, TokenRange, TokenSet};
 use starling_replication::{Damaged, StoreError};
 use starling_sstable::{Cells, Error, Job, PageResult, PurgePolicy, Stats};
 use tokio::sync::oneshot;
@@ -26,6 +26,20 @@ pub(super) enum Request {
     Damaged(Answer<Vec<Damaged>>),
     /// The data of a damaged piece was written anew.
     Heal(Damaged, Answer<()>),
+    /// Tell how many bytes sets of tokens have.
+    Sizes(TableId, Vec<TokenSet>, Answer<Vec<u64>>),
+    /// Write out some tokens, cut into parts, to a directory.
+    Export(
+        TableId,
+        TokenSet,
+        Vec<TokenRange>,
+        PathBuf,
+        Answer<Vec<starling_sstable::Exported>>,
+    ),
+    /// Take files in.
+    Ingest(TableId, Vec<PathBuf>, Answer<()>),
+    /// Forget tokens.
+    Discard(TableId, TokenSet, Answer<u64>),
     /// Tell figures.
     Stats(Answer<Stats>),
     /// A background job is through, or has failed.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use parking_lot::Mutex;
 use starling_model::Seconds;
 use starling_replication::{Damaged, StoreError};
 use starling_sstable::{Engine, Error, Job, Log, Lsn};
@@ -105,6 +106,21 @@ impl Shard {
             Request::Heal(piece, answer) => {
                 self.engine.heal(piece.table, piece.tokens);
                 let _ = answer.send(Ok(()));
+            }
+            Request::Sizes(table, sets, answer) => {
+                let sizes = sets.iter().map(|set| self.engine.bytes_of(table, set)).collect();
+                let _ = answer.send(Ok(sizes));
+            }
+            Request::Export(table, tokens, parts, dir, answer) => {
+                later(answer, |done| {
+                    self.engine.export(table, &tokens, &parts, dir, done)
+                });
+            }
+            Request::Ingest(table, files, answer) => {
+                later(answer, |done| self.engine.ingest(table, files, done));
+            }
+            Request::Discard(table, tokens, answer) => {
+                later(answer, |done| self.engine.discard(table, tokens, done));
             }
             Request::Stats(answer) => drop(answer.send(Ok(self.engine.stats()))),
             Request::JobDone(job, outcome) => self.install(*job, outcome),
@@ -210,6 +226,25 @@ impl Shard {
             error!(%error, "a flush or compaction failed; nothing is lost, it will be tried again");
             self.rest_until = Some(Instant::now() + REST);
         }
+    }
+}
+
+/// Begins what the engine tells the end of; the answer is sent then, or at once if it refuses.
+fn later<T: Send + 'static>(
+    answer: Answer<T>,
+    begin: impl FnOnce(Box<dyn FnOnce(Result<T, Error>) + Send>) -> Result<(), Error>,
+) {
+    let waiting = Arc::new(Mutex::new(Some(answer)));
+    let told = Arc::clone(&waiting);
+    let done = move |outcome: Result<T, Error>| {
+        if let Some(answer) = told.lock().take() {
+            let _ = answer.send(outcome.map_err(|error| store_error(&error)));
+        }
+    };
+    if let Err(error) = begin(Box::new(done))
+        && let Some(answer) = waiting.lock().take()
+    {
+        refuse(answer, &error);
     }
 }
 

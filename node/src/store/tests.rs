@@ -141,6 +141,68 @@ async fn figures_come_from_every_shard() {
     store.stop().await.unwrap();
 }
 
+/// A range goes to a node that has another number of shards, and is forgotten where it came from.
+#[tokio::test]
+async fn a_range_moves_to_a_store_with_other_shards() {
+    let fs = memory();
+    let from = ShardedStore::open(&fs, &options(3)).unwrap();
+    futures::future::try_join_all((0..200).map(|n| from.apply(write(n, 2))))
+        .await
+        .unwrap();
+    let cut = |start, end| TokenRange {
+        start: Token(start),
+        end: Token(end),
+    };
+    let moved: TokenSet = [cut(i64::MIN, -4 << 60), cut(-1 << 60, 5 << 60)]
+        .into_iter()
+        .collect();
+    let all = walk(&from, TokenRange::ALL, Limits::NONE).await;
+    let (gone, stays): (Vec<_>, Vec<_>) = all.into_iter().partition(|(token, _)| moved.contains(*token));
+    let exported = from
+        .export(TABLE, moved.clone(), 2, "streams/out/1".into())
+        .await
+        .unwrap();
+    assert!(exported.iter().any(|file| file.shard == 0) && exported.iter().any(|file| file.shard == 1));
+
+    // Another node, whose disk has the files.
+    let other = memory();
+    other.create_dir_all(Path::new("in")).unwrap();
+    let mut files = Vec::new();
+    for (number, file) in exported.iter().enumerate() {
+        let content = fs.read(&file.path).unwrap();
+        assert_eq!(content.len() as u64, file.bytes);
+        let path = Path::new("in").join(number.to_string());
+        let mut copy = other.create(&path).unwrap();
+        copy.append(&content).unwrap();
+        copy.sync().unwrap();
+        files.push((file.shard, path));
+    }
+    let to = ShardedStore::open(&other, &options(2)).unwrap();
+    to.ingest(TABLE, files.clone()).await.unwrap();
+    assert_eq!(walk(&to, TokenRange::ALL, Limits::NONE).await, gone);
+    let sizes = to
+        .sizes(TABLE, vec![moved.clone(), moved.complement()])
+        .await
+        .unwrap();
+    assert!(sizes[0] > 0 && sizes[1] == 0, "{sizes:?}");
+    // Twice is as good as once, and a file that is no table is none.
+    to.ingest(TABLE, files.clone()).await.unwrap();
+    assert_eq!(walk(&to, TokenRange::ALL, Limits::NONE).await, gone);
+    other
+        .create(Path::new("in/bad"))
+        .unwrap()
+        .append(b"no table")
+        .unwrap();
+    let refused = to.ingest(TABLE, vec![(0, "in/bad".into())]).await;
+    assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
+
+    from.discard(TABLE, moved).await.unwrap();
+    assert_eq!(walk(&from, TokenRange::ALL, Limits::NONE).await, stays);
+    for store in [from, to] {
+        store.stop().await.unwrap();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

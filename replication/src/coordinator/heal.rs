@@ -89,7 +89,7 @@ impl<E: Env> Coordinator<E> {
     }
 
     /// Reads a range from other replicas and applies here what they have.
-    pub(super) async fn fetch(
+    async fn fetch(
         &self,
         table: TableId,
         tokens: TokenRange,

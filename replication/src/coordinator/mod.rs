@@ -8,14 +8,12 @@
 //! - [`reconcile`]: pages of several replicas become one, by what all of them cover;
 //! - [`repair`]: stale replicas are brought up to date before the answer;
 //! - [`chance`]: once in a while all replicas are compared, beside the answer;
-//! - [`gain`]: what this node gains by a change of the ring is fetched from those who have it;
 //! - [`replan`]: writes whose replicas turn out to be others;
 //! - [`heal`]: what this node's storage lost is fetched from the others;
 //! - [`scan`]: a token range over many sets of replicas;
 //! - [`truncate`]: all data of a table, on all nodes.
 
 pub(crate) mod chance;
-mod gain;
 mod heal;
 pub(crate) mod read;
 pub(crate) mod reconcile;

@@ -26,6 +26,7 @@ pub use pages::page_digest;
 
 use crate::{
     anti_entropy::wire::{SessionAnswer, SessionRequest},
+    streaming::{StreamReply, StreamRequest},
     topology::{TopologyRequest, TopologyResponse},
     tracing::TraceEvent,
 };
@@ -136,6 +137,8 @@ pub enum Request {
     AntiEntropy(SessionRequest),
     /// Forget the hints of a table that is about to be truncated.
     ForgetHints(TableId),
+    /// Part with a range's data. Answered with [`Response::Stream`].
+    Stream(StreamRequest),
 }
 
 /// A write that a replica missed.
@@ -217,6 +220,8 @@ pub enum Response {
     Topology(TopologyResponse),
     /// To [`Request::AntiEntropy`].
     AntiEntropy(SessionAnswer),
+    /// To [`Request::Stream`].
+    Stream(StreamReply),
 }
 
 /// Why a peer did not do what it was asked.
@@ -247,6 +252,9 @@ pub enum Failure {
         /// How much the replica knows.
         epoch: u64,
     },
+    /// What is asked for was found damaged there: another replica has to be asked. Nothing changed.
+    #[error("{0}")]
+    Damaged(String),
 }
 
 /// Bytes that are no message of this protocol. Nothing changed.
@@ -300,7 +308,9 @@ impl PeerResponse {
     /// The bytes on the wire; large parts are shared with the answer, not copied.
     pub fn encode_sharing(&self) -> Encoded {
         let large = match &self.body {
-            Response::Page(bytes) | Response::Schema(bytes) => std::slice::from_ref(bytes),
+            Response::Page(bytes)
+            | Response::Schema(bytes)
+            | Response::Stream(StreamReply::Piece { bytes, .. }) => std::slice::from_ref(bytes),
             _ => &[],
         };
         encoded::encode(self, large)

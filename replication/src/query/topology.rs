@@ -90,6 +90,7 @@ impl<E: Env> Node<E> {
             members_stored: self.membership.are_members_stored() && self.ring_changes.is_stored(),
             members,
             in_flight: self.coordinated.inside(),
+            streams: self.streaming.status(),
             counters: self.counters.values(),
         }
     }

@@ -1,15 +1,22 @@
 //! Storage that is a map from partitions to their content.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use starling_model::{
     Clustering, ClusteringRange, DecoratedKey, KeyRange, Mutation, Page, Partition, PartitionPage, Position,
-    ReadCommand, Row, TableId, Token,
+    ReadCommand, Row, TableId, Token, TokenSet,
 };
-use starling_sstable::{Cells, PurgePolicy};
+use starling_sstable::{Cells, PurgePolicy, fs::Fs};
 
-use crate::env::{Damaged, Store, StoreError, StoredPage};
+use crate::env::{Damaged, Exported, Store, StoreError, StoredPage};
 
 type Data = BTreeMap<(TableId, DecoratedKey), Partition>;
 
@@ -22,9 +29,83 @@ pub(crate) struct MapStore {
     /// What was written to since it was asked; all of a table that is absent.
     changed: Arc<Mutex<BTreeMap<TableId, Cells>>>,
     purge: Arc<Mutex<BTreeMap<TableId, PurgePolicy>>>,
+    /// Where exports go, and come from.
+    disk: Arc<Mutex<Option<Arc<dyn Fs>>>>,
 }
 
 impl MapStore {
+    /// From now on exports go there.
+    pub(crate) fn set_disk(&self, disk: Arc<dyn Fs>) {
+        *self.disk.lock() = Some(disk);
+    }
+
+    fn disk(&self) -> Arc<dyn Fs> {
+        self.disk.lock().clone().expect("the store has a disk")
+    }
+
+    fn of(&self, table: TableId, tokens: &TokenSet) -> Vec<Mutation> {
+        let data = self.data.lock();
+        let of_table = data
+            .iter()
+            .filter(|((t, key), _)| *t == table && tokens.contains(key.token));
+        of_table
+            .map(|((table, key), partition)| Mutation {
+                table: *table,
+                key: key.clone(),
+                partition: partition.clone(),
+            })
+            .collect()
+    }
+
+    fn write_export(
+        &self,
+        table: TableId,
+        tokens: &TokenSet,
+        dir: &Path,
+    ) -> Result<Vec<Exported>, StoreError> {
+        let hit = |piece: &&Damaged| piece.table == table && tokens.touches(piece.tokens);
+        if let Some(piece) = self.damaged.lock().iter().find(hit) {
+            return Err(StoreError::Corrupt(format!(
+                "tokens {} are damaged",
+                piece.tokens
+            )));
+        }
+        let mut content = Vec::new();
+        let mut newest = None;
+        for mutation in self.of(table, tokens) {
+            newest = newest.max(mutation.partition.newest());
+            let bytes = mutation.encode();
+            content.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+            content.extend_from_slice(&bytes);
+        }
+        if content.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (fs, path) = (self.disk(), dir.join("all"));
+        fs.create_dir_all(dir).expect("a directory is made");
+        let mut file = fs.create(&path).expect("a file is made");
+        file.append(&content).expect("it is written");
+        file.sync().expect("it is durable");
+        let bytes = content.len() as u64;
+        Ok(vec![Exported {
+            shard: 0,
+            path,
+            bytes,
+            newest,
+        }])
+    }
+
+    fn read_export(&self, path: &Path) -> Result<(), StoreError> {
+        let mut rest = &self.disk().read(path).expect("the file is there")[..];
+        while let Some((length, after)) = rest.split_first_chunk::<4>() {
+            let (mutation, after) = after.split_at(u32::from_be_bytes(*length) as usize);
+            let mutation = Mutation::decode(Bytes::copy_from_slice(mutation));
+            self.apply_now(mutation.map_err(|error| StoreError::Corrupt(error.to_string()))?);
+            rest = after;
+        }
+        Ok(())
+    }
+
     /// From now on everything fails like this; `None` heals.
     pub(crate) fn set_fault(&self, fault: Option<StoreError>) {
         *self.fault.lock() = fault;
@@ -312,5 +393,51 @@ impl Store for MapStore {
 
     fn heal(&self, piece: Damaged) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
         std::future::ready(self.checked(|store| store.damaged.lock().retain(|other| *other != piece)))
+    }
+
+    fn sizes(
+        &self,
+        table: TableId,
+        sets: Vec<TokenSet>,
+    ) -> impl Future<Output = Result<Vec<u64>, StoreError>> + Send + 'static {
+        let size = |store: &Self, set| {
+            let all = store.of(table, set).into_iter();
+            all.map(|mutation| mutation.encode().len() as u64).sum()
+        };
+        std::future::ready(self.checked(|store| sets.iter().map(|set| size(store, set)).collect()))
+    }
+
+    fn export(
+        &self,
+        table: TableId,
+        tokens: TokenSet,
+        _shards: u32,
+        dir: PathBuf,
+    ) -> impl Future<Output = Result<Vec<Exported>, StoreError>> + Send + 'static {
+        let export = |store: &Self| store.write_export(table, &tokens, &dir);
+        std::future::ready(self.checked(export).flatten())
+    }
+
+    fn ingest(
+        &self,
+        _table: TableId,
+        files: Vec<(u32, PathBuf)>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        let ingest = |store: &Self| files.iter().try_for_each(|(_, file)| store.read_export(file));
+        std::future::ready(self.checked(ingest).flatten())
+    }
+
+    fn discard(
+        &self,
+        table: TableId,
+        tokens: TokenSet,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send + 'static {
+        let discard = |store: &Self| {
+            let gone = store.of(table, &tokens).len() as u64;
+            let is_gone = |t: TableId, key: &DecoratedKey| t == table && tokens.contains(key.token);
+            store.data.lock().retain(|(t, key), _| !is_gone(*t, key));
+            gone
+        };
+        std::future::ready(self.checked(discard))
     }
 }

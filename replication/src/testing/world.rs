@@ -178,6 +178,7 @@ fn describe(request: &Request) -> String {
         Request::BatchStore { mutations, .. } => format!("keep batch of {}", mutations.len()),
         Request::BatchRemove(_) => "forget batch".to_owned(),
         Request::Trace(_) => "trace".to_owned(),
+        Request::Stream(_) => "stream".to_owned(),
         Request::Gossip { .. } => "gossip".to_owned(),
         Request::Topology(request) => format!("topology {request:?}"),
         Request::AntiEntropy(request) => describe_session(request),
@@ -202,6 +203,7 @@ fn describe_answer(response: &Response) -> String {
         Response::Join(reply) => format!("join: {} members", reply.members.len()),
         Response::Schema(_) => "schema".to_owned(),
         Response::Traces(traces) => format!("{} traces", traces.len()),
+        Response::Stream(_) => "stream".to_owned(),
         Response::Failed(failure) => format!("failed: {failure}"),
         Response::Topology(response) => format!("topology {response:?}"),
         Response::AntiEntropy(_) => "session".to_owned(),
@@ -225,11 +227,14 @@ pub(crate) struct TestEnv {
 impl TestEnv {
     pub(crate) fn new(world: &World, address: SocketAddr) -> Self {
         let memory = MemoryFs::new();
+        let disk: Arc<dyn Fs> = Arc::new(memory.clone());
+        let store = MapStore::default();
+        store.set_disk(Arc::clone(&disk));
         Self {
             world: world.clone(),
             address,
-            store: MapStore::default(),
-            disk: Arc::new(memory.clone()),
+            store,
+            disk,
             memory,
             disk_delay: Arc::default(),
             skew: 0,
@@ -245,6 +250,7 @@ impl TestEnv {
     pub(crate) fn crash(&mut self) {
         self.memory = self.memory.after_crash(&mut |_, _| 0);
         self.disk = Arc::new(self.memory.clone());
+        self.store.set_disk(Arc::clone(&self.disk));
     }
 }
 

@@ -18,7 +18,8 @@ impl<E: Env> Topology<E> {
             TopologyRequest::Pull => Ok(TopologyResponse::State(self.book.load().encode())),
             TopologyRequest::Grant { change, state } => {
                 self.learn_encoded(&state).await?;
-                Ok(self.grant(&change, &RingState::decode(&state).map_err(malformed)?))
+                let state = RingState::decode(&state).map_err(malformed)?;
+                Ok(self.grant_ready(&change, &state).await)
             }
             TopologyRequest::Release(id) => {
                 self.grants.lock().release(id);
@@ -28,6 +29,8 @@ impl<E: Env> Topology<E> {
                 self.learn_encoded(&state).await?;
                 let drained = deadline.within(&self.env, self.views.drained(&self.env)).await;
                 drained.ok_or(Failure::Late)?;
+                let ready = deadline.within(&self.env, self.ready_for_change()).await;
+                ready.ok_or(Failure::Late)?.map_err(Failure::Storage)?;
                 Ok(TopologyResponse::State(self.book.load().encode()))
             }
             TopologyRequest::Fetch(id) => Ok(self.fetch_answer(id, deadline).await),
@@ -38,6 +41,33 @@ impl<E: Env> Topology<E> {
     async fn learn_encoded(&self, state: &Bytes) -> Result<(), Failure> {
         let state = RingState::decode(state).map_err(malformed)?;
         self.learn(&state).await.map_err(Failure::Storage)
+    }
+
+    /// What is being forgotten must not meet writes of the change.
+    pub(super) async fn ready_for_change(&self) -> Result<(), String> {
+        match self.streaming() {
+            Some(streaming) => streaming.ready_for(self.book.load().change()).await,
+            None => Err("a node is stopping".to_owned()),
+        }
+    }
+
+    /// [`grant`](Self::grant), once this node has nothing of what it would gain.
+    pub(super) async fn grant_ready(&self, change: &Change, made_on: &RingState) -> TopologyResponse {
+        let answer = self.grant(change, made_on);
+        if answer != TopologyResponse::Granted {
+            return answer;
+        }
+        let ready = match self.streaming() {
+            Some(streaming) => streaming.prepare(change).await,
+            None => Err("a node is stopping".to_owned()),
+        };
+        match ready {
+            Ok(()) => answer,
+            Err(reason) => {
+                self.grants.lock().release(change.id);
+                TopologyResponse::NotYet(reason)
+            }
+        }
     }
 
     /// Whether the change may begin as far as this member is concerned; promises then to take no other.

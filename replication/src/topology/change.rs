@@ -68,16 +68,23 @@ pub enum Phase {
 impl Change {
     /// The members once the change is done, given those before it.
     pub fn next(&self, current: &[Member]) -> Vec<Member> {
+        self.kind.next(current)
+    }
+}
+
+impl ChangeKind {
+    /// The members once the change is done, given those before it.
+    pub fn next(&self, current: &[Member]) -> Vec<Member> {
         let mut next = current.to_vec();
-        match &self.kind {
-            ChangeKind::Join { member, .. } => next.push(member.clone()),
-            ChangeKind::Leave(gone) => next.retain(|member| member.id != *gone),
-            ChangeKind::Remove(gone) => next.retain(|member| !gone.contains(&member.id)),
-            ChangeKind::Replace { dead, member, .. } => {
+        match self {
+            Self::Join { member, .. } => next.push(member.clone()),
+            Self::Leave(gone) => next.retain(|member| member.id != *gone),
+            Self::Remove(gone) => next.retain(|member| !gone.contains(&member.id)),
+            Self::Replace { dead, member, .. } => {
                 next.retain(|other| other.id != *dead);
                 next.push(member.clone());
             }
-            ChangeKind::Relocate { node, rack } => {
+            Self::Relocate { node, rack } => {
                 for member in next.iter_mut().filter(|member| member.id == *node) {
                     member.rack.clone_from(rack);
                 }
@@ -85,9 +92,7 @@ impl Change {
         }
         next
     }
-}
 
-impl ChangeKind {
     /// The node that comes in, with where peers reach it.
     pub fn incoming(&self) -> Option<(&Member, SocketAddr)> {
         match self {

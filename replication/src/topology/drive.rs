@@ -177,7 +177,7 @@ impl<E: Env> Topology<E> {
                 return false;
             }
             self.views.drained(&self.env).await;
-            return true;
+            return self.ready_for_change().await.is_ok();
         }
         let answer = self
             .ask(peer, TopologyRequest::Push(state.encode()), CONFIRM)

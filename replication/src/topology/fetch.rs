@@ -70,7 +70,8 @@ impl<E: Env> Topology<E> {
         // A table that this node has not heard of may have data, whoever knows of it.
         let agreement = self.agreement().ok_or_else(stopping)?;
         let change = self.under_way().filter(|change| change.id == id);
-        let dead = change.ok_or_else(|| "the change is over".to_owned())?.kind.dead();
+        let change = change.ok_or_else(|| "the change is over".to_owned())?;
+        let dead = change.kind.dead();
         let snapshot = self.views.load();
         let others = snapshot.cluster.joined();
         let pulls = others
@@ -79,7 +80,7 @@ impl<E: Env> Topology<E> {
         for pulled in join_all(pulls).await {
             pulled?;
         }
-        let coordinator = self.coordinator().ok_or_else(stopping)?;
-        coordinator.fetch_gains(id).await
+        let streaming = self.streaming().ok_or_else(stopping)?;
+        streaming.fetch(&change).await
     }
 }

@@ -1,6 +1,6 @@
 //! How a change begins: with the promise of every member.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use starling_model::NodeId;
@@ -10,6 +10,9 @@ use super::{
     service::ASK,
 };
 use crate::{env::Env, identity::uuid_v4, snapshot::Peer};
+
+/// How long a promise may take: what a node has left of an earlier time goes first.
+const GRANT: Duration = Duration::from_secs(10);
 
 /// Computes a change from the present ring; called again if the ring turns out to be another one.
 pub(super) type Make<'a> = dyn Fn(&RingState) -> Result<ChangeKind, ChangeError> + Send + Sync + 'a;
@@ -93,13 +96,13 @@ impl<E: Env> Topology<E> {
         state: &RingState,
     ) -> Result<(), ChangeError> {
         let answer = if peer.id == self.me {
-            self.grant(change, state)
+            self.grant_ready(change, state).await
         } else {
             let request = TopologyRequest::Grant {
                 change: Box::new(change.clone()),
                 state: state.encode(),
             };
-            self.ask(peer, request, ASK).await.map_err(|error| {
+            self.ask(peer, request, GRANT).await.map_err(|error| {
                 ChangeError::NotYet(format!("the node {} did not answer ({error})", peer.address))
             })?
         };

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -14,13 +14,13 @@ use super::{Book, RingState, TopologyRequest, TopologyResponse, fetch::Fetching,
 use crate::{
     clock::Clock,
     config::Config,
-    coordinator::Coordinator,
     env::Env,
     membership::Membership,
     message::{Failure, Request, Response},
     peers::{AskError, Peers},
     schema_agreement::{SchemaAgreement, oldest_user_table},
     snapshot::{Peer, Views},
+    streaming::Streaming,
     tracing::Tracer,
 };
 
@@ -28,7 +28,7 @@ use crate::{
 pub(super) const ASK: Duration = Duration::from_secs(2);
 
 /// Where data and schema come from.
-type Links<E> = (Weak<Coordinator<E>>, Arc<SchemaAgreement<E>>);
+type Links<E> = (Arc<Streaming<E>>, Arc<SchemaAgreement<E>>);
 
 /// A node's part in the changes of the ring.
 pub(crate) struct Topology<E: Env> {
@@ -90,16 +90,14 @@ impl<E: Env> Topology<E> {
     }
 
     /// Where data and schema come from.
-    pub(crate) fn link(&self, coordinator: &Arc<Coordinator<E>>, agreement: &Arc<SchemaAgreement<E>>) {
-        let links = (Arc::downgrade(coordinator), Arc::clone(agreement));
+    pub(crate) fn link(&self, streaming: &Arc<Streaming<E>>, agreement: &Arc<SchemaAgreement<E>>) {
+        let links = (Arc::clone(streaming), Arc::clone(agreement));
         // Nobody links twice.
         let _ = self.links.set(links);
     }
 
-    pub(super) fn coordinator(&self) -> Option<Arc<Coordinator<E>>> {
-        self.links
-            .get()
-            .and_then(|(coordinator, _)| coordinator.upgrade())
+    pub(super) fn streaming(&self) -> Option<&Arc<Streaming<E>>> {
+        self.links.get().map(|(streaming, _)| streaming)
     }
 
     pub(super) fn agreement(&self) -> Option<&Arc<SchemaAgreement<E>>> {

@@ -6,6 +6,7 @@
 
 mod background;
 mod commit;
+mod moves;
 mod range;
 mod shard;
 #[cfg(test)]
@@ -13,8 +14,8 @@ mod tests;
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
-use starling_model::{KeyRange, Mutation, ReadCommand, TableId, Token};
-use starling_replication::env::{Damaged, Store, StoreError, StoredPage};
+use starling_model::{KeyRange, Mutation, ReadCommand, TableId, Token, TokenSet};
+use starling_replication::env::{Damaged, Exported, Store, StoreError, StoredPage};
 use starling_sstable::{Cells, Options, PurgePolicy, Scaling, ShardMap, Strategy};
 
 use self::shard::Shard;
@@ -225,5 +226,46 @@ impl Store for SimStore {
             shard.heal(piece);
         }
         std::future::ready(Ok(()))
+    }
+
+    fn sizes(
+        &self,
+        table: TableId,
+        sets: Vec<TokenSet>,
+    ) -> impl Future<Output = Result<Vec<u64>, StoreError>> + Send + 'static {
+        let sizes = sets.iter().map(|set| self.size(table, set)).collect();
+        std::future::ready(Ok(sizes))
+    }
+
+    fn export(
+        &self,
+        table: TableId,
+        tokens: TokenSet,
+        shards: u32,
+        dir: PathBuf,
+    ) -> impl Future<Output = Result<Vec<Exported>, StoreError>> + Send + 'static {
+        let store = self.clone();
+        async move {
+            let exported = store.export_parts(table, &tokens, shards, &dir).await;
+            exported.map_err(store_error)
+        }
+    }
+
+    fn ingest(
+        &self,
+        table: TableId,
+        files: Vec<(u32, PathBuf)>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        let store = self.clone();
+        async move { store.ingest_files(table, files).await.map_err(store_error) }
+    }
+
+    fn discard(
+        &self,
+        table: TableId,
+        tokens: TokenSet,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send + 'static {
+        let store = self.clone();
+        async move { store.discard_tokens(table, &tokens).await.map_err(store_error) }
     }
 }

@@ -5,15 +5,16 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use starling_model::{
     ClusteringRange, KeyRange, Limits, Mutation, Page, PartitionPage, ReadCommand, TableId, TokenRange,
+    TokenSet,
 };
 use starling_replication::env::Damaged;
 use starling_sstable::{
-    Cells, Engine, Error, Job, Log, Lsn, PageResult, PurgePolicy, Stats, fs::Fs, read::Never,
+    Cells, Engine, Error, Exported, Job, Log, Lsn, PageResult, PurgePolicy, Stats, fs::Fs, read::Never,
 };
 
 use super::StoreSettings;
 use crate::{
-    executor::{Handle, signal::Signal},
+    executor::{Handle, oneshot, signal::Signal},
     random::Random,
 };
 
@@ -22,6 +23,9 @@ const MOST_PARKED: u32 = 3;
 
 /// The longest pause of background work that found nothing to do, beside its usual one.
 const MOST_REST: Duration = Duration::from_millis(100);
+
+/// The engine went before it told.
+const GONE: Error = Error::Invalid("the storage is closed");
 
 pub(super) struct Shard {
     handle: Handle,
@@ -133,6 +137,41 @@ impl Shard {
     /// Sets what compactions may purge.
     pub(super) fn set_purge(&self, table: TableId, policy: PurgePolicy) {
         self.engine.lock().set_purge(table, policy);
+    }
+
+    /// About how many bytes a table has for some tokens.
+    pub(super) fn size(&self, table: TableId, tokens: &TokenSet) -> u64 {
+        self.engine.lock().bytes_of(table, tokens)
+    }
+
+    /// Writes tokens out, cut into parts.
+    pub(super) async fn export(
+        &self,
+        table: TableId,
+        tokens: &TokenSet,
+        parts: &[TokenRange],
+        dir: PathBuf,
+    ) -> Result<Vec<Exported>, Error> {
+        let (tell, told) = oneshot::channel();
+        let done = move |outcome| tell.send(outcome);
+        self.engine.lock().export(table, tokens, parts, dir, done)?;
+        told.await.unwrap_or(Err(GONE))
+    }
+
+    /// Takes files in.
+    pub(super) async fn ingest(&self, table: TableId, files: Vec<PathBuf>) -> Result<(), Error> {
+        let (tell, told) = oneshot::channel();
+        let done = move |outcome| tell.send(outcome);
+        self.engine.lock().ingest(table, files, done)?;
+        told.await.unwrap_or(Err(GONE))
+    }
+
+    /// Forgets tokens.
+    pub(super) async fn discard(&self, table: TableId, tokens: TokenSet) -> Result<u64, Error> {
+        let (tell, told) = oneshot::channel();
+        let done = move |outcome| tell.send(outcome);
+        self.engine.lock().discard(table, tokens, done)?;
+        told.await.unwrap_or(Err(GONE))
     }
 
     /// One page, durable or not; for what only looks.

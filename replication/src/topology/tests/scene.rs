@@ -129,7 +129,8 @@ pub(super) fn release(cluster: &TestCluster, node: usize) {
 }
 
 pub(super) fn until(cluster: &TestCluster, what: &str, there: impl Fn() -> bool) {
-    for _ in 0..1_000 {
+    // A fetch takes a dozen turns of a disk, which may be a slow one.
+    for _ in 0..6_000 {
         if there() {
             return;
         }

@@ -1,0 +1,281 @@
+//! Old replicas forget what is not theirs any more, by themselves.
+//!
+//! A node keeps a list of the rings by which it may hold data, durably: the one it serves, and one for every change
+//! that it began to fetch for. When the ring is another one, or a change was given up, it forgets what it was a replica of
+//! by an old ring and is not by the present one; then the old ones leave the list. So a restart in the middle goes on
+//! with it, and nothing has to be asked for. What a keyspace's new options took from a node is left alone: nobody has
+//! fetched that from it.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::channel::oneshot;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use starling_model::{TableId, TokenSet};
+use starling_ring::{Member, Ring};
+use starling_sstable::fs::Fs;
+
+use super::{Streaming, estimate::strategy_of, plan::Rings};
+use crate::{
+    deadline::Deadline,
+    durable_file,
+    env::{Env, Store},
+    message::decode_value,
+    snapshot::Snapshot,
+    start_error::StartError,
+    topology::Change,
+};
+
+const PATH: &str = "node/held";
+const MAGIC: [u8; 8] = *b"STRLHELD";
+
+/// A ring must have been the same for so long before anything is forgotten: until then requests may be under way whose
+/// coordinators saw the one before.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// How long a change waits for what has to be removed before it.
+const READY: Duration = Duration::from_secs(8);
+
+const CLEANING: &str =
+    "a node still removes what was its own by an earlier ring (`starling topology` shows it)";
+
+/// The rings that a node may hold data of, the latest last.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Held(Vec<Vec<Member>>);
+
+impl Held {
+    fn load(fs: &dyn Fs) -> Result<Self, StartError> {
+        let Some(content) = durable_file::read(fs, Path::new(PATH), MAGIC)? else {
+            return Ok(Self::default());
+        };
+        decode_value(&content).map_err(|problem| StartError::Damaged {
+            file: PATH.to_owned(),
+            problem,
+        })
+    }
+
+    fn add(&mut self, members: Vec<Member>) {
+        if !self.0.contains(&members) {
+            self.0.push(members);
+        }
+    }
+
+    fn store(&self, fs: &dyn Fs) -> Result<(), String> {
+        let content = rmp_serde::to_vec(self).map_err(|error| error.to_string())?;
+        durable_file::replace(fs, Path::new(PATH), MAGIC, &content).map_err(|error| error.to_string())
+    }
+}
+
+/// What is to be forgotten, and how far that is.
+pub(super) struct Cleanup {
+    held: Mutex<Held>,
+    /// The members as they were seen last, and since when.
+    seen: Mutex<Option<(Vec<Member>, Duration)>>,
+    /// One at a time.
+    running: Arc<futures::lock::Mutex<()>>,
+    left: AtomicUsize,
+}
+
+impl Cleanup {
+    pub(super) fn load(fs: &dyn Fs) -> Result<Self, StartError> {
+        Ok(Self {
+            held: Mutex::new(Held::load(fs)?),
+            seen: Mutex::default(),
+            running: Arc::default(),
+            left: AtomicUsize::new(0),
+        })
+    }
+
+    /// Tables of which ranges are to be forgotten.
+    pub(super) fn left(&self) -> usize {
+        self.left.load(Ordering::Relaxed)
+    }
+}
+
+impl<E: Env> Streaming<E> {
+    /// Makes sure that this node has nothing of what it gains by a change that is about to begin. To be called before any
+    /// node sends writes for the change. After an error, which passes by itself, the change must not begin.
+    pub(crate) async fn prepare(self: &Arc<Self>, change: &Change) -> Result<(), String> {
+        let (tell, told) = oneshot::channel();
+        let (streaming, change) = (Arc::clone(self), change.clone());
+        // To its end, also if who asked goes: nothing else may begin before.
+        self.env.spawn(async move {
+            let _ = tell.send(streaming.make_ready(&change).await);
+        });
+        let soon = Deadline::after(&self.env, READY);
+        match soon.within(&self.env, told).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => Err("a node is stopping".to_owned()),
+            None => Err(CLEANING.to_owned()),
+        }
+    }
+
+    async fn make_ready(&self, change: &Change) -> Result<(), String> {
+        let running = self.cleanup.running.try_lock();
+        let _running = running.ok_or_else(|| CLEANING.to_owned())?;
+        let snapshot = self.views.load();
+        let ring = &snapshot.cluster.ring;
+        let old = self.cleanup.held.lock().clone();
+        // A first change may be this node's own coming in.
+        for past in &old.0 {
+            self.forget(&snapshot, past).await?;
+        }
+        let after = Ring::new(ring.partitioner(), change.next(ring.members()));
+        for (table, gained) in self.gained(&snapshot, &after) {
+            let gone = self.env.store().discard(table, gained).await;
+            gone.map_err(|error| format!("what is left of an earlier time could not be removed: {error}"))?;
+        }
+        // Gives the change time to begin.
+        *self.cleanup.seen.lock() = None;
+        Ok(())
+    }
+
+    /// Ends when nothing is being forgotten (nothing will be, while a change is known), and what this node may hold of
+    /// the ring and of the change is noted durably. To be called before a step of a change is confirmed.
+    pub(crate) async fn ready_for(&self, change: Option<&Change>) -> Result<(), String> {
+        let _running = self.cleanup.running.lock().await;
+        let Some(change) = change else { return Ok(()) };
+        let snapshot = self.views.load();
+        let ring = &snapshot.cluster.ring;
+        if !snapshot.schema.all_tables().any(|table| !table.is_system()) {
+            return Ok(());
+        }
+        let next = change.next(ring.members());
+        let after = Ring::new(ring.partitioner(), next.clone());
+        let mut held = self.cleanup.held.lock().clone();
+        let known = held.0.len();
+        held.add(ring.members().to_vec());
+        if !self.gained(&snapshot, &after).is_empty() {
+            held.add(next);
+        }
+        if held.0.len() == known {
+            return Ok(());
+        }
+        self.hold(held).await
+    }
+
+    /// What this node gains of each table.
+    fn gained(&self, snapshot: &Snapshot, next: &Ring) -> Vec<(TableId, TokenSet)> {
+        let rings = Rings {
+            current: Arc::clone(&snapshot.cluster.ring),
+            next: Arc::new(next.clone()),
+            gone: std::collections::BTreeSet::new(),
+        };
+        let tables = snapshot.schema.all_tables().filter(|table| !table.is_system());
+        let gained = tables.filter_map(|table| {
+            let strategy = strategy_of(snapshot.schema.keyspace(&table.keyspace)?)?;
+            let gains = rings.gains(&strategy);
+            let own = gains.iter().filter(|gain| gain.node == self.id);
+            let tokens: TokenSet = own.map(|gain| gain.tokens).collect();
+            (!tokens.is_empty()).then_some((table.id, tokens))
+        });
+        gained.collect()
+    }
+
+    async fn hold(&self, held: Held) -> Result<(), String> {
+        let (now, fs) = (held.clone(), Arc::clone(self.env.fs()));
+        self.blocking(move || now.store(&*fs)).await?;
+        *self.cleanup.held.lock() = held;
+        Ok(())
+    }
+
+    /// Begins to forget, if there is anything to forget and no change is under way.
+    pub(super) fn clean(self: &Arc<Self>) {
+        let snapshot = self.views.load();
+        if !self.is_quiet(&snapshot) || self.cleanup.held.lock().0 == [snapshot.cluster.ring.members()] {
+            return;
+        }
+        let streaming = Arc::clone(self);
+        self.env.spawn(async move {
+            let Some(_running) = streaming.cleanup.running.try_lock() else {
+                return;
+            };
+            // A change may be about to begin by now; it does not while this runs.
+            let snapshot = streaming.views.load();
+            if !streaming.is_quiet(&snapshot) {
+                return;
+            }
+            if let Err(why) = streaming.forget_old(&snapshot).await {
+                ::tracing::warn!(
+                    why,
+                    "what is not this node's any more could not be removed yet; it is tried again"
+                );
+            }
+            streaming.cleanup.left.store(0, Ordering::Relaxed);
+        });
+    }
+
+    /// Whether this node is in the ring, and neither that nor a change was news for a while.
+    fn is_quiet(&self, snapshot: &Snapshot) -> bool {
+        let cluster = &snapshot.cluster;
+        let members = cluster.ring.members();
+        let now = self.env.monotonic();
+        let mut seen = self.cleanup.seen.lock();
+        if cluster.change.is_some() || cluster.ring.member(self.id).is_none() {
+            *seen = None;
+            return false;
+        }
+        match &*seen {
+            Some((last, since)) if last == members => now >= *since + QUIET,
+            _ => {
+                *seen = Some((members.to_vec(), now));
+                false
+            }
+        }
+    }
+
+    async fn forget_old(&self, snapshot: &Snapshot) -> Result<(), String> {
+        let old = self.cleanup.held.lock().clone();
+        for past in &old.0 {
+            self.forget(snapshot, past).await?;
+        }
+        // A change that began meanwhile has noted its own; this one is not held against it.
+        if *self.cleanup.held.lock() == old {
+            self.hold(Held(vec![snapshot.cluster.ring.members().to_vec()]))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what this node was a replica of by an old ring, and is not by the present one.
+    async fn forget(&self, snapshot: &Snapshot, past: &[Member]) -> Result<(), String> {
+        let ring = &snapshot.cluster.ring;
+        if past == ring.members() {
+            return Ok(());
+        }
+        let rings = Rings {
+            current: Arc::new(Ring::new(ring.partitioner(), past.to_vec())),
+            next: Arc::clone(ring),
+            gone: std::collections::BTreeSet::new(),
+        };
+        let tables: Vec<_> = snapshot
+            .schema
+            .all_tables()
+            .filter(|table| !table.is_system())
+            .cloned()
+            .collect();
+        self.cleanup.left.store(tables.len(), Ordering::Relaxed);
+        for table in tables {
+            let keyspace = snapshot.schema.keyspace(&table.keyspace);
+            let strategy = keyspace.and_then(|keyspace| strategy_of(keyspace));
+            let lost = strategy.and_then(|strategy| rings.losses(&strategy).remove(&self.id));
+            if let Some(lost) = lost {
+                let freed = self.env.store().discard(table.id, lost).await;
+                let freed = freed.map_err(|error| error.to_string())?;
+                self.counters.cleaned_up_bytes.add(freed);
+                if freed > 0 {
+                    ::tracing::info!(table = %table.id, bytes = freed, "removed what belongs to other nodes now");
+                }
+            }
+            self.cleanup.left.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}

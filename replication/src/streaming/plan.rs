@@ -1,0 +1,227 @@
+//! Who fetches what from whom when the ring changes: pure.
+//!
+//! The arcs of the ring before and after a change are cut at the ends of both. On each, the replicas that come are
+//! paired with those that go: the one that comes takes a copy of what its *partner* has. So of every write that a quorum
+//! of the old replicas has, a quorum of the new ones has it (what Cassandra calls consistent range movement), whichever
+//! of the old replicas missed it. Partners stand in the same datacenter where they can, so that the same holds for quorums
+//! of one datacenter.
+//!
+//! Where there is no partner (it is dead, damaged, or more replicas are wanted) the newcomer fetches from half of the old
+//! replicas, rounded up, in its datacenter and in all. What they have together holds every write that a quorum had: of `n`
+//! old replicas at least `n/2 + 1` had it, so of any `n - n/2` one did. Where so many are not left, it takes what
+//! there is.
+//!
+//! Invariants (`tests.rs`):
+//! 1. a gain is what the new placement has for a node and the old one had not; each has exactly one way to be fetched;
+//! 2. no node that is gone is ever a source;
+//! 3. of two gains of one arc no two have the same partner.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use starling_model::{NodeId, Token, TokenRange, TokenSet};
+use starling_ring::{Placement, Ring, Strategy};
+
+/// How a range gets to its new replica.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// A copy of what this node has, which is a replica no longer afterwards.
+    Partner(NodeId),
+    /// Copies of what enough of these have.
+    Quorum(Quorum),
+}
+
+/// Enough of some nodes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Quorum {
+    /// Those in the newcomer's datacenter, by id.
+    pub local: Vec<NodeId>,
+    /// The others, by id.
+    pub remote: Vec<NodeId>,
+    /// How many of the local ones are needed.
+    pub needed_local: usize,
+    /// How many are needed in all.
+    pub needed: usize,
+    /// How many would have to be there for every write of a quorum to be found. More than `needed`: so many are not
+    /// left, and writes may be lost that only nodes had that are gone.
+    pub safe: usize,
+}
+
+/// A range that a node becomes a replica of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gain {
+    /// Which tokens; they don't wrap.
+    pub tokens: TokenRange,
+    /// Who.
+    pub node: NodeId,
+    /// From whom it fetches what there is.
+    pub way: Way,
+}
+
+impl Quorum {
+    /// Enough of those that `is_there` says are; `None` if there are too few. Local ones first, and of those the first by
+    /// id after `start`, so that newcomers with different starts ask different nodes.
+    pub fn choose(&self, start: NodeId, is_there: impl Fn(NodeId) -> bool) -> Option<Vec<NodeId>> {
+        let rotated = |nodes: &[NodeId]| -> Vec<NodeId> {
+            let at = nodes.partition_point(|node| *node <= start);
+            let (before, after) = nodes.split_at(at);
+            let all = after.iter().chain(before).copied();
+            all.filter(|node| is_there(*node)).collect()
+        };
+        let local = rotated(&self.local);
+        if local.len() < self.needed_local {
+            return None;
+        }
+        let chosen: Vec<NodeId> = local
+            .into_iter()
+            .chain(rotated(&self.remote))
+            .take(self.needed)
+            .collect();
+        (chosen.len() == self.needed).then_some(chosen)
+    }
+
+    /// Whether nobody is left that has the range.
+    pub fn is_lost(&self) -> bool {
+        self.needed == 0 && self.safe > 0
+    }
+}
+
+/// The ring before a change and after it, and who can't be asked any more.
+#[derive(Debug, Clone)]
+pub struct Rings {
+    /// Before.
+    pub current: Arc<Ring>,
+    /// After.
+    pub next: Arc<Ring>,
+    /// Dead for good, or of no use as a source.
+    pub gone: BTreeSet<NodeId>,
+}
+
+impl Rings {
+    fn datacenter(&self, node: NodeId) -> Option<&str> {
+        self.current
+            .datacenter(node)
+            .or_else(|| self.next.datacenter(node))
+    }
+
+    /// All that nodes gain of a keyspace with this strategy, in token order.
+    pub fn gains(&self, strategy: &Strategy) -> Vec<Gain> {
+        gains(
+            &self.current.placement(strategy),
+            &self.next.placement(strategy),
+            self,
+        )
+    }
+
+    /// What each node is a replica of before, and not after.
+    pub fn losses(&self, strategy: &Strategy) -> BTreeMap<NodeId, TokenSet> {
+        let (current, next) = (self.current.placement(strategy), self.next.placement(strategy));
+        let mut lost: BTreeMap<NodeId, Vec<TokenRange>> = BTreeMap::new();
+        for (tokens, before, after) in refined(&current, &next) {
+            for node in before.iter().filter(|node| !after.contains(node)) {
+                lost.entry(*node).or_default().push(tokens);
+            }
+        }
+        let lost = lost.into_iter();
+        lost.map(|(node, ranges)| (node, ranges.into())).collect()
+    }
+}
+
+fn gains(current: &Placement, next: &Placement, rings: &Rings) -> Vec<Gain> {
+    let mut all = Vec::new();
+    for (tokens, before, after) in refined(current, next) {
+        let mut leaving: Vec<NodeId> = before
+            .iter()
+            .filter(|node| !after.contains(node))
+            .copied()
+            .collect();
+        let mut coming: Vec<NodeId> = after
+            .iter()
+            .filter(|node| !before.contains(node))
+            .copied()
+            .collect();
+        leaving.sort_unstable();
+        coming.sort_unstable();
+        let same_datacenter = |a: NodeId, b: NodeId| rings.datacenter(a) == rings.datacenter(b);
+        let mut partners: BTreeMap<NodeId, NodeId> = BTreeMap::new();
+        for near in [true, false] {
+            for node in &coming {
+                let mut left = leaving.iter();
+                let found = left.position(|other| !near || same_datacenter(*node, *other));
+                if let Some(at) = found.filter(|_| !partners.contains_key(node)) {
+                    partners.insert(*node, leaving.remove(at));
+                }
+            }
+        }
+        for node in coming {
+            let partner = partners
+                .get(&node)
+                .filter(|partner| !rings.gone.contains(partner));
+            let way = match partner {
+                Some(partner) => Way::Partner(*partner),
+                None => Way::Quorum(quorum_of(before, node, rings)),
+            };
+            all.push(Gain { tokens, node, way });
+        }
+    }
+    all
+}
+
+fn quorum_of(replicas: &[NodeId], node: NodeId, rings: &Rings) -> Quorum {
+    let home = rings.datacenter(node);
+    let is_local = |other: &NodeId| rings.datacenter(*other) == home;
+    let enough = |count: usize| count - count / 2;
+    let mut others: Vec<NodeId> = replicas
+        .iter()
+        .filter(|other| !rings.gone.contains(other))
+        .copied()
+        .collect();
+    others.sort_unstable();
+    let (local, remote): (Vec<_>, Vec<_>) = others.into_iter().partition(is_local);
+    let safe = enough(replicas.len());
+    let local_replicas = replicas.iter().filter(|other| is_local(other)).count();
+    Quorum {
+        needed_local: enough(local_replicas).min(local.len()),
+        needed: safe.min(local.len() + remote.len()),
+        safe,
+        local,
+        remote,
+    }
+}
+
+/// The arcs of both placements, cut at the ends of both, each with its replicas before and after.
+fn refined<'a>(
+    current: &'a Placement,
+    next: &'a Placement,
+) -> impl Iterator<Item = (TokenRange, &'a [NodeId], &'a [NodeId])> {
+    let mut before = current.ranges().peekable();
+    let mut after = next.ranges().peekable();
+    let mut start = Token::MIN;
+    std::iter::from_fn(move || {
+        let (old, from) = *before.peek()?;
+        let (new, to) = *after.peek()?;
+        let end = old.end.min(new.end);
+        let tokens = TokenRange { start, end };
+        start = end;
+        if old.end == end {
+            before.next();
+        }
+        if new.end == end {
+            after.next();
+        }
+        Some((tokens, from, to))
+    })
+}
+
+/// What a node has to fetch from one other, or from enough of several.
+pub fn by_way(gains: &[Gain], node: NodeId) -> BTreeMap<Way, TokenSet> {
+    let mut ways: BTreeMap<Way, Vec<TokenRange>> = BTreeMap::new();
+    for gain in gains.iter().filter(|gain| gain.node == node) {
+        ways.entry(gain.way.clone()).or_default().push(gain.tokens);
+    }
+    ways.into_iter()
+        .map(|(way, ranges)| (way, ranges.into()))
+        .collect()
+}

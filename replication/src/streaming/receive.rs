@@ -1,0 +1,266 @@
+//! One part of a table from one source: its files are made there, fetched piece by piece, and taken in.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{
+    FutureExt,
+    stream::{self, StreamExt},
+};
+use starling_model::{NodeId, TableId, Timestamp, TokenRange, TokenSet};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use super::{StreamFile, StreamReply, StreamRequest, Streaming, source::remove_all, wire::MAX_PIECE_BYTES};
+use crate::{
+    env::{CallError, Env, Store, StoreError},
+    message::{Failure, Request, Response},
+    peers::AskError,
+    snapshot::Peer,
+    tracing::Tracer,
+};
+
+/// Pieces of a file that are asked for at a time.
+const PIECES_AT_ONCE: usize = 4;
+
+/// How often a piece is asked for before its part is given up.
+const PIECE_TRIES: u32 = 3;
+
+/// How long a question to a source may take.
+const ASK: Duration = Duration::from_secs(10);
+
+/// The pause before a source is asked again whether its files are ready: it grows up to the second one.
+const POLLS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+
+/// Where files come in.
+const DIRECTORY: &str = "streams/in";
+
+/// Something to be fetched from one node.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) table: TableId,
+    pub(super) from: NodeId,
+    pub(super) tokens: TokenSet,
+    /// About how much it is.
+    pub(super) bytes: u64,
+    /// If it can't be had from there, others have the range too.
+    pub(super) is_partner: bool,
+}
+
+/// Why a part did not come.
+#[derive(Debug)]
+pub(super) enum Miss {
+    /// The table was dropped.
+    Dropped,
+    /// The source has too much to do.
+    Busy,
+    /// The source is away, or can't now.
+    Away(String),
+    /// What the source has is damaged.
+    Damaged(String),
+    /// It could not be kept here.
+    Here(String),
+}
+
+impl<E: Env> Streaming<E> {
+    /// Fetches a part and takes it in.
+    pub(super) async fn bring(&self, part: &Part, change: u128) -> Result<(), Miss> {
+        let stream = name_of(change, self.id, part);
+        // A fetch that was given up may still be about to remove what it made.
+        let dir = Path::new(DIRECTORY).join(format!("{stream:032x}-{:016x}", self.env.random()));
+        let truncated = self.truncations(part.table);
+        let mut newest = None;
+        let came = match self.files(part, stream).await {
+            Ok(files) => {
+                newest = files.iter().filter_map(|file| file.newest).max();
+                self.receive(part.from, stream, &files, &dir).await
+            }
+            Err(miss) => Err(miss),
+        };
+        let taken = match came {
+            Ok(files) if self.truncations(part.table) == truncated => {
+                self.take_in(part.table, files, newest).await
+            }
+            Ok(_) => Err(Miss::Away("the table was truncated meanwhile".to_owned())),
+            Err(miss) => Err(miss),
+        };
+        let fs = Arc::clone(self.env.fs());
+        self.blocking(move || remove_all(&*fs, &dir)).await;
+        // One that does not hear it closes the stream after a while.
+        let _ = self.ask(part.from, StreamRequest::Close { stream }).await;
+        taken
+    }
+
+    /// What is stamped from now on prevails over what comes.
+    async fn take_in(
+        &self,
+        table: TableId,
+        files: Vec<(u32, PathBuf)>,
+        newest: Option<Timestamp>,
+    ) -> Result<(), Miss> {
+        if let Some(newest) = newest {
+            let counted = self.replica.count_as_written(newest).await;
+            counted.map_err(|failure| Miss::Here(failure.to_string()))?;
+        }
+        let ingested = self.env.store().ingest(table, files).await;
+        ingested.map_err(|error| match error {
+            StoreError::Corrupt(what) => Miss::Damaged(what),
+            other => Miss::Here(other.to_string()),
+        })
+    }
+
+    fn truncations(&self, table: TableId) -> u64 {
+        self.truncated.lock().get(&table).copied().unwrap_or(0)
+    }
+
+    /// Has the source make the files, and waits for them.
+    async fn files(&self, part: &Part, stream: u128) -> Result<Vec<StreamFile>, Miss> {
+        let mut pause = POLLS.0;
+        loop {
+            let open = StreamRequest::Open {
+                stream,
+                table: part.table,
+                tokens: part.tokens.clone(),
+                shards: self.shards,
+            };
+            match self.ask(part.from, open).await? {
+                StreamReply::Files(files) => return Ok(files),
+                StreamReply::Making => self.env.sleep(pause).await,
+                _ => return Err(Miss::Away("its answer does not fit the question".to_owned())),
+            }
+            pause = (pause * 2).min(POLLS.1);
+        }
+    }
+
+    /// Fetches the files of a stream into a directory, durably.
+    async fn receive(
+        &self,
+        from: NodeId,
+        stream: u128,
+        files: &[StreamFile],
+        dir: &Path,
+    ) -> Result<Vec<(u32, PathBuf)>, Miss> {
+        let here = |error: std::io::Error| Miss::Here(error.to_string());
+        let (fs, made) = (Arc::clone(self.env.fs()), dir.to_path_buf());
+        let prepared = self.blocking(move || {
+            remove_all(&*fs, &made);
+            fs.create_dir_all(&made)
+        });
+        prepared.await.map_err(here)?;
+        let mut all = Vec::new();
+        for (number, file) in (0_u32..).zip(files) {
+            if file.shard >= self.shards {
+                return Err(Miss::Away(
+                    "it sent a file for a shard that is not here".to_owned(),
+                ));
+            }
+            let path = dir.join(format!("{number}.table"));
+            let (fs, made) = (Arc::clone(self.env.fs()), path.clone());
+            let mut out = self.blocking(move || fs.create(&made)).await.map_err(here)?;
+            let offsets = (0..file.bytes).step_by(MAX_PIECE_BYTES as usize);
+            let pieces = stream::iter(offsets)
+                .map(|offset| self.piece(from, (stream, number, offset), file.bytes).boxed())
+                .buffered(PIECES_AT_ONCE);
+            let mut pieces = std::pin::pin!(pieces);
+            while let Some(piece) = pieces.next().await {
+                let piece = piece?;
+                self.count(piece.len() as u64);
+                let append = move || out.append(&piece).map(|()| out);
+                out = self.blocking(append).await.map_err(here)?;
+            }
+            self.blocking(move || out.sync()).await.map_err(here)?;
+            all.push((file.shard, path));
+        }
+        Ok(all)
+    }
+
+    fn count(&self, bytes: u64) {
+        self.counters.streamed_in_bytes.add(bytes);
+        self.progress.lock().came(bytes, self.env.monotonic());
+    }
+
+    /// One piece, as it was read at the source.
+    async fn piece(
+        &self,
+        from: NodeId,
+        (stream, file, offset): (u128, u32, u64),
+        length: u64,
+    ) -> Result<Bytes, Miss> {
+        let wanted = u64::from(MAX_PIECE_BYTES).min(length - offset);
+        self.throttle.take(wanted).await;
+        let piece = StreamRequest::Piece {
+            stream,
+            file,
+            offset,
+            bytes: MAX_PIECE_BYTES,
+        };
+        let mut tries = 1;
+        let reply = loop {
+            match self.ask(from, piece.clone()).await {
+                Err(Miss::Away(_) | Miss::Busy) if tries < PIECE_TRIES => {}
+                reply => break reply?,
+            }
+            tries += 1;
+            self.env.sleep(POLLS.1).await;
+        };
+        match reply {
+            StreamReply::Piece { bytes, checksum } if bytes.len() as u64 == wanted => {
+                if xxh3_64(&bytes) == checksum {
+                    Ok(bytes)
+                } else {
+                    Err(Miss::Away("what came is not what it sent".to_owned()))
+                }
+            }
+            StreamReply::Unknown => Err(Miss::Away("it has closed the stream".to_owned())),
+            _ => Err(Miss::Away("its answer does not fit the question".to_owned())),
+        }
+    }
+
+    pub(super) async fn ask_peer(
+        &self,
+        peer: &Peer,
+        request: StreamRequest,
+    ) -> Result<StreamReply, AskError> {
+        let body = Request::Stream(request);
+        match self.peers.ask(peer, body, ASK, &Tracer::OFF).await? {
+            Response::Stream(reply) => Ok(reply),
+            _ => Err(AskError::Confused),
+        }
+    }
+
+    pub(super) async fn ask(&self, from: NodeId, request: StreamRequest) -> Result<StreamReply, Miss> {
+        let table = match &request {
+            StreamRequest::Open { table, .. } => Some(*table),
+            _ => None,
+        };
+        let peer = self.views.load().cluster.peers.get(&from).cloned();
+        let peer = peer.ok_or_else(|| Miss::Away("its address is not known".to_owned()))?;
+        self.ask_peer(&peer, request).await.map_err(|error| {
+            let is_dropped = |table: TableId| self.views.load().schema.table_by_id(table).is_none();
+            match error {
+                _ if table.is_some_and(is_dropped) => Miss::Dropped,
+                AskError::Failed(Failure::Damaged(what)) => Miss::Damaged(what),
+                AskError::Failed(Failure::Overloaded) | AskError::Call(CallError::Overloaded(_)) => {
+                    Miss::Busy
+                }
+                other => Miss::Away(other.to_string()),
+            }
+        })
+    }
+}
+
+/// The same part of the same change has the same name, also after a restart: then its files may be there already.
+fn name_of(change: u128, node: NodeId, part: &Part) -> u128 {
+    let mut bytes = Vec::new();
+    for number in [change, node.0, part.table.0, part.from.0] {
+        bytes.extend_from_slice(&number.to_be_bytes());
+    }
+    for TokenRange { start, end } in part.tokens.ranges() {
+        bytes.extend_from_slice(&start.0.to_be_bytes());
+        bytes.extend_from_slice(&end.0.to_be_bytes());
+    }
+    xxh3_128(&bytes)
+}

@@ -1,0 +1,264 @@
+//! The side that has the data: makes files of what is wanted, and hands them out piece by piece.
+//!
+//! A stream that nobody asks about is given up after a while, so a newcomer that went away costs nothing. Files are
+//! made beside requests; of how fast they are fetched the newcomer decides, but while many requests are under way
+//! here each piece waits a little.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use starling_model::{TableId, TokenSet};
+use starling_sstable::fs::{Fs, Map};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{
+    StreamFile, StreamReply, StreamRequest,
+    wire::{MAX_PIECE_BYTES, MAX_SETS},
+};
+use crate::{
+    env::{Env, Store, StoreError},
+    message::Failure,
+};
+
+/// Where files are made.
+pub(super) const DIRECTORY: &str = "streams/out";
+
+/// The most streams that are open at a time; more are refused as overloaded.
+const MAX_OPEN: usize = 16;
+
+/// A stream that nobody asked about for so long is closed.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// The streams that are open.
+pub(super) struct Source<E: Env> {
+    env: E,
+    open: Arc<Mutex<BTreeMap<u128, Stream>>>,
+}
+
+struct Stream {
+    table: TableId,
+    /// Where its files are; one of the same name that is opened later has another place.
+    dir: PathBuf,
+    state: State,
+    /// When it was last asked about.
+    used: Duration,
+}
+
+enum State {
+    Making,
+    Ready(Arc<Vec<Ready>>),
+    Failed(StoreError),
+}
+
+/// A file that is there.
+struct Ready {
+    file: StreamFile,
+    content: Map,
+}
+
+impl<E: Env> Source<E> {
+    pub(super) fn new(env: E) -> Self {
+        Self {
+            env,
+            open: Arc::default(),
+        }
+    }
+
+    /// How many streams are open.
+    pub(super) fn streams(&self) -> usize {
+        self.open.lock().len()
+    }
+
+    pub(super) async fn answer(&self, request: StreamRequest) -> Result<StreamReply, Failure> {
+        match request {
+            StreamRequest::Sizes { table, sets } => {
+                if sets.len() > MAX_SETS {
+                    return Err(Failure::Invalid(format!("more than {MAX_SETS} sets of tokens")));
+                }
+                let sizes = self.env.store().sizes(table, sets).await;
+                sizes.map(StreamReply::Sizes).map_err(failure)
+            }
+            StreamRequest::Open {
+                stream,
+                table,
+                tokens,
+                shards,
+            } => self.open(stream, table, tokens, shards),
+            StreamRequest::Piece {
+                stream,
+                file,
+                offset,
+                bytes,
+            } => self.piece(stream, file, offset, bytes).await,
+            StreamRequest::Close { stream } => {
+                self.close(|name, _| *name == stream);
+                Ok(StreamReply::Closed)
+            }
+            StreamRequest::Status => Err(Failure::Invalid("a source has no status".to_owned())),
+        }
+    }
+
+    fn open(
+        &self,
+        stream: u128,
+        table: TableId,
+        tokens: TokenSet,
+        shards: u32,
+    ) -> Result<StreamReply, Failure> {
+        if !(1..=1024).contains(&shards) {
+            return Err(Failure::Invalid(format!("{shards} shards; a node has 1 to 1024")));
+        }
+        let mut open = self.open.lock();
+        if let Some(known) = open.get_mut(&stream) {
+            known.used = self.env.monotonic();
+            return match &known.state {
+                State::Making => Ok(StreamReply::Making),
+                State::Ready(files) => Ok(StreamReply::Files(files.iter().map(|ready| ready.file).collect())),
+                State::Failed(error) => {
+                    let error = error.clone();
+                    open.remove(&stream);
+                    Err(failure(error))
+                }
+            };
+        }
+        if open.len() >= MAX_OPEN {
+            return Err(Failure::Overloaded);
+        }
+        let dir = Path::new(DIRECTORY).join(format!("{stream:032x}-{:016x}", self.env.random()));
+        let made = Stream {
+            table,
+            dir: dir.clone(),
+            state: State::Making,
+            used: self.env.monotonic(),
+        };
+        open.insert(stream, made);
+        drop(open);
+        self.make(stream, dir, (table, tokens, shards));
+        Ok(StreamReply::Making)
+    }
+
+    /// Has the storage make the files.
+    fn make(&self, stream: u128, dir: PathBuf, (table, tokens, shards): (TableId, TokenSet, u32)) {
+        let (env, open) = (self.env.clone(), Arc::clone(&self.open));
+        self.env.spawn(async move {
+            let exported = env.store().export(table, tokens, shards, dir.clone()).await;
+            let fs = Arc::clone(env.fs());
+            let ready = env.blocking(move || {
+                let files = exported?.into_iter().map(|file| {
+                    let content = fs
+                        .map(&file.path)
+                        .map_err(|error| StoreError::Disk(error.to_string()))?;
+                    let file = StreamFile {
+                        shard: file.shard,
+                        bytes: content.len() as u64,
+                        newest: file.newest,
+                    };
+                    Ok(Ready { file, content })
+                });
+                files.collect::<Result<Vec<_>, StoreError>>()
+            });
+            let state = match ready.await {
+                Ok(files) => State::Ready(Arc::new(files)),
+                Err(error) => State::Failed(error),
+            };
+            let is_wanted = match open.lock().get_mut(&stream) {
+                Some(stream) if stream.dir == dir => {
+                    stream.state = state;
+                    true
+                }
+                _ => false,
+            };
+            if !is_wanted {
+                let fs = Arc::clone(env.fs());
+                env.blocking(move || remove_all(&*fs, &dir)).await;
+            }
+        });
+    }
+
+    async fn piece(&self, stream: u128, file: u32, offset: u64, bytes: u32) -> Result<StreamReply, Failure> {
+        let files = match self.open.lock().get_mut(&stream) {
+            Some(Stream {
+                state: State::Ready(files),
+                used,
+                ..
+            }) => {
+                *used = self.env.monotonic();
+                Arc::clone(files)
+            }
+            _ => return Ok(StreamReply::Unknown),
+        };
+        let read = self.env.blocking(move || {
+            let ready = files.get(file as usize)?;
+            let length = ready.content.len();
+            let from = usize::try_from(offset).ok().filter(|from| *from <= length)?;
+            let to = length.min(from + bytes.min(MAX_PIECE_BYTES) as usize);
+            let piece = ready.content.bytes().slice(from..to);
+            // Reads it from the disk, here where that holds up nobody.
+            let checksum = xxh3_64(&piece);
+            Some((piece, checksum, ready.content.is_poisoned()))
+        });
+        match read.await {
+            Some((bytes, checksum, false)) => Ok(StreamReply::Piece { bytes, checksum }),
+            Some(_) => Err(Failure::Storage(
+                "the disk could not deliver a part of the file".to_owned(),
+            )),
+            None => Err(Failure::Invalid("there is no such part of the stream".to_owned())),
+        }
+    }
+
+    /// Closes the streams of a table: what it had is not to be sent any more.
+    pub(super) fn forget_table(&self, table: TableId) {
+        self.close(|_, stream| stream.table == table);
+    }
+
+    /// Closes what nobody asks about.
+    pub(super) fn close_idle(&self) {
+        let now = self.env.monotonic();
+        self.close(|_, stream| stream.used + IDLE < now);
+    }
+
+    fn close(&self, is_over: impl Fn(&u128, &Stream) -> bool) {
+        let mut open = self.open.lock();
+        let mut over = Vec::new();
+        open.retain(|name, stream| {
+            let stays = !is_over(name, stream);
+            if !stays && !matches!(stream.state, State::Making) {
+                over.push(stream.dir.clone());
+            }
+            stays
+        });
+        drop(open);
+        for dir in over {
+            let (env, fs) = (self.env.clone(), Arc::clone(self.env.fs()));
+            self.env
+                .spawn(async move { env.blocking(move || remove_all(&*fs, &dir)).await });
+        }
+    }
+}
+
+/// Removes a directory and what is in it, as far as that can be done: what stays is removed at the next start.
+pub(super) fn remove_all(fs: &dyn Fs, dir: &Path) {
+    for path in fs.list(dir).unwrap_or_default() {
+        if fs.list(&path).is_ok() {
+            remove_all(fs, &path);
+        } else if let Err(error) = fs.remove(&path) {
+            ::tracing::warn!(file = %path.display(), %error, "cannot remove a file of a stream that is over");
+        }
+    }
+    // One that is not there is as good as one that was removed.
+    let _ = fs.remove_dir(dir);
+}
+
+fn failure(error: StoreError) -> Failure {
+    match error {
+        StoreError::Overloaded => Failure::Overloaded,
+        StoreError::Stopping => Failure::NotServing,
+        StoreError::Corrupt(what) => Failure::Damaged(what),
+        StoreError::Disk(what) => Failure::Storage(what),
+    }
+}

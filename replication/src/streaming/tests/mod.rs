@@ -1,0 +1,4 @@
+//! Plans over all kinds of changes, and data that moves by them while nodes die.
+
+mod moving;
+mod plans;
