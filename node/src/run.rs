@@ -165,6 +165,8 @@ impl Running {
         settings.bounds.hint_age = config.hint_window;
         settings.repair.enabled = config.repair_interval.is_some();
         settings.repair.interval = config.repair_interval.unwrap_or(settings.repair.interval);
+        settings.replace.clone_from(&config.replace);
+        settings.bounds.stream_rate = config.stream_rate;
         let release = settings.release.clone();
         let node = Node::start(env, settings).await.map_err(Failure::work)?;
         let seeded = Arc::clone(&node);
@@ -184,6 +186,7 @@ impl Running {
                 budget: Arc::clone(&budget),
                 cql: Arc::clone(cql.counters()),
                 started,
+                order: parking_lot::Mutex::default(),
             };
             admin.serve(listener)
         });

@@ -9,19 +9,34 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-/// How long a page may take.
+/// How long a connection may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a page may take: for some, all nodes are asked.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The longest page that is read, in bytes.
 const MAX_PAGE_BYTES: u64 = 64 << 20;
 
 /// A page's status code and body.
 pub fn get(admin: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    ask(admin, "GET", path)
+}
+
+/// Has something done. What is asked is in the path.
+pub fn post(admin: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    ask(admin, "POST", path)
+}
+
+fn ask(admin: SocketAddr, method: &str, path: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&admin, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     // HTTP/1.0: the answer is not chunked, and the end of the connection is its end.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {admin}\r\n\r\n")?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nHost: {admin}\r\nContent-Length: 0\r\n\r\n"
+    )?;
     let mut answer = String::new();
     stream.take(MAX_PAGE_BYTES).read_to_string(&mut answer)?;
     let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok());

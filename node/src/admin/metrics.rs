@@ -165,6 +165,27 @@ fn coordinator(out: &mut Page, status: &StatusView) {
         "Client requests that the node coordinates now.",
         status.node.in_flight as u64,
     );
+    let streams = &status.node.streams;
+    out.gauge(
+        "stream_bytes_total",
+        "Bytes that this node fetches because it becomes a replica of their ranges, in the run that is under way.",
+        streams.bytes_total,
+    );
+    out.gauge(
+        "stream_bytes_done",
+        "Bytes of them that are here.",
+        streams.bytes_done,
+    );
+    out.gauge(
+        "streams_serving",
+        "Streams that other nodes have open here.",
+        streams.serving as u64,
+    );
+    out.gauge(
+        "cleanup_tables_left",
+        "Tables of which ranges of other nodes are still to be removed.",
+        streams.cleaning as u64,
+    );
     for (name, help, value) in status.node.counters.described() {
         out.counter(name, help, value);
     }

@@ -1,11 +1,14 @@
 //! What operators and their tools read, over HTTP: `/health`, `/status`, `/ring` (JSON), `/metrics`
-//! (Prometheus text); and what they ask for: `/repair`.
+//! (Prometheus text), `/topology`; and what they ask for by POST: `/repair`, and the orders that change the ring,
+//! `/topology/decommission`, `/topology/remove`, `/topology/abort`.
 //!
-//! Bound to loopback unless the settings say otherwise: there is no authentication here. No page shows or changes
-//! what clients store; a repair makes replicas equal.
+//! Bound to loopback unless the settings say otherwise: there is no authentication here, and whoever reaches the port
+//! can give the orders. No page shows what clients store.
 
 pub mod client;
 mod metrics;
+mod orders;
+mod plan;
 mod repair;
 mod status;
 
@@ -21,10 +24,12 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
+use parking_lot::Mutex;
 use starling_cql::native::Topology;
 use starling_replication::{Budget, Node};
 use tokio::{net::TcpListener, task::JoinHandle};
 
+pub use orders::{ChangeView, NodeMoves, Order, TopologyView};
 pub use repair::RepairQuery;
 pub use status::{PoolView, RingEntry, ShardView, StatusView};
 
@@ -44,6 +49,8 @@ pub struct Admin {
     pub cql: Arc<cql_server::Counters>,
     /// When it was started.
     pub started: Instant,
+    /// The last order to change the ring that was given to it.
+    pub order: Mutex<Option<Order>>,
 }
 
 impl Admin {
@@ -55,6 +62,11 @@ impl Admin {
             .route("/ring", get(ring))
             .route("/metrics", get(metrics))
             .route("/repair", post(repair::run))
+            .route("/topology", get(orders::topology))
+            .route("/topology/plan", get(plan::plan))
+            .route("/topology/decommission", post(orders::decommission))
+            .route("/topology/remove", post(orders::remove))
+            .route("/topology/abort", post(orders::abort))
             .with_state(Arc::new(self));
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {

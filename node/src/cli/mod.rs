@@ -5,11 +5,14 @@ mod ca;
 mod info;
 mod logging;
 mod node;
+mod order;
 mod output;
+mod plan;
 mod repair;
 mod ring;
 mod sstable;
 mod status;
+mod topology;
 
 use std::{net::SocketAddr, process::ExitCode};
 
@@ -41,6 +44,18 @@ enum Command {
     Info(AdminArgs),
     /// Make replicas equal now; they also become so by themselves
     Repair(repair::RepairArgs),
+    /// Show what changes in the ring, plan a change, or give one up
+    Topology(topology::TopologyArgs),
+    /// Take a live node out of the ring: its data goes to the others
+    Decommission(order::OrderArgs),
+    /// Take dead nodes out of the ring: the others make up for their data
+    Remove {
+        #[command(flatten)]
+        order: order::OrderArgs,
+        /// Which, by host id or address; all at once if there are several
+        #[arg(required = true)]
+        nodes: Vec<String>,
+    },
     /// Make a cluster's certificate authority, and certificates for its nodes
     #[command(subcommand)]
     Ca(ca::CaCommand),
@@ -64,13 +79,25 @@ struct AdminArgs {
 }
 
 impl AdminArgs {
+    /// A page that may refuse, in a sentence.
+    fn ask<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let (code, body) = admin::client::get(self.admin, path).map_err(|error| self.unreachable(&error))?;
+        match code {
+            200 => serde_json::from_str(&body).map_err(Failure::work),
+            400 => Err(Failure::usage(body.trim())),
+            _ => Err(Failure::work(body.trim())),
+        }
+    }
+
+    fn unreachable(&self, error: &std::io::Error) -> Failure {
+        Failure::work(format!(
+            "cannot ask the node at {}: {error}; check that it runs, and give its admin address with --admin",
+            self.admin
+        ))
+    }
+
     fn fetch<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        admin::client::get_json(self.admin, path).map_err(|error| {
-            Failure::work(format!(
-                "cannot ask the node at {}: {error}; check that it runs, and give its admin address with --admin",
-                self.admin
-            ))
-        })
+        admin::client::get_json(self.admin, path).map_err(|error| self.unreachable(&error))
     }
 }
 
@@ -84,6 +111,9 @@ pub fn main() -> ExitCode {
         Command::Ring(args) => ring::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Repair(args) => repair::run(&args),
+        Command::Topology(args) => topology::run(&args),
+        Command::Decommission(args) => order::decommission(&args),
+        Command::Remove { order, nodes } => order::remove(&order, &nodes),
         Command::Ca(command) => ca::run(command),
         Command::Sstable(command) => sstable::run(command),
         Command::Bench(args) => bench::run(&args),

@@ -66,6 +66,16 @@ pub(super) fn bytes(bytes: u64) -> String {
     }
 }
 
+/// A duration for people: the two largest units.
+pub(super) fn seconds(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +87,15 @@ mod tests {
             vec!["long".to_owned(), String::new()],
         ];
         assert_eq!(table(&["x", "y"], rows), "x     y\na     123\nlong");
+    }
+
+    #[test]
+    fn durations_have_two_units() {
+        let all = [0, 59, 60, 3_725, 90_000];
+        assert_eq!(
+            all.map(seconds),
+            ["0 s", "59 s", "1 min 0 s", "1 h 2 min", "1 d 1 h"]
+        );
     }
 
     #[test]

@@ -70,6 +70,10 @@ pub struct NodeConfig {
     pub memtable_bytes: usize,
     /// Memory for requests and results that are under way, in bytes.
     pub in_flight_bytes: usize,
+    /// The dead node whose place this one takes, by host id or address.
+    pub replace: Option<String>,
+    /// Bytes a second that it fetches of what it gains; 0: as fast as it goes.
+    pub stream_rate: u64,
     /// The certificates; `None`: made for this node alone, which then is a cluster of its own.
     pub tls: Option<TlsFiles>,
 }
@@ -157,6 +161,8 @@ impl NodeConfig {
                 16..=1 << 20,
                 "--in-flight-mib",
             )? << 20,
+            replace: settings.replace.map(|node| node.trim().to_owned()),
+            stream_rate: within(settings.stream_rate.unwrap_or(0), 0..=1 << 20, "--stream-rate")? << 20,
             tls,
         })
     }

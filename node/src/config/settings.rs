@@ -62,6 +62,12 @@ settings! {
     /// The rack this node stands in [default: rack1]
     #[arg(long)]
     rack: String,
+    /// Take the place of a dead node, by its host id or address; with an empty data directory
+    #[arg(long, value_name = "NODE")]
+    replace: String,
+    /// How fast the node fetches the data of ranges that it gains [default: as fast as it goes, requests first]
+    #[arg(long, value_name = "MIB/S")]
+    stream_rate: u64,
     /// The directory with ca.pem, node.pem and node.key, as `starling ca issue` makes it
     #[arg(long, value_name = "DIR")]
     tls: PathBuf,

@@ -1,0 +1,110 @@
+//! `/topology/plan`: what a change of the ring would move, before anybody begins it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{Query, State},
+    http::StatusCode,
+};
+use starling_model::NodeId;
+use starling_replication::{Estimate, NodeStatus, topology::ChangeKind};
+
+use super::Admin;
+
+/// What a page answers that can't do what it was asked: one sentence.
+pub(super) type Refusal = (StatusCode, String);
+
+pub(super) fn refuse(why: impl Into<String>) -> Refusal {
+    (StatusCode::BAD_REQUEST, why.into())
+}
+
+/// The members that are meant by `names`: host ids, or internode addresses with or without the port, by comma.
+pub(super) fn find(status: &NodeStatus, names: &str) -> Result<Vec<NodeId>, Refusal> {
+    let find_one = |name: &str| {
+        let name = name.trim();
+        let is_meant = |member: &&starling_replication::MemberStatus| {
+            let address = member.address;
+            member.id.to_string() == name || address.to_string() == name || address.ip().to_string() == name
+        };
+        let meant: Vec<NodeId> = status
+            .members
+            .iter()
+            .filter(is_meant)
+            .map(|member| member.id)
+            .collect();
+        match meant[..] {
+            [id] => Ok(id),
+            [] => Err(refuse(format!(
+                "no member of the cluster has the host id or address '{name}'; `starling status` shows them"
+            ))),
+            _ => Err(refuse(format!(
+                "several members have the address '{name}'; name one by its host id, as `starling status` shows it"
+            ))),
+        }
+    };
+    names.split(',').map(find_one).collect()
+}
+
+/// The change that a page's parameters ask for.
+fn change(admin: &Admin, query: &BTreeMap<String, String>) -> Result<ChangeKind, Refusal> {
+    let status = admin.node.status();
+    let get = |name: &str| query.get(name).map(String::as_str);
+    let nodes = || find(&status, get("node").unwrap_or_default());
+    let is_up = |id: NodeId| status.members.iter().any(|member| member.id == id && member.up);
+    let own = status.members.iter().find(|member| member.id == status.id);
+    let dc = get("dc")
+        .or(own.map(|own| own.datacenter.as_str()))
+        .unwrap_or_default();
+    let rack = get("rack")
+        .or(own.map(|own| own.rack.as_str()))
+        .unwrap_or_default();
+    match get("change") {
+        Some("join") => {
+            let vnodes = get("vnodes").map_or(Ok(16), str::parse);
+            let vnodes = vnodes.ok().filter(|count| (1..=256).contains(count));
+            let vnodes = vnodes.ok_or_else(|| refuse("a node has 1 to 256 virtual nodes"))?;
+            Ok(admin.node.plan_join(dc, rack, vnodes))
+        }
+        Some("leave") if get("node").is_none() => Ok(ChangeKind::Leave(status.id)),
+        Some("leave") => match nodes()?[..] {
+            [id] => Ok(ChangeKind::Leave(id)),
+            _ => Err(refuse("one node leaves at a time")),
+        },
+        Some("remove") => {
+            let gone = nodes()?;
+            match gone.iter().find(|id| is_up(**id)) {
+                Some(up) => Err(refuse(format!(
+                    "node {up} is alive, and only dead nodes are removed; run `starling decommission` on it"
+                ))),
+                None => Ok(ChangeKind::Remove(gone)),
+            }
+        }
+        Some("replace") => match nodes()?[..] {
+            [dead] if is_up(dead) => Err(refuse(format!(
+                "node {dead} is alive, and only a dead node is replaced"
+            ))),
+            [dead] => {
+                let ChangeKind::Join { mut member, address } = admin.node.plan_join(dc, rack, 1) else {
+                    return Err(refuse("no tokens could be chosen"));
+                };
+                member.tokens = admin.node.tokens_of(dead);
+                Ok(ChangeKind::Replace {
+                    dead,
+                    member,
+                    address,
+                })
+            }
+            _ => Err(refuse("a node replaces one node")),
+        },
+        _ => Err(refuse("the change must be join, leave, remove or replace")),
+    }
+}
+
+pub(super) async fn plan(
+    State(admin): State<Arc<Admin>>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Result<Json<Estimate>, Refusal> {
+    let change = change(&admin, &query)?;
+    Ok(Json(admin.node.plan_change(&change).await))
+}
