@@ -128,7 +128,7 @@ pub(crate) fn free_ports<const PORTS: usize>(nodes: u32) -> Result<[u16; PORTS],
 }
 
 /// A TCP port that is free on all the nodes' addresses.
-fn free_port(nodes: u32) -> Result<u16, Error> {
+pub(crate) fn free_port(nodes: u32) -> Result<u16, Error> {
     for _ in 0..100 {
         let first = TcpListener::bind(("127.0.0.1", 0))?;
         let port = first.local_addr()?.port();

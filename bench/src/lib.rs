@@ -8,6 +8,7 @@
 //! - [`workload`]: the table, the statements and the keys;
 //! - [`load`]: the closed loop and its measurements;
 //! - [`report`]: tables for people, JSON for programs;
+//! - [`bootstrap`]: how fast a new node gets its data;
 //! - [`repair`]: what it costs to make replicas equal;
 //! - [`engine`]: the storage engine beside RocksDB and fjall;
 //! - [`harness`]: any workload, against any server, with evidence;
@@ -15,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bootstrap;
 pub mod cluster;
 pub mod connection;
 pub mod engine;

@@ -9,6 +9,7 @@ use std::{
 
 use clap::Parser;
 use starling_bench::{
+    bootstrap,
     cluster::{Cluster, server_beside_this_program},
     connection::Connection,
     engine,
@@ -40,6 +41,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 enum Benchmark {
     Cluster(Arguments),
     Engine(engine::command::Arguments),
+    Bootstrap(bootstrap::Arguments),
     Run(Box<RunArguments>),
     Compare(Box<CompareArguments>),
     Report(ReportArguments),
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
     let outcome = match Benchmark::parse() {
         Benchmark::Cluster(arguments) => run(&arguments).map_err(|error| error.to_string()),
         Benchmark::Engine(arguments) => engine::command::run(&arguments).map_err(|error| error.to_string()),
+        Benchmark::Bootstrap(arguments) => bootstrap::run(&arguments).map_err(|error| error.to_string()),
         Benchmark::Run(arguments) => compare::run(&arguments).map_err(|error| error.to_string()),
         Benchmark::Compare(arguments) => compare::compare(&arguments).map_err(|error| error.to_string()),
         Benchmark::Report(arguments) => report::run(&arguments).map_err(|error| error.to_string()),
