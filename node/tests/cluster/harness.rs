@@ -32,14 +32,14 @@ pub(crate) fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A port that is free, for UDP and TCP, on all three addresses.
+/// A port that is free, for UDP and TCP, on all addresses.
 pub(crate) fn free_port() -> u16 {
     until("a port is free", || {
         let first = TcpListener::bind("127.0.0.1:0").ok()?;
         let port = first.local_addr().ok()?.port();
         let at = |n: u8| SocketAddr::from((Ipv4Addr::new(127, 0, 0, n), port));
-        let tcp = (2..=3).all(|n| TcpListener::bind(at(n)).is_ok());
-        let udp = (1..=3).all(|n| UdpSocket::bind(at(n)).is_ok());
+        let tcp = (2..=4).all(|n| TcpListener::bind(at(n)).is_ok());
+        let udp = (1..=4).all(|n| UdpSocket::bind(at(n)).is_ok());
         (tcp && udp).then_some(port)
     })
 }
@@ -68,6 +68,13 @@ impl Cluster {
 
     /// The same, with settings beside the ones that make it a cluster.
     pub(crate) fn start_with(count: u8, more: &Settings) -> Self {
+        let mut cluster = Self::prepared(count, more);
+        cluster.start_all();
+        cluster
+    }
+
+    /// Everything that `count` nodes need; none is started.
+    pub(crate) fn prepared(count: u8, more: &Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::create(&dir.path().join("ca"), "test").unwrap();
         let (port, cql, admin) = (free_port(), free_port(), free_port());
@@ -104,22 +111,24 @@ impl Cluster {
                 }
             })
             .collect();
-        let mut cluster = Self {
+        Self {
             nodes,
             ca: dir.path().join("ca/ca.pem"),
             _dir: dir,
-        };
-        cluster.start_all();
-        cluster
+        }
     }
 
     /// Starts the nodes that don't run, and waits until all serve and see each other.
     pub(crate) fn start_all(&mut self) {
-        for node in &mut self.nodes {
+        self.start_first(self.nodes.len());
+    }
+
+    /// The same for the first `count`, which are all members that there are.
+    pub(crate) fn start_first(&mut self, count: usize) {
+        for node in &mut self.nodes[..count] {
             node.start();
         }
-        let count = self.nodes.len();
-        for node in &mut self.nodes {
+        for node in &mut self.nodes[..count] {
             node.wait(|status| {
                 status.node.ready
                     && status.node.schema_agreed
@@ -147,6 +156,11 @@ impl Cluster {
 
 impl Node {
     pub(crate) fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same with more flags.
+    pub(crate) fn start_with(&mut self, flags: &[&str]) {
         if self.process.is_some() {
             return;
         }
@@ -158,6 +172,7 @@ impl Node {
         let process = Command::new(STARLING)
             .args(["node", "--stop-with-stdin", "--config"])
             .arg(&self.config)
+            .args(flags)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
@@ -179,6 +194,14 @@ impl Node {
         drop(process.stdin.take());
         let status = process.wait().unwrap();
         assert!(status.success(), "{status}: {}", log(&self.dir));
+    }
+
+    /// Waits until the node has given up by itself; what it said.
+    pub(crate) fn wait_for_end(&mut self) -> String {
+        let mut process = self.process.take().unwrap();
+        let status = until("the node ends", || process.try_wait().unwrap());
+        assert!(!status.success());
+        log(&self.dir)
     }
 
     /// Limits the size of the node's files from now on, so that writing more fails; `None`: as before.

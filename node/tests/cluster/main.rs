@@ -1,4 +1,4 @@
-//! Clusters of real processes, on 127.0.0.1 to 127.0.0.3, with ports chosen at run time.
+//! Clusters of real processes, on 127.0.0.1 to 127.0.0.4, with ports chosen at run time.
 
 mod availability;
 mod damage;
@@ -11,3 +11,4 @@ mod harness;
 mod messages;
 mod repair;
 mod strangers;
+mod topology;
