@@ -57,7 +57,9 @@ async fn change(session: &Session) {
             0 => format!("DELETE FROM k.t WHERE id = {id}"),
             _ => format!("UPDATE k.t SET v = {} WHERE id = {id}", -id),
         };
-        session.query(text.as_str()).await.unwrap();
+        // The connection to the node that was killed may not have been found broken yet.
+        let statement = session.statement(text).with_idempotent(true);
+        session.query(statement).await.unwrap();
     }
 }
 
