@@ -166,14 +166,14 @@ fn a_dead_node_is_replaced_and_another_removed_under_load() {
 
         let other = cluster.nodes[3].listen.to_string();
         cluster.nodes[3].kill();
-        cluster.nodes[0].wait(|status| {
-            let listen: std::net::SocketAddr = other.parse().unwrap();
-            status
-                .node
-                .members
-                .iter()
-                .any(|member| member.address == listen && !member.up)
-        });
+        let listen: std::net::SocketAddr = other.parse().unwrap();
+        // A member that has not noticed yet would refuse.
+        for node in &mut cluster.nodes[..2] {
+            node.wait(|status| {
+                let mut members = status.node.members.iter();
+                members.any(|member| member.address == listen && !member.up)
+            });
+        }
         let said = tokio::task::block_in_place(|| run(&cluster, 0, &["remove", &other]));
         assert!(said.contains("Removed"), "{said}");
         until("the others know", || {
