@@ -2,12 +2,12 @@
 //! once nobody can lack them. `ALGORITHM.md` beside this file has the whole and why it holds.
 //!
 //! The chapters:
-//! - [`digest`]: sums of hashes, equal for equal data; [`tree`]: a table's digests, kept up to date;
-//! - [`wire`]: what replicas ask each other; [`local`]: how one answers, with [`scan`];
-//! - [`session`]: one range's replicas are compared and made equal;
-//! - [`schedule`]: sessions in the background, all the time; [`demand`]: sessions that an operator asks for;
-//! - [`repaired`]: since when ranges are equal on all replicas, and what may be purged for it;
-//! - [`divergence`]: what was found, for operators; [`truncations`]: TRUNCATE beside sessions.
+//! - [`digest`]: sums of hashes, equal for equal data; `tree`: a table's digests, kept up to date;
+//! - [`wire`]: what replicas ask each other; `local`: how one answers, with `scan`;
+//! - `session`: one range's replicas are compared and made equal;
+//! - `schedule`: sessions in the background, all the time; [`demand`]: sessions that an operator asks for;
+//! - `repaired`: since when ranges are equal on all replicas, and what may be purged for it;
+//! - [`divergence`]: what was found, for operators; `truncations`: TRUNCATE beside sessions.
 
 pub mod demand;
 pub mod digest;

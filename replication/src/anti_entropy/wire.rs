@@ -59,7 +59,7 @@ pub enum SessionRequest {
         moment: Moment,
         /// Nobody waits for it: the replica rests between the parts of its work.
         patient: bool,
-        /// At most [`MAX_PIECES`].
+        /// At most `MAX_PIECES`.
         pieces: Vec<Piece>,
     },
     /// Where a piece can be cut into parts of about as many rows each.

@@ -12,9 +12,9 @@
 //!
 //! Invariants:
 //! 1. A range is asked for only when every node sends the writes to it to the newcomer as well: who calls
-//!    [`Streaming::fetch`] sees to that. So a copy made later, together with those writes, has everything.
+//!    `Streaming::fetch` sees to that. So a copy made later, together with those writes, has everything.
 //! 2. What is noted as fetched is durable at the newcomer. What is not noted is fetched again.
-//! 3. Before a node may gain a range it has nothing of it: [`Streaming::prepare`]. What it had when it was a replica
+//! 3. Before a node may gain a range it has nothing of it: `Streaming::prepare`. What it had when it was a replica
 //!    earlier is old, and may lack deletions that the others have purged since.
 //! 4. A node forgets only what a change of the ring took from it, never because of a keyspace's new options, and
 //!    never while a change is under way.

@@ -2,7 +2,7 @@
 //! question goes to memory that is far away, as in a table.
 //!
 //! - the blocked Bloom filter of tables: one line of the cache a question;
-//! - [`fuse`]: binary fuse filters; - [`ribbon`]: ribbon filters.
+//! - `fuse`: binary fuse filters; - `ribbon`: ribbon filters.
 
 mod fuse;
 mod ribbon;
