@@ -71,7 +71,9 @@ fn a_verified_run_over_either_protocol_makes_a_report() {
         assert!(verification.passed && verification.writes > 500 && verification.reads > 500);
         assert_eq!(verification.records, verification.final_reads);
         let server = result.server.expect("the server is of this machine");
-        assert!(server.cpu_seconds > 0.0 && server.disk_bytes > Some(0) && server.payload_bytes > 0);
+        assert!(server.cpu_seconds > 0.0, "{server:?}");
+        assert!(server.disk_bytes > Some(0), "{server:?}");
+        assert!(server.payload_bytes > 0, "{server:?}");
         let json = dir.path().join("result.json");
         let output = bench(&[
             "report",

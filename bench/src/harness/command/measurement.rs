@@ -126,6 +126,9 @@ impl Measurement<'_> {
             0 | 1 => None,
             several => Some(Parts::start(self.plan, several)?),
         };
+        let mut meter = Meter::default();
+        // Taken before the load begins: what the servers spend on a short load's first moments counts too.
+        let idle = meter.sample(&self.watched.processes());
         let start = Instant::now();
         let measured = start + self.plan.warm_up;
         let (news, received) = channel();
@@ -146,7 +149,12 @@ impl Measurement<'_> {
                         carry_out(self.faults, cluster, (start, measured), &faults_end, &fault_news)
                     })
                 });
-            let spent = self.watch(&mut collector, &received, (start, measured));
+            let spent = Spent {
+                before: self.plan.warm_up.is_zero().then_some(idle),
+                after: idle,
+                ended: start,
+            };
+            let spent = self.watch(&mut collector, &received, (start, measured), (meter, spent));
             let outcome = load
                 .join()
                 .unwrap_or_else(|_| Err(Error::Protocol("the load ended early".into())));
@@ -202,21 +210,21 @@ impl Measurement<'_> {
         collector: &mut Collector,
         received: &Receiver<News>,
         (start, measured): (Instant, Instant),
+        (mut meter, mut spent): (Meter, Spent),
     ) -> Spent {
         let steps = self
             .plan
             .duration
             .map(|duration| (self.plan.warm_up + duration).as_secs());
         let live = Live::new("running", steps, self.quiet);
-        let mut meter = Meter::default();
-        let mut spent = Spent {
-            before: None,
-            after: meter.sample(&self.watched.processes()),
-            ended: start,
-        };
         let mut second = 0;
         loop {
-            let news = received.recv_timeout(TICK);
+            // The first sample falls on the end of the warm-up, not on the tick after it.
+            let wait = match spent.before {
+                None => TICK.min(measured.saturating_duration_since(Instant::now())),
+                Some(_) => TICK,
+            };
+            let news = received.recv_timeout(wait);
             let now = Instant::now();
             match news {
                 Ok(News::Slice(slice)) => collector.slice(&slice),
