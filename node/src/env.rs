@@ -155,7 +155,8 @@ impl Inner {
 fn lane(request: &Request) -> Lane {
     match request {
         Request::Read { command, .. } if matches!(command.keys, KeyRange::Tokens(_)) => Lane::Bulk,
-        Request::SchemaPush(_) | Request::SchemaPull | Request::Trace(_) | Request::Truncate(_) => Lane::Bulk,
+        Request::SchemaPush(_) | Request::SchemaPull | Request::Trace(_) => Lane::Bulk,
+        Request::Truncate(_) | Request::ForgetHints(_) => Lane::Bulk,
         _ => Lane::Requests,
     }
 }

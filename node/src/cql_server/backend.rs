@@ -10,7 +10,8 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Prepares a statement; `keyspace` is that of unqualified names.
     fn prepare(&self, query: &str, keyspace: Option<&str>) -> Result<PreparedMetadata, Error>;
 
-    /// Carries out a statement. The future is polled to its end also when the client has gone.
+    /// Carries out a statement. The future is dropped when the client has gone: what must not be left half done
+    /// goes on by itself.
     fn execute(
         &self,
         statement: Statement,
@@ -18,7 +19,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         tracing: bool,
     ) -> impl Future<Output = Result<Executed, Error>> + Send + 'static;
 
-    /// Carries out a batch. The future is polled to its end also when the client has gone.
+    /// Carries out a batch. The future is dropped when the client has gone; the batch goes on by itself.
     fn batch(
         &self,
         request: BatchRequest,

@@ -168,8 +168,8 @@ impl<B: Backend> Connection<B> {
         }
     }
 
-    /// Serves the client until the end, and carries what is in flight then to its end: a write that
-    /// was sent to some replicas must also reach the others.
+    /// Serves the client until the end. What is in flight then is dropped: reads end, here and at the replicas, and
+    /// the backend carries everything else to its end.
     pub(super) async fn serve(
         mut self,
         mut reader: impl AsyncRead + Unpin,
@@ -184,19 +184,9 @@ impl<B: Backend> Connection<B> {
             linger(&mut reader, &mut writer).await;
         }
         drop((reader, writer));
-        let (shared, mut running) = self.let_go();
-        while running.next().await.is_some() {
-            shared.counters.in_flight.subtract(1);
-        }
+        let unanswered = self.running.len() + self.large.len();
+        self.shared.counters.in_flight.subtract(unanswered as u64);
         end
-    }
-
-    /// What is left when the client has gone. Its places in queues, its buffers and replies are nothing to
-    /// anybody from now on.
-    fn let_go(self) -> (Arc<Shared<B>>, Running) {
-        let unsent = self.large.len() as u64;
-        self.shared.counters.in_flight.subtract(unsent);
-        (self.shared, self.running)
     }
 
     /// Starts what has arrived, waits for one thing to happen, and acts on it.

@@ -56,7 +56,7 @@ pub(super) async fn serve<B: NativeBackend>(shared: &Arc<Shared<B>>, connection:
             }
         }
     }
-    // Requests in flight are carried out to their end; their answers go nowhere.
+    // Requests in flight are dropped with their streams: reads end, and writes go on by themselves.
 }
 
 /// Why a client's stream is no longer served.
@@ -145,7 +145,11 @@ impl<B: NativeBackend> Client<B> {
             let (shared, answers) = (Arc::clone(&self.shared), answers.clone());
             tokio::spawn(async move {
                 let response = match native::decode(&received.payload) {
-                    Ok(request) => carry_out(&shared, request).await,
+                    Ok(request) => tokio::select! {
+                        response = carry_out(&shared, request) => response,
+                        // The backend knows what must go on though the client has gone.
+                        () = answers.closed() => return,
+                    },
                     Err(error) => Err(error),
                 };
                 let response = response.unwrap_or_else(Response::Error);

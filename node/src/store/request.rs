@@ -58,6 +58,18 @@ pub(super) struct Read {
     pub(super) answer: Answer<PageResult>,
 }
 
+impl Request {
+    /// Whether nobody waits any more for a read or a write: its deadline has passed, or its client has gone. Such a
+    /// write need not be made: whoever coordinates it counts it as missed.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Apply(_, answer) => answer.is_closed(),
+            Self::Read(read) => read.answer.is_closed(),
+            _ => false,
+        }
+    }
+}
+
 /// The engine's errors as the coordinator sees them.
 pub(super) fn store_error(error: &Error) -> StoreError {
     match error {

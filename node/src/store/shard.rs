@@ -84,6 +84,10 @@ impl Shard {
     }
 
     fn serve(&mut self, request: Request, group: &mut Group) -> ControlFlow<()> {
+        // What waited for too long in the channel is not worth the time of those behind it.
+        if request.is_abandoned() {
+            return ControlFlow::Continue(());
+        }
         match request {
             Request::Apply(mutation, answer) => {
                 let record = mutation.encode();
@@ -182,7 +186,7 @@ impl Shard {
         } = *read;
         match self
             .engine
-            .read_encoded(&command, &mut || Instant::now() >= deadline)
+            .read_encoded(&command, &mut || answer.is_closed() || Instant::now() >= deadline)
         {
             Ok(result) => {
                 let durable =

@@ -414,6 +414,26 @@ async fn a_read_that_waits_for_the_disk_holds_up_nobody_else() {
 }
 
 #[tokio::test]
+async fn what_nobody_waits_for_any_more_is_not_done() {
+    let disk = GatedFs::new();
+    let fs: Arc<dyn Fs> = Arc::new(disk.clone());
+    let store = ShardedStore::open(&fs, &options(1)).unwrap();
+    store.apply(write(1, 1)).await.unwrap();
+    disk.open_gate(false);
+    // The shard waits for the disk, and all else for the shard.
+    let truncation = store.truncate(TABLE);
+    let abandoned = store.apply(write(2, 1));
+    let awaited = store.apply(write(3, 1));
+    drop(abandoned);
+    disk.open_gate(true);
+    truncation.await.unwrap();
+    awaited.await.unwrap();
+    assert_eq!(one(&store, 2).await.unwrap().partitions.len(), 0);
+    assert_eq!(one(&store, 3).await.unwrap().partitions.len(), 1);
+    store.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn periodic_sync_acknowledges_at_once() {
     let disk = GatedFs::new();
     let fs: Arc<dyn Fs> = Arc::new(disk.clone());

@@ -95,18 +95,18 @@ async fn write_chunks(
 }
 
 /// Writes frames as they come, all that wait at a time together, until the queue is closed. `leaving` is
-/// told the frames that are about to be written. A receiver that takes nothing is borne with as long as
-/// `patience` says, or for ever.
+/// given the frames that are about to be written, and may take out what need not be. A receiver that takes
+/// nothing is borne with as long as `patience` says, or for ever.
 pub async fn write(
     stream: &mut SendStream,
     frames: &mut mpsc::Receiver<Frame>,
-    mut leaving: impl FnMut(&[Frame]),
+    mut leaving: impl FnMut(&mut Vec<Frame>),
     patience: Option<&Patience>,
 ) -> Result<(), WriteError> {
     let mut batch = Vec::new();
     let mut chunks = Vec::new();
     while frames.recv_many(&mut batch, BATCH_FRAMES).await > 0 {
-        leaving(&batch);
+        leaving(&mut batch);
         lay_out(batch.drain(..), &mut chunks);
         match patience {
             Some(patience) => write_chunks(stream, &mut chunks, patience).await?,

@@ -71,7 +71,9 @@ async fn call(connection: &Connection, large: LargeCall, pending: &Pending, budg
     let Ok(Ok((mut send, receive))) = tokio::time::timeout_at(until, connection.open_bi()).await else {
         return;
     };
-    pending.mark_sent(std::iter::once(id));
+    if !pending.mark_sent(id) {
+        return;
+    }
     let exchange = async {
         if write(&mut send, frame).await.is_err() {
             return;

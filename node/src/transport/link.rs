@@ -117,7 +117,7 @@ impl Link {
         })
     }
 
-    /// Queues a request.
+    /// Queues a request. One whose answer takes room (a read) is taken back when its caller gives up.
     pub(super) fn call(
         &self,
         lane: Lane,
@@ -125,7 +125,7 @@ impl Link {
         terms: Terms,
     ) -> Result<(oneshot::Receiver<Outcome>, Registered), CallError> {
         let length = request.len();
-        let outcome = self.pending.register(length, terms, |id| {
+        let mut outcome = self.pending.register(length, terms, |id| {
             let frame = Frame { id, payload: request };
             if length > LANE_FRAME_BYTES {
                 return self
@@ -138,6 +138,12 @@ impl Link {
             }
             self.lanes[lane.index()].try_send(frame).is_ok()
         });
+        if let Ok((_, registered)) = &mut outcome
+            && terms.claim.is_some()
+            && length <= LANE_FRAME_BYTES
+        {
+            registered.revocable(&self.lanes[lane.index()]);
+        }
         self.signals.demand.notify_one();
         outcome
     }
@@ -346,10 +352,7 @@ impl Driver {
 }
 
 async fn write_calls(mut send: SendStream, queue: &mut mpsc::Receiver<Frame>, pending: &Pending) -> String {
-    let sent = |batch: &[Frame]| {
-        pending.mark_sent(batch.iter().map(|frame| frame.id));
-    };
-    let written = frame::write(&mut send, queue, sent, None);
+    let written = frame::write(&mut send, queue, |batch| pending.mark_all_sent(batch), None);
     match written.await {
         Ok(()) => "stopping".to_owned(),
         Err(error) => error.to_string(),

@@ -2,11 +2,18 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use starling_replication::CallError;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Terms, frame::Received};
+use super::{
+    Terms,
+    frame::{Frame, Received},
+};
+
+/// Set in the ids of calls that their callers may take back: the peer need not remember the others.
+pub(super) const REVOCABLE: u64 = 1 << 63;
 
 /// How many calls may wait for one peer.
 const MAX_CALLS: usize = 8192;
@@ -42,15 +49,33 @@ struct Waiting {
     sent: bool,
 }
 
-/// A registered call: dropping it abandons the call.
+/// A registered call: dropping it abandons the call. One that may be taken back is not sent then, or its peer is
+/// told that nobody waits any more.
 pub(crate) struct Registered {
     pending: Arc<Pending>,
     id: u64,
+    /// The way by which the call went.
+    lane: Option<mpsc::Sender<Frame>>,
+}
+
+impl Registered {
+    /// The call may be taken back: by a frame with its id and nothing in it, after it in `lane`.
+    pub(super) fn revocable(&mut self, lane: &mpsc::Sender<Frame>) {
+        self.lane = Some(lane.clone());
+    }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.pending.calls.lock().remove(self.id);
+        let waited = self.pending.calls.lock().remove(self.id);
+        let sent = waited.is_some_and(|waiting| waiting.sent);
+        if let Some(lane) = self.lane.take().filter(|_| sent) {
+            // Where there is no room the peer does the work for nothing.
+            let _ = lane.try_send(Frame {
+                id: self.id,
+                payload: Bytes::new().into(),
+            });
+        }
     }
 }
 
@@ -59,6 +84,16 @@ impl Calls {
         let waiting = self.waiting.remove(&id)?;
         self.bytes -= waiting.bytes;
         Some(waiting)
+    }
+
+    fn mark_sent(&mut self, id: u64) -> bool {
+        match self.waiting.get_mut(&id) {
+            Some(waiting) => {
+                waiting.sent = true;
+                true
+            }
+            None => id & REVOCABLE == 0,
+        }
     }
 }
 
@@ -85,7 +120,7 @@ impl Pending {
             return Err(CallError::Overloaded(self.to));
         }
         calls.next_id += 1;
-        let id = calls.next_id;
+        let id = calls.next_id | if terms.claim.is_some() { REVOCABLE } else { 0 };
         if !queue(id) {
             return Err(CallError::Overloaded(self.to));
         }
@@ -106,18 +141,20 @@ impl Pending {
             Registered {
                 pending: Arc::clone(self),
                 id,
+                lane: None,
             },
         ))
     }
 
-    /// These calls are about to be written.
-    pub(super) fn mark_sent(&self, ids: impl Iterator<Item = u64>) {
+    /// This call is about to be written. `false`: it need not be, for it was taken back in time.
+    pub(super) fn mark_sent(&self, id: u64) -> bool {
+        self.calls.lock().mark_sent(id)
+    }
+
+    /// The same for many; what need not be written is taken out.
+    pub(super) fn mark_all_sent(&self, frames: &mut Vec<Frame>) {
         let mut calls = self.calls.lock();
-        for id in ids {
-            if let Some(waiting) = calls.waiting.get_mut(&id) {
-                waiting.sent = true;
-            }
-        }
+        frames.retain(|frame| calls.mark_sent(frame.id) || frame.payload.is_empty());
     }
 
     /// An answer came. One that nobody waits for any more is dropped.

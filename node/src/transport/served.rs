@@ -1,7 +1,9 @@
 //! The serving side of a peer's streams.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
+use futures::future::{AbortHandle, AbortRegistration, Abortable};
+use parking_lot::Mutex;
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -11,6 +13,7 @@ use super::{
     inbound,
     lane::LANE_FRAME_BYTES,
     large,
+    pending::REVOCABLE,
 };
 
 /// Requests of one stream that are worked on at a time; the next ones stay in the stream.
@@ -37,6 +40,53 @@ impl ServeError {
     }
 }
 
+/// The calls of one stream that may be taken back, while they are worked on. Dropped with the stream: then nobody
+/// waits for any of them.
+#[derive(Default)]
+struct Revocable(Handles);
+
+type Handles = Arc<Mutex<HashMap<u64, AbortHandle>>>;
+
+/// A call's place among them.
+struct Listed {
+    calls: Handles,
+    id: u64,
+}
+
+impl Revocable {
+    fn list(&self, id: u64) -> (Listed, AbortRegistration) {
+        let (handle, registration) = AbortHandle::new_pair();
+        self.0.lock().insert(id, handle);
+        let listed = Listed {
+            calls: Arc::clone(&self.0),
+            id,
+        };
+        (listed, registration)
+    }
+
+    /// Nobody waits for this call any more: the work on it ends.
+    fn revoke(&self, id: u64) {
+        let call = self.0.lock().remove(&id);
+        if let Some(call) = call {
+            call.abort();
+        }
+    }
+}
+
+impl Drop for Revocable {
+    fn drop(&mut self) {
+        for (_, call) in self.0.lock().drain() {
+            call.abort();
+        }
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.calls.lock().remove(&self.id);
+    }
+}
+
 /// Answers calls, each in its own task, in the order in which they are done.
 pub(super) async fn calls(
     inner: Arc<Inner>,
@@ -55,6 +105,7 @@ pub(super) async fn calls(
         let mut frames = FrameReader::new(receive, LANE_FRAME_BYTES);
         let room = Arc::new(Semaphore::new(MAX_SERVED));
         let (malformed, mut broken) = mpsc::channel(1);
+        let revocable = Revocable::default();
         loop {
             let received = tokio::select! {
                 biased;
@@ -62,13 +113,26 @@ pub(super) async fn calls(
                 received = frames.next() => received?,
             };
             let Some(request) = received else { return Ok(()) };
+            if request.payload.is_empty() && request.id & REVOCABLE != 0 {
+                revocable.revoke(request.id);
+                continue;
+            }
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
                 return Ok(());
             };
             let (inner, answers, malformed) = (Arc::clone(&inner), answers.clone(), malformed.clone());
             let connection = connection.clone();
+            let listed = (request.id & REVOCABLE != 0).then(|| revocable.list(request.id));
             tokio::spawn(async move {
-                match inbound::answer(&inner, from, request.payload).await {
+                let work = inbound::answer(&inner, from, request.payload);
+                let answer = match listed {
+                    None => work.await,
+                    Some((_listed, registration)) => match Abortable::new(work, registration).await {
+                        Ok(answer) => answer,
+                        Err(_) => return,
+                    },
+                };
+                match answer {
                     // The stream may be gone: then nobody waits for the answer.
                     Some(payload) => {
                         let id = request.id;

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quinn::ConnectionIdGenerator;
+use tokio::sync::mpsc;
 
 use super::*;
 use crate::tls::{Authority, TlsFiles};
@@ -28,6 +29,41 @@ impl PeerService for Echo {
     fn lost(&self, _: SocketAddr) {
         self.lost.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// Never answers; tells when work on a request begins, and when it ends in whichever way.
+struct Endless {
+    begun: mpsc::UnboundedSender<Bytes>,
+    ended: mpsc::UnboundedSender<Bytes>,
+}
+
+/// Tells when it is dropped.
+struct Told {
+    request: Bytes,
+    ended: mpsc::UnboundedSender<Bytes>,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.ended.send(self.request.clone());
+    }
+}
+
+impl PeerService for Endless {
+    fn handle(&self, _: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Encoded>> {
+        let told = Told {
+            request: request.clone(),
+            ended: self.ended.clone(),
+        };
+        let begun = self.begun.clone();
+        Box::pin(async move {
+            let _told = told;
+            let _ = begun.send(request);
+            std::future::pending().await
+        })
+    }
+
+    fn lost(&self, _: SocketAddr) {}
 }
 
 /// Asks, and takes what was answered out of its frame.
@@ -153,6 +189,44 @@ async fn an_answer_that_does_not_come_is_a_timeout_and_others_go_on() {
         call(&a, to, Lane::Requests, request.clone(), PATIENT).await,
         Ok(request)
     );
+}
+
+#[tokio::test]
+async fn work_for_a_caller_that_gave_up_ends_if_it_can_be_taken_back() {
+    let cluster = Cluster::new();
+    let (a, _, _) = cluster.node("a");
+    let credentials = Credentials::load(&cluster.files("b")).unwrap();
+    let budget = Arc::new(Budget::new(256 << 20));
+    let b = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials, budget).unwrap();
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    b.serve(Arc::new(Endless { begun, ended }), Arc::new(NoClients));
+    let to = b.local_addr().unwrap();
+    let claim = Budget::new(256 << 20).peer_answers.claim();
+
+    let call = |lane, request: &'static str, claim| {
+        a.call(to, lane, Bytes::from_static(request.as_bytes()), claim, PATIENT)
+    };
+
+    // What was not sent yet never is: the next request is the first one to come.
+    drop(call(Lane::Requests, "too late", Some(claim)));
+    // A write is not taken back.
+    let write = tokio::spawn(call(Lane::Requests, "write", None));
+    assert_eq!(begins.recv().await.unwrap(), "write");
+    write.abort();
+    for (lane, request) in [(Lane::Requests, "read"), (Lane::Bulk, "scan")] {
+        let read = tokio::spawn(call(lane, request, Some(claim)));
+        assert_eq!(begins.recv().await.unwrap(), request);
+        read.abort();
+        assert_eq!(ends.recv().await.unwrap(), request);
+    }
+
+    // Nor does anybody wait when the caller itself is gone.
+    let _read = tokio::spawn(call(Lane::Requests, "last", Some(claim)));
+    assert_eq!(begins.recv().await.unwrap(), "last");
+    a.close().await;
+    assert_eq!(ends.recv().await.unwrap(), "last");
+    assert!(ends.try_recv().is_err(), "the write goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

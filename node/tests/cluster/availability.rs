@@ -82,6 +82,43 @@ fn quorum_outlives_one_node_and_says_so_when_two_are_gone() {
 }
 
 #[test]
+fn a_node_that_stops_answering_does_not_stop_the_others() {
+    let mut cluster = Cluster::start(3);
+    block_on(async {
+        let session = cluster.session(&[0]).await;
+        create_table(&session).await;
+        // It is silent, and its connections stay: only time shows that it is gone.
+        cluster.nodes[2].pause(true);
+        let written = (0..400).map(|id| write(&session, id, Consistency::Quorum));
+        for outcome in futures::future::join_all(written).await {
+            outcome.unwrap();
+        }
+        for id in 0..400 {
+            assert_eq!(
+                read(&session, id, Consistency::Quorum).await.unwrap(),
+                Some(id),
+                "id {id}"
+            );
+        }
+        cluster.nodes[2].pause(false);
+        // It goes on where it was, and is brought what it missed.
+        cluster.start_all();
+        for node in [0, 1] {
+            cluster.nodes[node]
+                .wait(|status| status.node.members.iter().all(|member| member.hint_bytes == 0));
+        }
+        let session = cluster.session(&[2]).await;
+        for id in 0..400 {
+            assert_eq!(
+                read(&session, id, Consistency::One).await.unwrap(),
+                Some(id),
+                "id {id}"
+            );
+        }
+    });
+}
+
+#[test]
 fn operators_see_the_cluster() {
     let cluster = Cluster::start(3);
     let run = |command: &str| {

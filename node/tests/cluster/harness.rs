@@ -188,6 +188,17 @@ impl Node {
         process.wait().unwrap();
     }
 
+    /// Stops the node's process in its tracks (SIGSTOP) or lets it go on (SIGCONT): its connections stay open.
+    pub(crate) fn pause(&self, paused: bool) {
+        let pid = rustix::process::Pid::from_child(self.process.as_ref().unwrap());
+        let signal = if paused {
+            rustix::process::Signal::STOP
+        } else {
+            rustix::process::Signal::CONT
+        };
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     /// Tells the node to stop, as an operator does, and waits until it has.
     pub(crate) fn stop(&mut self) {
         let mut process = self.process.take().unwrap();

@@ -152,13 +152,11 @@ async fn a_client_that_goes_in_the_middle_does_no_harm() {
         }
         drop(client);
     }
-    // What was begun is carried to its end.
-    fake.open_gate(2);
+    // What was begun is dropped: nobody waits for the gate any more.
     while server.counters().connections.get() > 0 {
         tokio::task::yield_now().await;
     }
-    let (begun, finished) = fake.gated();
-    assert_eq!(begun, finished);
+    assert_eq!(fake.gated().1, 0);
     assert_eq!(server.counters().in_flight.get(), 0);
     assert!(open(&server, Version::V5).await.works().await);
 }
