@@ -19,7 +19,7 @@ use crate::{
     anti_entropy::AntiEntropy,
     batch::{BatchLog, KeptBatches},
     clock::Clock,
-    clock_floor::ClockFloor,
+    clock_floor::{ClockFloor, Now},
     config::Config,
     coordinator::{Coordinator, chance},
     deadline::Deadline,
@@ -116,7 +116,7 @@ impl<E: Env> Node<E> {
         let schema = schema_agreement::load(fs)?;
         let known = known::load(fs)?;
         let clock = Arc::new(Clock::default());
-        let clock_floor = Arc::new(ClockFloor::load(fs, &clock, env.wall())?);
+        let clock_floor = Arc::new(ClockFloor::load(fs, &clock, Now::of(&env))?);
         for entry in schema.entries() {
             clock.observe(entry.version, env.wall());
         }
@@ -302,7 +302,7 @@ impl<E: Env> Node<E> {
             while !node.is_stopping() {
                 node.env.sleep(MAINTENANCE).await;
                 let keeper = Arc::clone(&node);
-                let store = move || keeper.clock_floor.store(&**keeper.env.fs(), &keeper.clock);
+                let store = move || keeper.store_clock();
                 node.env.blocking(store).await;
                 node.coordinator.deliver_hints();
                 let snapshot = node.views.load();
@@ -482,7 +482,13 @@ impl<E: Env> Node<E> {
             self.env.sleep(Duration::from_millis(5)).await;
         }
         self.hints.sync().await;
-        self.clock_floor.store(&**self.env.fs(), &self.clock);
+        self.store_clock();
+    }
+
+    /// Makes durable how new the writes are that this node stamped and took. Blocks.
+    fn store_clock(&self) {
+        let now = Now::of(&self.env);
+        self.clock_floor.store(&**self.env.fs(), &self.clock, now);
     }
 
     /// The process dies: background work ends without a farewell.

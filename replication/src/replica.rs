@@ -8,7 +8,7 @@ use starling_model::{EncodedPage, KeyRange, Mutation, ReadCommand, TableId, Time
 use crate::{
     anti_entropy::truncations::Truncations,
     clock::MAX_CLIENT_DRIFT_MICROS,
-    clock_floor::{COVERED_MICROS, ClockFloor},
+    clock_floor::{COVERED_MICROS, ClockFloor, Now},
     deadline::Deadline,
     env::{Env, Store, StoreError, StoredPage},
     message::{Failure, MAX_PAGE_BYTES},
@@ -55,7 +55,7 @@ impl<E: Env> Replica<E> {
     /// What coordinators stamp from now on must be newer than this, also after a restart: data comes in by another way
     /// than [`write`](Self::write), whose writes were this new at most.
     pub(crate) async fn count_as_written(&self, newest: Timestamp) -> Result<(), Failure> {
-        if self.clock_floor.take(newest, self.env.wall()) {
+        if self.clock_floor.take(newest, Now::of(&self.env)) {
             self.remember(newest).await?;
         }
         self.newest.raise(newest);
@@ -132,7 +132,7 @@ impl<E: Env> Replica<E> {
     /// Notes a write that is about to be applied; returns the newest timestamp that may have been in its place before.
     pub(crate) async fn note(&self, mutation: &Mutation) -> Result<Timestamp, Failure> {
         if let Some(newest) = mutation.partition.newest()
-            && self.clock_floor.take(newest, self.env.wall())
+            && self.clock_floor.take(newest, Now::of(&self.env))
         {
             self.remember(newest).await?;
         }
