@@ -86,6 +86,8 @@ pub struct Write {
     pub outcome: Outcome,
     /// What it does.
     pub effects: Vec<(Cell, Version)>,
+    /// It is a logged batch.
+    pub logged: bool,
 }
 
 /// What a read showed of a cell.
@@ -125,6 +127,12 @@ pub struct History {
     pub dooms: usize,
     /// What was done to the table whose writes the nodes stamp, in order of invocation at each client.
     pub stamped: Vec<Stamped>,
+    /// What was done to the table that is truncated, in order of invocation at each client.
+    pub cleared: Vec<Cleared>,
+    /// When all nodes were up and all hints delivered, after everything.
+    pub settled: Option<Duration>,
+    /// Disks may have lost what they had stored. What is on fewer replicas than a quorum may be lost with it.
+    pub rot: bool,
 }
 
 impl History {
@@ -163,4 +171,28 @@ pub enum Deed {
     Wrote(Option<i32>, Outcome),
     /// A read that succeeded showed this.
     Saw(Option<i32>),
+}
+
+/// A write to, a read of, or a truncation of the table that is truncated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cleared {
+    /// Its number, for messages.
+    pub id: u32,
+    /// When the client asked.
+    pub invoked: Duration,
+    /// When it was told.
+    pub returned: Duration,
+    /// What was done.
+    pub deed: ClearedDeed,
+}
+
+/// What was done to the table that is truncated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClearedDeed {
+    /// A value, unique among writes, was added.
+    Added(i32, Outcome),
+    /// A read that succeeded showed these.
+    Saw(Vec<i32>),
+    /// Everything was removed.
+    Truncated(Outcome),
 }

@@ -6,6 +6,7 @@ use std::{ops::Range, process::ExitCode};
 
 use clap::Parser;
 use starling_sim::{
+    bug::{Bug, table},
     run::{Plan, Report, run},
     trace::Sink,
 };
@@ -34,6 +35,23 @@ struct Arguments {
     /// Print every event.
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// A bug that the nodes have: the run should fail.
+    #[arg(long, value_parser = parse_bug)]
+    bug: Option<Bug>,
+    /// Plant each bug in all the seeds, and print which promises break in how many of them. Exit code 1: one was not
+    /// found.
+    #[arg(long, conflicts_with_all = ["seed", "nodes"])]
+    bugs: bool,
+}
+
+fn parse_bug(text: &str) -> Result<Bug, String> {
+    Bug::named(text).ok_or_else(|| {
+        let names: Vec<String> = Bug::ALL.iter().map(|bug| format!("{bug:?}")).collect();
+        format!(
+            "there is no bug '{text}'; those that there are: {}",
+            names.join(", ")
+        )
+    })
 }
 
 fn parse_range(text: &str) -> Result<Range<u64>, String> {
@@ -53,15 +71,22 @@ fn main() -> ExitCode {
     if arguments.seed.is_none() {
         std::panic::set_hook(Box::new(|_| {}));
     }
+    if arguments.bugs {
+        return find_bugs(&arguments, seeds);
+    }
     let (mut runs, mut failed) = (0_u64, 0_u64);
     for seed in seeds {
         let plan = Plan {
             seed,
             nodes: arguments.nodes.map(usize::from),
             steps: arguments.steps as usize,
-            evils: None,
-            upheaval: arguments.upheaval.then_some(true),
-            bug: None,
+            ..arguments.bug.map_or_else(
+                || Plan {
+                    upheaval: arguments.upheaval.then_some(true),
+                    ..Plan::new(seed)
+                },
+                |bug| table::plan(bug, seed, arguments.steps as usize),
+            )
         };
         let sink = arguments
             .trace
@@ -81,6 +106,24 @@ fn main() -> ExitCode {
     if failed == 0 {
         ExitCode::SUCCESS
     } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Looks for each bug, or the one that was named, in the seeds.
+fn find_bugs(arguments: &Arguments, seeds: Range<u64>) -> ExitCode {
+    let bugs = Bug::ALL.into_iter();
+    let mut missed = 0;
+    println!("{}", table::HEAD);
+    for bug in bugs.filter(|bug| arguments.bug.is_none_or(|named| named == *bug)) {
+        let search = table::search(bug, seeds.clone(), arguments.steps as usize);
+        println!("{search}");
+        missed += u32::from(search.found == 0);
+    }
+    if missed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        eprintln!("{missed} bugs were not found");
         ExitCode::FAILURE
     }
 }
@@ -125,5 +168,8 @@ fn replay(arguments: &Arguments, seed: u64) -> String {
         steps => format!(" --steps {steps}"),
     };
     let upheaval = if arguments.upheaval { " --upheaval" } else { "" };
-    format!("starling-sim --seed {seed}{nodes}{steps}{upheaval} --trace")
+    let bug = arguments
+        .bug
+        .map_or_else(String::new, |bug| format!(" --bug {bug:?}"));
+    format!("starling-sim --seed {seed}{nodes}{steps}{upheaval}{bug} --trace")
 }

@@ -1,4 +1,4 @@
-//! What goes wrong: crashes, cuts, bad weather, wrong clocks.
+//! What goes wrong: crashes, cuts, bad weather, wrong clocks, disks that are full or rot.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use crate::{
     network::Weather,
     random::Random,
     trace::Place,
+    workload::Recorder,
 };
 
 /// How often a node that does not come up is started again, at most.
@@ -24,6 +25,8 @@ pub struct Evils {
     pub weather: bool,
     /// Wall clocks are wrong.
     pub clocks: bool,
+    /// Disks are full for a while, and what one of them stores rots.
+    pub disks: bool,
 }
 
 impl Evils {
@@ -33,6 +36,7 @@ impl Evils {
         partitions: true,
         weather: true,
         clocks: true,
+        disks: true,
     };
 
     /// A random choice; often all.
@@ -45,6 +49,7 @@ impl Evils {
             partitions: random.chance(500),
             weather: random.chance(600),
             clocks: random.chance(300),
+            disks: random.chance(300),
         }
     }
 }
@@ -59,13 +64,24 @@ pub struct Nemesis {
     pace: Duration,
     /// A node that stays away until all evil ends.
     exile: Option<usize>,
+    /// Whose stored tables rot, if any: one node's, so that the others still have what they held.
+    rots: Option<usize>,
+    recorder: Recorder,
 }
 
 impl Nemesis {
     /// A nemesis that knows certain evils.
-    pub fn new(handle: &Handle, cluster: &Cluster, evils: Evils) -> Self {
+    pub fn new(
+        handle: &Handle,
+        cluster: &Cluster,
+        evils: Evils,
+        replication: usize,
+        recorder: &Recorder,
+    ) -> Self {
         let mut random = handle.fork_random();
         let pace = Duration::from_millis(300 + random.below(4_000));
+        let rots =
+            (evils.disks && replication >= 3 && random.chance(500)).then(|| random.index(cluster.len()));
         Self {
             handle: handle.clone(),
             cluster: cluster.clone(),
@@ -73,6 +89,8 @@ impl Nemesis {
             evils,
             pace,
             exile: None,
+            rots,
+            recorder: recorder.clone(),
         }
     }
 
@@ -81,7 +99,7 @@ impl Nemesis {
         loop {
             let pause = self.random.between(Duration::from_millis(20), self.pace);
             self.handle.sleep(pause).await;
-            match self.random.below(10) {
+            match self.random.below(12) {
                 0..=2 if self.evils.crashes => self.crash().await,
                 3 if self.evils.crashes => self.crash_all(),
                 4..=5 if self.evils.partitions => self.partition(),
@@ -89,18 +107,22 @@ impl Nemesis {
                 7 if self.evils.partitions => self.slow_down(),
                 8 if self.evils.weather => self.weather(),
                 9 if self.evils.clocks => self.skew(),
+                10 if self.evils.disks => self.fill_disk(),
+                11 if self.evils.disks => self.rot(),
                 _ => {}
             }
         }
     }
 
-    /// Ends all evil but wrong clocks, and starts every node; who can't be started stays down.
+    /// Ends all evil but wrong clocks, and starts every node; who can't be started stays down. A node that does not
+    /// start with what rotted gets it mended.
     pub async fn relent(handle: &Handle, cluster: &Cluster) {
         note(handle, "relent", String::new);
         cluster.network().set_weather(Weather::default());
         cluster.network().heal();
         for number in cluster.residents() {
             cluster.disk(number).stay_alive();
+            cluster.disk(number).set_capacity(None);
             // It died, and whoever waited for that is gone.
             if cluster.disk(number).is_dead() {
                 cluster.crash(number);
@@ -213,6 +235,35 @@ impl Nemesis {
         let weather = Weather::random(&mut self.random);
         note(&self.handle, "weather", || format!("{weather:?}"));
         self.cluster.network().set_weather(weather);
+    }
+
+    /// There is little room on one node's disk for a while.
+    fn fill_disk(&mut self) {
+        let number = *self.random.pick(&self.cluster.residents());
+        let disk = self.cluster.disk(number).clone();
+        let room = self.random.below(8192);
+        disk.set_capacity(Some(disk.used() + room));
+        note(&self.handle, "full", || {
+            format!("n{number} has room for {room} bytes")
+        });
+        let length = self
+            .random
+            .between(Duration::from_millis(100), Duration::from_secs(8));
+        let handle = self.handle.clone();
+        self.handle.spawn(crate::executor::Group::WORLD, async move {
+            handle.sleep(length).await;
+            disk.set_capacity(None);
+            note(&handle, "room", || format!("n{number} has room again"));
+        });
+    }
+
+    fn rot(&mut self) {
+        let Some(number) = self.rots else { return };
+        let mut random = self.random.fork();
+        if self.cluster.disk(number).rot(&mut random) {
+            note(&self.handle, "rot", || format!("of what n{number} stores"));
+            self.recorder.rot();
+        }
     }
 
     fn skew(&mut self) {

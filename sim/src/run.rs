@@ -1,6 +1,6 @@
 //! One seed: a cluster is made, used, tormented, healed, and judged.
 
-mod isolation;
+mod acts;
 mod verdict;
 
 use std::{
@@ -15,7 +15,7 @@ use starling_model::Consistency;
 
 use crate::{
     bug::Bug,
-    checkers::{Promise, Violation, causality, registers},
+    checkers::{Promise, Violation, atomicity, causality, registers, truncation},
     cluster::{Cluster, ClusterSettings, Request, Role},
     executor::{Executor, Group, Handle},
     history::Outcome,
@@ -36,6 +36,9 @@ const UPHEAVAL: u64 = 0x005E_ED0F_0417_0A57;
 
 /// The same for anti-entropy.
 const REPAIR: u64 = 0xA717_E417_0991;
+
+/// How long hints are kept in runs in which none may be too old.
+const LASTING_HINTS: Duration = Duration::from_hours(3);
 
 /// How long the cluster may take to become whole, without any fault, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(250);
@@ -123,40 +126,8 @@ pub struct Figures {
 pub fn run(plan: &Plan, sink: Option<Sink>) -> Report {
     let trace = Arc::new(Trace::new(sink));
     let mut random = Random::new(plan.seed);
-    let replication = *random.pick(&[3, 3, 3, 3, 1, 2, 5]);
-    let nodes = plan.nodes.unwrap_or_else(|| replication + random.index(3)).max(1);
-    // Drawn apart, so that a seed is what it was in all else.
-    let mut upheaval = Random::new(plan.seed ^ UPHEAVAL);
-    let changes = upheaval.chance(500);
-    let changes = plan.upheaval.unwrap_or(changes);
-    let spares = if changes { 1 + upheaval.index(4) } else { 0 };
-    let mut repair = Random::new(plan.seed ^ REPAIR);
-    let grace = *repair.pick(&[0, 10, 100]);
-    let scene = Scene {
-        space: Space {
-            grace,
-            ..Space::random(&mut random, replication.min(nodes))
-        },
-        evils: {
-            let random = Evils::random(&mut random);
-            plan.evils.unwrap_or(random)
-        },
-        clients: 1 + random.index(6),
-        steps: plan.steps,
-        upheaval: changes.then_some(upheaval),
-        settings: ClusterSettings {
-            nodes,
-            spares,
-            store: StoreSettings::random(&mut random),
-            vnodes: 1 + random.below(8) as u32,
-            hint_age: Duration::from_secs(1 + repair.below(60)),
-            // Where clocks are minutes apart tombstones are kept for too long to see them go.
-            clock_skew: Duration::from_secs(if repair.chance(250) { 610 } else { 22 }),
-            repair_interval: Duration::from_secs(5 + repair.below(15)),
-            leaf_rows: 1 + repair.below(6),
-            bug: plan.bug,
-        },
-    };
+    let scene = Scene::new(plan, &mut random);
+    let nodes = scene.settings.nodes;
     let budget = POLLS_PER_STEP * (plan.steps as u64 + 100);
     let progress = Arc::new(Mutex::new(Progress::default()));
     let shared = progress.clone();
@@ -197,6 +168,8 @@ struct Progress {
 struct Scene {
     space: Space,
     evils: Evils,
+    /// Hints alone make the replicas equal: there is no anti-entropy.
+    only_hints: bool,
     clients: usize,
     steps: usize,
     /// What the operator draws from, who changes the ring; nobody does, if absent.
@@ -205,6 +178,68 @@ struct Scene {
 }
 
 impl Scene {
+    /// Draws what the plan leaves open.
+    fn new(plan: &Plan, random: &mut Random) -> Self {
+        let replication = *random.pick(&[3, 3, 3, 3, 1, 2, 5]);
+        let nodes = plan.nodes.unwrap_or_else(|| replication + random.index(3)).max(1);
+        // Drawn apart, so that a seed is what it was in all else.
+        let mut upheaval = Random::new(plan.seed ^ UPHEAVAL);
+        let changes = upheaval.chance(500);
+        let changes = plan.upheaval.unwrap_or(changes);
+        let spares = if changes { 1 + upheaval.index(4) } else { 0 };
+        let mut repair = Random::new(plan.seed ^ REPAIR);
+        let space = Space {
+            grace: *repair.pick(&[0, 10, 100]),
+            ..Space::random(random, replication.min(nodes))
+        };
+        let evils = Evils::random(random);
+        let evils = plan.evils.unwrap_or(evils);
+        let evils = Evils {
+            // A disk that rots and a node that dies for good may be two losses of what is on two replicas.
+            disks: evils.disks && !changes,
+            ..evils
+        };
+        // Nothing that happens can keep a hint from being kept and delivered; nothing else is needed then.
+        let only_hints = !evils.crashes && !evils.disks && !changes;
+        let hint_age = Duration::from_secs(1 + repair.below(60));
+        // Where clocks are minutes apart tombstones are kept for too long to see them go.
+        let clock_skew = Duration::from_secs(if repair.chance(250) { 610 } else { 22 });
+        let repair_interval = Duration::from_secs(5 + repair.below(15));
+        let leaf_rows = 1 + repair.below(6);
+        let lasting = only_hints || repair.chance(300);
+        let hint_age = if lasting { LASTING_HINTS } else { hint_age };
+        // Where hints do not last and nothing is repaired in the background, reads alone make the replicas equal.
+        let only_reads = repair.chance(150) || plan.bug.is_some_and(Bug::is_hidden_by_repair);
+        let repair_interval = (!only_hints && !only_reads).then_some(repair_interval);
+        Self {
+            space,
+            evils,
+            only_hints,
+            clients: 1 + random.index(6),
+            steps: plan.steps,
+            upheaval: changes.then_some(upheaval),
+            settings: ClusterSettings {
+                nodes,
+                spares,
+                store: StoreSettings::random(random),
+                vnodes: 1 + random.below(8) as u32,
+                hint_age,
+                clock_skew,
+                repair_interval,
+                leaf_rows,
+                bug: plan.bug,
+            },
+        }
+    }
+
+    fn acts(&self) -> verdict::Acts {
+        verdict::Acts {
+            only_hints: self.only_hints,
+            outages: self.evils.crashes,
+            clocks: self.evils.clocks,
+        }
+    }
+
     async fn play(
         self,
         handle: Handle,
@@ -226,7 +261,13 @@ impl Scene {
         self.torment(&handle, &cluster, &recorder).await;
         Nemesis::relent(&handle, &cluster).await;
         Operator::finish(&handle, &cluster, PATIENCE).await;
-        let mut violations = verdict::heal_and_compare(&handle, &cluster, self.space, &recorder).await;
+        let stage = acts::Stage {
+            handle: &handle,
+            cluster: &cluster,
+            space: self.space,
+            recorder: &recorder,
+        };
+        let mut violations = verdict::heal_and_compare(stage, self.acts()).await;
         violations.extend(recorder.violations());
         let failures = cluster.failures().into_iter();
         violations.extend(failures.map(|text| violation(Promise::Recovery, text)));
@@ -234,6 +275,8 @@ impl Scene {
         let history = recorder.history(self.space.replication, dooms);
         violations.extend(registers::check(&history));
         violations.extend(causality::check(&history));
+        violations.extend(atomicity::check(&history));
+        violations.extend(truncation::check(&history));
         progress.lock().figures = figures(&cluster, &history);
         violations
     }
@@ -274,9 +317,11 @@ impl Scene {
     /// Clients work while things go wrong.
     async fn torment(&self, handle: &Handle, cluster: &Cluster, recorder: &Recorder) {
         let evil = handle.group();
-        handle.spawn(evil, Nemesis::new(handle, cluster, self.evils).run());
+        let replication = self.space.replication;
+        let nemesis = Nemesis::new(handle, cluster, self.evils, replication, recorder);
+        handle.spawn(evil, nemesis.run());
         if let Some(random) = &self.upheaval {
-            let operator = Operator::new(handle, cluster, random.clone(), self.space.replication);
+            let operator = Operator::new(handle, cluster, random.clone(), replication);
             handle.spawn(evil, operator.run());
         }
         let left = Arc::new(Mutex::new(self.steps));

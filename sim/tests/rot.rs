@@ -146,7 +146,7 @@ fn rot_on_one_node_is_found_and_mended_from_the_others() {
             vnodes: 4,
             hint_age: Duration::from_hours(1),
             clock_skew: Duration::from_secs(22),
-            repair_interval: Duration::from_hours(1),
+            repair_interval: Some(Duration::from_hours(1)),
             leaf_rows: 256,
             bug: None,
         };

@@ -1,10 +1,12 @@
 //! Judges of a run: what must hold whatever the seed did.
 
+pub mod atomicity;
 pub mod causality;
 pub mod convergence;
 pub mod registers;
 #[cfg(test)]
 mod tests;
+pub mod truncation;
 
 use std::fmt;
 
@@ -31,6 +33,12 @@ pub enum Promise {
     /// A read shows only what was written there, not before it was written, and never what the client
     /// was told was refused.
     NoInvention,
+    /// A logged batch is carried out as a whole, in the end.
+    Atomicity,
+    /// What was truncated stays away.
+    Truncation,
+    /// Where no node died and no disk failed, hints bring every write to every replica.
+    Handoff,
     /// After healing, hints and repair, all replicas hold the same.
     Convergence,
     /// After healing, all nodes have the same schema.

@@ -13,6 +13,9 @@
 //! Nodes that die for good take copies along: `History::lasting`.
 //!
 //! Writes whose outcome is unknown may show or not, at any time, and set no bound.
+//!
+//! A write acknowledged at ANY may be nowhere but in a hint. It is on all replicas once the hints are delivered,
+//! unless a node died for good, or a disk lost what it stored.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,10 +55,12 @@ pub fn check(history: &History) -> Vec<Violation> {
         for (cell, version) in &write.effects {
             let version = *version;
             effects.entry(*cell).or_default().push(Effect { write, version });
-            if write.outcome == Outcome::Acknowledged {
+            if write.outcome == Outcome::Acknowledged
+                && let Some((from, replicas)) = held(history, write.returned, write.replicas)
+            {
                 bounds.entry(*cell).or_default().push(Bound {
-                    from: write.returned,
-                    replicas: write.replicas,
+                    from,
+                    replicas,
                     version,
                     set_by: SetBy::Write(write.id),
                 });
@@ -72,12 +77,16 @@ pub fn check(history: &History) -> Vec<Violation> {
             let known = bounds.entry(*cell).or_default();
             let least = strongest(known, read, history);
             match judge(read, *cell, *seen, effects, least) {
-                Ok(Some(version)) => known.push(Bound {
-                    from: read.returned,
-                    replicas: read.replicas,
-                    version,
-                    set_by: SetBy::Read(read.id),
-                }),
+                Ok(Some(version)) => {
+                    if let Some((from, replicas)) = held(history, read.returned, read.replicas) {
+                        known.push(Bound {
+                            from,
+                            replicas,
+                            version,
+                            set_by: SetBy::Read(read.id),
+                        });
+                    }
+                }
                 Ok(None) => {}
                 Err(violation) => {
                     violations.insert(violation);
@@ -86,6 +95,37 @@ pub fn check(history: &History) -> Vec<Violation> {
         }
     }
     violations.into_iter().collect()
+}
+
+/// From when on, and on how many replicas, there is for good what was acknowledged or shown by so many.
+fn held(history: &History, returned: Duration, replicas: usize) -> Option<(Duration, usize)> {
+    if replicas == 0 {
+        let settled = history.settled.filter(|_| history.dooms == 0)?;
+        return Some((settled.max(returned), history.replication));
+    }
+    Some((returned, replicas))
+}
+
+/// Whether a read may show this of a cell that has `least`, or something greater, on all replicas.
+pub(super) fn may_show(history: &History, read: &Read, cell: Cell, seen: Seen, least: Version) -> bool {
+    let effects: Vec<Effect<'_>> = history
+        .writes
+        .iter()
+        .flat_map(|write| {
+            let own = write.effects.iter().filter(|(other, _)| *other == cell);
+            own.map(|(_, version)| Effect {
+                write,
+                version: *version,
+            })
+        })
+        .collect();
+    let bound = Bound {
+        from: read.invoked,
+        replicas: history.replication,
+        version: least,
+        set_by: SetBy::Read(read.id),
+    };
+    judge(read, cell, seen, &effects, Some(bound)).is_ok()
 }
 
 /// The greatest bound that a read must respect.

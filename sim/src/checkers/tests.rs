@@ -57,6 +57,7 @@ impl Story {
             replicas,
             outcome,
             effects: vec![(CELL, version)],
+            logged: false,
         });
         self
     }

@@ -9,10 +9,10 @@ use starling_replication::{Node, PeerRequest, StartError, message};
 
 use super::{Cluster, Role};
 use crate::{
-    bug::Bug,
+    bug::{self, Bug, Treatment},
     disk::Disk,
     env::{Clock, SimEnv},
-    executor::{Group, oneshot},
+    executor::{Group, Handle, oneshot},
     network::Handler,
     store::SimStore,
     trace::Place,
@@ -62,7 +62,8 @@ pub enum StartFailure {
 }
 
 impl Machine {
-    pub(super) fn new(number: usize, role: Role, disk: Disk) -> Self {
+    pub(super) fn new(number: usize, role: Role, disk: Disk, bug: Option<Bug>) -> Self {
+        bug::spoil(bug, &disk);
         let host = number as u16 + 1;
         let ip = [10, 0, (host >> 8) as u8, host as u8];
         Self {
@@ -102,7 +103,8 @@ impl Machine {
 impl Cluster {
     /// Gives a node power and ends when it is up, or has failed.
     ///
-    /// A failure of the storage to open is also kept in [`Cluster::failures`]: no crash may cause it.
+    /// A failure of the storage to open is also kept in [`Cluster::failures`]: no crash may cause it, though a disk
+    /// that is full or rots may.
     pub async fn start(&self, number: usize) -> Result<(), StartFailure> {
         let machine = &self.inner.machines[number];
         let handle = &self.inner.handle;
@@ -124,7 +126,9 @@ impl Cluster {
         let result = receiver.await.unwrap_or(Err(StartFailure::Died));
         if let Err(failure) = &result {
             self.note(number, "no start", || failure.to_string());
-            if let StartFailure::Storage(_) = failure {
+            if let StartFailure::Storage(_) = failure
+                && !machine.disk.is_ailing()
+            {
                 let text = format!("node {number}: {failure}");
                 self.inner.failures.lock().push(text);
             }
@@ -139,6 +143,7 @@ impl Cluster {
         let settings = &self.inner.settings;
         let handle = &self.inner.handle;
         let bug = settings.bug;
+        bug::forget(bug, &machine.disk);
         let store = SimStore::open(handle, group, &machine.disk, &settings.store, bug).map_err(|error| {
             if machine.disk.is_dead() {
                 StartFailure::Died
@@ -163,7 +168,8 @@ impl Cluster {
             }
         })?;
         machine.fate.lock().id = Some(node.status().id);
-        let handler = handler(node.clone(), bug);
+        let clock = (handle.clone(), machine.clock.clone());
+        let handler = handler(node.clone(), clock, bug);
         self.inner.network.attach(machine.address, number, group, handler);
         *machine.power.lock() = Power::On(group, node, store);
         self.note(number, "up", String::new);
@@ -231,38 +237,32 @@ impl Cluster {
 }
 
 /// Decodes requests, lets the node answer, encodes the answers.
-fn handler(node: Arc<Node<SimEnv>>, bug: Option<Bug>) -> Handler {
+fn handler(node: Arc<Node<SimEnv>>, (handle, clock): (Handle, Arc<Clock>), bug: Option<Bug>) -> Handler {
     Arc::new(move |from, bytes: Bytes| {
         let request = PeerRequest::decode(bytes)
             .unwrap_or_else(|error| panic!("a peer's request can't be decoded: {error}"));
-        if drops(bug, &request) {
-            let answer = node.handle(
-                from,
-                PeerRequest {
-                    body: message::Request::SchemaPull,
+        match bug::treat(bug, request, clock.read(handle.now())) {
+            Treatment::Serve(request, kind) => {
+                let answer = node.handle(from, request);
+                Box::pin(async move {
+                    let mut answer = answer.await;
+                    bug::spoil_answer(bug, kind, &mut answer);
+                    Some(answer.encode())
+                })
+            }
+            Treatment::Pretend(request, response) => {
+                // For the envelope.
+                let ping = PeerRequest {
+                    body: message::Request::Ping,
                     ..request
-                },
-            );
-            return Box::pin(async move {
-                let mut answer = answer.await;
-                answer.body = message::Response::Done;
-                Some(answer.encode())
-            });
+                };
+                let answer = node.handle(from, ping);
+                Box::pin(async move {
+                    let mut answer = answer.await;
+                    answer.body = response;
+                    Some(answer.encode())
+                })
+            }
         }
-        let answer = node.handle(from, request);
-        Box::pin(async move { Some(answer.await.encode()) })
     })
-}
-
-/// Whether a replica with a bug pretends to have taken a write.
-fn drops(bug: Option<Bug>, request: &PeerRequest) -> bool {
-    use message::{Request, WriteReason};
-    let Request::Write { reason, .. } = &request.body else {
-        return false;
-    };
-    match bug {
-        Some(Bug::DropRepairs) => *reason == WriteReason::Repair,
-        Some(Bug::LoseWrites) => *reason == WriteReason::Client && request.clock.0 % 8 == 0,
-        _ => false,
-    }
 }

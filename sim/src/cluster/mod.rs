@@ -37,15 +37,15 @@ pub struct ClusterSettings {
     pub store: StoreSettings,
     /// Tokens of each node.
     pub vnodes: u32,
-    /// How long hints are kept: short, so that repair has something to do and tombstones are purged.
+    /// How long hints are kept: where it is short repair has something to do, and tombstones are purged.
     pub hint_age: Duration,
     /// How far apart the clocks of two nodes may be.
     pub clock_skew: Duration,
-    /// How long a round of repair takes.
-    pub repair_interval: Duration,
+    /// How long a round of repair takes; there is none, if absent.
+    pub repair_interval: Option<Duration>,
     /// Rows that have one digest, at most: few, so that digests are kept although there are few rows.
     pub leaf_rows: u64,
-    /// A bug that the checkers should find, and whether all nodes have it or the first alone.
+    /// A bug that all nodes have, and the checkers should find.
     pub bug: Option<Bug>,
 }
 
@@ -84,7 +84,7 @@ impl Cluster {
                 } else {
                     Role::Spare
                 };
-                Machine::new(number, role, Disk::new(random.fork()))
+                Machine::new(number, role, Disk::new(random.fork()), settings.bug)
             })
             .collect();
         Self {
@@ -186,12 +186,13 @@ impl Cluster {
         drop(fate);
         config.bounds.hint_age = self.inner.settings.hint_age;
         config.bounds.hint_slack = self.inner.settings.clock_skew;
+        let repair = Repair::default();
         config.repair = Repair {
-            enabled: true,
-            interval: self.inner.settings.repair_interval,
+            enabled: self.inner.settings.repair_interval.is_some(),
+            interval: self.inner.settings.repair_interval.unwrap_or(repair.interval),
             clock_skew: self.inner.settings.clock_skew,
             leaf_rows: self.inner.settings.leaf_rows,
-            ..Repair::default()
+            ..repair
         };
         config
     }

@@ -112,7 +112,11 @@ impl Cluster {
                     }
                     return;
                 }
-                Err(_) => self.inner.handle.sleep(pause).await,
+                Err(_) => {
+                    // Somebody finds a copy of what rotted.
+                    self.disk(number).mend();
+                    self.inner.handle.sleep(pause).await;
+                }
             }
         }
     }

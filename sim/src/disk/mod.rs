@@ -52,6 +52,10 @@ struct State {
     capacity: Option<u64>,
     /// How many syncs fail from here on.
     failing_syncs: u32,
+    /// Syncs of files, and of directories, do nothing.
+    ignored_syncs: (bool, bool),
+    /// What rotted, so that it can be mended.
+    rotten: Vec<(PathBuf, u64, u8)>,
     /// Changes left until the disk dies, and whom to tell.
     fuse: Option<(u64, OnDeath)>,
     /// The power is gone: everything fails until [`Disk::crash`].
@@ -82,6 +86,8 @@ impl Disk {
             epoch: 0,
             capacity: None,
             failing_syncs: 0,
+            ignored_syncs: (false, false),
+            rotten: Vec::new(),
             fuse: None,
             dead: false,
             counts: Counts::default(),
@@ -117,6 +123,47 @@ impl Disk {
         let mut state = self.state.lock();
         let id = state.names.file(path)?;
         state.files.get(id)?.corrupt(offset, mask)
+    }
+
+    /// From now on syncs of files, and of directories, are said to have gone well and do nothing.
+    pub fn ignore_syncs(&self, files: bool, directories: bool) {
+        self.state.lock().ignored_syncs = (files, directories);
+    }
+
+    /// A bit in the first half of some stored table flips; false if there is none.
+    pub fn rot(&self, random: &mut Random) -> bool {
+        let length = |path: &PathBuf| self.fs().read(path).map_or(0, |bytes| bytes.len() as u64);
+        let mut tables = self.paths();
+        // One that is just being begun is empty.
+        tables.retain(|path| {
+            path.extension().is_some_and(|extension| extension == "table") && length(path) > 1
+        });
+        if tables.is_empty() {
+            return false;
+        }
+        let victim = random.pick(&tables).clone();
+        let (offset, mask) = (random.below(length(&victim) / 2), 1 << random.below(8));
+        let flipped = self.corrupt(&victim, offset, mask).is_ok();
+        if flipped {
+            self.state.lock().rotten.push((victim, offset, mask));
+        }
+        flipped
+    }
+
+    /// What rotted is as it was, where it is still there: somebody has found a copy. Whether there was anything.
+    pub fn mend(&self) -> bool {
+        let rotten = std::mem::take(&mut self.state.lock().rotten);
+        for (path, offset, mask) in &rotten {
+            // Most of them have been compacted away.
+            let _ = self.corrupt(path, *offset, *mask);
+        }
+        !rotten.is_empty()
+    }
+
+    /// Whether it is [full](Self::set_capacity), or may be, or something in it rotted.
+    pub fn is_ailing(&self) -> bool {
+        let state = self.state.lock();
+        state.capacity.is_some() || !state.rotten.is_empty()
     }
 
     /// Every file, in order of path.
@@ -198,7 +245,9 @@ impl State {
             self.failing_syncs -= 1;
             return Err(io::Error::other("simulated: the sync failed"));
         }
-        self.files.sync(file);
+        if !self.ignored_syncs.0 {
+            self.files.sync(file);
+        }
         Ok(())
     }
 
@@ -307,7 +356,9 @@ impl Fs for Disk {
         let mut state = self.state.lock();
         state.change()?;
         state.counts.syncs += 1;
-        state.names.sync(dir)?;
+        if !state.ignored_syncs.1 {
+            state.names.sync(dir)?;
+        }
         state.forget_unnamed();
         Ok(())
     }

@@ -7,19 +7,26 @@ use starling_model::{Consistency, DecoratedKey, NodeId, Seconds, TableId};
 use starling_ring::{Partitioner, Ring, Strategy};
 
 use super::{
-    PATIENCE,
-    isolation::{isolate, look_around},
+    LASTING_HINTS, PATIENCE,
+    acts::{Stage, empty, fail_at_once, isolate, look_around, restart_bearer, turn_back},
     violation,
 };
 use crate::{
     checkers::{Promise, Violation, convergence},
     cluster::{Cluster, NoAnswer, Request},
     executor::Handle,
-    workload::{Client, KEYSPACE, Question, Recorder, Space},
+    workload::{Client, KEYSPACE, Question, Space},
 };
 
-/// How often a read that must succeed is tried.
-const ATTEMPTS: usize = 5;
+/// How often a read that must succeed is tried, and the pause between: what rotted is fetched from others meanwhile.
+const ATTEMPTS: usize = 8;
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// The tables that are compared.
+const TABLES: [&str; 4] = ["registers", "bags", "stamped", "cleared"];
+
+/// Those that hints alone make equal. What is written to the other while it is truncated may be left on some replicas.
+const HINTED: [&str; 3] = ["registers", "bags", "stamped"];
 
 /// Beside a few rounds: how long it may take until replicas are equal. A session waits as long for a replica that
 /// does not answer.
@@ -33,72 +40,121 @@ const PURGES: Duration = Duration::from_mins(5);
 /// clocks are wrong.
 const SLACK: Duration = Duration::from_secs(70);
 
+/// Which acts are played beside those that always are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Acts {
+    /// Hints alone make the replicas equal.
+    pub(super) only_hints: bool,
+    /// Power fails.
+    pub(super) outages: bool,
+    /// Clocks are set back.
+    pub(super) clocks: bool,
+}
+
 /// Waits until the cluster is whole and the hints are delivered, reads everything at ALL, and compares
-/// the replicas' engines.
-pub(super) async fn heal_and_compare(
-    handle: &Handle,
-    cluster: &Cluster,
-    space: Space,
-    recorder: &Recorder,
-) -> Vec<Violation> {
-    if !cluster.await_whole(PATIENCE).await {
-        let whole = describe(cluster);
-        return vec![violation(
-            Promise::Recovery,
-            format!("the healed cluster does not become whole: {whole}"),
-        )];
-    }
+/// the replicas' engines; then once more after each of some acts.
+pub(super) async fn heal_and_compare(stage: Stage<'_>, acts: Acts) -> Vec<Violation> {
     let mut violations = Vec::new();
-    if !await_hints(handle, cluster).await {
-        violations.push(violation(
-            Promise::Recovery,
-            format!("hints are not delivered: {}", describe(cluster)),
-        ));
-    }
-    violations.extend(same_schema(cluster));
-    // Nobody reads meanwhile: the background makes the replicas equal by itself.
-    await_repairs(handle, cluster).await;
-    violations.extend(compare_all(handle, cluster, space).await);
-    violations.extend(read_all(handle, cluster, space, recorder).await);
-    violations.extend(compare_all(handle, cluster, space).await);
-    if isolate(handle, cluster, space, recorder).await {
-        if !cluster.await_whole(PATIENCE).await {
-            let text = format!(
-                "a node that was cut off does not come back: {}",
-                describe(cluster)
-            );
-            violations.push(violation(Promise::Recovery, text));
-            return violations;
-        }
-        look_around(handle, cluster, space, recorder).await;
-        await_repairs(handle, cluster).await;
-        violations.extend(compare_all(handle, cluster, space).await);
-        violations.extend(read_all(handle, cluster, space, recorder).await);
-    }
-    if cluster.settings().clock_skew < PURGES {
-        // By then what was deleted may be purged, and must stay deleted.
-        handle.sleep(PURGES).await;
-        violations.extend(read_all(handle, cluster, space, recorder).await);
-        violations.extend(compare_all(handle, cluster, space).await);
+    if let Err(violation) = play(stage, acts, &mut violations).await {
+        violations.push(violation);
     }
     violations.dedup();
     violations
 }
 
+/// All acts; an error is what keeps the rest from making sense.
+async fn play(stage: Stage<'_>, acts: Acts, violations: &mut Vec<Violation>) -> Result<(), Violation> {
+    let cluster = stage.cluster;
+    if !cluster.await_whole(PATIENCE).await {
+        let whole = describe(cluster);
+        let text = format!("the healed cluster does not become whole: {whole}");
+        return Err(violation(Promise::Recovery, text));
+    }
+    if acts.only_hints {
+        restart_bearer(stage).await?;
+    }
+    deliver_hints(stage, acts, violations).await;
+    violations.extend(same_schema(cluster));
+    judge(stage, violations).await;
+    if acts.outages {
+        fail_at_once(stage).await?;
+    }
+    if acts.outages && acts.clocks {
+        turn_back(stage).await?;
+    }
+    empty(stage).await?;
+    // It takes as long as hints are kept.
+    if cluster.settings().hint_age < LASTING_HINTS && isolate(stage).await {
+        if !cluster.await_whole(PATIENCE).await {
+            let text = format!(
+                "a node that was cut off does not come back: {}",
+                describe(cluster)
+            );
+            return Err(violation(Promise::Recovery, text));
+        }
+        look_around(stage).await;
+    }
+    judge(stage, violations).await;
+    if is_repaired(cluster) && cluster.settings().clock_skew < PURGES {
+        // By then what was deleted may be purged, and must stay deleted.
+        stage.handle.sleep(PURGES).await;
+        judge(stage, violations).await;
+    }
+    Ok(())
+}
+
+/// Waits until all hints are delivered; those that none is too old for have brought what they should.
+async fn deliver_hints(stage: Stage<'_>, acts: Acts, violations: &mut Vec<Violation>) {
+    if !await_hints(stage.handle, stage.cluster).await {
+        violations.push(violation(
+            Promise::Recovery,
+            format!("hints are not delivered: {}", describe(stage.cluster)),
+        ));
+    }
+    // A hint that grew too old was dropped, and with it, perhaps, all there was of a write at ANY.
+    if stage.cluster.settings().hint_age >= LASTING_HINTS {
+        stage.recorder.settled(stage.handle.now());
+    }
+    if acts.only_hints {
+        let differences = compare_all(stage, &HINTED).await.into_iter();
+        violations.extend(differences.map(|found| violation(Promise::Handoff, found.text)));
+    }
+}
+
+/// The background, where there is one, makes the replicas equal while nobody reads; reads at ALL do so anyway.
+async fn judge(stage: Stage<'_>, violations: &mut Vec<Violation>) {
+    if is_repaired(stage.cluster) {
+        await_repairs(stage.handle, stage.cluster).await;
+        violations.extend(compare_all(stage, &TABLES).await);
+    }
+    violations.extend(read_all(stage).await);
+    violations.extend(compare_all(stage, &TABLES).await);
+}
+
+fn is_repaired(cluster: &Cluster) -> bool {
+    cluster.settings().repair_interval.is_some()
+}
+
 /// Waits for some rounds of anti-entropy.
 async fn await_repairs(handle: &Handle, cluster: &Cluster) {
-    let rounds = cluster.settings().repair_interval * 4;
+    let rounds = cluster.settings().repair_interval.unwrap_or_default() * 4;
     handle.sleep(rounds + REPAIRS).await;
 }
 
-async fn compare_all(handle: &Handle, cluster: &Cluster, space: Space) -> Vec<Violation> {
+async fn compare_all(stage: Stage<'_>, tables: &[&str]) -> Vec<Violation> {
+    let Stage {
+        handle,
+        cluster,
+        space,
+        ..
+    } = stage;
     let now = crate::env::true_time(handle.now()).seconds();
     // Tombstones that one replica may have purged are no difference.
     let slack = (SLACK + cluster.settings().clock_skew).as_secs() as u32;
     let counts_from = Seconds((now.0 + slack).saturating_sub(space.grace));
     let mut violations = Vec::new();
-    for table in ["registers", "bags", "stamped"] {
-        violations.extend(compare(cluster, space, table, (now, counts_from)).await);
+    for table in tables {
+        violations.extend(compare((handle, cluster), space, table, (now, counts_from)).await);
     }
     violations
 }
@@ -163,7 +219,13 @@ async fn await_hints(handle: &Handle, cluster: &Cluster) -> bool {
 }
 
 /// Reads the whole key space at ALL, which repairs what hints did not, and notes what was seen.
-async fn read_all(handle: &Handle, cluster: &Cluster, space: Space, recorder: &Recorder) -> Vec<Violation> {
+async fn read_all(stage: Stage<'_>) -> Vec<Violation> {
+    let Stage {
+        handle,
+        cluster,
+        space,
+        recorder,
+    } = stage;
     let mut violations = Vec::new();
     let mut client = Client::new(handle, cluster, space, recorder, usize::MAX);
     let nodes: Vec<usize> = cluster.serving().iter().map(|(number, _)| *number).collect();
@@ -183,6 +245,7 @@ async fn read_all(handle: &Handle, cluster: &Cluster, space: Space, recorder: &R
             if answered {
                 break;
             }
+            handle.sleep(PAUSE).await;
         }
         if !answered {
             let text = format!("{question:?} at ALL fails after healing: {}", describe(cluster));
@@ -197,11 +260,26 @@ async fn read_all(handle: &Handle, cluster: &Cluster, space: Space, recorder: &R
             if answered {
                 break;
             }
+            handle.sleep(PAUSE).await;
         }
         if !answered {
             let text = format!("stamped register {register} at ALL fails after healing");
             violations.push(violation(Promise::Recovery, text));
         }
+    }
+    let mut answered = false;
+    for attempt in 0..ATTEMPTS {
+        answered = client
+            .read_cleared(nodes[attempt % nodes.len()], Consistency::All)
+            .await;
+        if answered {
+            break;
+        }
+        handle.sleep(PAUSE).await;
+    }
+    if !answered {
+        let text = "the truncated table at ALL fails after healing".to_owned();
+        violations.push(violation(Promise::Recovery, text));
     }
     let mut last = None;
     for attempt in 0..ATTEMPTS {
@@ -216,6 +294,7 @@ async fn read_all(handle: &Handle, cluster: &Cluster, space: Space, recorder: &R
         if last.is_none() {
             break;
         }
+        handle.sleep(PAUSE).await;
     }
     if let Some(error) = last {
         let text = format!("bags at ALL fail after healing: {error:?}");
@@ -253,7 +332,7 @@ fn same_schema(cluster: &Cluster) -> Option<Violation> {
 
 /// Compares all replicas of a table, as their engines have them.
 async fn compare(
-    cluster: &Cluster,
+    (handle, cluster): (&Handle, &Cluster),
     space: Space,
     table: &str,
     (now, counts_from): (Seconds, Seconds),
@@ -275,7 +354,16 @@ async fn compare(
         let (Some(store), Some(status)) = (cluster.store(number), cluster.status(number)) else {
             return wrong(format!("n{number} is down"));
         };
-        match store.dump(id) {
+        let mut dump = store.dump(id);
+        for _ in 0..ATTEMPTS {
+            if dump.is_ok() {
+                break;
+            }
+            // Damage that was just found is healed by others' data.
+            handle.sleep(PAUSE).await;
+            dump = store.dump(id);
+        }
+        match dump {
             Ok(mut pages) => {
                 for page in &mut pages {
                     page.partition.purge(now, counts_from);
@@ -297,7 +385,7 @@ fn ring(cluster: &Cluster) -> Option<Ring> {
 }
 
 /// A table's id, as the schema tables tell it.
-async fn table_id(cluster: &Cluster, table: &str) -> Result<TableId, String> {
+pub(super) async fn table_id(cluster: &Cluster, table: &str) -> Result<TableId, String> {
     let text = format!(
         "SELECT id FROM system_schema.tables WHERE keyspace_name = '{KEYSPACE}' AND table_name = '{table}'"
     );

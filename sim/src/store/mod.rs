@@ -16,7 +16,7 @@ use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use starling_model::{KeyRange, Mutation, ReadCommand, TableId, Token, TokenSet};
 use starling_replication::env::{Damaged, Exported, Store, StoreError, StoredPage};
-use starling_sstable::{Cells, Options, PurgePolicy, Scaling, ShardMap, Strategy};
+use starling_sstable::{Cells, Options, PageResult, PurgePolicy, Scaling, ShardMap, Strategy};
 
 use self::shard::Shard;
 use crate::{
@@ -75,6 +75,7 @@ pub struct SimStore {
     map: ShardMap,
     shards: Arc<Vec<Arc<Shard>>>,
     bug: Option<Bug>,
+    stale: Arc<bug::Stale>,
 }
 
 impl SimStore {
@@ -100,11 +101,21 @@ impl SimStore {
             map,
             shards: Arc::new(shards),
             bug,
+            stale: Arc::default(),
         })
     }
 
     fn shard(&self, token: Token) -> Arc<Shard> {
         self.shards[self.map.shard_of(token) as usize].clone()
+    }
+
+    async fn read_partition(
+        &self,
+        key: &starling_model::DecoratedKey,
+        command: ReadCommand,
+    ) -> Result<PageResult, starling_sstable::Error> {
+        let found = self.shard(key.token).read(command.clone(), self.bug).await?;
+        Ok(self.stale.instead(self.bug, &command, found))
     }
 
     /// How many flushes and compactions were installed since the start.
@@ -115,6 +126,20 @@ impl SimStore {
             .fold((0, 0), |sum, stats| {
                 (sum.0 + stats.flushes, sum.1 + stats.compactions)
             })
+    }
+
+    /// Asks for everything in memory to be written to files; the background does it.
+    pub fn flush_all(&self) {
+        for shard in self.shards.iter() {
+            shard.flush_all();
+        }
+    }
+
+    /// Asks for all files of a table to be compacted; the background does it.
+    pub fn compact(&self, table: TableId) {
+        for shard in self.shards.iter() {
+            shard.compact(table);
+        }
     }
 
     /// Everything that is stored of a table, in token order, one page after the other without a limit of
@@ -150,7 +175,7 @@ impl Store for SimStore {
         let shard = self.shard(mutation.key.token);
         let bug = self.bug;
         async move {
-            let mutation = bug::distort(bug, mutation, |command| shard.read_now(command));
+            let mutation = bug::changes(bug, mutation, |command| shard.read_now(command));
             let lsn = shard.apply(&mutation).map_err(store_error)?;
             if bug == Some(Bug::AcknowledgeBeforeSync) {
                 return Ok(());
@@ -168,7 +193,7 @@ impl Store for SimStore {
         let store = self.clone();
         async move {
             let found = match command.keys.clone() {
-                KeyRange::Partition(key) => store.shard(key.token).read(command).await,
+                KeyRange::Partition(key) => store.read_partition(&key, command).await,
                 KeyRange::Tokens(range) => store.read_range(command, range).await,
             };
             let found = found.map_err(store_error)?;
@@ -200,7 +225,7 @@ impl Store for SimStore {
         for shard in self.shards.iter() {
             changed.merge(shard.take_changed(table));
         }
-        if self.bug == Some(Bug::ForgetChanges) && changed != Cells::ALL {
+        if bug::forgets_changes(self.bug) && changed != Cells::ALL {
             changed = Cells::default();
         }
         std::future::ready(Ok(changed))
@@ -211,9 +236,10 @@ impl Store for SimStore {
         table: TableId,
         policy: PurgePolicy,
     ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
-        let policy = match self.bug {
-            Some(Bug::PurgeTooEarly) => PurgePolicy::After { grace: 0 },
-            _ => policy,
+        let policy = if bug::purges_at_once(self.bug) {
+            PurgePolicy::After { grace: 0 }
+        } else {
+            policy
         };
         for shard in self.shards.iter() {
             shard.set_purge(table, policy.clone());

@@ -4,6 +4,7 @@ use starling_model::{KeyRange, Position, ReadCommand, TokenRange};
 use starling_sstable::{Error, PageResult};
 
 use super::SimStore;
+use crate::bug;
 
 impl SimStore {
     /// One page of a range: from the first shard that has anything left to give.
@@ -34,8 +35,9 @@ impl SimStore {
             command.keys = KeyRange::Tokens(part);
             // A position in an earlier shard lies before all of this one.
             command.after = command.after.filter(|after| part.contains(after.key.token));
-            let mut found = self.shards[number].read(command).await?;
-            if found.page.next.is_some() {
+            let mut found = self.shards[number].read(command, self.bug).await?;
+            let ends_here = bug::stops_at_shard(self.bug) && found.page.last_key().is_some();
+            if found.page.next.is_some() || ends_here {
                 return Ok(found);
             }
             if let Some(key) = found.page.last_key() {

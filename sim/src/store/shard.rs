@@ -14,6 +14,7 @@ use starling_sstable::{
 
 use super::StoreSettings;
 use crate::{
+    bug::{self, Bug},
     executor::{Handle, oneshot, signal::Signal},
     random::Random,
 };
@@ -102,7 +103,7 @@ impl Shard {
 
     /// One page, when all that it shows is durable. As in production, what is not in memory is loaded first, while
     /// others are served.
-    pub(super) async fn read(&self, command: ReadCommand) -> Result<PageResult, Error> {
+    pub(super) async fn read(&self, command: ReadCommand, bug: Option<Bug>) -> Result<PageResult, Error> {
         for _ in 0..MOST_PARKED {
             let cold = self.engine.lock().cold(&command);
             let Some(cold) = cold else { break };
@@ -110,7 +111,9 @@ impl Shard {
             cold.load();
         }
         let result = self.engine.lock().read_encoded(&command, &mut Never)?;
-        self.durable(result.durable_at).await?;
+        if !bug::reads_early(bug) {
+            self.durable(result.durable_at).await?;
+        }
         Ok(result)
     }
 
@@ -137,6 +140,16 @@ impl Shard {
     /// Sets what compactions may purge.
     pub(super) fn set_purge(&self, table: TableId, policy: PurgePolicy) {
         self.engine.lock().set_purge(table, policy);
+    }
+
+    /// Writes out everything that is in memory.
+    pub(super) fn flush_all(&self) {
+        self.engine.lock().flush_all();
+    }
+
+    /// Compacts all that a table has in files.
+    pub(super) fn compact(&self, table: TableId) {
+        self.engine.lock().compact(table);
     }
 
     /// About how many bytes a table has for some tokens.

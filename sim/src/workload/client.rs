@@ -64,11 +64,31 @@ impl Client {
         match self.random.below(100) {
             0..=34 => self.read(node).await,
             35..=59 => self.write(node).await,
-            60..=79 => self.use_stamped(node).await,
-            80..=90 => self.batch(node).await,
-            91..=98 => self.write_bag(node).await,
+            60..=75 => self.use_stamped(node).await,
+            76..=86 => self.batch(node).await,
+            87..=91 => self.use_cleared(node).await,
+            92..=98 => self.write_bag(node).await,
             _ => self.change_schema(node).await,
         }
+    }
+
+    /// Thinks for at most `pause` and chooses a node.
+    pub async fn pick(&mut self, nodes: &[usize], pause: Duration) -> usize {
+        let think = self.random.between(Duration::ZERO, pause);
+        self.handle.sleep(think).await;
+        *self.random.pick(nodes)
+    }
+
+    /// Reads a partition at QUORUM.
+    pub async fn look_at(&mut self, node: usize, partition: i32) {
+        let question = Question::Partition(partition, false);
+        self.ask(node, &question, Consistency::Quorum, None).await;
+    }
+
+    /// Reads some partition at QUORUM.
+    pub async fn look_somewhere(&mut self, node: usize) {
+        let partition = self.random.below(self.space.partitions as u64) as i32;
+        self.look_at(node, partition).await;
     }
 
     /// Thinks for a while and reads something.
@@ -136,9 +156,14 @@ impl Client {
     }
 
     async fn write(&mut self, node: usize) {
+        let level = level(&mut self.random, true);
+        self.write_at(node, level).await;
+    }
+
+    /// Writes something.
+    pub async fn write_at(&mut self, node: usize, level: Consistency) {
         let recorder = self.recorder.clone();
         let change = Change::random(&self.space, &mut self.random, || recorder.value());
-        let level = level(&mut self.random, true);
         let timestamp = self.timestamp();
         let (text, values) = change.cql();
         let mut parameters = QueryParameters::with_consistency(level);
@@ -149,7 +174,8 @@ impl Client {
         } else {
             Request::Prepared(text.to_owned(), parameters)
         };
-        self.carry_out(node, request, level, timestamp, &[change]).await;
+        self.carry_out(node, request, level, timestamp, &[change], false)
+            .await;
     }
 
     async fn batch(&mut self, node: usize) {
@@ -182,7 +208,9 @@ impl Client {
             entries,
             parameters,
         });
-        self.carry_out(node, request, level, timestamp, &changes).await;
+        let logged = kind == BatchKind::Logged;
+        self.carry_out(node, request, level, timestamp, &changes, logged)
+            .await;
     }
 
     /// Sends a write and notes how it ended.
@@ -193,6 +221,7 @@ impl Client {
         level: Consistency,
         timestamp: i64,
         changes: &[Change],
+        logged: bool,
     ) {
         let effects = changes
             .iter()
@@ -210,7 +239,7 @@ impl Client {
         };
         let span = (invoked, self.handle.now());
         let replicas = replicas(level, self.space.replication);
-        let id = self.recorder.write(span, replicas, outcome, effects);
+        let id = self.recorder.write(span, replicas, outcome, effects, logged);
         self.note("written", || format!("write {id} is {outcome:?}"));
     }
 
@@ -225,8 +254,12 @@ impl Client {
 
     async fn change_schema(&mut self, node: usize) {
         let number = self.recorder.value();
-        let text = match self.random.below(3) {
+        let text = match self.random.below(4) {
             0 => format!("CREATE TABLE sim.extra_{number} (k text PRIMARY KEY, v blob)"),
+            3 => format!(
+                "DROP TABLE IF EXISTS sim.extra_{}",
+                1 + self.random.below(number as u64)
+            ),
             1 => format!("ALTER TABLE sim.registers ADD c_{number} text"),
             _ => format!("ALTER TABLE sim.bags ADD c_{number} int"),
         };

@@ -2,6 +2,7 @@
 
 mod bags;
 mod change;
+mod cleared;
 mod client;
 mod question;
 mod recorder;
@@ -70,6 +71,7 @@ impl Space {
                 self.grace
             ),
             format!("CREATE TABLE {KEYSPACE}.stamped (p int PRIMARY KEY, v int)"),
+            format!("CREATE TABLE {KEYSPACE}.cleared (p int PRIMARY KEY, v int)"),
             format!(
                 "CREATE TABLE {KEYSPACE}.bags (p int PRIMARY KEY, m map<int, int>, t set<int>, l list<int>, c int) WITH gc_grace_seconds = {}",
                 self.grace

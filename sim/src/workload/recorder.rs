@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::{
     checkers::{Promise, Violation},
-    history::{Cell, Deed, History, Outcome, Read, Seen, Stamped, Version, Write},
+    history::{Cell, Cleared, ClearedDeed, Deed, History, Outcome, Read, Seen, Stamped, Version, Write},
     random::Random,
 };
 
@@ -53,6 +53,7 @@ impl Recorder {
         replicas: usize,
         outcome: Outcome,
         effects: Vec<(Cell, Version)>,
+        logged: bool,
     ) -> u32 {
         let mut inner = self.inner.lock();
         inner.next_id += 1;
@@ -64,6 +65,7 @@ impl Recorder {
             replicas,
             outcome,
             effects,
+            logged,
         });
         id
     }
@@ -110,6 +112,29 @@ impl Recorder {
         id
     }
 
+    /// Notes what was done to the table that is truncated.
+    pub fn cleared(&self, (invoked, returned): (Duration, Duration), deed: ClearedDeed) {
+        let mut inner = self.inner.lock();
+        inner.next_id += 1;
+        let id = inner.next_id;
+        inner.history.cleared.push(Cleared {
+            id,
+            invoked,
+            returned,
+            deed,
+        });
+    }
+
+    /// Notes that from now on all nodes are up and all hints delivered.
+    pub fn settled(&self, now: Duration) {
+        self.inner.lock().history.settled = Some(now);
+    }
+
+    /// Notes that a disk may lose what it had stored.
+    pub fn rot(&self) {
+        self.inner.lock().history.rot = true;
+    }
+
     /// Notes something that is wrong by itself.
     pub(super) fn violation(&self, promise: Promise, text: String) {
         self.inner.lock().violations.push(Violation { promise, text });
@@ -119,7 +144,8 @@ impl Recorder {
     pub fn history(&self, replication: usize, dooms: usize) -> History {
         let mut history = self.inner.lock().history.clone();
         history.replication = replication;
-        history.dooms = dooms;
+        // What rots is lost as with a node that dies for good.
+        history.dooms = dooms + usize::from(history.rot);
         history
     }
 

@@ -20,7 +20,10 @@ impl Client {
                 self.read_stamped(node, register, level).await;
             }
             4 => self.batch_stamped(node, register).await,
-            _ => self.write_stamped(node, register).await,
+            _ => {
+                let level = level(&mut self.random, true);
+                self.write_stamped(node, register, level).await;
+            }
         }
     }
 
@@ -67,9 +70,9 @@ impl Client {
         }
     }
 
-    async fn write_stamped(&mut self, node: usize, register: i32) {
+    /// Writes to a register, or deletes it.
+    pub async fn write_stamped(&mut self, node: usize, register: i32, level: Consistency) {
         let (text, values, value) = self.change(register);
-        let level = level(&mut self.random, true);
         let mut parameters = QueryParameters::with_consistency(level);
         parameters.values = values;
         let request = Request::Prepared(text.to_owned(), parameters);

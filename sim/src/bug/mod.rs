@@ -1,0 +1,197 @@
+//! Bugs that the checkers must find: each lives in the simulator's own shims, never in the product.
+//!
+//! - `store`: what a replica's storage does wrong;
+//! - `wire`: what a node does wrong with what its peers ask;
+//! - `restart`: what is wrong with a disk, or missing from it after a restart;
+//! - [`table`]: all of them, and which checkers find them in how many seeds.
+
+mod restart;
+mod store;
+pub mod table;
+mod wire;
+
+use crate::{checkers::Promise, nemesis::Evils};
+
+pub(crate) use restart::{forget, spoil};
+pub(crate) use store::{Stale, changes, forgets_changes, purges_at_once, reads_early, stops_at_shard};
+pub(crate) use wire::{Treatment, spoil_answer, treat};
+
+/// A bug in one simulated cluster: all nodes have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bug {
+    /// Replicas acknowledge writes before the log is synced.
+    AcknowledgeBeforeSync,
+    /// Files are not synced, whoever asks for it.
+    SkipSync,
+    /// Directories are not synced: names may be undone.
+    SkipDirectorySync,
+    /// Replicas acknowledge clients' writes and do nothing, once in a while.
+    LoseWrites,
+    /// Replicas say that a write went well when it failed.
+    AcknowledgeFailures,
+    /// Of a write to several rows, replicas leave out the last.
+    LoseLastRow,
+    /// Replicas say that they took a read's repair, and drop it.
+    DropRepairs,
+    /// Replicas say that they took hints, and drop them.
+    DropHints,
+    /// Replicas take hints for new writes: what is delivered twice is not the same as once.
+    RestampHints,
+    /// Hints don't outlast a restart.
+    ForgetHints,
+    /// Of two cells with equal timestamps, the replica keeps the one that came first.
+    FirstOfEqualsWins,
+    /// The replica ignores deletions of clustering ranges.
+    IgnoreRangeDeletions,
+    /// Pages for peers leave deletions out.
+    HideDeletions,
+    /// Compactions purge tombstones at once, whether or not all replicas have them.
+    PurgeTooEarly,
+    /// Replicas do not tell in which cells they were written to.
+    ForgetChanges,
+    /// Reads show what is not durable yet.
+    ReadBeforeSync,
+    /// Reads are answered from a cache that writes do not update, once in a while.
+    StaleCache,
+    /// Reads of a range end with the first shard that has anything.
+    StopAtShard,
+    /// Replicas do not say that a coordinator's timestamp is too old, and nodes do not learn of each other's clocks.
+    NeverBehind,
+    /// Restarts forget how far the clock had got.
+    ForgetClock,
+    /// Nodes do not pass on the schema.
+    KeepSchemaSecret,
+    /// Replicas say that they truncated a table, and don't.
+    IgnoreTruncation,
+    /// Nodes that part with data as the ring changes say that they have none.
+    StreamNothing,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 23] = [
+        Self::AcknowledgeBeforeSync,
+        Self::SkipSync,
+        Self::SkipDirectorySync,
+        Self::LoseWrites,
+        Self::AcknowledgeFailures,
+        Self::LoseLastRow,
+        Self::DropRepairs,
+        Self::DropHints,
+        Self::RestampHints,
+        Self::ForgetHints,
+        Self::FirstOfEqualsWins,
+        Self::IgnoreRangeDeletions,
+        Self::HideDeletions,
+        Self::PurgeTooEarly,
+        Self::ForgetChanges,
+        Self::ReadBeforeSync,
+        Self::StaleCache,
+        Self::StopAtShard,
+        Self::NeverBehind,
+        Self::ForgetClock,
+        Self::KeepSchemaSecret,
+        Self::IgnoreTruncation,
+        Self::StreamNothing,
+    ];
+
+    /// The bug of a name, as `{:?}` writes it.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|bug| format!("{bug:?}") == name)
+    }
+
+    /// What it is, in a few words.
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::AcknowledgeBeforeSync => "a write is acknowledged before its log is synced",
+            Self::SkipSync => "syncs of files do nothing",
+            Self::SkipDirectorySync => "syncs of directories do nothing",
+            Self::LoseWrites => "a replica acknowledges one write in eight and does nothing",
+            Self::AcknowledgeFailures => "a replica acknowledges writes that failed",
+            Self::LoseLastRow => "a replica leaves out the last row of a write to several",
+            Self::DropRepairs => "a replica acknowledges read repairs and does nothing",
+            Self::DropHints => "a replica acknowledges hints and does nothing",
+            Self::RestampHints => "a replica takes hints for new writes",
+            Self::ForgetHints => "hints do not outlast a restart",
+            Self::FirstOfEqualsWins => "of equal timestamps the first one to come wins",
+            Self::IgnoreRangeDeletions => "deletions of ranges are ignored",
+            Self::HideDeletions => "pages for coordinators leave deletions out",
+            Self::PurgeTooEarly => "compactions purge tombstones at once",
+            Self::ForgetChanges => "repair is not told what was written to since it looked last",
+            Self::ReadBeforeSync => "reads show what is not durable yet",
+            Self::StaleCache => "reads are answered from a cache that is not kept up to date",
+            Self::StopAtShard => "reads of a range end with the first shard that has anything",
+            Self::NeverBehind => "nodes know nothing of each other's clocks and timestamps",
+            Self::ForgetClock => "restarts forget how far the clock had got",
+            Self::KeepSchemaSecret => "nodes do not tell each other of the schema",
+            Self::IgnoreTruncation => "a replica says that it truncated a table and does not",
+            Self::StreamNothing => "old replicas have nothing to give to new ones",
+        }
+    }
+
+    /// What goes wrong beside it, where it needs more than chance gives.
+    pub fn evils(self) -> Option<Evils> {
+        let usual = Evils {
+            disks: false,
+            ..Evils::ALL
+        };
+        match self {
+            // Without crashes, hints alone bring everything everywhere.
+            Self::DropHints => Some(Evils {
+                crashes: false,
+                ..usual
+            }),
+            // Killed nodes keep all else that they had.
+            Self::ForgetHints => Some(Evils {
+                crashes: false,
+                ..usual
+            }),
+            // A full disk makes writes fail.
+            Self::AcknowledgeFailures => Some(Evils::ALL),
+            _ => Some(usual),
+        }
+    }
+
+    /// Whether anti-entropy mends what it does before anybody sees it: there is none in runs with it.
+    pub fn is_hidden_by_repair(self) -> bool {
+        matches!(
+            self,
+            Self::DropRepairs | Self::HideDeletions | Self::StreamNothing
+        )
+    }
+
+    /// Whether it shows only while the ring changes.
+    pub fn needs_upheaval(self) -> bool {
+        self == Self::StreamNothing
+    }
+
+    /// The promises that it may break.
+    pub fn breaks(self) -> &'static [Promise] {
+        use Promise::{
+            Causality, Convergence, Handoff, MonotonicReads, NoInvention, NoLostWrite, Recovery,
+            SchemaAgreement, Truncation,
+        };
+        match self {
+            Self::AcknowledgeBeforeSync
+            | Self::ReadBeforeSync
+            | Self::StaleCache
+            | Self::AcknowledgeFailures => &[NoLostWrite, MonotonicReads, Causality],
+            Self::SkipSync | Self::SkipDirectorySync => &[NoLostWrite, MonotonicReads, Causality, Recovery],
+            Self::LoseWrites | Self::IgnoreRangeDeletions | Self::HideDeletions | Self::StopAtShard => {
+                &[NoLostWrite, Causality]
+            }
+            Self::LoseLastRow | Self::FirstOfEqualsWins | Self::PurgeTooEarly => {
+                &[NoLostWrite, MonotonicReads, Convergence]
+            }
+            Self::DropRepairs => &[MonotonicReads, Convergence],
+            Self::ForgetChanges => &[Convergence],
+            Self::DropHints => &[Handoff, NoLostWrite],
+            Self::RestampHints => &[NoLostWrite, MonotonicReads, Causality, NoInvention],
+            Self::ForgetHints => &[Handoff, NoLostWrite],
+            Self::StreamNothing => &[NoLostWrite, MonotonicReads, Causality],
+            Self::NeverBehind | Self::ForgetClock => &[Causality],
+            Self::KeepSchemaSecret => &[SchemaAgreement, Recovery],
+            Self::IgnoreTruncation => &[Truncation],
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Which checkers find which bug, in how many seeds.
+
+use std::{collections::BTreeMap, fmt, ops::Range};
+
+use super::Bug;
+use crate::{
+    checkers::Promise,
+    run::{Plan, run},
+};
+
+/// What came of looking for one bug.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// The bug.
+    pub bug: Bug,
+    /// How many seeds were run.
+    pub seeds: u64,
+    /// In how many of them it was found: a promise was broken that it may break.
+    pub found: u64,
+    /// The first of them.
+    pub first: Option<u64>,
+    /// Which promises were broken, in how many seeds each.
+    pub broken: BTreeMap<Promise, u64>,
+}
+
+/// The plan of one seed with a bug.
+pub fn plan(bug: Bug, seed: u64, steps: usize) -> Plan {
+    Plan {
+        bug: Some(bug),
+        evils: bug.evils(),
+        upheaval: Some(bug.needs_upheaval()),
+        steps,
+        ..Plan::new(seed)
+    }
+}
+
+/// The promises that one seed with a bug breaks, of those that the bug may break.
+pub fn broken(bug: Bug, seed: u64, steps: usize) -> Vec<Promise> {
+    let mut promises: Vec<Promise> = run(&plan(bug, seed, steps), None)
+        .violations
+        .into_iter()
+        .map(|violation| violation.promise)
+        .filter(|promise| bug.breaks().contains(promise))
+        .collect();
+    promises.sort_unstable();
+    promises.dedup();
+    promises
+}
+
+/// Runs all seeds with a bug.
+pub fn search(bug: Bug, seeds: Range<u64>, steps: usize) -> Search {
+    let mut search = Search {
+        bug,
+        seeds: 0,
+        found: 0,
+        first: None,
+        broken: BTreeMap::new(),
+    };
+    for seed in seeds {
+        let broken = broken(bug, seed, steps);
+        search.seeds += 1;
+        if !broken.is_empty() {
+            search.found += 1;
+            search.first.get_or_insert(seed);
+        }
+        for promise in broken {
+            *search.broken.entry(promise).or_default() += 1;
+        }
+    }
+    search
+}
+
+/// The table's head, in Markdown.
+pub const HEAD: &str = "| bug | what it does | found in | by |\n|---|---|---|---|";
+
+/// The table's line, in Markdown.
+impl fmt::Display for Search {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by: Vec<String> = self
+            .broken
+            .iter()
+            .map(|(promise, seeds)| format!("{promise:?} {seeds}"))
+            .collect();
+        write!(
+            f,
+            "| {:?} | {} | {} of {} seeds | {} |",
+            self.bug,
+            self.bug.what(),
+            self.found,
+            self.seeds,
+            if by.is_empty() {
+                "nothing".to_owned()
+            } else {
+                by.join(", ")
+            }
+        )
+    }
+}

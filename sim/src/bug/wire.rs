@@ -1,0 +1,126 @@
+//! What a node does wrong with what its peers ask.
+
+use starling_model::{CellValue, Mutation, Page, Row, Timestamp, range_tombstone::RangeTombstones};
+use starling_replication::{
+    PeerRequest, PeerResponse,
+    message::{Request, Response, WriteReason},
+    streaming::{StreamReply, StreamRequest},
+};
+
+use super::Bug;
+
+/// One write in so many is lost.
+const LOST_ONE_IN: i64 = 8;
+
+/// What is done with a request.
+pub(crate) enum Treatment {
+    /// The node gets it, perhaps changed.
+    Serve(PeerRequest, Kind),
+    /// The node does not get it; its peer is told this.
+    Pretend(PeerRequest, Response),
+}
+
+/// What its sender had asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A write.
+    Write,
+    /// Anything else.
+    Other,
+}
+
+/// What a node with a bug does with a request; `wall` is its clock.
+pub(crate) fn treat(bug: Option<Bug>, mut request: PeerRequest, wall: Timestamp) -> Treatment {
+    let kind = match request.body {
+        Request::Write { .. } | Request::WriteStamped { .. } => Kind::Write,
+        _ => Kind::Other,
+    };
+    let Some(bug) = bug else {
+        return Treatment::Serve(request, kind);
+    };
+    if bug == Bug::NeverBehind {
+        request.clock = DEAF;
+    }
+    let instead = match (&mut request.body, bug) {
+        (Request::Write { reason, .. }, Bug::DropRepairs) if *reason == WriteReason::Repair => {
+            Some(Response::Done)
+        }
+        (Request::Write { reason, .. }, Bug::LoseWrites)
+            if *reason == WriteReason::Client && request.clock.0 % LOST_ONE_IN == 0 =>
+        {
+            Some(Response::Done)
+        }
+        (Request::WriteStamped { .. }, Bug::LoseWrites) if request.clock.0 % LOST_ONE_IN == 0 => {
+            Some(Response::Done)
+        }
+        (Request::Hints(_), Bug::DropHints)
+        | (Request::SchemaPush(_), Bug::KeepSchemaSecret)
+        | (Request::Truncate(_), Bug::IgnoreTruncation) => Some(Response::Done),
+        (Request::Stream(StreamRequest::Open { .. }), Bug::StreamNothing) => {
+            Some(Response::Stream(StreamReply::Files(Vec::new())))
+        }
+        (Request::SchemaPull, Bug::KeepSchemaSecret) => Some(Response::Schema(NO_ENTRIES.into())),
+        (Request::Hints(hints), Bug::RestampHints) => {
+            for hint in hints {
+                hint.mutation = anew(&hint.mutation, wall);
+            }
+            None
+        }
+        _ => None,
+    };
+    match instead {
+        Some(response) => Treatment::Pretend(request, response),
+        None => Treatment::Serve(request, kind),
+    }
+}
+
+/// A clock that nobody learns anything from.
+const DEAF: Timestamp = Timestamp(0);
+
+/// A schema without entries: an empty array of MessagePack.
+const NO_ENTRIES: &[u8] = &[0x90];
+
+/// The same mutation as if it were written now.
+fn anew(mutation: &bytes::Bytes, now: Timestamp) -> bytes::Bytes {
+    let decoded = Mutation::decode(mutation.clone()).expect("a peer's hint can be decoded");
+    match decoded.partition.newest() {
+        Some(newest) => decoded.restamped(newest, now).encode(),
+        None => mutation.clone(),
+    }
+}
+
+/// What a node with a bug answers instead.
+pub(crate) fn spoil_answer(bug: Option<Bug>, kind: Kind, answer: &mut PeerResponse) {
+    if bug == Some(Bug::NeverBehind) {
+        answer.clock = DEAF;
+    }
+    match (bug, &mut answer.body) {
+        (Some(Bug::AcknowledgeFailures), body @ Response::Failed(_)) if kind == Kind::Write => {
+            *body = Response::Done;
+        }
+        (Some(Bug::NeverBehind), body @ Response::Behind(_)) => *body = Response::Done,
+        (Some(Bug::HideDeletions), Response::Page(bytes)) => {
+            let mut page = Page::decode(bytes.clone()).expect("a peer's page can be decoded");
+            hide_deletions(&mut page);
+            *bytes = page.encoded().into_bytes();
+        }
+        _ => {}
+    }
+}
+
+fn hide_deletions(page: &mut Page) {
+    let hide = |row: &mut Row| {
+        row.deletion = None;
+        row.cells
+            .retain(|cell| matches!(cell.value, CellValue::Live { .. }));
+    };
+    for part in &mut page.partitions {
+        let partition = &mut part.partition;
+        partition.deletion = None;
+        partition.ranges = RangeTombstones::default();
+        hide(&mut partition.static_row);
+        partition.rows.values_mut().for_each(hide);
+        partition.rows.retain(|_, row| !row.is_empty());
+    }
+    page.partitions.retain(|part| !part.partition.is_empty());
+}
