@@ -25,8 +25,10 @@ pub struct Evils {
     pub weather: bool,
     /// Wall clocks are wrong.
     pub clocks: bool,
-    /// Disks are full for a while, and what one of them stores rots.
-    pub disks: bool,
+    /// Disks are full for a while.
+    pub full_disks: bool,
+    /// What one of the disks stores rots.
+    pub rot: bool,
 }
 
 impl Evils {
@@ -36,7 +38,8 @@ impl Evils {
         partitions: true,
         weather: true,
         clocks: true,
-        disks: true,
+        full_disks: true,
+        rot: true,
     };
 
     /// A random choice; often all.
@@ -44,12 +47,16 @@ impl Evils {
         if random.chance(400) {
             return Self::ALL;
         }
+        let (crashes, partitions) = (random.chance(700), random.chance(500));
+        let (weather, clocks) = (random.chance(600), random.chance(300));
+        let disks = random.chance(300);
         Self {
-            crashes: random.chance(700),
-            partitions: random.chance(500),
-            weather: random.chance(600),
-            clocks: random.chance(300),
-            disks: random.chance(300),
+            crashes,
+            partitions,
+            weather,
+            clocks,
+            full_disks: disks,
+            rot: disks,
         }
     }
 }
@@ -80,8 +87,7 @@ impl Nemesis {
     ) -> Self {
         let mut random = handle.fork_random();
         let pace = Duration::from_millis(300 + random.below(4_000));
-        let rots =
-            (evils.disks && replication >= 3 && random.chance(500)).then(|| random.index(cluster.len()));
+        let rots = (evils.rot && replication >= 3 && random.chance(500)).then(|| random.index(cluster.len()));
         Self {
             handle: handle.clone(),
             cluster: cluster.clone(),
@@ -107,8 +113,8 @@ impl Nemesis {
                 7 if self.evils.partitions => self.slow_down(),
                 8 if self.evils.weather => self.weather(),
                 9 if self.evils.clocks => self.skew(),
-                10 if self.evils.disks => self.fill_disk(),
-                11 if self.evils.disks => self.rot(),
+                10 if self.evils.full_disks => self.fill_disk(),
+                11 if self.evils.rot => self.rot(),
                 _ => {}
             }
         }

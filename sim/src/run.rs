@@ -196,11 +196,11 @@ impl Scene {
         let evils = plan.evils.unwrap_or(evils);
         let evils = Evils {
             // A disk that rots and a node that dies for good may be two losses of what is on two replicas.
-            disks: evils.disks && !changes,
+            rot: evils.rot && !changes,
             ..evils
         };
         // Nothing that happens can keep a hint from being kept and delivered; nothing else is needed then.
-        let only_hints = !evils.crashes && !evils.disks && !changes;
+        let only_hints = !evils.crashes && !evils.full_disks && !evils.rot && !changes;
         let hint_age = Duration::from_secs(1 + repair.below(60));
         // Where clocks are minutes apart tombstones are kept for too long to see them go.
         let clock_skew = Duration::from_secs(if repair.chance(250) { 610 } else { 22 });

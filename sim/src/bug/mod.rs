@@ -132,7 +132,8 @@ impl Bug {
     /// What goes wrong beside it, where it needs more than chance gives.
     pub fn evils(self) -> Option<Evils> {
         let usual = Evils {
-            disks: false,
+            full_disks: false,
+            rot: false,
             ..Evils::ALL
         };
         match self {

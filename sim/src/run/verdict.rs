@@ -8,7 +8,7 @@ use starling_ring::{Partitioner, Ring, Strategy};
 
 use super::{
     LASTING_HINTS, PATIENCE,
-    acts::{Stage, empty, fail_at_once, isolate, look_around, restart_bearer, turn_back},
+    acts::{Stage, empty, fail_at_once, isolate, look_around, orphan_batches, restart_bearer, turn_back},
     violation,
 };
 use crate::{
@@ -78,6 +78,7 @@ async fn play(stage: Stage<'_>, acts: Acts, violations: &mut Vec<Violation>) -> 
     judge(stage, violations).await;
     if acts.outages {
         fail_at_once(stage).await?;
+        orphan_batches(stage).await?;
     }
     if acts.outages && acts.clocks {
         turn_back(stage).await?;

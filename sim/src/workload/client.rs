@@ -179,12 +179,26 @@ impl Client {
     }
 
     async fn batch(&mut self, node: usize) {
+        let level = level(&mut self.random, true);
+        let kind = if self.random.chance(500) {
+            BatchKind::Logged
+        } else {
+            BatchKind::Unlogged
+        };
+        self.send_batch(node, level, kind).await;
+    }
+
+    /// Writes some things in a logged batch.
+    pub async fn batch_at(&mut self, node: usize, level: Consistency) {
+        self.send_batch(node, level, BatchKind::Logged).await;
+    }
+
+    async fn send_batch(&mut self, node: usize, level: Consistency, kind: BatchKind) {
         let recorder = self.recorder.clone();
         let count = 1 + self.random.below(4);
         let changes: Vec<Change> = (0..count)
             .map(|_| Change::random(&self.space, &mut self.random, || recorder.value()))
             .collect();
-        let level = level(&mut self.random, true);
         let timestamp = self.timestamp();
         let mut parameters = QueryParameters::with_consistency(level);
         parameters.timestamp = Some(Timestamp(timestamp));
@@ -198,11 +212,6 @@ impl Client {
                 }
             })
             .collect();
-        let kind = if self.random.chance(500) {
-            BatchKind::Logged
-        } else {
-            BatchKind::Unlogged
-        };
         let request = Request::Batch(BatchRequest {
             kind,
             entries,

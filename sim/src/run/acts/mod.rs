@@ -5,6 +5,7 @@ mod bearer;
 mod clocks;
 mod emptying;
 mod isolation;
+mod orphans;
 mod outage;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(super) use self::{
     clocks::turn_back,
     emptying::empty,
     isolation::{isolate, look_around},
+    orphans::orphan_batches,
     outage::fail_at_once,
 };
 
