@@ -529,9 +529,9 @@ fn first_cluster(config: &Config, identity: &Identity, known: &[Known]) -> Clust
 
 /// A node that is out of the ring for good does not start.
 fn check_place(state: &RingState, me: NodeId) -> Result<(), StartError> {
-    match state.place(me) {
-        Some(Place::Gone { left: true, .. }) => Err(StartError::Left),
-        Some(Place::Gone { at, left: false }) => Err(StartError::Removed(*at)),
+    match (state.refused_since(me), state.place(me)) {
+        (Some(at), _) => Err(StartError::Removed(at)),
+        (None, Some(Place::Gone { .. })) => Err(StartError::Left),
         _ => Ok(()),
     }
 }

@@ -99,22 +99,26 @@ impl<E: Env> Node<E> {
             ))),
             Request::Topology(request) => self
                 .ring_changes
-                .answer(request, deadline)
+                .answer(sender, request, deadline)
                 .await
                 .map(Response::Topology),
             Request::Write { mutations, reason } => {
                 // A hint was planned long ago, and is worth having wherever it belongs.
                 let hint = reason == WriteReason::Hint;
-                let _pass = (!hint).then(|| self.let_in(sender, planned)).transpose()?;
+                let _pass = if hint {
+                    None
+                } else {
+                    Some(self.let_in(sender, planned, deadline).await?)
+                };
                 let checked = reason == WriteReason::Client;
                 self.apply(mutations, checked, deadline, tracer).await
             }
             Request::WriteStamped { mutations, stamp } => {
-                let _pass = self.let_in(sender, planned)?;
+                let _pass = self.let_in(sender, planned, deadline).await?;
                 self.apply_stamped(mutations, stamp, deadline, tracer).await
             }
             Request::Read { command, digest } => {
-                let pass = self.let_in(sender, planned)?;
+                let pass = self.let_in(sender, planned, deadline).await?;
                 let page = self.replica.read(command, deadline, tracer).await?;
                 drop(pass);
                 if digest {
@@ -132,11 +136,11 @@ impl<E: Env> Node<E> {
                 self.streaming.serve(request, is_busy).await
             }
             Request::Truncate(table) => {
-                let _pass = self.let_in(sender, planned)?;
+                let _pass = self.let_in(sender, planned, deadline).await?;
                 self.truncate_here(table, deadline).await
             }
             Request::ForgetHints(table) => {
-                let _pass = self.let_in(sender, planned)?;
+                let _pass = self.let_in(sender, planned, deadline).await?;
                 self.hints.forget_table(table).await;
                 Ok(Response::Done)
             }
@@ -164,16 +168,18 @@ impl<E: Env> Node<E> {
         }
     }
 
-    /// Lets a request in that was planned on this node's ring, or on one that it does not know yet and asks for.
-    fn let_in(&self, sender: NodeId, planned: Stamp) -> Result<Pass, Failure> {
-        match self.views.admit(planned) {
-            Admission::Old { epoch } => Err(Failure::OldRing { epoch }),
-            Admission::In { pass, newer } => {
-                if newer && let Some(peer) = self.views.load().cluster.peers.get(&sender) {
-                    self.ring_changes.pull_from(peer);
-                }
-                Ok(pass)
+    /// Lets a request in that was planned on this node's ring. One that was planned on a ring that it does not know yet
+    /// waits until it does.
+    async fn let_in(&self, sender: NodeId, planned: Stamp, deadline: Deadline) -> Result<Pass, Failure> {
+        loop {
+            match self.views.admit(planned) {
+                Admission::In(pass) => return Ok(pass),
+                Admission::Old { epoch } => return Err(Failure::OldRing { epoch }),
+                Admission::Unknown { .. } => {}
             }
+            let heard = self.ring_changes.heard_of(sender, planned.epoch);
+            let heard = deadline.within(&self.env, heard).await;
+            heard.ok_or(Failure::Late)?;
         }
     }
 

@@ -284,19 +284,23 @@ impl Views {
         self.current.store(Arc::new(next));
     }
 
-    /// Lets a client's request in that was planned on this ring, or says that it is an old one.
+    /// Lets a client's request in that was planned on this ring, or says that it is an old one, or one yet unknown.
     pub(crate) fn admit(&self, planned: Stamp) -> Admission {
         loop {
             let snapshot = self.load();
             let ours = snapshot.cluster.stamp;
-            let newer = planned.digest != ours.digest && planned.epoch > ours.epoch;
-            if planned.digest != ours.digest && !newer {
-                return Admission::Old { epoch: ours.epoch };
+            if planned.digest != ours.digest {
+                let epoch = ours.epoch;
+                return if planned.epoch > epoch {
+                    Admission::Unknown { epoch }
+                } else {
+                    Admission::Old { epoch }
+                };
             }
             let pass = snapshot.cluster.passage.enter();
             // Whoever drains looks after the new ring is in its place: it sees this pass, or this sees the new ring.
             if self.load().cluster.stamp.digest == ours.digest {
-                return Admission::In { pass, newer };
+                return Admission::In(pass);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use starling_model::NodeId;
-use starling_replication::topology::ChangeError;
+use starling_replication::topology::{ChangeError, Phase};
 
 use crate::{
     cluster::{Cluster, RingCommand, Role},
@@ -78,32 +78,38 @@ impl Operator {
                 .into_iter()
                 .filter_map(|number| cluster.id(number))
                 .collect();
-            let awaited: Vec<_> = cluster
+            let replaced: Vec<_> = cluster
                 .replaced()
                 .into_iter()
                 .filter_map(|dead| cluster.id(dead))
                 .collect();
             let serves = |id: &NodeId| state.serves(*id);
             let gone: Vec<_> = doomed.iter().copied().filter(serves).collect();
-            if gone.iter().any(|id| awaited.contains(id)) && state.change().is_none() {
+            if gone.iter().any(|id| replaced.contains(id)) && state.change().is_none() {
                 // Its successor is at it.
                 handle.sleep(Duration::from_secs(1)).await;
                 continue;
             }
-            let command = match state.change() {
-                // It needs somebody who is dead for good.
-                Some(change) if doomed.contains(&change.coordinator) => RingCommand::Abort,
-                Some(change) if gone.iter().any(|id| !change.kind.dead().contains(id)) => RingCommand::Abort,
-                Some(_) => {
-                    handle.sleep(Duration::from_secs(1)).await;
-                    continue;
+            let awaited: Vec<_> = match state.change() {
+                // It may need somebody who is dead for good.
+                Some(change) => {
+                    let dead = change.kind.dead();
+                    let needed = |id: &NodeId| serves(id) && !dead.contains(id) || *id == change.coordinator;
+                    doomed.into_iter().filter(needed).collect()
                 }
                 None if gone.is_empty() => return,
-                None => RingCommand::Remove(gone),
+                None => gone,
             };
+            if awaited.is_empty() {
+                handle.sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+            let command = RingCommand::Remove(awaited);
             note(handle, "finish", || format!("{command:?} through n{through}"));
             let outcome = cluster.change_ring(*through, command, PATIENCE).await;
             note(handle, "finished", || format!("{outcome:?}"));
+            // It may have had a successor.
+            Self::let_join_anew(cluster).await;
             handle.sleep(Duration::from_secs(1)).await;
         }
     }
@@ -204,11 +210,6 @@ impl Operator {
         {
             return None;
         }
-        // A change whose data is there waits for every member, and nobody can give it up any more.
-        let serving = self.cluster.serving();
-        if serving.iter().any(|(_, node)| node.ring_change().is_some()) {
-            return None;
-        }
         let number = self.victim()?;
         note(&self.handle, "doom", || format!("n{number}"));
         self.cluster.set_role(number, Role::Doomed);
@@ -225,7 +226,11 @@ impl Operator {
         !serving.is_empty() && serving.iter().all(|(_, node)| !node.ring_state().serves(id))
     }
 
+    /// A member dies for good, at times in the midst of another change, and is removed.
     async fn remove(&mut self) {
+        if self.random.chance(500) {
+            self.await_change().await;
+        }
         let Some(number) = self.doom() else { return };
         let delay = Duration::from_millis(self.random.below(20_000));
         self.handle.sleep(delay).await;
@@ -247,7 +252,34 @@ impl Operator {
         }
     }
 
+    /// Waits a while until a change is under way, at times until all data is there; a node joins if there is none.
+    async fn await_change(&mut self) {
+        let phase = *self.random.pick(&[Phase::Pending, Phase::Settling]);
+        if !self.is_changing(None) {
+            self.join();
+        }
+        for _ in 0..2_000 {
+            if self.is_changing(Some(phase)) {
+                return;
+            }
+            self.handle.sleep(Duration::from_millis(3)).await;
+        }
+    }
+
+    /// Whether a node knows of a change, in this phase if one is named.
+    fn is_changing(&self, phase: Option<Phase>) -> bool {
+        let serving = self.cluster.serving();
+        let changes = serving.iter().filter_map(|(_, node)| node.ring_change());
+        changes
+            .into_iter()
+            .any(|change| phase.is_none_or(|phase| change.phase == phase))
+    }
+
     fn replace(&mut self) {
+        // Its successor can't be let in while another change waits for it.
+        if self.is_changing(None) {
+            return;
+        }
         let Some(number) = self.any_of(&self.cluster.with_role(Role::Spare)) else {
             return;
         };

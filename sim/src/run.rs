@@ -116,8 +116,8 @@ pub struct Figures {
     pub flushes: u64,
     /// Compactions that were installed by the nodes' last incarnations.
     pub compactions: u64,
-    /// Steps of changes of the ring.
-    pub ring_steps: u64,
+    /// Changes of the ring that were done or given up.
+    pub ring_changes: u64,
     /// Nodes that died for good.
     pub dooms: usize,
 }
@@ -404,7 +404,7 @@ fn figures(cluster: &Cluster, history: &crate::history::History) -> Figures {
             figures.compactions += compactions;
         }
         if let Some(node) = cluster.node(number) {
-            figures.ring_steps = figures.ring_steps.max(node.ring_state().epoch());
+            figures.ring_changes = figures.ring_changes.max(node.ring_state().decided());
         }
     }
     figures

@@ -23,10 +23,7 @@ use crate::{
     message::{Failure, MAX_PAGE_BYTES, Request, Response, page_digest},
     peers::AskError,
     snapshot::{Peer, Snapshot},
-    topology::{
-        fence::Admission,
-        quorum::{JointTally, Quorum},
-    },
+    topology::quorum::{JointTally, Quorum},
     tracing::Tracer,
 };
 
@@ -344,10 +341,7 @@ impl<E: Env> Coordinator<E> {
         task: &Task,
     ) -> Result<Answer, AskError> {
         if peer.id == self.views.load().cluster.me {
-            let _pass = match self.views.admit(task.planned) {
-                Admission::Old { epoch } => return Err(Failure::OldRing { epoch }.into()),
-                Admission::In { pass, .. } => pass,
-            };
+            let _pass = self.views.admit(task.planned).own()?;
             let page = self.replica.read(command, task.deadline, &task.tracer).await?;
             let bytes = page.into_bytes();
             if digest {

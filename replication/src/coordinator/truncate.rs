@@ -14,10 +14,9 @@ use starling_ring::Shortfall;
 use super::{Coordinator, Task};
 use crate::{
     env::Env,
-    message::{Failure, Request},
+    message::Request,
     peers::AskError,
     snapshot::{Peer, Snapshot},
-    topology::fence::Admission,
     tracing::Tracer,
 };
 
@@ -92,10 +91,7 @@ impl<E: Env> Coordinator<E> {
     }
 
     async fn do_here(&self, round: &Request, task: &Task) -> Result<(), AskError> {
-        let _pass = match self.views.admit(task.planned) {
-            Admission::Old { epoch } => return Err(Failure::OldRing { epoch }.into()),
-            Admission::In { pass, .. } => pass,
-        };
+        let _pass = self.views.admit(task.planned).own()?;
         match round {
             Request::ForgetHints(table) => self.hints.forget_table(*table).await,
             Request::Truncate(table) => self.replica.truncate(*table, task.deadline).await?,

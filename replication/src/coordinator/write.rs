@@ -14,10 +14,7 @@ use crate::{
     message::{Failure, Request, Response, WriteReason},
     peers::AskError,
     snapshot::{Peer, Snapshot},
-    topology::{
-        fence::Admission,
-        quorum::{JointTally, Quorum},
-    },
+    topology::quorum::{JointTally, Quorum},
     tracing::Tracer,
 };
 
@@ -256,10 +253,7 @@ impl<E: Env> Coordinator<E> {
         stamp: Option<Timestamp>,
         task: &Task,
     ) -> Result<Option<Timestamp>, AskError> {
-        let _pass = match self.views.admit(task.planned) {
-            Admission::Old { epoch } => return Err(Failure::OldRing { epoch }.into()),
-            Admission::In { pass, .. } => pass,
-        };
+        let _pass = self.views.admit(task.planned).own()?;
         let (deadline, tracer) = (task.deadline, &task.tracer);
         let written = match stamp {
             Some(stamp) => {

@@ -96,11 +96,14 @@ impl<E: Env> Membership<E> {
     /// Finds out whether this node has no place in the cluster: then it says so once.
     fn check_own_place(&self, state: &RingState) {
         let oldest_table = oldest_user_table(&self.views.load().schema);
-        let reason = match state.place(self.me) {
-            Some(Place::Serving {
-                founded: Some(at), ..
-            }) if oldest_table.is_some_and(|table| *at >= table) => StartError::SecondCluster,
-            Some(Place::Gone { at, left: false }) => StartError::Removed(*at),
+        let reason = match (state.refused_since(self.me), state.place(self.me)) {
+            (Some(at), _) => StartError::Removed(at),
+            (
+                None,
+                Some(Place::Serving {
+                    founded: Some(at), ..
+                }),
+            ) if oldest_table.is_some_and(|table| *at >= table) => StartError::SecondCluster,
             _ => return,
         };
         self.fail(reason);

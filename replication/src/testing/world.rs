@@ -99,6 +99,16 @@ impl World {
         }
     }
 
+    /// Whether an answer does not arrive: who gave it has died meanwhile, or was cut off.
+    fn is_lost(&self, from: SocketAddr, to: SocketAddr, handler: &Handler) -> bool {
+        let network = self.network.lock();
+        let lives = network
+            .handlers
+            .get(&to)
+            .is_some_and(|now| Arc::ptr_eq(now, handler));
+        !lives || network.links.get(&(to, from)) == Some(&Link::Silent)
+    }
+
     async fn carry(
         &self,
         from: SocketAddr,
@@ -132,7 +142,7 @@ impl World {
         let request = PeerRequest::decode(request).expect("what was encoded can be decoded");
         let response = handler(from, request).await;
         self.executor.sleep(delay).await;
-        if link == Link::Deaf {
+        if link == Link::Deaf || self.is_lost(from, to, &handler) {
             return std::future::pending().await;
         }
         let response = response.encode();

@@ -1,8 +1,9 @@
 //! What a member answers to those who change the ring.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
+use starling_model::NodeId;
 
 use super::{Change, RingState, Topology, TopologyRequest, TopologyResponse, service::malformed};
 use crate::{deadline::Deadline, env::Env, message::Failure};
@@ -11,13 +12,14 @@ impl<E: Env> Topology<E> {
     /// Answers a request about the ring.
     pub(crate) async fn answer(
         self: &Arc<Self>,
+        sender: NodeId,
         request: TopologyRequest,
         deadline: Deadline,
     ) -> Result<TopologyResponse, Failure> {
         match request {
             TopologyRequest::Pull => Ok(TopologyResponse::State(self.book.load().encode())),
             TopologyRequest::Grant { change, state } => {
-                self.learn_encoded(&state).await?;
+                self.learn_encoded(sender, &state).await?;
                 let state = RingState::decode(&state).map_err(malformed)?;
                 Ok(self.grant_ready(&change, &state).await)
             }
@@ -26,7 +28,7 @@ impl<E: Env> Topology<E> {
                 Ok(TopologyResponse::Done)
             }
             TopologyRequest::Push(state) => {
-                self.learn_encoded(&state).await?;
+                self.learn_encoded(sender, &state).await?;
                 let drained = deadline.within(&self.env, self.views.drained(&self.env)).await;
                 drained.ok_or(Failure::Late)?;
                 let ready = deadline.within(&self.env, self.ready_for_change()).await;
@@ -35,10 +37,14 @@ impl<E: Env> Topology<E> {
             }
             TopologyRequest::Fetch(id) => Ok(self.fetch_answer(id, deadline).await),
             TopologyRequest::Abort(id) => Ok(self.take_abort(id)),
+            TopologyRequest::Lost(nodes) => Ok(self.living(&nodes).unwrap_or(TopologyResponse::Granted)),
         }
     }
 
-    async fn learn_encoded(&self, state: &Bytes) -> Result<(), Failure> {
+    async fn learn_encoded(&self, sender: NodeId, state: &Bytes) -> Result<(), Failure> {
+        if !self.book.load().hears(sender) {
+            return Err(Failure::NotServing);
+        }
         let state = RingState::decode(state).map_err(malformed)?;
         self.learn(&state).await.map_err(Failure::Storage)
     }
@@ -86,11 +92,8 @@ impl<E: Env> Topology<E> {
         {
             return TopologyResponse::NotYet("a member has not heard of the new node yet".to_owned());
         }
-        if let Some(living) = change.kind.dead().into_iter().find(|id| alive(*id)) {
-            return TopologyResponse::Refused(format!(
-                "node {living} is alive, and only a dead node is removed or replaced; to take it out of the ring run \
-                 `starling decommission` on it"
-            ));
+        if let Some(refused) = self.living(&change.kind.dead()) {
+            return refused;
         }
         match self
             .grants
@@ -100,6 +103,17 @@ impl<E: Env> Topology<E> {
             Ok(()) => TopologyResponse::Granted,
             Err(other) => busy(&other),
         }
+    }
+
+    /// The refusal, if one of these nodes is alive as far as this one knows.
+    pub(super) fn living(&self, nodes: &BTreeSet<NodeId>) -> Option<TopologyResponse> {
+        let snapshot = self.views.load();
+        let alive = |id| snapshot.cluster.peers.get(id).is_some_and(|peer| peer.alive);
+        let living = nodes.iter().find(|id| alive(*id))?;
+        Some(TopologyResponse::Refused(format!(
+            "node {living} is alive, and only a dead node is removed or replaced; to take it out of the ring run \
+             `starling decommission` on it"
+        )))
     }
 
     fn take_abort(self: &Arc<Self>, id: u128) -> TopologyResponse {

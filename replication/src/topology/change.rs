@@ -21,6 +21,9 @@ pub struct Change {
     pub since: Timestamp,
     /// How far it is.
     pub phase: Phase,
+    /// The nodes that an operator has said to be dead for good since all data was there: nobody waits for them any more.
+    #[serde(default)]
+    pub lost: BTreeSet<NodeId>,
 }
 
 /// What a change does to the ring.
@@ -69,6 +72,25 @@ impl Change {
     /// The members once the change is done, given those before it.
     pub fn next(&self, current: &[Member]) -> Vec<Member> {
         self.kind.next(current)
+    }
+
+    /// How many steps its state is from the one that it was proposed on.
+    pub(super) fn steps(&self) -> u64 {
+        match self.phase {
+            Phase::Pending => 1,
+            Phase::Settling => 2 + self.lost.len() as u64,
+        }
+    }
+
+    /// Everybody who has to confirm its steps, given the members before it: all of them but the dead ones, and who
+    /// comes in.
+    pub(super) fn participants(&self, current: &[Member]) -> BTreeSet<NodeId> {
+        let dead = self.kind.dead();
+        let members = current.iter().map(|member| member.id);
+        let incoming = self.kind.incoming().map(|(member, _)| member.id);
+        let all = members.chain(incoming);
+        all.filter(|id| !dead.contains(id) && !self.lost.contains(id))
+            .collect()
     }
 }
 

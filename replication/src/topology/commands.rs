@@ -114,7 +114,12 @@ impl<E: Env> Topology<E> {
                 address: self.config.listen,
             });
         };
-        let dead = self.find(state, replaced)?;
+        let dead = self.find(state, replaced).map_err(|error| match error {
+            ChangeError::Refused(reason) => ChangeError::Refused(format!(
+                "{reason}; if it was removed meanwhile, start this node without --replace"
+            )),
+            other => other,
+        })?;
         let tokens = members
             .into_iter()
             .find(|member| member.id == dead)
@@ -170,8 +175,18 @@ impl<E: Env> Topology<E> {
         .await
     }
 
-    /// Takes dead nodes out of the ring; their data is fetched from the other replicas. Ends when it is done.
+    /// Takes dead nodes out of the ring; their data is fetched from the other replicas. Ends when it is done. A change that
+    /// waits for them is ended first.
     pub(crate) async fn remove(self: &Arc<Self>, gone: &[NodeId]) -> Result<(), ChangeError> {
+        let state = self.book.load();
+        if state.serves(self.me) && !gone.contains(&self.me) {
+            let are_there = |state: &RingState| gone.iter().any(|id| state.serves(*id) || state.awaits(*id));
+            self.with_patience(|| self.end_without(gone)).await?;
+            if are_there(&state) && !are_there(&self.book.load()) {
+                // They were about to leave, or did not come in.
+                return Ok(());
+            }
+        }
         self.for_operator(&|state| {
             if !state.serves(self.me) {
                 return Err(ChangeError::Refused(
@@ -194,9 +209,16 @@ impl<E: Env> Topology<E> {
 
     /// A change that an operator waits for: what passes in moments is tried again, the rest is told.
     async fn for_operator(self: &Arc<Self>, make: &Make<'_>) -> Result<(), ChangeError> {
+        self.with_patience(|| self.change(make)).await
+    }
+
+    async fn with_patience<F>(self: &Arc<Self>, attempt: impl Fn() -> F) -> Result<(), ChangeError>
+    where
+        F: Future<Output = Result<(), ChangeError>>,
+    {
         let deadline = crate::deadline::Deadline::after(&self.env, PATIENCE);
         loop {
-            match self.change(make).await {
+            match attempt().await {
                 Err(ChangeError::NotYet(_)) if !deadline.is_over(&self.env) => {
                     self.env.sleep(PAUSE * 10).await;
                 }
@@ -206,7 +228,7 @@ impl<E: Env> Topology<E> {
     }
 
     /// Gives the change that is under way up. Ends when the ring is what it was before, or, if all data was there
-    /// already, when the change is done.
+    /// already, when the change is done. Fails if it waits for a node that is down, and can't be given up.
     pub(crate) async fn abort(self: &Arc<Self>) -> Result<(), ChangeError> {
         let state = self.book.load();
         let change = state.change().cloned().ok_or(ChangeError::Nothing)?;
@@ -233,12 +255,18 @@ impl<E: Env> Topology<E> {
             self.participants(&state, &change, Some(change.coordinator))?;
             return self.carry_through(change.id, Some(change.coordinator)).await;
         }
-        while self.book.load().change().is_some_and(|now| now.id == change.id) {
+        loop {
+            let state = self.book.load();
+            let Some(now) = state.change().filter(|now| now.id == change.id) else {
+                return Ok(());
+            };
             if self.is_stopping() {
                 return Err(ChangeError::Stopping);
             }
+            if now.phase == Phase::Settling {
+                self.participants(&state, now, None)?;
+            }
             self.env.sleep(PAUSE * 10).await;
         }
-        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use starling_model::{NodeId, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
     /// One change at a time.
-    #[error("another change of the ring is under way: {what}, since {}; nothing was changed; wait for it, or give it up (`starling topology abort`)", written(*since))]
+    #[error("another change of the ring is under way: {what}, since {}; nothing was changed; wait for it, give it up (`starling topology abort`), or remove the dead node that it waits for (`starling remove`)", written(*since))]
     Busy {
         /// What it does.
         what: String,
@@ -17,7 +17,7 @@ pub enum ChangeError {
     },
     /// A member is down that has to take part.
     #[error(
-        "the node {id} at {address} is down, and every member has to take part in a change of the ring; nothing was changed; bring it back, or remove it first"
+        "the node {id} at {address} is down, and every member has to take part in a change of the ring; nothing was changed; bring it back, or remove it if it is dead for good (`starling remove`)"
     )]
     Down {
         /// Which.

@@ -1,8 +1,10 @@
 //! What nodes say to each other about the ring.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use starling_model::Timestamp;
+use starling_model::{NodeId, Timestamp};
 
 use super::Change;
 
@@ -27,6 +29,8 @@ pub enum TopologyRequest {
     Fetch(u128),
     /// Give the change of this id up: to its coordinator.
     Abort(u128),
+    /// An operator says that these nodes are dead for good: are they, as far as the one that is asked knows?
+    Lost(BTreeSet<NodeId>),
 }
 
 /// The answer to one.

@@ -10,6 +10,7 @@
 //! - `grants`: one change at a time;
 //! - `proposal`: how a change begins;
 //! - `drive`: how its coordinator carries it through, or gives it up;
+//! - `lost`: changes that wait for nodes which are dead for good;
 //! - `commands`: join, leave, remove, replace, relocate, abort;
 //! - `fetch`: new replicas get their data;
 //! - `tokens`: which ones a new member takes;
@@ -25,6 +26,7 @@ mod error;
 pub(crate) mod fence;
 mod fetch;
 mod grants;
+mod lost;
 mod message;
 mod proposal;
 pub(crate) mod quorum;

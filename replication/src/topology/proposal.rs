@@ -1,6 +1,6 @@
 //! How a change begins: with the promise of every member.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use starling_model::NodeId;
@@ -35,6 +35,7 @@ impl<E: Env> Topology<E> {
             coordinator: self.me,
             since: self.clock.tick(self.env.wall()),
             phase: Phase::Pending,
+            lost: BTreeSet::new(),
         };
         let participants = self.participants(&state, &change, None)?;
         let mut asked = Vec::new();
@@ -62,22 +63,17 @@ impl<E: Env> Topology<E> {
         Ok(change)
     }
 
-    /// Everybody who has to take part in a change, in the order of their ids: all members but those that it takes
-    /// for dead, and who comes in. `excused` is left out too. Fails if one of them is down.
+    /// Everybody who has to take part in a change, in the order of their ids; `excused` is left out. Fails if one of
+    /// them is down.
     pub(super) fn participants(
         &self,
         state: &RingState,
         change: &Change,
         excused: Option<NodeId>,
     ) -> Result<Vec<Arc<Peer>>, ChangeError> {
-        let dead = change.kind.dead();
-        let mut ids: Vec<NodeId> = state.members().into_iter().map(|member| member.id).collect();
-        ids.extend(change.kind.incoming().map(|(member, _)| member.id));
-        ids.retain(|id| !dead.contains(id) && Some(*id) != excused);
-        ids.sort_unstable();
-        ids.dedup();
         let snapshot = self.views.load();
-        ids.into_iter()
+        let ids = change.participants(&state.members()).into_iter();
+        ids.filter(|id| Some(*id) != excused)
             .map(|id| match snapshot.cluster.peers.get(&id) {
                 Some(peer) if peer.alive => Ok(Arc::clone(peer)),
                 Some(peer) => Err(ChangeError::Down {

@@ -7,11 +7,15 @@
 //!    their own entry. Should two changes begin all the same (a promise was forgotten while its proposer stood still),
 //!    both are given up by whoever sees both. So no node ever confirms the one and then the other, and at most one of
 //!    them is confirmed by all.
+//!    States of one change are joined: the later phase, and all who are lost.
 //! 2. The epoch is the sum of the versions. So a state that knows strictly more has a strictly greater epoch.
 //!    A later release may have another log order the states; the epoch keeps this meaning.
 //! 3. States travel whole. Nobody ever holds a part of one together with a part of an older one.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -20,6 +24,9 @@ use starling_ring::Member;
 
 use super::{Change, Phase};
 use crate::message::decode_value;
+
+/// How many steps the end of a change is from the state that it was proposed on: more than all that lie between.
+const DECIDED: u64 = 1 << 16;
 
 /// The ring, and the change that is under way.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +60,10 @@ pub enum Place {
         address: SocketAddr,
         /// When it founded a cluster, if that is how it came in.
         founded: Option<Timestamp>,
+        /// An operator has said that it is dead for good, while a change of this time waited for it. It is to be removed or
+        /// replaced, and refused should it come back.
+        #[serde(default)]
+        lost: Option<Timestamp>,
     },
     /// Not any more, and never again under this id.
     Gone {
@@ -112,11 +123,43 @@ impl RingState {
         matches!(self.place(id), Some(Place::Serving { .. }))
     }
 
-    /// Who was removed or replaced; those who left by themselves are not among them.
+    /// Who was removed or replaced, or is about to be and must not come back; those who left by themselves are not
+    /// among them.
     pub fn removed(&self) -> impl Iterator<Item = NodeId> {
         let gone = self.entries.iter();
-        gone.filter(|(_, entry)| matches!(entry.place, Place::Gone { left: false, .. }))
+        let refused = |place: &Place| {
+            matches!(
+                place,
+                Place::Gone { left: false, .. } | Place::Serving { lost: Some(_), .. }
+            )
+        };
+        gone.filter(move |(_, entry)| refused(&entry.place))
             .map(|(id, _)| *id)
+    }
+
+    /// Since when a node must not come back, if that is so.
+    pub fn refused_since(&self, id: NodeId) -> Option<Timestamp> {
+        if let Some(change) = self.change.as_ref().filter(|change| change.lost.contains(&id)) {
+            return Some(change.since);
+        }
+        match self.place(id)? {
+            Place::Gone { at, left: false } => Some(*at),
+            Place::Serving { lost, .. } => *lost,
+            Place::Gone { left: true, .. } => None,
+        }
+    }
+
+    /// Whether a change is under way that this node has to confirm.
+    pub(super) fn awaits(&self, id: NodeId) -> bool {
+        let change = self.change.as_ref();
+        change.is_some_and(|change| change.participants(&self.members()).contains(&id))
+    }
+
+    /// Whether what this node says of the ring is to be learnt: while a change goes on without nodes that are dead for good
+    /// only its participants are heard, for another may repeat what such a node decided alone.
+    pub(super) fn hears(&self, id: NodeId) -> bool {
+        let bereaved = self.change.as_ref().is_some_and(|change| !change.lost.is_empty());
+        !bereaved || self.awaits(id)
     }
 
     /// Where a node that serves or comes in was reached when it came.
@@ -134,6 +177,11 @@ impl RingState {
     pub fn epoch(&self) -> u64 {
         let entries: u64 = self.entries.values().map(|entry| entry.version).sum();
         entries + self.change_version
+    }
+
+    /// How many changes have come to their end, in whichever way.
+    pub fn decided(&self) -> u64 {
+        self.change_version / DECIDED
     }
 
     /// What two nodes compare.
@@ -170,7 +218,10 @@ impl RingState {
                 new = true;
             }
         }
-        if other.change_version > self.change_version {
+        if let Some(joined) = self.joined(other) {
+            new |= joined != *self;
+            *self = joined;
+        } else if other.change_version > self.change_version {
             self.change_version = other.change_version;
             self.change.clone_from(&other.change);
             new = true;
@@ -179,6 +230,18 @@ impl RingState {
             new = true;
         }
         new
+    }
+
+    /// The state with all that the two know of one and the same change, if that is what is under way in both.
+    fn joined(&self, other: &Self) -> Option<Self> {
+        let (ours, theirs) = self.change.as_ref().zip(other.change.as_ref())?;
+        if ours.id != theirs.id {
+            return None;
+        }
+        let mut joined = ours.clone();
+        joined.phase = ours.phase.max(theirs.phase);
+        joined.lost.extend(&theirs.lost);
+        Some(self.with(joined))
     }
 
     fn contests(&self, other: &Self) -> bool {
@@ -192,13 +255,34 @@ impl RingState {
 
     /// The change begins, or goes into another phase.
     pub fn with_change(&self, change: &Change, phase: Phase) -> Self {
-        let mut state = self.clone();
-        state.change_version += 1;
-        state.change = Some(Change {
+        self.with(Change {
             phase,
             ..change.clone()
-        });
+        })
+    }
+
+    /// The change goes on without these nodes, which are dead for good. Only for a state in which it is settling.
+    pub(super) fn without(&self, lost: &BTreeSet<NodeId>) -> Self {
+        let Some(mut change) = self.change.clone() else {
+            return self.clone();
+        };
+        debug_assert_eq!(change.phase, Phase::Settling);
+        change.lost.extend(lost);
+        self.with(change)
+    }
+
+    fn with(&self, change: Change) -> Self {
+        let mut state = self.clone();
+        state.change_version = self.version_before(change.id) + change.steps();
+        state.change = Some(change);
         state
+    }
+
+    /// The version of the state that the change of this id was proposed on.
+    fn version_before(&self, id: u128) -> u64 {
+        let under_way = self.change.as_ref().filter(|change| change.id == id);
+        self.change_version
+            .saturating_sub(under_way.map_or(0, Change::steps))
     }
 
     /// The change is done: next is the ring. Whoever does this comes to the same state.
@@ -207,7 +291,7 @@ impl RingState {
         let Some(change) = state.change.take() else {
             return state;
         };
-        state.change_version += 1;
+        state.change_version = self.version_before(change.id) + DECIDED + change.lost.len() as u64;
         let next = change.next(&self.members());
         for member in next {
             match self.place(member.id) {
@@ -227,6 +311,9 @@ impl RingState {
             let at = change.since;
             state.set(gone, Place::Gone { at, left });
         }
+        for id in &change.lost {
+            state.mark_lost(*id, change.since);
+        }
         state
     }
 
@@ -234,9 +321,19 @@ impl RingState {
     /// settling that its coordinator may have begun meanwhile.
     pub fn aborted(&self) -> Self {
         let mut state = self.clone();
-        state.change_version += 2;
-        state.change = None;
+        if let Some(change) = state.change.take() {
+            state.change_version = self.version_before(change.id) + DECIDED;
+        }
         state
+    }
+
+    fn mark_lost(&mut self, id: NodeId, at: Timestamp) {
+        if let Some(entry) = self.entries.get_mut(&id)
+            && let Place::Serving { lost, .. } = &mut entry.place
+        {
+            *lost = Some(at);
+            entry.version += 1;
+        }
     }
 
     fn set(&mut self, id: NodeId, place: Place) {
@@ -265,5 +362,6 @@ fn serving(member: &Member, address: SocketAddr, founded: Option<Timestamp>) -> 
         tokens: member.tokens.clone(),
         address,
         founded,
+        lost: None,
     }
 }

@@ -27,6 +27,9 @@ use crate::{
 /// How long a peer has for an answer that needs no work.
 pub(super) const ASK: Duration = Duration::from_secs(2);
 
+/// How often it is looked whether a ring is known that somebody else knows.
+const LOOK: Duration = Duration::from_millis(2);
+
 /// Where data and schema come from.
 type Links<E> = (Arc<Streaming<E>>, Arc<SchemaAgreement<E>>);
 
@@ -149,8 +152,8 @@ impl<E: Env> Topology<E> {
     pub(crate) async fn pull(&self, peer: &Peer) -> bool {
         match self.ask(peer, TopologyRequest::Pull, ASK).await {
             Ok(TopologyResponse::State(state)) => match RingState::decode(&state) {
-                Ok(state) => self.learn(&state).await.is_ok(),
-                Err(_) => false,
+                Ok(state) if self.book.load().hears(peer.id) => self.learn(&state).await.is_ok(),
+                Ok(_) | Err(_) => false,
             },
             Ok(_) | Err(_) => false,
         }
@@ -166,6 +169,17 @@ impl<E: Env> Topology<E> {
             topology.pull(&peer).await;
             topology.pulling.lock().remove(&peer.id);
         });
+    }
+
+    /// Ends once this node knows a ring of at least this epoch, and a restart would find it. It is asked of `peer`, for as
+    /// long as that takes.
+    pub(crate) async fn heard_of(self: &Arc<Self>, peer: NodeId, epoch: u64) {
+        while self.views.load().cluster.stamp.epoch < epoch || !self.is_stored() {
+            if let Some(peer) = self.views.load().cluster.peers.get(&peer) {
+                self.pull_from(peer);
+            }
+            self.env.sleep(LOOK).await;
+        }
     }
 
     /// Pulls from live nodes that know more of the ring, and stores what the disk refused before. Called in every

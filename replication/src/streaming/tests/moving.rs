@@ -1,6 +1,6 @@
 //! Data on its way, in a small cluster: whoever dies, what arrives is whole.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use starling_model::{Consistency, NodeId, TableId, Timestamp, TokenRange};
 use starling_ring::Ring;
@@ -39,6 +39,7 @@ fn show(cluster: &TestCluster, number: usize, kind: &ChangeKind) -> Change {
         coordinator: id(cluster, 2),
         since: Timestamp(1),
         phase: Phase::Pending,
+        lost: BTreeSet::new(),
     };
     let node = cluster.node(number);
     let state = node.book.load();
@@ -294,6 +295,7 @@ fn a_loser_forgets_by_itself_and_a_restart_goes_on_with_it() {
         coordinator: id(&cluster, 1),
         since: Timestamp(1),
         phase: Phase::Pending,
+        lost: BTreeSet::new(),
     };
     let streaming = Arc::clone(&cluster.node(1).streaming);
     let prepared = change.clone();

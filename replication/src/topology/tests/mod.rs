@@ -1,6 +1,7 @@
 //! The pure parts: what a change makes of the ring, and when a level is met on the way.
 
 mod changes;
+mod deaths;
 mod phases;
 mod scene;
 
@@ -46,6 +47,7 @@ fn change(kind: ChangeKind) -> Change {
         coordinator: NodeId(1),
         since: Timestamp(5),
         phase: Phase::Pending,
+        lost: BTreeSet::new(),
     }
 }
 
@@ -132,6 +134,86 @@ fn states_merge_to_the_newer_parts_in_any_order() {
         }
     }
     assert_eq!(RingState::decode(&done.encode()), Ok(done));
+}
+
+#[test]
+fn states_of_a_change_that_lost_nodes_merge_in_any_order() {
+    let start = three();
+    let change = change(ChangeKind::Join {
+        member: member(4, &[40]),
+        address: address(4),
+    });
+    let pending = start.with_change(&change, Phase::Pending);
+    let settling = pending.with_change(&change, Phase::Settling);
+    let without = |ids: &[u128]| settling.without(&nodes(ids).into_iter().collect());
+    let states = [
+        start,
+        // What a participant may decide alone before it has confirmed that all data is there.
+        pending.aborted(),
+        pending,
+        settling.clone(),
+        without(&[2]),
+        without(&[3, 4]),
+        without(&[2, 3, 4]),
+        without(&[2]).completed(),
+        without(&[2, 3]).completed(),
+    ];
+    let merged = |a: &RingState, b: &RingState| {
+        let mut merged = a.clone();
+        let new = merged.merge(b, all);
+        assert_eq!(new, merged != *a);
+        assert_eq!(
+            new,
+            merged.epoch() > a.epoch(),
+            "who knows more has a greater epoch"
+        );
+        merged
+    };
+    for a in &states {
+        for b in &states {
+            assert_eq!(merged(a, b), merged(b, a));
+            for c in &states {
+                assert_eq!(merged(&merged(a, b), c), merged(a, &merged(b, c)));
+            }
+        }
+    }
+    assert_eq!(merged(&without(&[2]), &without(&[3, 4])), without(&[2, 3, 4]));
+}
+
+#[test]
+fn who_was_lost_stays_in_the_ring_and_is_refused_until_it_is_removed() {
+    let join = change(ChangeKind::Join {
+        member: member(4, &[40]),
+        address: address(4),
+    });
+    let settling = three().with_change(&join, Phase::Settling);
+    assert!(settling.hears(NodeId(2)) && settling.hears(NodeId(9)));
+    let without = settling.without(&nodes(&[2]).into_iter().collect());
+    assert_eq!(without.refused_since(NodeId(2)), Some(join.since));
+    assert!(!without.hears(NodeId(2)) && !without.hears(NodeId(9)));
+    assert!([1, 3, 4].into_iter().all(|id| without.hears(NodeId(id))));
+    assert_eq!(
+        without.stamp().digest,
+        settling.stamp().digest,
+        "the same replicas"
+    );
+
+    let done = without.completed();
+    assert_eq!(ids(&done.members()), [1, 2, 3, 4]);
+    assert_eq!(done.refused_since(NodeId(2)), Some(join.since));
+    assert_eq!(done.removed().collect::<Vec<_>>(), nodes(&[2]));
+    assert!(done.hears(NodeId(2)), "nothing can be undone any more");
+
+    let removal = Change {
+        id: 8,
+        ..change(ChangeKind::Remove(nodes(&[2])))
+    };
+    let removed = done.with_change(&removal, Phase::Settling).completed();
+    assert_eq!(ids(&removed.members()), [1, 3, 4]);
+    assert!(matches!(
+        removed.place(NodeId(2)),
+        Some(Place::Gone { left: false, .. })
+    ));
 }
 
 #[test]

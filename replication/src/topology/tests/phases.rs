@@ -6,16 +6,14 @@ use starling_model::TableId;
 
 use super::{
     super::{ChangeError, Phase},
-    scene::{ROWS, STEP, assert_readable, decommission, id, ring_of, settle, spawn, until, with_data, write},
+    scene::{
+        ROWS, STEP, assert_readable, decommission, id, phase, ring_of, settle, spawn, until, with_data, write,
+    },
 };
 use crate::testing::{Link, TestCluster, address};
 
 /// How long each step takes while one disk is slow.
 const SLOW: Duration = Duration::from_secs(2);
-
-fn phase(cluster: &TestCluster, node: usize) -> Option<Phase> {
-    cluster.node(node).ring_change().map(|change| change.phase)
-}
 
 /// Four nodes, and a fifth that joins; the change is in this phase, and n2 takes its time to confirm it.
 fn while_joining(at: Phase) -> (TestCluster, TableId, u32) {

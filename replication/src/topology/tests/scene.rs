@@ -7,7 +7,7 @@ use starling_model::{Consistency, NodeId, TableId};
 
 use crate::{
     testing::{TestCluster, address, insert, rows_of, whole_partition},
-    topology::ChangeError,
+    topology::{ChangeError, Phase},
 };
 
 pub(super) const ROWS: u32 = 60;
@@ -71,6 +71,11 @@ pub(super) fn ring_of(cluster: &TestCluster, node: usize) -> BTreeSet<usize> {
 
 pub(super) fn id(cluster: &TestCluster, node: usize) -> NodeId {
     cluster.node(node).id
+}
+
+/// How far the change is that a node knows of.
+pub(super) fn phase(cluster: &TestCluster, node: usize) -> Option<Phase> {
+    cluster.node(node).ring_change().map(|change| change.phase)
 }
 
 /// Lets time pass, and rows be written, until all these nodes know this ring and no change.
