@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, net::UdpSocket, sync::Arc, time::Duration};
 
 use quinn::{
-    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    AckFrequencyConfig, ClientConfig, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 
@@ -29,6 +30,11 @@ const CLIENT_IDLE: Duration = Duration::from_secs(30);
 /// A first guess of the round trip, for a data centre rather than the Internet (RFC 9002 has 333 ms): lost
 /// first packets are repeated sooner.
 const INITIAL_RTT: Duration = Duration::from_millis(50);
+
+/// Packets after which an acknowledgement is sent at once.
+const ACK_EVERY: u32 = 16;
+/// The longest that an acknowledgement waits.
+const ACK_WITHIN: Duration = Duration::from_millis(5);
 
 /// Connections that are being made at a time, and what they may buffer: garbage and floods stop here.
 const MAX_INCOMING: usize = 256;
@@ -90,6 +96,17 @@ fn transport(idle: Duration) -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(u64::from(CONNECTION_WINDOW))
-        .datagram_receive_buffer_size(None);
+        .datagram_receive_buffer_size(None)
+        .ack_frequency_config(Some(ack_frequency()));
+    config
+}
+
+/// How often packets are acknowledged (QUIC Acknowledgment Frequency, draft-ietf-quic-ack-frequency): answers carry
+/// acknowledgements along, so that few need a packet of their own.
+fn ack_frequency() -> AckFrequencyConfig {
+    let mut config = AckFrequencyConfig::default();
+    config
+        .ack_eliciting_threshold(VarInt::from_u32(ACK_EVERY))
+        .max_ack_delay(Some(ACK_WITHIN));
     config
 }

@@ -105,7 +105,15 @@ pub async fn write(
 ) -> Result<(), WriteError> {
     let mut batch = Vec::new();
     let mut chunks = Vec::new();
-    while frames.recv_many(&mut batch, BATCH_FRAMES).await > 0 {
+    while let Some(first) = frames.recv().await {
+        batch.push(first);
+        // Whatever else can run now may have more to send: frames that leave together cost one packet, not one each.
+        tokio::task::yield_now().await;
+        while batch.len() < BATCH_FRAMES
+            && let Ok(more) = frames.try_recv()
+        {
+            batch.push(more);
+        }
         leaving(&mut batch);
         lay_out(batch.drain(..), &mut chunks);
         match patience {
