@@ -35,7 +35,7 @@ pub use consistency::Consistency;
 pub use encoding::DecodeError;
 pub use ids::{ColumnId, NodeId, TableId};
 pub use key::{Clustering, ClusteringRange, DecoratedKey};
-pub use mutation::Mutation;
+pub use mutation::{EncodedMutation, Mutation};
 pub use page::{EncodedPage, Page, PageWriter, PartitionPage};
 pub use partition::Partition;
 pub use range_tombstone::{RangeTombstone, RangeTombstones};

@@ -111,6 +111,54 @@ impl Mutation {
     }
 }
 
+/// A mutation in the bytes that it travels and is stored in, with the token by which it finds its shard: encoded
+/// once, and shared by all who pass it on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedMutation {
+    token: Token,
+    bytes: Bytes,
+}
+
+impl EncodedMutation {
+    /// `mutation`, whose encoding is at hand: `bytes` is what it encodes to, or was decoded from.
+    pub fn of(mutation: &Mutation, bytes: Bytes) -> Self {
+        Self {
+            token: mutation.key.token,
+            bytes,
+        }
+    }
+
+    /// The partition's token.
+    pub fn token(&self) -> Token {
+        self.token
+    }
+
+    /// As [`Mutation::encode`] encodes it.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The mutation.
+    ///
+    /// # Errors
+    /// The bytes came from elsewhere and are no mutation's.
+    pub fn decode(self) -> Result<Mutation, DecodeError> {
+        Mutation::decode(self.bytes)
+    }
+}
+
+impl From<&Mutation> for EncodedMutation {
+    fn from(mutation: &Mutation) -> Self {
+        Self::of(mutation, mutation.encode())
+    }
+}
+
+impl From<Mutation> for EncodedMutation {
+    fn from(mutation: Mutation) -> Self {
+        Self::from(&mutation)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

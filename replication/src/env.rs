@@ -5,7 +5,7 @@
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use starling_model::{EncodedPage, Mutation, ReadCommand, TableId, Timestamp, TokenRange, TokenSet};
+use starling_model::{EncodedMutation, EncodedPage, ReadCommand, TableId, Timestamp, TokenRange, TokenSet};
 use starling_sstable::{Cells, PurgePolicy, fs::Fs};
 
 use crate::{
@@ -100,7 +100,10 @@ pub trait Store: Send + Sync + 'static {
     /// Applies a write. Ends when it is durable (by the node's commit-log setting).
     ///
     /// After an error the write may or may not survive.
-    fn apply(&self, mutation: Mutation) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
+    fn apply(
+        &self,
+        mutation: EncodedMutation,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
 
     /// Reads one page. What it returns is durable: it never shows a write that a crash could undo.
     ///

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
-use starling_model::{EncodedPage, KeyRange, Mutation, ReadCommand, TableId, Timestamp};
+use starling_model::{EncodedMutation, EncodedPage, KeyRange, Mutation, ReadCommand, TableId, Timestamp};
 
 use crate::{
     anti_entropy::truncations::Truncations,
@@ -65,23 +66,25 @@ impl<E: Env> Replica<E> {
     /// Applies a write; durable when it ends well. Work whose deadline has passed is dropped.
     pub(crate) async fn write(
         &self,
-        mutation: Mutation,
+        mutation: &Mutation,
+        encoded: Bytes,
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<(), Failure> {
-        self.apply(mutation, deadline, tracer).await.map(drop)
+        self.apply(mutation, encoded, deadline, tracer).await.map(drop)
     }
 
     /// The same for a write that its coordinator stamped: also says what the stamp should have been greater
     /// than, and may not be.
     pub(crate) async fn write_stamped(
         &self,
-        mutation: Mutation,
+        mutation: &Mutation,
+        encoded: Bytes,
         stamp: Timestamp,
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<Option<Timestamp>, Failure> {
-        let before = self.apply(mutation, deadline, tracer).await?;
+        let before = self.apply(mutation, encoded, deadline, tracer).await?;
         Ok((before >= stamp).then_some(before))
     }
 
@@ -102,10 +105,11 @@ impl<E: Env> Replica<E> {
         Ok(())
     }
 
-    /// Applies a write; returns the newest timestamp that may have been in its place before.
+    /// Applies a write, whose bytes are `encoded`; returns the newest timestamp that may have been in its place before.
     async fn apply(
         &self,
-        mutation: Mutation,
+        mutation: &Mutation,
+        encoded: Bytes,
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<Timestamp, Failure> {
@@ -119,9 +123,12 @@ impl<E: Env> Replica<E> {
             || self.env.wall(),
             || "Appending to the log and the memtable".to_owned(),
         );
-        let before = self.note(&mutation).await?;
+        let before = self.note(mutation).await?;
         let applied = deadline
-            .within(&self.env, self.env.store().apply(mutation))
+            .within(
+                &self.env,
+                self.env.store().apply(EncodedMutation::of(mutation, encoded)),
+            )
             .await
             .ok_or(Failure::Late)?;
         applied.map_err(failure)?;

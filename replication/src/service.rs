@@ -206,9 +206,9 @@ impl<E: Env> Node<E> {
         tracer: &Tracer,
     ) -> Result<Response, Failure> {
         let decoded = self.decode(mutations, checked)?;
-        let writes = decoded
-            .into_iter()
-            .map(|mutation| self.replica.write(mutation, deadline, tracer));
+        let writes = decoded.into_iter().map(|(mutation, bytes)| async move {
+            self.replica.write(&mutation, bytes, deadline, tracer).await
+        });
         let mut results = join_all(writes).await.into_iter();
         results.try_for_each(|result| result)?;
         Ok(Response::Done)
@@ -223,9 +223,11 @@ impl<E: Env> Node<E> {
         tracer: &Tracer,
     ) -> Result<Response, Failure> {
         let decoded = self.decode(mutations, true)?;
-        let writes = decoded
-            .into_iter()
-            .map(|mutation| self.replica.write_stamped(mutation, stamp, deadline, tracer));
+        let writes = decoded.into_iter().map(|(mutation, bytes)| async move {
+            self.replica
+                .write_stamped(&mutation, bytes, stamp, deadline, tracer)
+                .await
+        });
         let mut newest = None;
         for behind in join_all(writes).await {
             newest = newest.max(behind?);
@@ -233,14 +235,15 @@ impl<E: Env> Node<E> {
         Ok(newest.map_or(Response::Done, Response::Behind))
     }
 
-    /// The mutations; with `checked` none of them may be far in the future.
-    fn decode(&self, mutations: Vec<Bytes>, checked: bool) -> Result<Vec<Mutation>, Failure> {
+    /// The mutations with their bytes; with `checked` none of them may be far in the future.
+    fn decode(&self, mutations: Vec<Bytes>, checked: bool) -> Result<Vec<(Mutation, Bytes)>, Failure> {
         let decoded = mutations.into_iter().map(|bytes| {
-            let mutation = Mutation::decode(bytes).map_err(|error| Failure::Invalid(error.to_string()))?;
+            let mutation =
+                Mutation::decode(bytes.clone()).map_err(|error| Failure::Invalid(error.to_string()))?;
             if checked {
                 self.replica.check_time(&mutation)?;
             }
-            Ok(mutation)
+            Ok((mutation, bytes))
         });
         decoded.collect()
     }

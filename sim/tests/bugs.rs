@@ -25,7 +25,7 @@ fn bugs_of_durability_are_found() {
         (Bug::SkipSync, 0),
         (Bug::SkipDirectorySync, 0),
         (Bug::ReadBeforeSync, 0),
-        (Bug::AcknowledgeFailures, 17),
+        (Bug::AcknowledgeFailures, 84),
     ]);
 }
 

@@ -39,7 +39,7 @@ use std::{
 
 use crossbeam::channel::{Sender, TrySendError};
 use parking_lot::Mutex;
-use starling_model::{KeyRange, Mutation, ReadCommand, TableId, TokenSet};
+use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, TokenSet};
 use starling_replication::{Damaged, Exported, Store, StoreError, StoredPage};
 use starling_sstable::{Cells, PageResult, PurgePolicy, ShardMap, Stats};
 use tokio::sync::oneshot;
@@ -85,8 +85,11 @@ pub struct ShardStats {
 }
 
 impl Store for ShardedStore {
-    fn apply(&self, mutation: Mutation) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
-        let shard = self.inner.map.shard_of(mutation.key.token);
+    fn apply(
+        &self,
+        mutation: EncodedMutation,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        let shard = self.inner.map.shard_of(mutation.token());
         self.ask(shard, |answer| Request::Apply(mutation, answer))
     }
 

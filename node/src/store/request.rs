@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Instant};
 
-use starling_model::{Mutation, ReadCommand, TableId, TokenRange, TokenSet};
+use starling_model::{EncodedMutation, ReadCommand, TableId, TokenRange, TokenSet};
 use starling_replication::{Damaged, StoreError};
 use starling_sstable::{Cells, Error, Job, PageResult, PurgePolicy, Stats};
 use tokio::sync::oneshot;
@@ -13,7 +13,7 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 /// A message to a shard.
 pub(super) enum Request {
     /// Write.
-    Apply(Mutation, Answer<()>),
+    Apply(EncodedMutation, Answer<()>),
     /// Read one page.
     Read(Box<Read>),
     /// Remove a table's data.

@@ -90,8 +90,8 @@ impl Shard {
         }
         match request {
             Request::Apply(mutation, answer) => {
-                let record = mutation.encode();
-                match self.engine.apply_encoded(&record) {
+                let record = mutation.bytes();
+                match self.engine.apply_encoded(record) {
                     Ok(lsn) => self.acknowledge(group, lsn, answer, record.len()),
                     Err(error) => refuse(answer, &error),
                 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 use proptest::prelude::*;
 use starling_model::{
-    Cell, CellValue, Clustering, ClusteringRange, ColumnId, DecoratedKey, Limits, Page, Partition, Row,
-    Seconds, Timestamp, Token, TokenRange,
+    Cell, CellValue, Clustering, ClusteringRange, ColumnId, DecoratedKey, Limits, Mutation, Page, Partition,
+    Row, Seconds, Timestamp, Token, TokenRange,
 };
 use starling_sstable::fs::{Fs, Map, Residency, WriteFile, memory::MemoryFs};
 
@@ -105,11 +105,11 @@ async fn walk(store: &ShardedStore, range: TokenRange, limits: Limits) -> Vec<(T
 async fn what_is_acknowledged_is_there_after_a_restart() {
     let fs = memory();
     let store = ShardedStore::open(&fs, &options(3)).unwrap();
-    futures::future::try_join_all((0..200).map(|n| store.apply(write(n, 1))))
+    futures::future::try_join_all((0..200).map(|n| store.apply(write(n, 1).into())))
         .await
         .unwrap();
     store.stop().await.unwrap();
-    assert_eq!(store.apply(write(1, 1)).await, Err(StoreError::Stopping));
+    assert_eq!(store.apply(write(1, 1).into()).await, Err(StoreError::Stopping));
 
     let store = ShardedStore::open(&fs, &options(3)).unwrap();
     for n in 0..200 {
@@ -121,7 +121,7 @@ async fn what_is_acknowledged_is_there_after_a_restart() {
 #[tokio::test]
 async fn truncate_empties_all_shards() {
     let store = ShardedStore::open(&memory(), &options(3)).unwrap();
-    futures::future::try_join_all((0..50).map(|n| store.apply(write(n, 1))))
+    futures::future::try_join_all((0..50).map(|n| store.apply(write(n, 1).into())))
         .await
         .unwrap();
     store.truncate(TABLE).await.unwrap();
@@ -132,7 +132,7 @@ async fn truncate_empties_all_shards() {
 #[tokio::test]
 async fn figures_come_from_every_shard() {
     let store = ShardedStore::open(&memory(), &options(2)).unwrap();
-    futures::future::try_join_all((0..50).map(|n| store.apply(write(n, 1))))
+    futures::future::try_join_all((0..50).map(|n| store.apply(write(n, 1).into())))
         .await
         .unwrap();
     let stats = store.stats().await;
@@ -146,7 +146,7 @@ async fn figures_come_from_every_shard() {
 async fn a_range_moves_to_a_store_with_other_shards() {
     let fs = memory();
     let from = ShardedStore::open(&fs, &options(3)).unwrap();
-    futures::future::try_join_all((0..200).map(|n| from.apply(write(n, 2))))
+    futures::future::try_join_all((0..200).map(|n| from.apply(write(n, 2).into())))
         .await
         .unwrap();
     let cut = |start, end| TokenRange {
@@ -219,7 +219,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let store = ShardedStore::open(&memory(), &options(shards)).unwrap();
-            futures::future::try_join_all((0..40).map(|n| store.apply(write(n, rows)))).await.unwrap();
+            futures::future::try_join_all((0..40).map(|n| store.apply(write(n, rows).into()))).await.unwrap();
             let limits = Limits { rows: page_rows, bytes, ..Limits::NONE };
             let range = TokenRange { start: Token(from.min(to)), end: Token(from.max(to)) };
             let mut expected: Vec<_> = (0..40)
@@ -337,7 +337,7 @@ async fn nothing_is_acknowledged_or_shown_before_it_is_durable() {
     let fs: Arc<dyn Fs> = Arc::new(disk.clone());
     let store = ShardedStore::open(&fs, &options(1)).unwrap();
     disk.open_gate(false);
-    let mut write = Box::pin(store.apply(write(1, 1)));
+    let mut write = Box::pin(store.apply(write(1, 1).into()));
     let mut read = Box::pin(one(&store, 1));
     assert!((&mut read).now_or_never().is_none());
     // The shard takes requests in order: once it has answered this, it has seen both.
@@ -394,7 +394,7 @@ async fn a_read_that_waits_for_the_disk_holds_up_nobody_else() {
     let mut written = 0;
     while store.stats().await[0].engine.tables == 0 {
         // Refused while the flush is under way.
-        written += u64::from(store.apply(write(written, 1)).await.is_ok());
+        written += u64::from(store.apply(write(written, 1).into()).await.is_ok());
     }
     let mut cold = Box::pin(one(&store, 0));
     assert!((&mut cold).now_or_never().is_none());
@@ -404,7 +404,7 @@ async fn a_read_that_waits_for_the_disk_holds_up_nobody_else() {
     });
     // The shard goes on: with writes, and with reads of what it has in memory.
     let other = written + 1_000_000;
-    while store.apply(write(other, 1)).await == Err(StoreError::Overloaded) {}
+    while store.apply(write(other, 1).into()).await == Err(StoreError::Overloaded) {}
     assert_eq!(store.stats().await[0].engine.writes, written + 1);
     assert!((&mut cold).now_or_never().is_none(), "it still waits");
     *disk.open.lock().unwrap() = true;
@@ -418,12 +418,12 @@ async fn what_nobody_waits_for_any_more_is_not_done() {
     let disk = GatedFs::new();
     let fs: Arc<dyn Fs> = Arc::new(disk.clone());
     let store = ShardedStore::open(&fs, &options(1)).unwrap();
-    store.apply(write(1, 1)).await.unwrap();
+    store.apply(write(1, 1).into()).await.unwrap();
     disk.open_gate(false);
     // The shard waits for the disk, and all else for the shard.
     let truncation = store.truncate(TABLE);
-    let abandoned = store.apply(write(2, 1));
-    let awaited = store.apply(write(3, 1));
+    let abandoned = store.apply(write(2, 1).into());
+    let awaited = store.apply(write(3, 1).into());
     drop(abandoned);
     disk.open_gate(true);
     truncation.await.unwrap();
@@ -443,7 +443,7 @@ async fn periodic_sync_acknowledges_at_once() {
     };
     let store = ShardedStore::open(&fs, &periodic).unwrap();
     disk.open_gate(false);
-    store.apply(write(1, 1)).await.unwrap();
+    store.apply(write(1, 1).into()).await.unwrap();
     assert_eq!(one(&store, 1).await.unwrap().partitions.len(), 1);
     disk.open_gate(true);
     store.stop().await.unwrap();

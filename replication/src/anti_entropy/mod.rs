@@ -186,7 +186,7 @@ impl<E: Env> AntiEntropy<E> {
         let writes = truncations.unless_truncated(table, began, limit, || {
             let writes = mutations
                 .into_iter()
-                .map(|mutation| self.env.store().apply(mutation));
+                .map(|mutation| self.env.store().apply(mutation.into()));
             writes.collect::<Vec<_>>()
         });
         let writes =

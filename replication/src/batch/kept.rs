@@ -199,7 +199,7 @@ impl<E: Env> KeptBatches<E> {
             key: self.key(id),
             partition,
         };
-        self.env.store().apply(mutation).await
+        self.env.store().apply(mutation.into()).await
     }
 
     fn key(&self, id: u128) -> DecoratedKey {

@@ -118,7 +118,7 @@ impl<E: Env> Coordinator<E> {
             }
             let applied = missing
                 .into_iter()
-                .map(|mutation| self.env.store().apply(mutation));
+                .map(|mutation| self.env.store().apply(mutation.into()));
             let applied = join_all(applied).await;
             if applied.iter().any(Result::is_err) {
                 return Err("the storage could not take it");

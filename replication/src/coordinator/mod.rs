@@ -3,6 +3,7 @@
 //!
 //! The chapters:
 //! - [`write`]: a mutation to all its replicas;
+//! - [`flights`]: the replicas that have not answered;
 //! - [`stamped`]: the same for writes that this node stamps, which must be newer than what they replace;
 //! - [`read`]: a page from one set of replicas: data, digests, speculation;
 //! - [`reconcile`]: pages of several replicas become one, by what all of them cover;
@@ -14,6 +15,7 @@
 //! - [`truncate`]: all data of a table, on all nodes.
 
 pub(crate) mod chance;
+mod flights;
 mod heal;
 pub(crate) mod read;
 pub(crate) mod reconcile;

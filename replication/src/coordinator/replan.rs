@@ -86,7 +86,7 @@ impl<E: Env> Coordinator<E> {
     ) -> Result<(), AskError> {
         if peer.id == self.views.load().cluster.me {
             for mutation in mutations {
-                self.write_here(mutation, None, task).await?;
+                self.write_here(&mutation, mutation.encode(), None, task).await?;
             }
             return Ok(());
         }

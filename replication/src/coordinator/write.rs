@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, channel::mpsc, future::join_all};
+use futures::future::join_all;
 use starling_cql::{Error, ErrorKind, WriteType, schema::Schema};
 use starling_model::{Consistency, Mutation, Timestamp, mutation::MAX_MUTATION_BYTES};
 
-use super::{Coordinator, Refusal, Task, in_words, refusal};
+use super::{Coordinator, Refusal, Task, flights::Flights, in_words, refusal};
 use crate::{
     budget::{SMALL_BYTES, hold},
     env::{CallError, Env},
@@ -161,36 +161,16 @@ impl<E: Env> Coordinator<E> {
         task: &Task,
         write_type: WriteType,
     ) -> Result<Option<Timestamp>, Unsent> {
-        let (outcomes, mut arriving) = mpsc::unbounded();
-        for peer in &sending.replicas {
-            let coordinator = Arc::clone(self);
-            let (peer, outcomes, task) = (Arc::clone(peer), outcomes.clone(), task.clone());
-            let (mutation, encoded) = (Arc::clone(&sending.mutation), sending.encoded.clone());
-            self.env.spawn(async move {
-                let outcome = coordinator
-                    .write_one(&peer, &mutation, encoded, stamp, &task)
-                    .await;
-                let old_ring = matches!(outcome, Outcome::OldRing);
-                // The coordinator may have answered already.
-                let told = outcomes.unbounded_send((Arc::clone(&peer), outcome));
-                if told.is_err() && old_ring {
-                    coordinator.send_again(&peer, mutation, task).await;
-                }
-            });
-        }
-        drop(outcomes);
+        let mut flights = Flights::begin(self, &sending, stamp, task);
         let mut count = Count::new(sending.quorum, sending.replicas);
         while !count.tally.is_met() {
-            let Some((peer, outcome)) = arriving.next().await else {
+            let Some((peer, outcome)) = flights.next().await else {
                 break;
             };
             if matches!(outcome, Outcome::OldRing) {
                 return Err(Unsent::OldRing(peer));
             }
-            if count.take(&peer, &outcome) {
-                break;
-            }
-            if count.is_hopeless() {
+            if count.take(&peer, &outcome) || count.is_hopeless() {
                 break;
             }
         }
@@ -210,7 +190,7 @@ impl<E: Env> Coordinator<E> {
         task: &Task,
     ) -> Outcome {
         let result = if peer.id == self.views.load().cluster.me {
-            self.write_here(mutation.clone(), stamp, task).await
+            self.write_here(mutation, encoded.clone(), stamp, task).await
         } else if peer.alive {
             task.tracer.note(
                 || self.env.wall(),
@@ -249,7 +229,8 @@ impl<E: Env> Coordinator<E> {
     /// This node as one of the replicas.
     pub(super) async fn write_here(
         &self,
-        mutation: Mutation,
+        mutation: &Mutation,
+        encoded: Bytes,
         stamp: Option<Timestamp>,
         task: &Task,
     ) -> Result<Option<Timestamp>, AskError> {
@@ -258,11 +239,11 @@ impl<E: Env> Coordinator<E> {
         let written = match stamp {
             Some(stamp) => {
                 self.replica
-                    .write_stamped(mutation, stamp, deadline, tracer)
+                    .write_stamped(mutation, encoded, stamp, deadline, tracer)
                     .await?
             }
             None => {
-                self.replica.write(mutation, deadline, tracer).await?;
+                self.replica.write(mutation, encoded, deadline, tracer).await?;
                 None
             }
         };

@@ -95,7 +95,7 @@ impl<E: Env> Coordinator<E> {
         if peer.id == self.views.load().cluster.me {
             return self
                 .replica
-                .write(mutation.clone(), deadline, &Tracer::OFF)
+                .write(mutation, encoded.clone(), deadline, &Tracer::OFF)
                 .await
                 .is_ok();
         }

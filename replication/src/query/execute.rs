@@ -65,17 +65,17 @@ impl<E: Env> Node<E> {
         (begun, tracer): (Option<(u128, Timestamp)>, Tracer),
     ) -> Result<Executed, Error> {
         let mut warnings = Vec::new();
-        let (result, query) = match found {
-            Ok(prepared) => {
-                let result = self.run(&prepared, parameters, &tracer, &mut warnings).await;
-                (result, shown(&prepared.query))
-            }
-            Err(error) => (Err(error), String::new()),
+        let result = match &found {
+            Ok(prepared) => self.run(prepared, parameters, &tracer, &mut warnings).await,
+            Err(error) => Err(error.clone()),
         };
-        let shown_parameters = vec![
-            ("consistency_level".to_owned(), parameters.consistency.to_string()),
-            ("query".to_owned(), query),
-        ];
+        let shown_parameters = || {
+            let query = found.as_ref().map_or("", |prepared| &prepared.query);
+            vec![
+                ("consistency_level".to_owned(), parameters.consistency.to_string()),
+                ("query".to_owned(), shown(query)),
+            ]
+        };
         let outcome = result.as_ref().map(drop);
         self.end_trace(begun, &tracer, request, shown_parameters, outcome);
         warnings.truncate(MAX_WARNINGS);

@@ -96,13 +96,13 @@ impl<E: Env> Node<E> {
         let (begun, tracer) = self.begin_trace(tracing);
         let mut warnings = Vec::new();
         let result = self.run_batch(&request, &tracer, &mut warnings).await;
-        let shown = vec![
-            (
-                "consistency_level".to_owned(),
-                request.parameters.consistency.to_string(),
-            ),
-            ("statements".to_owned(), request.entries.len().to_string()),
-        ];
+        let shown = || {
+            let consistency = request.parameters.consistency.to_string();
+            vec![
+                ("consistency_level".to_owned(), consistency),
+                ("statements".to_owned(), request.entries.len().to_string()),
+            ]
+        };
         let outcome = result.as_ref().map(drop);
         self.end_trace(begun, &tracer, "Execute batch of CQL3 queries", shown, outcome);
         Ok(Executed {

@@ -80,7 +80,7 @@ impl<E: Env> Node<E> {
         begun: Option<(u128, Timestamp)>,
         tracer: &Tracer,
         request: &str,
-        parameters: Vec<(String, String)>,
+        parameters: impl FnOnce() -> Vec<(String, String)>,
         outcome: Result<(), &Error>,
     ) {
         let Some((session, started)) = begun else { return };
@@ -98,7 +98,7 @@ impl<E: Env> Node<E> {
             started,
             duration: micros_between(started, self.env.wall()),
             request: request.to_owned(),
-            parameters,
+            parameters: parameters(),
             events: tracer.take(),
         });
     }

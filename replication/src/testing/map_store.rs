@@ -11,8 +11,8 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use starling_model::{
-    Clustering, ClusteringRange, DecoratedKey, KeyRange, Mutation, Page, Partition, PartitionPage, Position,
-    ReadCommand, Row, TableId, Token, TokenSet,
+    Clustering, ClusteringRange, DecoratedKey, EncodedMutation, KeyRange, Mutation, Page, Partition,
+    PartitionPage, Position, ReadCommand, Row, TableId, Token, TokenSet,
 };
 use starling_sstable::{Cells, PurgePolicy, fs::Fs};
 
@@ -335,7 +335,13 @@ impl Reading<'_> {
 }
 
 impl Store for MapStore {
-    fn apply(&self, mutation: Mutation) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+    fn apply(
+        &self,
+        mutation: EncodedMutation,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        // As an engine does: what it keeps is not what travelled.
+        let copy = bytes::Bytes::copy_from_slice(mutation.bytes());
+        let mutation = Mutation::decode(copy).expect("the tests' mutations are well encoded");
         std::future::ready(self.checked(|store| store.apply_now(mutation)))
     }
 

@@ -14,7 +14,7 @@ mod tests;
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
-use starling_model::{KeyRange, Mutation, ReadCommand, TableId, Token, TokenSet};
+use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, Token, TokenSet};
 use starling_replication::env::{Damaged, Exported, Store, StoreError, StoredPage};
 use starling_sstable::{Cells, Options, PageResult, PurgePolicy, Scaling, ShardMap, Strategy};
 
@@ -171,10 +171,16 @@ fn store_error(error: starling_sstable::Error) -> StoreError {
 }
 
 impl Store for SimStore {
-    fn apply(&self, mutation: Mutation) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
-        let shard = self.shard(mutation.key.token);
+    fn apply(
+        &self,
+        mutation: EncodedMutation,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        let shard = self.shard(mutation.token());
         let bug = self.bug;
         async move {
+            let mutation = mutation
+                .decode()
+                .map_err(|error| StoreError::Disk(error.to_string()))?;
             let mutation = bug::changes(bug, mutation, |command| shard.read_now(command));
             let lsn = shard.apply(&mutation).map_err(store_error)?;
             if bug == Some(Bug::AcknowledgeBeforeSync) {
