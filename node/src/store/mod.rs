@@ -1,8 +1,9 @@
-//! The node's storage: S shards, each a thread that owns an engine and a slice of the token space.
+//! The node's storage: S shards, each an engine with a slice of the token space and a thread of its own.
 //!
-//! A request goes by a bounded channel to the shard that owns its token; the answer comes back by a
-//! one-shot. A shard takes whatever waits in its channel at each wake-up, applies it, and passes the
-//! acknowledgements to its log-sync thread, which syncs the log once for all of them (`sync`): while one
+//! A request goes by a bounded queue to the shard that owns its token; the answer comes back by a one-shot. What takes a
+//! microsecond or two is served by whoever asks, if nobody is at the shard, and by who is otherwise; what may take
+//! longer by the shard's own thread (`desk`). Acknowledgements of writes go to the shard's log-sync thread, which
+//! syncs the log once for all of them (`sync`): while one
 //! sync is under way the next group gathers. Flushes and compactions run in small steps on background
 //! threads (`jobs`) and come back to the shard to be installed. A read that needs pages of a disk is parked while a
 //! thread of another pool (`readers`) loads them; the shard goes on with others meanwhile.
@@ -12,9 +13,10 @@
 //! 2. A read shows only what is durable: one that saw younger writes waits for their sync. Where that fails (the disk
 //!    is full or broken) it shows them too: who wrote them was told that they may be there or not.
 //! 3. Nothing queues without a bound: a full shard answers `Overloaded`.
-//! 4. A shard, sync or background thread that panics takes the process down (`thread`): a node that has
-//!    lost one of them must not look alive.
+//! 4. A panic in a shard, or in a sync or background thread, takes the process down (`thread`): a node that has lost one
+//!    of them must not look alive.
 
+mod desk;
 mod jobs;
 mod layout;
 mod moves;
@@ -37,7 +39,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam::channel::{Sender, TrySendError};
 use parking_lot::Mutex;
 use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, TokenSet};
 use starling_replication::{Damaged, Exported, Store, StoreError, StoredPage};
@@ -48,6 +49,7 @@ pub use layout::{Layout, LayoutError};
 pub use open::{OpenError, StoreOptions};
 pub use rooted::RootedFs;
 
+use desk::Desk;
 use request::{Read, Request};
 
 /// What stands for no deadline.
@@ -70,7 +72,7 @@ pub struct ShardedStore {
 
 struct Inner {
     map: ShardMap,
-    inboxes: Vec<Sender<Request>>,
+    desks: Vec<Arc<Desk>>,
     /// Held to be joined when the store stops.
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
 }
@@ -224,8 +226,8 @@ impl ShardedStore {
 
     /// The figures of all shards, in order. A shard that has no room for the question is left out.
     pub async fn stats(&self) -> Vec<ShardStats> {
-        let all = self.inner.inboxes.iter().enumerate().map(|(shard, inbox)| {
-            let queued = inbox.len();
+        let all = self.inner.desks.iter().enumerate().map(|(shard, desk)| {
+            let queued = desk.queued();
             let engine = self.ask(shard as u32, Request::Stats);
             async move { engine.await.ok().map(|engine| ShardStats { queued, engine }) }
         });
@@ -241,11 +243,11 @@ impl ShardedStore {
     pub async fn stop(&self) -> Result<(), StoreError> {
         let stops: Vec<_> = self
             .inner
-            .inboxes
+            .desks
             .iter()
-            .map(|inbox| {
+            .map(|desk| {
                 let (answer, stopped) = oneshot::channel();
-                let inbox = inbox.clone();
+                let inbox = desk.inbox().clone();
                 async move {
                     // Waits for room: a stop must not be refused.
                     let sent = tokio::task::spawn_blocking(move || inbox.send(Request::Stop(answer)).is_ok());
@@ -291,12 +293,7 @@ impl ShardedStore {
         request: R,
     ) -> impl Future<Output = Result<T, StoreError>> + Send + 'static + use<T, R> {
         let (answer, outcome) = oneshot::channel();
-        let queued = self.inner.inboxes[shard as usize]
-            .try_send(request(answer))
-            .map_err(|error| match error {
-                TrySendError::Full(_) => StoreError::Overloaded,
-                TrySendError::Disconnected(_) => StoreError::Stopping,
-            });
+        let queued = self.inner.desks[shard as usize].ask(request(answer));
         async move {
             queued?;
             outcome.await.unwrap_or(Err(StoreError::Stopping))

@@ -8,14 +8,12 @@ use starling_sstable::{Engine, Error, Options, Recovery, ShardMap, fs::Fs};
 use tracing::info;
 
 use super::{
-    CommitLogSync, Inner, ShardedStore, jobs::JobQueue, readers::Readers, shard::Shard, sync, thread,
+    CommitLogSync, Inner, ShardedStore, desk::Desk, jobs::JobQueue, readers::Readers, shard::Shard, sync,
+    sync::Waiting, thread,
 };
 
 /// Requests that may wait at a shard.
 const INBOX_REQUESTS: usize = 4096;
-
-/// Groups of acknowledgements that may wait for the log; each has at most a batch of them.
-const QUEUED_GROUPS: usize = 64;
 
 /// Threads that load pages from the disk for reads. Disks do several reads at once; threads that wait cost little.
 const READ_THREADS: usize = 4;
@@ -69,39 +67,44 @@ impl ShardedStore {
         })?;
         let (jobs, mut threads) = JobQueue::start(options.background_threads, options.shards)?;
         let readers = Readers::start(READ_THREADS, &mut threads)?;
-        let mut inboxes = Vec::new();
+        let mut desks = Vec::new();
         for (shard, engine) in engines.into_iter().enumerate() {
             let (own, inbox) = bounded(INBOX_REQUESTS);
-            let (groups, waiting) = bounded(QUEUED_GROUPS);
+            let waiting = Waiting::default();
             let log = engine.log();
             let period = match options.commitlog_sync {
                 CommitLogSync::Group => None,
                 CommitLogSync::Periodic(period) => Some(period),
             };
-            let synced = Arc::clone(&log);
+            let (synced, syncing) = (Arc::clone(&log), waiting.syncer());
             threads.push(thread::vital(format!("log-sync-{shard}"), move || {
-                sync::run(&synced, &waiting, period);
+                sync::run(&synced, &syncing, period);
             })?);
             let state = Shard {
                 engine,
                 log,
                 mode: options.commitlog_sync,
-                inbox,
                 own: own.clone(),
-                groups,
+                waiting,
                 jobs: jobs.clone(),
                 readers: readers.clone(),
                 number: shard as u32,
                 writes_due: None,
+                unlooked: 0,
+                stopped: None,
                 rest_until: None,
             };
-            threads.push(thread::vital(format!("shard-{shard}"), move || state.run())?);
-            inboxes.push(own);
+            let desk = Arc::new(Desk::new(state, own));
+            let own_desk = Arc::clone(&desk);
+            threads.push(thread::vital(format!("shard-{shard}"), move || {
+                own_desk.run(&inbox);
+            })?);
+            desks.push(desk);
         }
         Ok(Self {
             inner: Arc::new(Inner {
                 map,
-                inboxes,
+                desks,
                 threads: Mutex::new(threads),
             }),
         })

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Instant};
 
-use starling_model::{EncodedMutation, ReadCommand, TableId, TokenRange, TokenSet};
+use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, TokenRange, TokenSet};
 use starling_replication::{Damaged, StoreError};
 use starling_sstable::{Cells, Error, Job, PageResult, PurgePolicy, Stats};
 use tokio::sync::oneshot;
@@ -10,8 +10,13 @@ use tokio::sync::oneshot;
 /// Where an answer goes. Whoever asked may be gone: then it is dropped.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
+/// The most bytes of a write that a thread with other things to do applies.
+const LIGHT_BYTES: usize = 64 << 10;
+
 /// A message to a shard.
 pub(super) enum Request {
+    /// Look at what is queued; to its own thread.
+    Look,
     /// Write.
     Apply(EncodedMutation, Answer<()>),
     /// Read one page.
@@ -46,6 +51,17 @@ pub(super) enum Request {
     JobDone(Box<Job>, Result<(), Error>),
     /// Make everything durable and end.
     Stop(Answer<()>),
+}
+
+impl Request {
+    /// Whether it takes no longer than a thread that serves connections can spare. Of a read that shows later.
+    pub(super) fn is_light(&self) -> bool {
+        match self {
+            Self::Apply(mutation, _) => mutation.bytes().len() <= LIGHT_BYTES,
+            Self::Read(read) => matches!(read.command.keys, KeyRange::Partition(_)),
+            _ => false,
+        }
+    }
 }
 
 /// A page that is asked for.

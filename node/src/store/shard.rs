@@ -1,4 +1,4 @@
-//! One shard: the thread that owns an engine.
+//! One shard: what an engine is asked, and what is done about its background work.
 
 use std::{
     ops::ControlFlow,
@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam::channel::{Sender, TrySendError};
 use parking_lot::Mutex;
 use starling_model::Seconds;
 use starling_replication::{Damaged, StoreError};
@@ -18,14 +18,11 @@ use super::{
     jobs::JobQueue,
     readers::Readers,
     request::{Answer, Read, Request, store_error},
-    sync::{Ack, Group},
+    sync::{Ack, Group, Waiting},
 };
 
-/// Requests that a shard takes at one wake-up, before it hands their acknowledgements on.
-const BATCH_REQUESTS: usize = 256;
-
-/// An idle shard looks for background work this often.
-const IDLE: Duration = Duration::from_secs(1);
+/// How long a read may take a thread that has other things to do. After that it is begun anew by the shard's own.
+const IN_PASSING: Duration = Duration::from_micros(200);
 
 /// How often a read is parked at most: for its indexes, for its blocks, and once more for what the system took back
 /// meanwhile. Then it is done, whatever it has to wait for.
@@ -39,56 +36,50 @@ pub(super) struct Shard {
     pub(super) engine: Engine,
     pub(super) log: Arc<Log>,
     pub(super) mode: CommitLogSync,
-    pub(super) inbox: Receiver<Request>,
-    /// To this shard itself, for jobs that are through.
+    /// To this shard's own thread: for jobs that are through, and for reads that take long.
     pub(super) own: Sender<Request>,
-    pub(super) groups: Sender<Group>,
+    /// What waits for the log.
+    pub(super) waiting: Waiting,
     pub(super) jobs: JobQueue,
     pub(super) readers: Readers,
     /// Its number.
     pub(super) number: u32,
     /// When the writes that were slowed down have waited for long enough.
     pub(super) writes_due: Option<Instant>,
+    /// Requests that were served since background work was last looked for.
+    pub(super) unlooked: usize,
+    /// Who asked for the end.
+    pub(super) stopped: Option<Answer<()>>,
     /// After a job failed: when background work goes on. A disk that is full is not asked without pause.
     pub(super) rest_until: Option<Instant>,
 }
 
 impl Shard {
-    /// Serves requests until it is told to stop, or nobody can ask any more.
-    pub(super) fn run(mut self) {
-        loop {
-            let first = match self.inbox.recv_timeout(IDLE) {
-                Ok(request) => Some(request),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let mut group = Group::default();
-            let mut flow = ControlFlow::Continue(());
-            for request in first
-                .into_iter()
-                .chain(self.inbox.clone().try_iter().take(BATCH_REQUESTS - 1))
-            {
-                flow = self.serve(request, &mut group);
-                if flow.is_break() {
-                    break;
-                }
-            }
-            if !group.is_empty() && self.groups.send(group).is_err() {
-                return;
-            }
-            if flow.is_break() {
-                return;
-            }
-            self.offer_jobs();
+    /// Hands acknowledgements to the thread that syncs the log for them.
+    pub(super) fn hand_on(&self, group: Group) {
+        if !group.is_empty() {
+            self.waiting.add(group);
         }
     }
 
-    fn serve(&mut self, request: Request, group: &mut Group) -> ControlFlow<()> {
-        // What waited for too long in the channel is not worth the time of those behind it.
+    /// Counts requests that were served since background work was last looked for; how many they are now.
+    pub(super) fn count_unlooked(&mut self, served: usize) -> usize {
+        self.unlooked += served;
+        self.unlooked
+    }
+
+    /// Carries a request out. Who serves `in_passing` has other things to do: what turns out to take long goes to the
+    /// shard's own thread.
+    pub(super) fn serve(&mut self, request: Request, group: &mut Group, in_passing: bool) -> ControlFlow<()> {
+        // What waited for too long in the queue is not worth the time of those behind it.
         if request.is_abandoned() {
             return ControlFlow::Continue(());
         }
         match request {
+            Request::Look => {}
+            Request::Apply(_, answer) if self.waiting.is_full() => {
+                let _ = answer.send(Err(StoreError::Overloaded));
+            }
             Request::Apply(mutation, answer) => {
                 let record = mutation.bytes();
                 match self.engine.apply_encoded(record) {
@@ -96,7 +87,7 @@ impl Shard {
                     Err(error) => refuse(answer, &error),
                 }
             }
-            Request::Read(read) => self.read(read, group),
+            Request::Read(read) => self.read(read, group, in_passing),
             Request::Truncate(table, answer) => {
                 let outcome = self.engine.truncate(table).map_err(|error| store_error(&error));
                 let _ = answer.send(outcome);
@@ -129,7 +120,7 @@ impl Shard {
             Request::Stats(answer) => drop(answer.send(Ok(self.engine.stats()))),
             Request::JobDone(job, outcome) => self.install(*job, outcome),
             Request::Stop(answer) => {
-                group.add(self.log.appended(), Ack::Write(answer));
+                self.stopped = Some(answer);
                 return ControlFlow::Break(());
             }
         }
@@ -164,8 +155,9 @@ impl Shard {
     }
 
     /// Reads a page. What it needs of a disk is loaded by others first: it comes back then.
-    fn read(&mut self, mut read: Box<Read>, group: &mut Group) {
-        if Instant::now() >= read.deadline {
+    fn read(&mut self, mut read: Box<Read>, group: &mut Group, in_passing: bool) {
+        let now = Instant::now();
+        if now >= read.deadline {
             // Whoever asked does not wait any more.
             return;
         }
@@ -178,16 +170,25 @@ impl Shard {
             }
             return;
         }
-        let Read {
-            command,
-            deadline,
-            answer,
-            ..
-        } = *read;
-        match self
-            .engine
-            .read_encoded(&command, &mut || answer.is_closed() || Instant::now() >= deadline)
-        {
+        let deadline = if in_passing {
+            read.deadline.min(now + IN_PASSING)
+        } else {
+            read.deadline
+        };
+        let mut stopped = false;
+        let mut stop = || {
+            stopped |= read.answer.is_closed() || Instant::now() >= deadline;
+            stopped
+        };
+        let page = self.engine.read_encoded(&read.command, &mut stop);
+        if stopped && in_passing {
+            if let Err(TrySendError::Full(Request::Read(read))) = self.own.try_send(Request::Read(read)) {
+                let _ = read.answer.send(Err(StoreError::Overloaded));
+            }
+            return;
+        }
+        let answer = read.answer;
+        match page {
             Ok(result) => {
                 let durable =
                     matches!(self.mode, CommitLogSync::Periodic(_)) || result.durable_at <= self.log.synced();
@@ -201,6 +202,15 @@ impl Shard {
         }
     }
 
+    /// Has everything that was taken made durable, and says so to whoever asked for the end.
+    pub(super) fn stop(&mut self) {
+        if let Some(answer) = self.stopped.take() {
+            let mut last = Group::default();
+            last.add(self.log.appended(), Ack::Write(answer));
+            self.hand_on(last);
+        }
+    }
+
     fn damaged(&mut self) -> Vec<Damaged> {
         let quarantined = self.engine.quarantined();
         let pieces = quarantined.iter().map(|piece| Damaged {
@@ -211,7 +221,8 @@ impl Shard {
     }
 
     /// Hands new flushes and compactions to the background threads.
-    fn offer_jobs(&mut self) {
+    pub(super) fn offer_jobs(&mut self) {
+        self.unlooked = 0;
         if self.rest_until.is_some_and(|until| Instant::now() < until) {
             return;
         }

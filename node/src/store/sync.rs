@@ -3,11 +3,14 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use crossbeam::channel::{Receiver, RecvTimeoutError};
+use parking_lot::{Condvar, Mutex};
 use starling_replication::StoreError;
 use starling_sstable::{Log, Lsn, PageResult};
 use tracing::error;
@@ -16,6 +19,12 @@ use super::request::{Answer, store_error};
 
 /// While the log refuses writes, because the disk is full or fails, it is tried again this often.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// Acknowledgements of one shard that may wait for the log; with more, writes are refused.
+const MOST_WAITING: usize = 16_384;
+
+/// The longest that acknowledgements wait for others to share their sync.
+const MOST_GATHERING: Duration = Duration::from_millis(1);
 
 /// An acknowledgement that waits for the log.
 pub(super) enum Ack {
@@ -54,29 +63,126 @@ impl Group {
     }
 }
 
+/// The acknowledgements that wait for the next sync of a log. Who drops it ends the thread that syncs.
+#[derive(Default)]
+pub(super) struct Waiting(Arc<Gathering>);
+
+/// The same, seen from the thread that syncs.
+pub(super) struct Syncer(Arc<Gathering>);
+
+#[derive(Default)]
+struct Gathering {
+    state: Mutex<Gathered>,
+    news: Condvar,
+    /// How many acknowledgements wait, for the next sync or for that which is under way.
+    count: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Gathered {
+    group: Group,
+    /// So many acknowledgements are waited for before the thread that syncs is woken; 0 as 1.
+    wanted: usize,
+    ended: bool,
+}
+
+impl Waiting {
+    pub(super) fn syncer(&self) -> Syncer {
+        Syncer(Arc::clone(&self.0))
+    }
+
+    pub(super) fn add(&self, group: Group) {
+        self.0.count.fetch_add(group.acks.len(), Ordering::Relaxed);
+        let mut state = self.0.state.lock();
+        state.group.absorb(group);
+        if state.group.acks.len() >= state.wanted {
+            drop(state);
+            self.0.news.notify_one();
+        }
+    }
+
+    /// Whether no more should be added.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.count.load(Ordering::Relaxed) >= MOST_WAITING
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.state.lock().ended = true;
+        self.0.news.notify_one();
+    }
+}
+
+/// The shard is gone, and nothing waits.
+struct Ended;
+
+/// What the last sync tells about the next one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pattern {
+    /// How many acknowledgements it was for.
+    acks: usize,
+    took: Duration,
+}
+
+impl Syncer {
+    /// All that waits, as soon as something does; `None` once it is `wake_at`.
+    ///
+    /// Where many write at a time, the first of them is waited with until the others are there, for half as long as a
+    /// sync takes at most: one sync for all costs each of them less than the wait. Who writes alone waits for nobody.
+    fn take(&self, wake_at: Option<Instant>, last: Pattern) -> Result<Option<Group>, Ended> {
+        let mut state = self.0.state.lock();
+        loop {
+            if !state.group.is_empty() {
+                if state.group.acks.len() < last.acks && !state.ended {
+                    state.wanted = last.acks;
+                    let until = Instant::now() + (last.took / 2).min(MOST_GATHERING);
+                    while state.group.acks.len() < last.acks
+                        && !self.0.news.wait_until(&mut state, until).timed_out()
+                    {}
+                    state.wanted = 0;
+                }
+                return Ok(Some(std::mem::take(&mut state.group)));
+            }
+            if state.ended {
+                return Err(Ended);
+            }
+            match wake_at {
+                None => self.0.news.wait(&mut state),
+                Some(wake_at) if wake_at <= Instant::now() => return Ok(None),
+                Some(wake_at) => drop(self.0.news.wait_until(&mut state, wake_at)),
+            }
+        }
+    }
+
+    fn taken(&self, acks: usize) {
+        self.0.count.fetch_sub(acks, Ordering::Relaxed);
+    }
+}
+
 /// Syncs the log whenever acknowledgements wait, until the shard is gone. With `period`, also by the clock.
-pub(super) fn run(log: &Arc<Log>, groups: &Receiver<Group>, period: Option<Duration>) {
+pub(super) fn run(log: &Arc<Log>, waiting: &Syncer, period: Option<Duration>) {
     let mut sync_at = period.map(|period| Instant::now() + period);
     let mut held = Held::default();
     let mut retry_at = None;
+    let mut last = Pattern::default();
     loop {
         held.release(Instant::now());
         retry_at = log
             .is_refusing()
             .then(|| retry_at.unwrap_or_else(|| Instant::now() + RETRY));
         let wake_at = sync_at.into_iter().chain(held.next()).chain(retry_at).min();
-        let received = match wake_at {
-            None => groups.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(wake_at) => groups.recv_deadline(wake_at),
-        };
-        match received {
-            Ok(mut group) => {
-                for more in groups.try_iter() {
-                    group.absorb(more);
-                }
+        match waiting.take(wake_at, last) {
+            Ok(Some(group)) => {
+                let (acks, began) = (group.acks.len(), Instant::now());
                 commit(log, group, &mut held);
+                waiting.taken(acks);
+                last = Pattern {
+                    acks,
+                    took: began.elapsed(),
+                };
             }
-            Err(RecvTimeoutError::Timeout) => {
+            Ok(None) => {
                 if retry_at.take_if(|retry_at| *retry_at <= Instant::now()).is_some() {
                     // How it went, the log says itself.
                     let _ = log.sync();
@@ -90,7 +196,7 @@ pub(super) fn run(log: &Arc<Log>, groups: &Receiver<Group>, period: Option<Durat
                     sync_at = period.map(|period| Instant::now() + period);
                 }
             }
-            Err(RecvTimeoutError::Disconnected) => {
+            Err(Ended) => {
                 held.release_all();
                 return;
             }

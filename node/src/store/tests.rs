@@ -240,26 +240,49 @@ proptest! {
 #[derive(Clone)]
 struct GatedFs {
     inner: Arc<MemoryFs>,
-    gate: Arc<(std::sync::Mutex<bool>, Condvar)>,
+    gate: Arc<Gate>,
 }
 
 struct GatedFile {
     inner: Box<dyn WriteFile>,
-    gate: Arc<(std::sync::Mutex<bool>, Condvar)>,
+    gate: Arc<Gate>,
 }
 
 impl GatedFs {
     fn new() -> Self {
         Self {
             inner: Arc::new(MemoryFs::new()),
-            gate: Arc::new((std::sync::Mutex::new(true), Condvar::new())),
+            gate: Arc::default(),
         }
     }
 
     fn open_gate(&self, open: bool) {
-        *self.gate.0.lock().unwrap() = open;
-        self.gate.1.notify_all();
+        self.gate.state.lock().unwrap().is_closed = !open;
+        self.gate.changed.notify_all();
     }
+
+    /// Returns once somebody waits at the gate.
+    fn wait_for_somebody(&self) {
+        let state = self.gate.state.lock().unwrap();
+        drop(
+            self.gate
+                .changed
+                .wait_while(state, |state| state.waiting == 0)
+                .unwrap(),
+        );
+    }
+}
+
+#[derive(Default)]
+struct Gate {
+    state: std::sync::Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    is_closed: bool,
+    waiting: u32,
 }
 
 impl WriteFile for GatedFile {
@@ -268,8 +291,16 @@ impl WriteFile for GatedFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let open = self.gate.0.lock().unwrap();
-        drop(self.gate.1.wait_while(open, |open| !*open).unwrap());
+        let mut state = self.gate.state.lock().unwrap();
+        state.waiting += 1;
+        self.gate.changed.notify_all();
+        let mut state = self
+            .gate
+            .changed
+            .wait_while(state, |state| state.is_closed)
+            .unwrap();
+        state.waiting -= 1;
+        drop(state);
         self.inner.sync()
     }
 
@@ -352,6 +383,69 @@ async fn nothing_is_acknowledged_or_shown_before_it_is_durable() {
     store.stop().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn everybody_is_answered_also_while_the_store_stops() {
+    const TASKS: u64 = 8;
+    const REQUESTS: u64 = 500;
+    let store = ShardedStore::open(&memory(), &options(2)).unwrap();
+    let barrier = Arc::new(tokio::sync::Barrier::new(TASKS as usize + 1));
+    let tasks = (0..TASKS).map(|task| {
+        let (store, barrier) = (store.clone(), Arc::clone(&barrier));
+        tokio::spawn(async move {
+            let mut answered = 0;
+            for at in 0..REQUESTS {
+                if at == REQUESTS / 2 {
+                    barrier.wait().await;
+                }
+                let key = task * REQUESTS + at;
+                let written = store.apply(write(key, 1).into()).await;
+                let found = one(&store, key).await;
+                match (written, found) {
+                    (Ok(()), Ok(page)) => assert_eq!(page.partitions.len(), 1),
+                    (Ok(()) | Err(StoreError::Stopping), Err(StoreError::Stopping)) => {}
+                    other => panic!("{other:?}"),
+                }
+                answered += 1;
+            }
+            answered
+        })
+    });
+    let tasks: Vec<_> = tasks.collect();
+    barrier.wait().await;
+    store.stop().await.unwrap();
+    for answered in futures::future::join_all(tasks).await {
+        assert_eq!(answered.unwrap(), REQUESTS);
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_takes_long_is_left_to_the_shards_own_thread() {
+    const ROWS: u8 = 250;
+    const PARTS: u32 = 100;
+    let store = ShardedStore::open(&memory(), &options(1)).unwrap();
+    let mut wide = write(1, 0);
+    for part in 0..PARTS {
+        let mut more = write(1, ROWS);
+        more.partition.rows = std::mem::take(&mut more.partition.rows)
+            .into_iter()
+            .map(|(clustering, row)| {
+                let place = [&part.to_be_bytes()[..], &clustering.0].concat();
+                (Clustering(place.into()), row)
+            })
+            .collect();
+        wide.partition.rows.append(&mut more.partition.rows);
+    }
+    store.apply(wide.into()).await.unwrap();
+    // All of it comes: it was not cut where whoever asked had spent enough time on it.
+    let found = one(&store, 1).await.unwrap();
+    assert_eq!(
+        found.partitions[0].partition.rows.len(),
+        PARTS as usize * usize::from(ROWS)
+    );
+    assert_eq!(found.next, None);
+    store.stop().await.unwrap();
+}
+
 /// A disk whose reads end when the gate is open. Nothing of it is in memory before.
 #[derive(Debug, Default)]
 struct SlowDisk {
@@ -422,6 +516,7 @@ async fn what_nobody_waits_for_any_more_is_not_done() {
     disk.open_gate(false);
     // The shard waits for the disk, and all else for the shard.
     let truncation = store.truncate(TABLE);
+    disk.wait_for_somebody();
     let abandoned = store.apply(write(2, 1).into());
     let awaited = store.apply(write(3, 1).into());
     drop(abandoned);
