@@ -12,6 +12,8 @@ triple=$(rustc -vV | sed -n 's/^host: //p')
 export RUSTFLAGS="--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
 -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
+# The binaries are looked for here, wherever others are built.
+export CARGO_TARGET_DIR="$PWD/target"
 cargo build --quiet --release --target "$triple"
 
 for target in "${targets[@]}"; do
