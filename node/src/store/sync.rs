@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use starling_replication::StoreError;
 use starling_sstable::{Log, Lsn, PageResult};
 use tracing::error;
@@ -127,21 +127,11 @@ struct Pattern {
 
 impl Syncer {
     /// All that waits, as soon as something does; `None` once it is `wake_at`.
-    ///
-    /// Where many write at a time, the first of them is waited with until the others are there, for half as long as a
-    /// sync takes at most: one sync for all costs each of them less than the wait. Who writes alone waits for nobody.
     fn take(&self, wake_at: Option<Instant>, last: Pattern) -> Result<Option<Group>, Ended> {
         let mut state = self.0.state.lock();
         loop {
             if !state.group.is_empty() {
-                if state.group.acks.len() < last.acks && !state.ended {
-                    state.wanted = last.acks;
-                    let until = Instant::now() + (last.took / 2).min(MOST_GATHERING);
-                    while state.group.acks.len() < last.acks
-                        && !self.0.news.wait_until(&mut state, until).timed_out()
-                    {}
-                    state.wanted = 0;
-                }
+                self.gather(&mut state, last);
                 return Ok(Some(std::mem::take(&mut state.group)));
             }
             if state.ended {
@@ -153,6 +143,18 @@ impl Syncer {
                 Some(wake_at) => drop(self.0.news.wait_until(&mut state, wake_at)),
             }
         }
+    }
+
+    /// Where many write at a time, the first of them is waited with until the others are there, for half as long as a
+    /// sync takes at most: one sync for all costs each of them less than the wait. Who writes alone waits for nobody.
+    fn gather(&self, state: &mut MutexGuard<'_, Gathered>, last: Pattern) {
+        let until = Instant::now() + (last.took / 2).min(MOST_GATHERING);
+        state.wanted = last.acks;
+        let mut is_over = state.ended;
+        while !is_over && state.group.acks.len() < last.acks {
+            is_over = self.0.news.wait_until(state, until).timed_out();
+        }
+        state.wanted = 0;
     }
 
     fn taken(&self, acks: usize) {
