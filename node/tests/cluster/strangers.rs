@@ -19,6 +19,9 @@ const NO_APPLICATION_PROTOCOL: u64 = 0x100 + 120;
 const PROTOCOL: u64 = 2;
 const UNAUTHORIZED: u64 = 3;
 
+/// How often in a row a busy machine may be too late to hear why it was refused.
+const LATE_KNOCKS: usize = 20;
+
 /// How a stranger introduces itself.
 struct Stranger<'a> {
     alpn: &'static [u8],
@@ -51,8 +54,20 @@ impl Stranger<'_> {
         ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()))
     }
 
-    /// Why the node ends the connection.
+    /// Why the node ends the connection. A stranger whose packets come after the node has forgotten the connection (RFC 9000, section
+    /// 10.2: after three probe timeouts, which is a tenth of a second here) is answered with a stateless reset, and knocks again.
     async fn knock(&self, endpoint: &Endpoint, ca: &Path, node: &Node) -> ConnectionError {
+        let mut error = self.knock_once(endpoint, ca, node).await;
+        for _ in 0..LATE_KNOCKS {
+            if error != ConnectionError::Reset {
+                break;
+            }
+            error = self.knock_once(endpoint, ca, node).await;
+        }
+        error
+    }
+
+    async fn knock_once(&self, endpoint: &Endpoint, ca: &Path, node: &Node) -> ConnectionError {
         let connecting = endpoint.connect_with(self.config(ca), node.listen, NODE_SERVER_NAME);
         let connection = match connecting.unwrap().await {
             Ok(connection) => connection,
