@@ -74,7 +74,7 @@ pub fn text(result: &RunResult) -> String {
     for fault in &result.faults {
         let slow = fault.last_slow_after.map_or_else(
             || "no request was slow after it".to_owned(),
-            |seconds| format!("the last slow request within {seconds:.1} s"),
+            |seconds| format!("the last slow request after {seconds:.1} s"),
         );
         lines.push(format!(
             "{:.1} s: {}: {}; {slow}",

@@ -15,11 +15,9 @@ pub fn judge(timeline: &[Second], faults: &mut [FaultEvent]) -> Availability {
         let slow = measured
             .iter()
             .rev()
-            .find(|second| {
-                let (begin, end) = (second.second as f64, second.second as f64 + 1.0);
-                end > fault.at && begin < next && (second.max_us >= slow_from_us || !second.errors.is_empty())
-            })
-            .map(|second| second.second as f64 + 1.0 - fault.at);
+            .flat_map(|second| slow_tenths(second, slow_from_us))
+            .find(|&(begin, end)| end > fault.at && begin < next)
+            .map(|(_, end)| end - fault.at);
         fault.last_slow_after = slow;
     }
     let good = |second: &&&Second| second.done > 0 && second.errors.is_empty();
@@ -35,6 +33,15 @@ pub fn judge(timeline: &[Second], faults: &mut [FaultEvent]) -> Availability {
         longest_gap_seconds: longest,
         slow_from_us,
     }
+}
+
+/// When the tenths of a second in which requests were slow or failed begin and end, in seconds of the run, the last one first.
+fn slow_tenths(second: &Second, slow_from_us: u64) -> impl Iterator<Item = (f64, f64)> {
+    let at = move |tenths: usize| second.second as f64 + tenths as f64 / 10.0;
+    let tenths = second.tenths.iter().enumerate().rev();
+    tenths
+        .filter(move |(_, tenth)| tenth.failed || tenth.slowest_us >= slow_from_us)
+        .map(move |(place, _)| (at(place), at(place + 1)))
 }
 
 /// The p99 of the worst measured second and of the median one, in microseconds; `None` without seconds in which something

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use super::{
     process::Sample,
     result::{OperationResult, Second},
-    slice::{Slice, Total, add_counts, coarse, fine},
+    slice::{Slice, Tenths, Total, add_counts, add_tenths, coarse, fine},
 };
 
 /// The timeline is kept for so many seconds: two days. What comes later counts for the last one.
@@ -28,6 +28,7 @@ pub struct Collector {
 struct Tallied {
     latencies: Histogram<u32>,
     errors: BTreeMap<String, u64>,
+    tenths: Tenths,
 }
 
 impl Collector {
@@ -51,8 +52,10 @@ impl Collector {
             .or_insert_with(|| Tallied {
                 latencies: coarse(),
                 errors: BTreeMap::new(),
+                tenths: Tenths::default(),
             });
         add_counts(&mut second.latencies, &slice.latencies);
+        add_tenths(&mut second.tenths, &slice.tenths);
         for (kind, number) in &slice.errors {
             *second.errors.entry(kind.clone()).or_default() += number;
         }
@@ -111,6 +114,7 @@ impl Collector {
         }
         if let Some(tallied) = self.seconds.get(&second) {
             out.errors.clone_from(&tallied.errors);
+            out.tenths = tallied.tenths;
         }
         if let Some(sample) = self.samples.get(&second) {
             out.server_memory_bytes = Some(sample.memory_bytes);

@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 
 use super::{
     super::drive::answer::Failure,
-    slice::{Slice, Tally, Total, coarse, counts, fine},
+    slice::{Slice, Tally, Tenth, Tenths, Total, coarse, counts, fine},
 };
 
 /// The times of a run.
@@ -52,6 +52,7 @@ pub struct Recorder {
     second: u64,
     slice: Histogram<u32>,
     slice_errors: BTreeMap<String, u64>,
+    tenths: Tenths,
     operations: Vec<Measured>,
     payload_bytes: u64,
     examples: BTreeMap<String, String>,
@@ -66,6 +67,7 @@ impl Recorder {
             second: 0,
             slice: coarse(),
             slice_errors: BTreeMap::new(),
+            tenths: Tenths::default(),
             operations: vec![Measured::default(); operations],
             payload_bytes: 0,
             examples: BTreeMap::new(),
@@ -78,6 +80,8 @@ impl Recorder {
         self.turn(now);
         let micros = (now.saturating_duration_since(intended).as_micros() as u64).max(1);
         self.slice.saturating_record(micros);
+        let tenth = self.tenth(now);
+        tenth.slowest_us = tenth.slowest_us.max(micros);
         if self.is_measured(intended) {
             let latencies = &mut self.operations[operation].latencies;
             latencies.get_or_insert_with(fine).saturating_record(micros);
@@ -103,6 +107,7 @@ impl Recorder {
             .entry(kind.to_owned())
             .or_insert_with(|| failure.message.clone());
         *self.slice_errors.entry(kind.to_owned()).or_default() += 1;
+        self.tenth(now).failed = true;
         if self.is_measured(intended) {
             let errors = &mut self.operations[operation].errors;
             *errors.entry(kind.to_owned()).or_default() += 1;
@@ -120,6 +125,7 @@ impl Recorder {
             "the servers were too slow for the rate: the run ended before it was sent".into()
         });
         *self.slice_errors.entry(kind.clone()).or_default() += number;
+        self.tenth(now).failed = true;
         if let Some(first) = self.operations.first_mut() {
             *first.errors.entry(kind).or_default() += number;
         }
@@ -169,6 +175,12 @@ impl Recorder {
         }
     }
 
+    /// The part of the present second that `now` falls into.
+    fn tenth(&mut self, now: Instant) -> &mut Tenth {
+        let millis = now.saturating_duration_since(self.span.start).subsec_millis();
+        &mut self.tenths[millis as usize / 100]
+    }
+
     fn hand_over(&mut self) {
         if self.slice.is_empty() && self.slice_errors.is_empty() {
             return;
@@ -177,6 +189,7 @@ impl Recorder {
             second: self.second,
             latencies: counts(&self.slice),
             errors: std::mem::take(&mut self.slice_errors),
+            tenths: std::mem::take(&mut self.tenths),
         };
         self.slice.reset();
         let _ended = self.news.send(News::Slice(slice));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::slice::{Counts, add_counts, counts, fine};
+use super::slice::{Counts, Tenths, add_counts, counts, fine};
 
 /// The version of the format; readers refuse others.
 pub const FORMAT: u32 = 1;
@@ -165,6 +165,9 @@ pub struct Second {
     pub max_us: u64,
     /// Errors by kind.
     pub errors: BTreeMap<String, u64>,
+    /// When in it the slow ones were answered. Results of older versions have none.
+    #[serde(default)]
+    pub tenths: Tenths,
     /// CPU that all servers spent in it, in seconds.
     pub server_cpu_seconds: Option<f64>,
     /// What all servers hold in memory at its end, in bytes.
@@ -203,7 +206,8 @@ pub struct FaultEvent {
     pub outcome: String,
     /// Whether it was carried out.
     pub done: bool,
-    /// Seconds from the fault to the last slow request before the next fault; absent if none was slow.
+    /// Seconds from the fault to the last slow answer or error before the next fault, up to the end of the tenth of a second
+    /// in which it came; absent if none was slow.
     pub last_slow_after: Option<f64>,
 }
 

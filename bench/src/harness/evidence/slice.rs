@@ -42,6 +42,26 @@ pub fn add_counts<C: hdrhistogram::Counter>(histogram: &mut Histogram<C>, counts
     }
 }
 
+/// What was worst in a tenth of a second: how long requests are slow after a fault is told that exactly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenth {
+    /// The slowest operation that was answered in it, in microseconds; 0 if none was.
+    pub slowest_us: u64,
+    /// Whether one failed.
+    pub failed: bool,
+}
+
+/// The tenths of a second, in order.
+pub type Tenths = [Tenth; 10];
+
+/// Adds what another saw of the same second.
+pub fn add_tenths(tenths: &mut Tenths, others: &Tenths) {
+    for (tenth, other) in tenths.iter_mut().zip(others) {
+        tenth.slowest_us = tenth.slowest_us.max(other.slowest_us);
+        tenth.failed |= other.failed;
+    }
+}
+
 /// What one lane did in one second of the run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slice {
@@ -51,6 +71,8 @@ pub struct Slice {
     pub latencies: Counts,
     /// Errors by kind.
     pub errors: BTreeMap<String, u64>,
+    /// When in it the slow ones were answered.
+    pub tenths: Tenths,
 }
 
 /// What a lane did of one operation while it was measured.

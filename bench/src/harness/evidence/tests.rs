@@ -89,6 +89,30 @@ fn errors_are_counted_by_kind_and_the_first_message_is_kept() {
 }
 
 #[test]
+fn slow_answers_and_errors_are_placed_within_their_second() {
+    let collector = recorded(|recorder, start| {
+        recorder.done(0, ms(start, 1100), ms(start, 1150));
+        recorder.done(0, ms(start, 1100), ms(start, 1190));
+        let failure = Failure::lost("Timeout", "late");
+        recorder.failed(0, ms(start, 1100), ms(start, 1999), &failure);
+        recorder.done(0, ms(start, 2900), ms(start, 3001));
+    });
+    let timeline = collector.timeline();
+    let slowest = timeline[1].tenths.map(|tenth| tenth.slowest_us);
+    assert_eq!(slowest, [0, 90_000, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(
+        timeline[1]
+            .tenths
+            .map(|tenth| tenth.failed)
+            .iter()
+            .position(|&failed| failed),
+        Some(9)
+    );
+    assert_eq!(timeline[3].tenths[0].slowest_us, 101_000);
+    assert!(!timeline[3].tenths[9].failed, "a second begins anew");
+}
+
+#[test]
 fn histograms_survive_as_lists() {
     let mut histogram = fine();
     for value in [1, 7, 7, 1000, 123_456, 600_000_000] {
@@ -162,6 +186,9 @@ fn availability_is_judged_by_seconds() {
     timeline[5] = second(5, 0, 0, 0);
     timeline[6] = second(6, 0, 0, 0);
     timeline[7] = second(7, 10, 5000, 0);
+    timeline[4].tenths[9].failed = true;
+    timeline[7].tenths[2].slowest_us = 5000;
+    timeline[7].tenths[3].slowest_us = 500;
     let fault = |at, action: &str| FaultEvent {
         at,
         action: action.into(),
@@ -177,7 +204,7 @@ fn availability_is_judged_by_seconds() {
         "{availability:?}"
     );
     assert_eq!(availability.slow_from_us, 3000, "ten times the usual p99");
-    assert_eq!(faults.map(|fault| fault.last_slow_after), [Some(3.5), None]);
+    assert_eq!(faults.map(|fault| fault.last_slow_after), [Some(7.3 - 4.5), None]);
 }
 
 #[test]
