@@ -24,6 +24,7 @@ use super::super::{
         cluster::LocalCluster,
         execution::{carry_out, lock},
         fault::Fault,
+        waiting_hints,
     },
     verify::Verifier,
     workload::script::Program,
@@ -134,6 +135,8 @@ impl Measurement<'_> {
         let (news, received) = channel();
         let (fault_news, faults_told) = channel();
         let (end_faults, faults_end) = channel();
+        let (hint_news, hints_told) = channel();
+        let (end_hints, hints_end) = channel();
         let mut collector = Collector::new(self.plan.warm_up.as_secs());
         let (spent, outcome, gone) = std::thread::scope(|scope| {
             let load = scope.spawn(move || match parts {
@@ -149,6 +152,9 @@ impl Measurement<'_> {
                         carry_out(self.faults, cluster, (start, measured), &faults_end, &fault_news)
                     })
                 });
+            if let Some(cluster) = self.watched.cluster.filter(|_| !self.faults.is_empty()) {
+                scope.spawn(move || waiting_hints::follow(cluster, start, &hints_end, &hint_news));
+            }
             let spent = Spent {
                 before: self.plan.warm_up.is_zero().then_some(idle),
                 after: idle,
@@ -158,7 +164,7 @@ impl Measurement<'_> {
             let outcome = load
                 .join()
                 .unwrap_or_else(|_| Err(Error::Protocol("the load ended early".into())));
-            drop(end_faults);
+            drop((end_faults, end_hints));
             let gone = faults.and_then(|faults| faults.join().ok()).unwrap_or_default();
             (spent, outcome, gone)
         });
@@ -168,6 +174,9 @@ impl Measurement<'_> {
             .duration
             .unwrap_or_else(|| spent.ended.saturating_duration_since(measured))
             .as_secs_f64();
+        for (second, bytes) in hints_told.try_iter() {
+            collector.hints(second, bytes);
+        }
         let names: Vec<String> = program.operations.iter().map(|task| task.name.clone()).collect();
         let (operations, total) = collector.operations(&names, seconds);
         let mut timeline = collector.timeline();

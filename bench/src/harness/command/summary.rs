@@ -81,6 +81,14 @@ pub fn text(result: &RunResult) -> String {
             fault.at, fault.action, fault.outcome
         ));
     }
+    if let Some(hints) = availability::hand_off(&result.timeline) {
+        let mib = hints.most_bytes as f64 / f64::from(1 << 20);
+        let delivered = hints.seconds.map_or_else(
+            || "not all were delivered by the end".to_owned(),
+            |seconds| format!("delivered within {seconds} s ({:.1} MiB/s)", mib / seconds as f64),
+        );
+        lines.push(format!("hints: {mib:.1} MiB waited at most, {delivered}"));
+    }
     if !result.faults.is_empty() || result.total.failed() > 0 {
         let availability = &result.availability;
         lines.push(format!(

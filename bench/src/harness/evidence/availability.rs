@@ -55,6 +55,30 @@ pub fn steadiness(timeline: &[Second]) -> Option<(u64, u64)> {
     Some((*p99s.last()?, p99s[p99s.len() / 2]))
 }
 
+/// What the servers kept for a member that was away, and how long it took them to hand it over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandOff {
+    /// The most that was kept at the end of a second, in bytes.
+    pub most_bytes: u64,
+    /// Seconds from the last one with that much to the first one with nothing; `None` if something was left at the end.
+    pub seconds: Option<u64>,
+}
+
+/// Looks for hints; `None` if there were none.
+pub fn hand_off(timeline: &[Second]) -> Option<HandOff> {
+    let kept = || {
+        timeline
+            .iter()
+            .filter_map(|second| Some((second.second, second.hint_bytes?)))
+    };
+    let (fullest, most_bytes) = kept().max_by_key(|&(_, bytes)| bytes)?;
+    let empty = kept().find(|&(second, bytes)| second > fullest && bytes == 0);
+    (most_bytes > 0).then_some(HandOff {
+        most_bytes,
+        seconds: empty.map(|(second, _)| second - fullest),
+    })
+}
+
 fn slow_from(measured: &[&Second], faults: &[FaultEvent]) -> u64 {
     let first = faults.first().map_or(f64::INFINITY, |fault| fault.at);
     let mut usual: Vec<u64> = measured

@@ -19,6 +19,7 @@ pub struct Collector {
     warm_up: u64,
     seconds: BTreeMap<u64, Tallied>,
     samples: BTreeMap<u64, Sample>,
+    hints: BTreeMap<u64, u64>,
     operations: BTreeMap<usize, (Histogram<u64>, BTreeMap<String, u64>)>,
     payload_bytes: u64,
     examples: BTreeMap<String, String>,
@@ -38,6 +39,7 @@ impl Collector {
             warm_up,
             seconds: BTreeMap::new(),
             samples: BTreeMap::new(),
+            hints: BTreeMap::new(),
             operations: BTreeMap::new(),
             payload_bytes: 0,
             examples: BTreeMap::new(),
@@ -82,6 +84,11 @@ impl Collector {
         self.samples.insert(second.min(MAX_SECONDS), sample);
     }
 
+    /// How many bytes of hints the servers kept when a second was over.
+    pub fn hints(&mut self, second: u64, bytes: u64) {
+        self.hints.insert(second.min(MAX_SECONDS), bytes);
+    }
+
     /// The newest complete second, for the terminal.
     pub fn newest(&self, now: u64) -> Option<Second> {
         let (&second, _) = self.seconds.range(..now).next_back()?;
@@ -116,6 +123,7 @@ impl Collector {
             out.errors.clone_from(&tallied.errors);
             out.tenths = tallied.tenths;
         }
+        out.hint_bytes = self.hints.get(&second).copied();
         if let Some(sample) = self.samples.get(&second) {
             out.server_memory_bytes = Some(sample.memory_bytes);
             let before = self.samples.range(..second).next_back();

@@ -172,6 +172,9 @@ pub struct Second {
     pub server_cpu_seconds: Option<f64>,
     /// What all servers hold in memory at its end, in bytes.
     pub server_memory_bytes: Option<u64>,
+    /// Bytes of hints that the servers kept for one another at its end; only in runs with faults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint_bytes: Option<u64>,
 }
 
 /// What the servers spent.

@@ -5,7 +5,7 @@ use std::{
 
 use super::{
     super::drive::answer::Failure,
-    availability::{judge, steadiness},
+    availability::{HandOff, hand_off, judge, steadiness},
     collector::Collector,
     process::{Meter, Sample, cpu_of, machine},
     recorder::{News, Recorder, Span},
@@ -205,6 +205,33 @@ fn availability_is_judged_by_seconds() {
     );
     assert_eq!(availability.slow_from_us, 3000, "ten times the usual p99");
     assert_eq!(faults.map(|fault| fault.last_slow_after), [Some(7.3 - 4.5), None]);
+}
+
+#[test]
+fn hints_wait_and_are_handed_over() {
+    let kept = |bytes: &[Option<u64>]| -> Vec<Second> {
+        let mut collector = Collector::new(0);
+        for (second, bytes) in (0..).zip(bytes) {
+            collector.slice(&super::slice::Slice {
+                second,
+                ..Default::default()
+            });
+            if let Some(bytes) = bytes {
+                collector.hints(second, *bytes);
+            }
+        }
+        collector.timeline()
+    };
+    let some = |bytes: &[u64]| kept(&bytes.iter().copied().map(Some).collect::<Vec<_>>());
+    let handed = |most_bytes, seconds| Some(HandOff { most_bytes, seconds });
+    assert_eq!(hand_off(&some(&[0, 5, 9, 9, 4, 0, 0])), handed(9, Some(2)));
+    assert_eq!(hand_off(&some(&[0, 5, 9, 4])), handed(9, None));
+    assert_eq!(
+        hand_off(&kept(&[Some(0), Some(7), None, Some(0)])),
+        handed(7, Some(2))
+    );
+    assert_eq!(hand_off(&some(&[0, 0])), None);
+    assert_eq!(hand_off(&kept(&[None])), None);
 }
 
 #[test]

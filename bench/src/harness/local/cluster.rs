@@ -119,6 +119,15 @@ impl LocalCluster {
         (1..=self.len()).map(|node| at(node, self.ports.quic)).collect()
     }
 
+    /// The admin pages of the nodes that run and are not paused.
+    pub fn admin_addresses(&self) -> Vec<SocketAddr> {
+        (1..=self.len())
+            .zip(&self.nodes)
+            .filter(|(_, node)| node.process.is_some() && !node.paused)
+            .map(|(number, _)| at(number, self.ports.admin))
+            .collect()
+    }
+
     /// The ids of the processes that run.
     pub fn processes(&self) -> Vec<u32> {
         self.nodes

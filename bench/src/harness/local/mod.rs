@@ -1,6 +1,7 @@
 //! A cluster of the harness's own, on loopback addresses, and what can be done to it.
 //!
 //! - [`cluster`]: its processes; `status`: when they are ready; `relay`: what can be cut between them;
+//! - [`waiting_hints`]: what they keep for one another;
 //! - [`fault`]: `--fault`, its grammar; [`execution`]: carrying it out.
 
 pub mod cluster;
@@ -8,6 +9,7 @@ pub mod execution;
 pub mod fault;
 mod relay;
 mod status;
+pub mod waiting_hints;
 
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,16 @@ pub(super) fn serves(admin: SocketAddr, members: usize) -> bool {
         })
 }
 
+/// How many bytes of hints a node keeps for others; `None` if it does not answer.
+pub(super) fn hint_bytes(admin: SocketAddr) -> Option<u64> {
+    let status = fetch(admin)?;
+    let members = status.get("members")?.as_array()?;
+    let kept = members
+        .iter()
+        .filter_map(|member| member.get("hint_bytes")?.as_u64());
+    Some(kept.sum())
+}
+
 fn fetch(admin: SocketAddr) -> Option<Value> {
     let mut socket = TcpStream::connect_timeout(&admin, PATIENCE).ok()?;
     socket.set_read_timeout(Some(PATIENCE)).ok()?;

@@ -275,7 +275,7 @@ fn percentiles(groups: &[Group<'_>]) -> Plot {
 
 fn timelines(groups: &[Group<'_>]) -> Vec<Plot> {
     type Value = fn(&Second) -> Option<f64>;
-    let plots: [(&str, bool, Value); 5] = [
+    let plots: [(&str, bool, Value); 6] = [
         ("Operations a second", false, |second| Some(second.done as f64)),
         ("p99 of each second, µs", true, |second| {
             (second.done > 0).then_some(second.p99_us as f64)
@@ -286,6 +286,9 @@ fn timelines(groups: &[Group<'_>]) -> Vec<Plot> {
         ("Server CPU, cores", false, |second| second.server_cpu_seconds),
         ("Server memory, MiB", false, |second| {
             Some(second.server_memory_bytes? as f64 / f64::from(1 << 20))
+        }),
+        ("Hints that wait, MiB", false, |second| {
+            Some(second.hint_bytes? as f64 / f64::from(1 << 20))
         }),
     ];
     let runs = || {
