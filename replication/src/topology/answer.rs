@@ -38,6 +38,7 @@ impl<E: Env> Topology<E> {
             TopologyRequest::Fetch(id) => Ok(self.fetch_answer(id, deadline).await),
             TopologyRequest::Abort(id) => Ok(self.take_abort(id)),
             TopologyRequest::Lost(nodes) => Ok(self.living(&nodes).unwrap_or(TopologyResponse::Granted)),
+            TopologyRequest::End(dead) => Ok(self.end_answer(dead, deadline).await),
         }
     }
 

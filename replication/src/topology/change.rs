@@ -38,13 +38,13 @@ pub enum ChangeKind {
     },
     /// A live node goes; it carries the change through itself.
     Leave(NodeId),
-    /// Dead nodes go, all at once.
+    /// Dead nodes go, all at once. One that was coming in when it died is no member, and just does not come in again.
     Remove(Vec<NodeId>),
-    /// A new node takes a dead one's tokens.
+    /// A new node takes a dead one's place.
     Replace {
-        /// The dead node.
+        /// The dead node: a member, or one that was coming in when it died.
         dead: NodeId,
-        /// The new one, with the dead one's tokens.
+        /// The new one, with the tokens of the dead one if that was a member.
         member: Member,
         /// Where peers reach the new one.
         address: SocketAddr,

@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use starling_model::NodeId;
-use starling_ring::Member;
 
 use super::{
     Change, ChangeError, ChangeKind, Phase, Place, RingState, Topology, TopologyRequest, TopologyResponse,
-    choose_tokens, proposal::Make, service::ASK,
+    proposal::Make, service::ASK,
 };
 use crate::env::Env;
 
@@ -42,7 +42,8 @@ impl<E: Env> Topology<E> {
             ::tracing::info!(what = %change.kind, ?outcome, "a change of the ring from before the restart is over");
         }
         if !self.book.load().serves(self.me) {
-            self.until_done(&|state| self.join_kind(state)).await;
+            let ended = Mutex::default();
+            self.until_done(|| self.come_in(&ended)).await;
         }
         let moves = |state: &RingState| {
             let Some(Place::Serving { rack, .. }) = state.place(self.me) else {
@@ -57,17 +58,19 @@ impl<E: Env> Topology<E> {
             })
         };
         if moves(&self.book.load()).is_ok() {
-            self.until_done(&moves).await;
+            self.until_done(|| self.change(&moves)).await;
         }
     }
 
-    /// Proposes and carries through until it worked, or can't work any more.
-    async fn until_done(self: &Arc<Self>, make: &Make<'_>) {
+    /// Tries a change until it worked, or can't work any more.
+    async fn until_done<F>(self: &Arc<Self>, attempt: impl Fn() -> F)
+    where
+        F: Future<Output = Result<(), ChangeError>>,
+    {
         let mut pause = PAUSE;
         let mut told = None;
         while !self.is_stopping() {
-            let outcome = self.change(make).await;
-            match outcome {
+            match attempt().await {
                 Ok(()) | Err(ChangeError::Nothing | ChangeError::Stopping) => return,
                 Err(error) => {
                     // Nodes that join at the same time wait for each other: no news.
@@ -89,49 +92,14 @@ impl<E: Env> Topology<E> {
         }
     }
 
-    async fn change(self: &Arc<Self>, make: &Make<'_>) -> Result<(), ChangeError> {
+    /// Proposes a change and carries it through.
+    pub(super) async fn change(self: &Arc<Self>, make: &Make<'_>) -> Result<(), ChangeError> {
         let _driving = self.driving.lock().await;
         let change = self.propose(make).await?;
         self.carry_through(change.id, None).await
     }
 
-    /// How this node comes in: with tokens of its own, or with those of a dead node.
-    fn join_kind(&self, state: &RingState) -> Result<ChangeKind, ChangeError> {
-        if state.serves(self.me) {
-            return Err(ChangeError::Nothing);
-        }
-        let members = state.members();
-        let member = |tokens| Member {
-            id: self.me,
-            datacenter: self.config.datacenter.clone(),
-            rack: self.config.rack.clone(),
-            tokens,
-        };
-        let Some(replaced) = &self.config.replace else {
-            let tokens = choose_tokens(&members, &self.config, &mut || self.env.random());
-            return Ok(ChangeKind::Join {
-                member: member(tokens),
-                address: self.config.listen,
-            });
-        };
-        let dead = self.find(state, replaced).map_err(|error| match error {
-            ChangeError::Refused(reason) => ChangeError::Refused(format!(
-                "{reason}; if it was removed meanwhile, start this node without --replace"
-            )),
-            other => other,
-        })?;
-        let tokens = members
-            .into_iter()
-            .find(|member| member.id == dead)
-            .map(|member| member.tokens);
-        Ok(ChangeKind::Replace {
-            dead,
-            member: member(tokens.unwrap_or_default()),
-            address: self.config.listen,
-        })
-    }
-
-    /// The member with this host id or internode address.
+    /// The member with this host id or internode address, also one that is coming in.
     pub(crate) fn find(&self, state: &RingState, name: &str) -> Result<NodeId, ChangeError> {
         let snapshot = self.views.load();
         let is_meant = |id: NodeId| {
@@ -142,9 +110,10 @@ impl<E: Env> Topology<E> {
             };
             id.to_string() == name || addresses.into_iter().flatten().any(at)
         };
-        let meant: Vec<NodeId> = state
-            .members()
-            .iter()
+        let members = state.members();
+        let incoming = state.change().and_then(|change| change.kind.incoming());
+        let all = members.iter().chain(incoming.map(|(member, _)| member));
+        let meant: Vec<NodeId> = all
             .map(|member| member.id)
             .filter(|id| *id != self.me && is_meant(*id))
             .collect();
@@ -176,16 +145,12 @@ impl<E: Env> Topology<E> {
     }
 
     /// Takes dead nodes out of the ring; their data is fetched from the other replicas. Ends when it is done. A change that
-    /// waits for them is ended first.
+    /// waits for them is ended first. One that was coming in by it is refused from then on too.
     pub(crate) async fn remove(self: &Arc<Self>, gone: &[NodeId]) -> Result<(), ChangeError> {
-        let state = self.book.load();
-        if state.serves(self.me) && !gone.contains(&self.me) {
-            let are_there = |state: &RingState| gone.iter().any(|id| state.serves(*id) || state.awaits(*id));
+        let before = self.book.load();
+        let is_gone = |state: &RingState, id| matches!(state.place(id), Some(Place::Gone { .. }));
+        if before.serves(self.me) && !gone.contains(&self.me) {
             self.with_patience(|| self.end_without(gone)).await?;
-            if are_there(&state) && !are_there(&self.book.load()) {
-                // They were about to leave, or did not come in.
-                return Ok(());
-            }
         }
         self.for_operator(&|state| {
             if !state.serves(self.me) {
@@ -196,15 +161,25 @@ impl<E: Env> Topology<E> {
             if gone.is_empty() || gone.contains(&self.me) {
                 return Err(ChangeError::Refused("name the dead nodes to remove".to_owned()));
             }
-            if let Some(unknown) = gone.iter().find(|id| !state.serves(**id)) {
+            let is_known = |id| state.serves(id) || (before.awaits(id) && state.place(id).is_none());
+            // Some were about to leave, and have left.
+            let mut left = gone.to_vec();
+            left.retain(|id| !is_gone(state, *id) || is_gone(&before, *id));
+            if let Some(unknown) = left.iter().find(|id| !is_known(**id)) {
                 return Err(ChangeError::Refused(format!("node {unknown} is not in the ring")));
             }
-            let mut gone = gone.to_vec();
-            gone.sort_unstable();
-            gone.dedup();
-            Ok(ChangeKind::Remove(gone))
+            if left.is_empty() {
+                return Err(ChangeError::Nothing);
+            }
+            left.sort_unstable();
+            left.dedup();
+            Ok(ChangeKind::Remove(left))
         })
         .await
+        .or_else(|error| match error {
+            ChangeError::Nothing if gone.iter().all(|id| is_gone(&self.book.load(), *id)) => Ok(()),
+            other => Err(other),
+        })
     }
 
     /// A change that an operator waits for: what passes in moments is tried again, the rest is told.

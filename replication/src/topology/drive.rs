@@ -91,7 +91,11 @@ impl<E: Env> Topology<E> {
             (ChangeKind::Relocate { node, rack }, None) => {
                 matches!(state.place(*node), Some(Place::Serving { rack: now, .. }) if now == rack)
             }
-            (_, None) => change.kind.outgoing().iter().all(|gone| !state.serves(*gone)),
+            (_, None) => {
+                let gone = change.kind.outgoing();
+                gone.iter()
+                    .all(|id| matches!(state.place(*id), Some(Place::Gone { .. })))
+            }
         };
         if done { Ok(()) } else { Err(ChangeError::Aborted) }
     }

@@ -8,7 +8,7 @@ use starling_model::{NodeId, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
     /// One change at a time.
-    #[error("another change of the ring is under way: {what}, since {}; nothing was changed; wait for it, give it up (`starling topology abort`), or remove the dead node that it waits for (`starling remove`)", written(*since))]
+    #[error("another change of the ring is under way: {what}, since {}; nothing was changed; wait for it, give it up (`starling topology abort`), or remove or replace the dead node that it waits for (`starling remove`, `starling node --replace`)", written(*since))]
     Busy {
         /// What it does.
         what: String,

@@ -6,15 +6,80 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use futures::future::join_all;
+use futures::{
+    FutureExt,
+    channel::oneshot,
+    future::{BoxFuture, Shared, join_all},
+};
 use starling_model::NodeId;
 
 use super::{
     Change, ChangeError, Phase, RingState, Topology, TopologyRequest, TopologyResponse, service::ASK,
 };
-use crate::{env::Env, snapshot::Peer};
+use crate::{deadline::Deadline, env::Env, snapshot::Peer};
+
+/// A change that is being ended, whoever waits for it.
+pub(super) struct Ending {
+    dead: NodeId,
+    outcome: Shared<BoxFuture<'static, Result<(), ChangeError>>>,
+}
 
 impl<E: Env> Topology<E> {
+    /// Ends the change that waits for `dead`, to the end even if nobody waits for the answer, which comes shortly before
+    /// the deadline at the latest.
+    pub(super) async fn end_answer(self: &Arc<Self>, dead: NodeId, deadline: Deadline) -> TopologyResponse {
+        if !self.book.load().serves(self.me) || dead == self.me {
+            return TopologyResponse::Refused("this node can't end the change of the ring".to_owned());
+        }
+        let Some(outcome) = self.begin_ending(dead) else {
+            return TopologyResponse::NotYet(
+                "a change of the ring is being ended for another node".to_owned(),
+            );
+        };
+        let soon = Deadline::after(&self.env, deadline.remaining(&self.env) / 2);
+        let outcome = soon.within(&self.env, outcome).await;
+        match outcome {
+            None => TopologyResponse::NotYet("the change of the ring is being ended".to_owned()),
+            Some(Ok(())) => TopologyResponse::Done,
+            Some(Err(ChangeError::Refused(reason))) => TopologyResponse::Refused(reason),
+            Some(Err(ChangeError::Down { id, address })) => TopologyResponse::Refused(format!(
+                "a change of the ring waits for the node {id} at {address} too; bring it back, or remove all that are dead \
+                 for good at once (`starling remove`)"
+            )),
+            Some(Err(error)) => {
+                TopologyResponse::NotYet(format!("a change of the ring can't be ended: {error}"))
+            }
+        }
+    }
+
+    /// `None` if one is being ended because another node is dead.
+    fn begin_ending(
+        self: &Arc<Self>,
+        dead: NodeId,
+    ) -> Option<Shared<BoxFuture<'static, Result<(), ChangeError>>>> {
+        let mut ending = self.ending.lock();
+        if let Some(under_way) = ending.as_ref() {
+            return (under_way.dead == dead).then(|| under_way.outcome.clone());
+        }
+        let (done, outcome) = oneshot::channel();
+        let topology = Arc::clone(self);
+        self.env.spawn(async move {
+            let outcome = topology.end_without(&[dead]).await;
+            topology.ending.lock().take();
+            // Nobody may be left to hear of it.
+            let _ = done.send(outcome);
+        });
+        let outcome = outcome
+            .map(|outcome| outcome.unwrap_or(Err(ChangeError::Stopping)))
+            .boxed()
+            .shared();
+        *ending = Some(Ending {
+            dead,
+            outcome: outcome.clone(),
+        });
+        Some(outcome)
+    }
+
     /// Ends the change that is under way if it waits for some of these nodes, of whom an operator says that they are dead
     /// for good. Nothing changed if one of them is alive.
     pub(super) async fn end_without(self: &Arc<Self>, gone: &[NodeId]) -> Result<(), ChangeError> {

@@ -31,6 +31,9 @@ pub enum TopologyRequest {
     Abort(u128),
     /// An operator says that these nodes are dead for good: are they, as far as the one that is asked knows?
     Lost(BTreeSet<NodeId>),
+    /// The same of one node, whose place the sender is to take: end the change that waits for it. The answer may come before
+    /// it has ended; ask again.
+    End(NodeId),
 }
 
 /// The answer to one.

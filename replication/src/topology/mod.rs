@@ -11,13 +11,15 @@
 //! - `proposal`: how a change begins;
 //! - `drive`: how its coordinator carries it through, or gives it up;
 //! - `lost`: changes that wait for nodes which are dead for good;
-//! - `commands`: join, leave, remove, replace, relocate, abort;
+//! - `commands`: leave, remove, relocate, abort;
+//! - `arrival`: join, and replace;
 //! - `fetch`: new replicas get their data;
 //! - `tokens`: which ones a new member takes;
 //! - `answer`: what a member answers;
 //! - `service`: all of it put together.
 
 mod answer;
+mod arrival;
 mod book;
 mod change;
 mod commands;

@@ -10,7 +10,9 @@ use futures::{channel::oneshot, lock::Mutex as AsyncMutex};
 use parking_lot::Mutex;
 use starling_model::NodeId;
 
-use super::{Book, RingState, TopologyRequest, TopologyResponse, fetch::Fetching, grants::Grants};
+use super::{
+    Book, RingState, TopologyRequest, TopologyResponse, fetch::Fetching, grants::Grants, lost::Ending,
+};
 use crate::{
     clock::Clock,
     config::Config,
@@ -49,6 +51,8 @@ pub(crate) struct Topology<E: Env> {
     /// Whom the ring is being pulled from.
     pulling: Mutex<BTreeSet<NodeId>>,
     pub(super) fetching: Mutex<Option<Fetching>>,
+    /// The change that is being ended because a successor asked for it.
+    pub(super) ending: Mutex<Option<Ending>>,
     /// Changes that somebody asked to give up.
     pub(super) unwanted: Mutex<BTreeSet<u128>>,
     /// Held by whoever carries a change through on this node.
@@ -86,6 +90,7 @@ impl<E: Env> Topology<E> {
             stored: Arc::new(AsyncMutex::new(stored)),
             pulling: Mutex::default(),
             fetching: Mutex::default(),
+            ending: Mutex::default(),
             unwanted: Mutex::default(),
             driving: AsyncMutex::new(()),
             links: OnceLock::new(),

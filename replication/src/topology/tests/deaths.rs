@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use starling_model::{Consistency, NodeId, TableId, Timestamp};
+use starling_model::{Consistency, Timestamp};
 
 use super::{
     super::{ChangeError, Phase},
     scene::{
-        ROWS, STEP, assert_readable, hold, id, name, phase, release, remove, settle, spawn, until, with_data,
-        write,
+        A_WHILE, ROWS, assert_readable, held_up, id, let_die, name, phase, release, remove, settle, spawn,
+        until, with_data, write,
     },
 };
 use crate::{
@@ -16,34 +16,6 @@ use crate::{
     start_error::StartError,
     testing::{Link, TestCluster, address, insert, key, rows_of, whole_partition},
 };
-
-const A_WHILE: Duration = Duration::from_secs(20);
-
-/// Four nodes, and a fifth that joins; the change is in this phase, and one node does not confirm it.
-fn held_up(at: Phase, by: usize) -> (TestCluster, TableId, u32) {
-    let (mut cluster, table) = with_data(5);
-    cluster.start(4).expect("it finds the cluster");
-    let mut rows = ROWS;
-    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
-    cluster.envs[by - 1].set_disk_delay(Duration::from_secs(2));
-    cluster.start(5).expect("it finds the cluster");
-    until(&cluster, "it joins", || phase(&cluster, 5) == Some(at));
-    hold(&cluster, by);
-    cluster.run_for(STEP * 5);
-    assert_eq!(phase(&cluster, 5), Some(at));
-    (cluster, table, rows)
-}
-
-/// These nodes die for good.
-fn let_die(cluster: &mut TestCluster, nodes: &[usize]) -> Vec<NodeId> {
-    let ids = nodes.iter().map(|node| id(cluster, *node)).collect();
-    for node in nodes {
-        cluster.kill(*node);
-    }
-    (1..=5).for_each(|node| release(cluster, node));
-    cluster.run_for(A_WHILE);
-    ids
-}
 
 fn abort(cluster: &TestCluster, through: usize) -> Option<Result<(), ChangeError>> {
     let node = Arc::clone(cluster.node(through));
@@ -56,7 +28,7 @@ fn abort(cluster: &TestCluster, through: usize) -> Option<Result<(), ChangeError
 fn a_change_whose_data_is_there_goes_on_without_who_is_removed() {
     // Whether it had confirmed that or not.
     for slow in [2, 3] {
-        let (mut cluster, table, mut rows) = held_up(Phase::Settling, slow);
+        let (mut cluster, table, mut rows) = held_up(5, Phase::Settling, slow);
         let dead = if slow == 3 {
             let_die(&mut cluster, &[3])
         } else {
@@ -96,7 +68,7 @@ fn a_change_whose_data_is_there_goes_on_without_who_is_removed() {
 
 #[test]
 fn a_change_whose_coordinator_is_dead_too_goes_on_without_both() {
-    let (mut cluster, table, mut rows) = held_up(Phase::Settling, 3);
+    let (mut cluster, table, mut rows) = held_up(5, Phase::Settling, 3);
     let dead = let_die(&mut cluster, &[3, 5]);
     let refused = abort(&cluster, 1);
     assert!(
@@ -113,7 +85,7 @@ fn a_change_whose_coordinator_is_dead_too_goes_on_without_both() {
 
 #[test]
 fn a_change_whose_data_is_not_there_is_given_up_for_who_is_removed() {
-    let (mut cluster, table, mut rows) = held_up(Phase::Pending, 3);
+    let (mut cluster, table, mut rows) = held_up(5, Phase::Pending, 3);
     let dead = let_die(&mut cluster, &[3]);
     assert_eq!(phase(&cluster, 1), Some(Phase::Pending));
     let removed = remove(&cluster, 1, dead.clone());
@@ -125,8 +97,39 @@ fn a_change_whose_data_is_not_there_is_given_up_for_who_is_removed() {
 }
 
 #[test]
+fn who_was_coming_in_and_is_removed_does_not_come_back() {
+    for at in [Phase::Pending, Phase::Settling] {
+        let (mut cluster, table, mut rows) = held_up(5, at, 3);
+        let dead = let_die(&mut cluster, &[5]);
+        write(&cluster, table, 1, rows);
+        rows += 1;
+        let removed = remove(&cluster, 2, dead.clone());
+        until(&cluster, "it is told", || removed.lock().is_some());
+        assert_eq!(removed.lock().take(), Some(Ok(())));
+        settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+        // Once more: there is nothing to remove.
+        let again = remove(&cluster, 1, dead);
+        cluster.run_for(Duration::from_secs(1));
+        let refused = again.lock().take();
+        assert!(
+            matches!(refused, Some(Err(ChangeError::Refused(_)))),
+            "{refused:?}"
+        );
+        cluster.restart(5);
+        cluster.run_for(Duration::from_secs(5));
+        let failure = cluster.node(5).failure();
+        assert!(
+            matches!(failure, Some(StartError::Removed(_) | StartError::Expelled)),
+            "{failure:?}"
+        );
+        assert!(!cluster.node(5).is_ready());
+        assert_readable(&cluster, table, &[3], rows);
+    }
+}
+
+#[test]
 fn a_change_does_not_go_on_without_who_is_alive() {
-    let (mut cluster, table, mut rows) = held_up(Phase::Settling, 3);
+    let (mut cluster, table, mut rows) = held_up(5, Phase::Settling, 3);
     let dead = let_die(&mut cluster, &[3]);
     let living = id(&cluster, 4);
     let both = remove(&cluster, 1, vec![dead[0], living]);

@@ -4,6 +4,7 @@ mod changes;
 mod deaths;
 mod phases;
 mod scene;
+mod successors;
 
 use std::collections::BTreeSet;
 

@@ -12,6 +12,8 @@ use crate::{
 
 pub(super) const ROWS: u32 = 60;
 pub(super) const STEP: Duration = Duration::from_millis(20);
+/// Long enough for a dead node to be taken for dead.
+pub(super) const A_WHILE: Duration = Duration::from_secs(20);
 
 /// Three nodes with a table of three replicas and some rows, and room for more nodes.
 pub(super) fn with_data(size: usize) -> (TestCluster, TableId) {
@@ -142,4 +144,30 @@ pub(super) fn until(cluster: &TestCluster, what: &str, there: impl Fn() -> bool)
         cluster.run_for(Duration::from_millis(10));
     }
     panic!("{what}");
+}
+
+/// Four nodes, and a fifth that joins, with room for `size`; the change is in this phase, and one node does not confirm it.
+pub(super) fn held_up(size: usize, at: Phase, by: usize) -> (TestCluster, TableId, u32) {
+    let (mut cluster, table) = with_data(size);
+    cluster.start(4).expect("it finds the cluster");
+    let mut rows = ROWS;
+    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    cluster.envs[by - 1].set_disk_delay(Duration::from_secs(2));
+    cluster.start(5).expect("it finds the cluster");
+    until(&cluster, "it joins", || phase(&cluster, 5) == Some(at));
+    hold(&cluster, by);
+    cluster.run_for(STEP * 5);
+    assert_eq!(phase(&cluster, 5), Some(at));
+    (cluster, table, rows)
+}
+
+/// These nodes die for good.
+pub(super) fn let_die(cluster: &mut TestCluster, nodes: &[usize]) -> Vec<NodeId> {
+    let ids = nodes.iter().map(|node| id(cluster, *node)).collect();
+    for node in nodes {
+        cluster.kill(*node);
+    }
+    (1..=cluster.envs.len()).for_each(|node| release(cluster, node));
+    cluster.run_for(A_WHILE);
+    ids
 }

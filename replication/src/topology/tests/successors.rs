@@ -1,0 +1,213 @@
+//! Changes that wait for a node which is dead for good, and whoever is started to take its place.
+
+use std::time::Duration;
+
+use starling_model::{TableId, Token};
+
+use super::{
+    super::{ChangeError, ChangeKind, Phase},
+    scene::{
+        A_WHILE, ROWS, assert_readable, decommission, held_up, hold, id, let_die, phase, release, remove,
+        ring_of, settle, until, with_data, write,
+    },
+};
+use crate::{
+    config::Config,
+    start_error::StartError,
+    testing::{Link, TestCluster, address},
+};
+
+/// A node that was never there is started to take this one's place.
+fn succeed(cluster: &mut TestCluster, new: usize, dead: usize) {
+    let config = Config {
+        replace: Some(address(dead).to_string()),
+        ..TestCluster::config(new)
+    };
+    cluster.start_with(new, config).expect("it finds the cluster");
+}
+
+fn tokens(cluster: &TestCluster, through: usize, node: usize) -> Vec<Token> {
+    let me = id(cluster, node);
+    let members = cluster.node(through).ring_state().members();
+    let member = members.into_iter().find(|member| member.id == me);
+    member.expect("it is in the ring").tokens
+}
+
+/// A dead node that comes back is refused.
+fn assert_refused(cluster: &mut TestCluster, node: usize) {
+    cluster.restart(node);
+    cluster.run_for(Duration::from_secs(5));
+    let failure = cluster.node(node).failure();
+    assert!(
+        matches!(failure, Some(StartError::Removed(_) | StartError::Expelled)),
+        "{failure:?}"
+    );
+    assert!(!cluster.node(node).is_ready());
+}
+
+/// Four nodes, of whom the fourth leaves and dies in this phase; n2 had not confirmed it.
+fn leaver_that_died(at: Phase) -> (TestCluster, TableId, u32, Vec<Token>) {
+    let (mut cluster, table) = with_data(6);
+    cluster.start(4).expect("it finds the cluster");
+    let mut rows = ROWS;
+    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    let old = tokens(&cluster, 1, 4);
+    cluster.envs[1].set_disk_delay(Duration::from_secs(2));
+    decommission(&cluster, 4);
+    until(&cluster, "it leaves", || phase(&cluster, 4) == Some(at));
+    hold(&cluster, 2);
+    cluster.run_for(Duration::from_millis(100));
+    cluster.kill(4);
+    release(&cluster, 2);
+    cluster.run_for(A_WHILE);
+    assert_eq!(phase(&cluster, 1), Some(at), "it is waited for");
+    (cluster, table, rows, old)
+}
+
+#[test]
+fn a_member_that_a_change_waits_for_is_replaced() {
+    for at in [Phase::Pending, Phase::Settling] {
+        let (mut cluster, table, mut rows) = held_up(6, at, 3);
+        let old = tokens(&cluster, 1, 3);
+        let_die(&mut cluster, &[3]);
+        assert_eq!(phase(&cluster, 1), Some(at), "it is waited for");
+        write(&cluster, table, 1, rows);
+        rows += 1;
+        succeed(&mut cluster, 6, 3);
+        // Who wanted to join does in the end, in whichever order.
+        let ring = [1, 2, 4, 5, 6];
+        settle(&cluster, table, &ring, &ring, &mut rows);
+        assert_eq!(tokens(&cluster, 1, 6), old, "{at:?}");
+        assert_readable(&cluster, table, &[1, 5, 6], rows);
+        // Any two replicas have everything.
+        cluster.partition(&[1, 4, 5, 6], &[2], Link::Refused);
+        assert_readable(&cluster, table, &[1], rows);
+        cluster.partition(&[1, 4, 5, 6], &[2], Link::Good);
+        assert_refused(&mut cluster, 3);
+    }
+}
+
+#[test]
+fn who_died_while_it_joined_has_a_successor() {
+    for at in [Phase::Pending, Phase::Settling] {
+        let (mut cluster, table, mut rows) = held_up(6, at, 3);
+        let_die(&mut cluster, &[5]);
+        assert_eq!(phase(&cluster, 1), Some(at), "it is waited for");
+        write(&cluster, table, 1, rows);
+        rows += 1;
+        let change = cluster.node(1).ring_change().expect("it is under way");
+        let ChangeKind::Join { member, .. } = change.kind else {
+            panic!("{change:?}");
+        };
+        succeed(&mut cluster, 6, 5);
+        let ring = [1, 2, 3, 4, 6];
+        settle(&cluster, table, &ring, &ring, &mut rows);
+        // Where nothing was there yet it comes in with tokens of its own.
+        assert_eq!(tokens(&cluster, 1, 6) == member.tokens, at == Phase::Settling);
+        assert_readable(&cluster, table, &[2, 6], rows);
+        assert_refused(&mut cluster, 5);
+    }
+}
+
+#[test]
+fn who_died_while_it_left_has_a_successor() {
+    for at in [Phase::Pending, Phase::Settling] {
+        let (mut cluster, table, mut rows, old) = leaver_that_died(at);
+        succeed(&mut cluster, 5, 4);
+        let ring = [1, 2, 3, 5];
+        settle(&cluster, table, &ring, &ring, &mut rows);
+        // What it had is where it was to go if all data was there.
+        assert_eq!(tokens(&cluster, 1, 5) == old, at == Phase::Pending);
+        assert_readable(&cluster, table, &[1, 5], rows);
+        if at == Phase::Pending {
+            assert_refused(&mut cluster, 4);
+        } else {
+            // It is told, for good.
+            cluster.restart(4);
+            cluster.run_for(Duration::from_secs(5));
+            assert!(!cluster.node(4).is_ready());
+            cluster.kill(4);
+            cluster.reconnect(4);
+            assert_eq!(cluster.start(4), Err(StartError::Left));
+        }
+    }
+}
+
+#[test]
+fn a_successor_that_died_has_one_too() {
+    for at in [Phase::Pending, Phase::Settling] {
+        let (mut cluster, table) = with_data(6);
+        cluster.start(4).expect("it finds the cluster");
+        let mut rows = ROWS;
+        settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+        let old = tokens(&cluster, 1, 4);
+        cluster.kill(4);
+        cluster.run_for(A_WHILE);
+        cluster.envs[1].set_disk_delay(Duration::from_secs(2));
+        succeed(&mut cluster, 5, 4);
+        until(&cluster, "it comes in", || phase(&cluster, 5) == Some(at));
+        hold(&cluster, 2);
+        cluster.run_for(Duration::from_millis(100));
+        let_die(&mut cluster, &[5]);
+        assert_eq!(phase(&cluster, 1), Some(at), "it is waited for");
+        succeed(&mut cluster, 6, 5);
+        let ring = [1, 2, 3, 6];
+        settle(&cluster, table, &ring, &ring, &mut rows);
+        assert_eq!(tokens(&cluster, 1, 6), old, "{at:?}");
+        assert_readable(&cluster, table, &[3, 6], rows);
+    }
+}
+
+#[test]
+fn a_change_is_not_ended_for_the_successor_of_who_is_alive() {
+    for at in [Phase::Pending, Phase::Settling] {
+        let (mut cluster, table, mut rows) = held_up(6, at, 3);
+        let_die(&mut cluster, &[3]);
+        succeed(&mut cluster, 6, 4);
+        let goes_on = |cluster: &TestCluster| {
+            cluster.run_for(A_WHILE);
+            let change = cluster.node(1).ring_change().expect("it is under way");
+            assert!(change.phase == at && change.lost.is_empty(), "{change:?}");
+        };
+        goes_on(&cluster);
+        // Nor if it is dead for one member alone.
+        if at == Phase::Settling {
+            for node in [1, 2] {
+                cluster.partition(&[node], &[4], Link::Silent);
+                goes_on(&cluster);
+                cluster.partition(&[node], &[4], Link::Good);
+                goes_on(&cluster);
+            }
+        }
+        cluster.restart(3);
+        settle(&cluster, table, &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5], &mut rows);
+        assert!(!cluster.node(6).is_ready());
+        assert_readable(&cluster, table, &[4], rows);
+    }
+}
+
+#[test]
+fn a_change_that_waits_for_two_dead_nodes_ends_when_both_are_removed() {
+    let (mut cluster, table, mut rows) = held_up(6, Phase::Settling, 3);
+    let dead = let_die(&mut cluster, &[3, 5]);
+    succeed(&mut cluster, 6, 3);
+    cluster.run_for(A_WHILE);
+    let change = cluster.node(1).ring_change().expect("it is under way");
+    assert!(change.lost.is_empty(), "one of the two is not said to be dead");
+    let removed = remove(&cluster, 1, vec![dead[1]]);
+    cluster.run_for(Duration::from_secs(10));
+    let refused = removed.lock().take();
+    assert!(
+        matches!(refused, Some(Err(ChangeError::Down { .. }))),
+        "{refused:?}"
+    );
+    let removed = remove(&cluster, 1, dead);
+    until(&cluster, "it is told", || removed.lock().is_some());
+    assert_eq!(ring_of(&cluster, 1), [1, 2, 4].into());
+    write(&cluster, table, 1, rows);
+    rows += 1;
+    assert_readable(&cluster, table, &[2], rows);
+    // It is to take a place that is none any more, and was somebody's who had done nothing: its operator has to say.
+    cluster.run_for(A_WHILE);
+    assert!(!cluster.node(6).is_ready() && !ring_of(&cluster, 1).contains(&6));
+}
