@@ -55,7 +55,7 @@ impl Operator {
                 }
                 4..=5 => self.decommission().await,
                 6..=7 => self.remove().await,
-                8 => self.replace(),
+                8 => self.replace().await,
                 9 => self.abort().await,
                 _ => self.relocate(),
             }
@@ -210,23 +210,42 @@ impl Operator {
         {
             return None;
         }
-        let number = self.victim()?;
+        let coming = self.coming().filter(|_| self.random.chance(300));
+        let number = coming.or_else(|| self.victim())?;
         note(&self.handle, "doom", || format!("n{number}"));
         self.cluster.set_role(number, Role::Doomed);
         self.cluster.crash(number);
         Some(number)
     }
 
-    /// Whether all nodes of the ring know that it is out.
+    /// The machine whose node a change brings in.
+    fn coming(&self) -> Option<usize> {
+        let residents = self.cluster.with_role(Role::Resident).into_iter();
+        let mut known = residents.filter_map(|number| Some((number, self.cluster.id(number)?)));
+        known
+            .find(|(_, id)| self.is_coming(*id))
+            .map(|(number, _)| number)
+    }
+
+    /// Whether a node knows of a change that brings this one in.
+    fn is_coming(&self, id: NodeId) -> bool {
+        let serving = self.cluster.serving();
+        let mut changes = serving.iter().filter_map(|(_, node)| node.ring_change());
+        changes.any(|change| matches!(change.kind.incoming(), Some((member, _)) if member.id == id))
+    }
+
+    /// Whether all nodes of the ring know that it is out, and it does not come in.
     fn is_out(&self, number: usize) -> bool {
         let serving = self.cluster.serving();
         let Some(id) = self.cluster.id(number) else {
             return true;
         };
-        !serving.is_empty() && serving.iter().all(|(_, node)| !node.ring_state().serves(id))
+        !serving.is_empty()
+            && !self.is_coming(id)
+            && serving.iter().all(|(_, node)| !node.ring_state().serves(id))
     }
 
-    /// A member dies for good, at times in the midst of another change, and is removed.
+    /// A node dies for good, at times in the midst of a change, and is removed.
     async fn remove(&mut self) {
         if self.random.chance(500) {
             self.await_change().await;
@@ -275,10 +294,10 @@ impl Operator {
             .any(|change| phase.is_none_or(|phase| change.phase == phase))
     }
 
-    fn replace(&mut self) {
-        // Its successor can't be let in while another change waits for it.
-        if self.is_changing(None) {
-            return;
+    /// A node dies for good, at times in the midst of a change, and another is started in its place.
+    async fn replace(&mut self) {
+        if self.random.chance(500) {
+            self.await_change().await;
         }
         let Some(number) = self.any_of(&self.cluster.with_role(Role::Spare)) else {
             return;
