@@ -1,9 +1,10 @@
 //! How fast hints are delivered to one node.
 //!
 //! The rate is shared by all that deliver to it: each live node takes its part, since each may have as many
-//! hints as this one. It is halved when the node refuses, or answers much slower than it did at its
-//! best, and grows back by a sixteenth with each good answer (additive increase, multiplicative decrease: Chiu
-//! and Jain 1989).
+//! hints as this one. It is halved when the node refuses, or answers much slower than it usually does, and
+//! grows back by a sixteenth with each good answer (additive increase, multiplicative decrease: Chiu and Jain
+//! 1989). What is usual follows the answers: down at once, up slowly. So a node that is busy for good is not
+//! taken for one that the hints made slow, and one that gets slow suddenly is spared.
 
 use std::time::Duration;
 
@@ -12,9 +13,12 @@ const SLOWEST: f64 = 1.0 / 64.0;
 
 const STEP: f64 = 1.0 / 16.0;
 
-/// An answer is slow if it takes so many times as long as the fastest one of that size, and some time more.
+/// An answer is slow if it takes so many times as long as usual, and some time more.
 const SLOW_FACTOR: u32 = 4;
 const SLOW_SLACK: Duration = Duration::from_millis(20);
+
+/// How much of the way to a slower answer the usual one goes.
+const DRIFT: u32 = 16;
 
 /// How long a node that refuses is left alone, at full rate.
 const RESPITE: Duration = Duration::from_millis(50);
@@ -26,7 +30,7 @@ pub(super) struct Pace {
     rate: f64,
     /// The part of it that the target bears.
     part: f64,
-    fastest: Option<Duration>,
+    usual: Option<Duration>,
 }
 
 impl Pace {
@@ -35,15 +39,15 @@ impl Pace {
         Self {
             rate: (rate as f64 / sharers.max(1) as f64).max(1.0),
             part: 1.0,
-            fastest: None,
+            usual: None,
         }
     }
 
     /// The target took so many bytes, in that time; returns how long to wait before the next ones.
     pub(super) fn taken(&mut self, bytes: usize, took: Duration) -> Duration {
-        let fastest = self.fastest.map_or(took, |fastest| fastest.min(took));
-        self.fastest = Some(fastest);
-        if took > fastest * SLOW_FACTOR + SLOW_SLACK {
+        let usual = self.usual.unwrap_or(took);
+        self.usual = Some(usual.min(took) + took.saturating_sub(usual) / DRIFT);
+        if took > usual * SLOW_FACTOR + SLOW_SLACK {
             self.part = (self.part / 2.0).max(SLOWEST);
         } else {
             self.part = (self.part + STEP).min(1.0);
@@ -86,6 +90,21 @@ mod tests {
             pace.taken(1 << 18, FAST);
         }
         assert_eq!(pace.taken(1 << 18, FAST), usual);
+    }
+
+    #[test]
+    fn a_target_that_is_busy_for_good_gets_the_full_rate_again() {
+        let mut pace = Pace::new(1 << 20, 1);
+        let usual = pace.taken(1 << 18, FAST);
+        let busy = Duration::from_millis(100);
+        assert!(
+            pace.taken(1 << 18, busy) > usual,
+            "it may be the hints that made it slow"
+        );
+        for _ in 0..40 {
+            pace.taken(1 << 18, busy);
+        }
+        assert_eq!(pace.taken(1 << 18, busy) + busy, usual + FAST);
     }
 
     #[test]
