@@ -8,6 +8,7 @@ use crate::{
     error::Error,
     options::{ExecutionOptions, option_setters},
     prepared::{Prepared, Shared},
+    repetition::Repetition,
 };
 use std::sync::Arc;
 
@@ -87,6 +88,18 @@ impl Batch {
     }
 
     option_setters!();
+
+    /// That of its most delicate part.
+    pub(crate) fn repetition(&self) -> Repetition {
+        if self.kind == BatchKind::Counter {
+            return Repetition::Unknown;
+        }
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => Repetition::of(text, &[]),
+            Part::Prepared(shared, _) => shared.repetition,
+        });
+        parts.max().unwrap_or(Repetition::Unknown)
+    }
 
     pub(crate) fn entries(&self) -> Vec<BatchEntry> {
         self.parts

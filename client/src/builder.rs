@@ -7,6 +7,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     Consistency, ExecutionOptions, Session,
+    clock::Clock,
     cluster::Cluster,
     connection::{Dialer, Limits},
     error::{Error, ErrorKind},
@@ -29,6 +30,7 @@ pub struct SessionBuilder {
     in_flight: usize,
     connect_timeout: Duration,
     refresh_period: Duration,
+    stamps: bool,
 }
 
 impl Default for SessionBuilder {
@@ -43,6 +45,7 @@ impl Default for SessionBuilder {
             in_flight: 4096,
             connect_timeout: Duration::from_secs(5),
             refresh_period: Duration::from_mins(1),
+            stamps: false,
         }
     }
 }
@@ -141,6 +144,16 @@ impl SessionBuilder {
         self
     }
 
+    /// Whether the session gives each write a timestamp by this machine's clock, microseconds that never repeat nor go back; off by default.
+    ///
+    /// With it, plain writes are [the same twice as once](ExecutionOptions::idempotent): a node that dies or falls silent with such a write
+    /// does not fail it. The price: between several clients the later write then prevails only as far as their clocks agree, while
+    /// the coordinators' stamps are in order of cause and effect whatever the clocks say.
+    pub fn client_timestamps(mut self, stamps: bool) -> Self {
+        self.stamps = stamps;
+        self
+    }
+
     /// Connects to the first contact that answers and learns the ring.
     pub async fn connect(self) -> Result<Session, Error> {
         let addresses = resolve(&self.contacts).await?;
@@ -168,6 +181,7 @@ impl SessionBuilder {
             self.keyspace,
             events,
             refresher,
+            self.stamps.then(Clock::default),
         ))
     }
 }

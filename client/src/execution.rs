@@ -1,7 +1,8 @@
-//! Carries one request out: chooses nodes, prepares again where a node forgot, retries what is safe.
+//! Carries one request out: chooses nodes, prepares again where a node forgot, retries what is safe, and does not wait for silent nodes.
 
 use std::sync::Arc;
 
+use futures::{StreamExt, stream::FuturesUnordered};
 use starling_cql::{
     PreparedMetadata,
     native::{Request, Response as Wire},
@@ -21,51 +22,78 @@ use crate::{
 pub(crate) struct Attempt<'a> {
     pub(crate) options: &'a ExecutionOptions,
     pub(crate) is_read: bool,
+    /// Whether carrying it out twice is the same as once.
+    pub(crate) repeatable: bool,
     pub(crate) target: Target<'a>,
 }
 
 /// Sends what `make` makes until it succeeds or the policy gives up. `known` are the prepared statements in
-/// it; after one was prepared anew, `make` is called again.
+/// it; after one was prepared anew, `make` is called again, and must make the same request.
+///
+/// While a node is silent, a repeatable request goes to the next one beside; the first answer counts.
 pub(crate) async fn run(
     cluster: &Cluster,
     attempt: &Attempt<'_>,
     make: impl Fn() -> Request,
     known: Option<&[&Arc<Shared>]>,
 ) -> Result<Response, Error> {
-    let idempotent = attempt.options.idempotent.unwrap_or(attempt.is_read);
     let connections = cluster.connections(attempt.target).await?;
-    let mut next = 0;
-    let mut attempts = 0;
+    let send = async |at: usize| (at, once(&connections[at], attempt, &make, known).await);
+    let leaves_silent = attempt.repeatable && attempt.options.retry.leaves_silent_nodes();
+    let mut copies: FuturesUnordered<_> = [send(0)].into_iter().collect();
+    let (mut latest, mut sent, mut failed) = (0, 1, 0);
+    let mut known_outcome = true;
     loop {
-        attempts += 1;
-        let failed = match once(&connections[next], attempt, &make, known).await {
+        let more = sent < MAX_ATTEMPTS;
+        let next = more && latest + 1 < connections.len();
+        let done = tokio::select! {
+            biased;
+            done = copies.next() => done,
+            () = connections[latest].silent(), if next && leaves_silent => None,
+        };
+        let Some((at, outcome)) = done else {
+            (latest, sent) = (latest + 1, sent + 1);
+            copies.push(send(latest));
+            continue;
+        };
+        let error = match outcome {
             Ok(response) => return Ok(response),
+            // A read changes nothing, whatever became of it.
+            Err(error) if attempt.is_read => error.with_outcome(Outcome::NotApplied),
             Err(error) => error,
         };
-        if failed.kind() == ErrorKind::Connection {
+        if error.kind() == ErrorKind::Connection {
             cluster.mark_stale();
         }
-        // A read changes nothing, whatever became of it.
-        let error = if attempt.is_read {
-            failed.with_outcome(Outcome::NotApplied)
-        } else {
-            failed
+        known_outcome &= error.outcome() == Outcome::NotApplied;
+        failed += 1;
+        let again = match decide(attempt, &error, failed) {
+            Decision::SameNode if more => Some(at),
+            Decision::NextNode if next => Some(latest + 1),
+            // Nobody else is left but who was silent and may speak yet.
+            Decision::NextNode if !copies.is_empty() => None,
+            _ if attempt.is_read || (known_outcome && copies.is_empty()) => return Err(error),
+            // An earlier copy may have been carried out, or may be yet.
+            _ => return Err(error.with_outcome(Outcome::Unknown)),
         };
-        let failure = Failure {
-            error: &error,
-            idempotent,
-            attempts,
-        };
-        let decision = if failure.is_safe() && attempts < MAX_ATTEMPTS {
-            attempt.options.retry.decide(&failure)
-        } else {
-            Decision::Fail
-        };
-        match decision {
-            Decision::SameNode => {}
-            Decision::NextNode if next + 1 < connections.len() => next += 1,
-            Decision::NextNode | Decision::Fail => return Err(error),
+        if let Some(at) = again {
+            (latest, sent) = (latest.max(at), sent + 1);
+            copies.push(send(at));
         }
+    }
+}
+
+/// What the policy says, within what is safe.
+fn decide(attempt: &Attempt<'_>, error: &Error, attempts: u32) -> Decision {
+    let failure = Failure {
+        error,
+        idempotent: attempt.repeatable,
+        attempts,
+    };
+    if failure.is_safe() {
+        attempt.options.retry.decide(&failure)
+    } else {
+        Decision::Fail
     }
 }
 
@@ -116,8 +144,13 @@ pub(crate) async fn prepare_anywhere(
     options: &ExecutionOptions,
 ) -> Result<PreparedMetadata, Error> {
     let mut last = None;
-    for connection in cluster.connections(Target::default()).await? {
-        match prepare_at(&connection, text, keyspace, options).await {
+    let connections = cluster.connections(Target::default()).await?;
+    for (at, connection) in connections.iter().enumerate() {
+        let answer = tokio::select! {
+            answer = prepare_at(connection, text, keyspace, options) => answer,
+            () = connection.silent(), if at + 1 < connections.len() => continue,
+        };
+        match answer {
             Ok(metadata) => return Ok(metadata),
             // Another node would say the same.
             Err(error) if error.kind() == ErrorKind::Invalid => return Err(error),

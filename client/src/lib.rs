@@ -25,6 +25,14 @@
 //! # }
 //! ```
 //!
+//! # When a node dies or falls silent
+//! A process that is gone is found gone within about 300 ms, if its machine says so (ICMP), and its connection ends. A node that is paused
+//! or cut off counts as silent after 400 ms and two round trips without a packet: new requests go to others, and of those that wait,
+//! each that is [the same twice as once](ExecutionOptions::idempotent) goes to the next node beside; the first answer counts. That holds for
+//! reads, and for plain writes with a timestamp, which a session can
+//! [give to all of them](SessionBuilder::client_timestamps). Any other write fails with [`Outcome::Unknown`] when its connection ends,
+//! 2.5 s after the last packet at the latest.
+//!
 //! [`shell`] is the engine of `starling shell`, and [`load`] reads CSV into tables.
 
 #![forbid(unsafe_code)]
@@ -32,6 +40,7 @@
 mod batch;
 pub mod binding;
 mod builder;
+mod clock;
 mod cluster;
 mod connection;
 pub mod decoding;
@@ -41,6 +50,7 @@ pub mod load;
 mod options;
 mod paging;
 mod prepared;
+mod repetition;
 mod response;
 pub mod retry;
 mod session;

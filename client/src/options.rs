@@ -21,13 +21,16 @@ pub struct ExecutionOptions {
     /// For conditional writes: `SERIAL` or `LOCAL_SERIAL`. The server's default if absent.
     pub serial_consistency: Option<Consistency>,
     /// Timestamp, in microseconds since the epoch, of writes that have no `USING TIMESTAMP`. If absent, the
-    /// coordinator's clock gives it.
+    /// session gives it if it [stamps](crate::SessionBuilder::client_timestamps), or else the coordinator's clock.
     pub timestamp: Option<Timestamp>,
     /// Rows a page; `None` asks for all rows in one answer, which the server may refuse.
     pub page_size: Option<u32>,
     /// How long to wait for one answer. Retries have the same time each.
     pub timeout: Duration,
-    /// Whether carrying the statement out twice is the same as once. If absent, it is known of SELECT alone.
+    /// Whether carrying the statement out twice is the same as once, so that it may be sent again when its outcome is unknown,
+    /// and to another node beside when the first falls silent. If absent, it is so for SELECT, and for writes that have a
+    /// timestamp before they are sent and say what to store: not counters, lists, functions, conditions, or parts of collections
+    /// that can't be told from a list's.
     pub idempotent: Option<bool>,
     /// Ask the coordinator to record a trace; its id comes with the answer.
     pub tracing: bool,

@@ -9,6 +9,7 @@ use starling_cql::{ColumnSpec, PreparedMetadata, Values, request::Bound};
 use crate::{
     error::Error,
     options::{ExecutionOptions, option_setters},
+    repetition::Repetition,
 };
 
 /// A statement that nodes know by an id, with typed bind markers. Cheap to clone; the copies of one statement
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     /// The markers that values are bound by. They never change.
     markers: Vec<ColumnSpec>,
     pub(crate) is_read: bool,
+    pub(crate) repetition: Repetition,
 }
 
 impl Prepared {
@@ -39,6 +41,7 @@ impl Prepared {
     ) -> Self {
         let shared = Shared {
             is_read: crate::statement::is_read(&text),
+            repetition: Repetition::of(&text, &metadata.markers),
             text,
             keyspace,
             markers: metadata.markers.clone(),

@@ -11,7 +11,7 @@ pub struct Failure<'a> {
     pub error: &'a Error,
     /// Whether carrying it out twice is the same as once.
     pub idempotent: bool,
-    /// How many times it was tried, this one included: 1 after the first try.
+    /// How many tries failed, this one included: 1 after the first.
     pub attempts: u32,
 }
 
@@ -38,6 +38,12 @@ pub enum Decision {
 pub trait RetryPolicy: fmt::Debug + Send + Sync {
     /// What to do after `failure`.
     fn decide(&self, failure: &Failure<'_>) -> Decision;
+
+    /// Whether a request whose node has fallen silent is sent to the next node beside, to take the answer that comes first. Asked only
+    /// of requests of which twice is the same as once. By default: yes.
+    fn leaves_silent_nodes(&self) -> bool {
+        true
+    }
 }
 
 /// The most times that one request is sent.
@@ -64,12 +70,16 @@ impl RetryPolicy for DefaultRetry {
     }
 }
 
-/// Never tries again.
+/// Never sends anything twice.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NeverRetry;
 
 impl RetryPolicy for NeverRetry {
     fn decide(&self, _: &Failure<'_>) -> Decision {
         Decision::Fail
+    }
+
+    fn leaves_silent_nodes(&self) -> bool {
+        false
     }
 }

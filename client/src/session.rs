@@ -16,10 +16,12 @@ use crate::{
     Batch, ExecutionOptions, Prepared, Response, RowStream, SessionBuilder, Statement,
     batch::Part,
     binding,
+    clock::Clock,
     cluster::{Cluster, Target},
     error::Error,
     execution::{self, Attempt},
     prepared::Shared,
+    repetition::Repetition,
     statement::is_read,
 };
 
@@ -36,6 +38,8 @@ struct Inner {
     keyspace: ArcSwap<Option<String>>,
     events: broadcast::Sender<Event>,
     refresher: AbortHandle,
+    /// Stamps writes, if the session is to.
+    clock: Option<Clock>,
 }
 
 impl Drop for Inner {
@@ -71,6 +75,7 @@ impl Session {
         keyspace: Option<String>,
         events: broadcast::Sender<Event>,
         refresher: AbortHandle,
+        clock: Option<Clock>,
     ) -> Self {
         let keyspace = ArcSwap::from_pointee(keyspace);
         Self {
@@ -80,6 +85,7 @@ impl Session {
                 keyspace,
                 events,
                 refresher,
+                clock,
             }),
         }
     }
@@ -121,14 +127,21 @@ impl Session {
     /// Carries out a statement from a page on.
     pub async fn query_page(&self, statement: &Statement, page: Option<Bytes>) -> Result<Response, Error> {
         let options = statement.options.as_ref().unwrap_or(&self.inner.options);
+        let is_read = is_read(&statement.text);
+        let parameters = self.parameters(options, is_read, Values::default(), page);
+        let stamped = parameters.timestamp.is_some();
+        let repeatable = options
+            .idempotent
+            .unwrap_or_else(|| Repetition::of(&statement.text, &[]).is_harmless(stamped));
         let request = Request::Execute {
             statement: request::Statement::Text(statement.text.clone()),
-            parameters: self.parameters(options, Values::default(), page),
+            parameters,
             tracing: options.tracing,
         };
         let attempt = Attempt {
             options,
-            is_read: is_read(&statement.text),
+            is_read,
+            repeatable,
             target: Target::default(),
         };
         let response = execution::run(&self.inner.cluster, &attempt, || request.clone(), None).await?;
@@ -194,12 +207,17 @@ impl Session {
         let key = prepared.shared.partition_key(&values);
         let partition = key.and_then(|(keyspace, key)| Some((keyspace, snapshot.token(&key)?)));
         let options = &prepared.options;
+        let is_read = prepared.shared.is_read;
+        let parameters = self.parameters(options, is_read, values, page);
+        let stamped = parameters.timestamp.is_some();
         let attempt = Attempt {
             options,
-            is_read: prepared.shared.is_read,
+            is_read,
+            repeatable: options
+                .idempotent
+                .unwrap_or_else(|| prepared.shared.repetition.is_harmless(stamped)),
             target: Target { partition },
         };
-        let parameters = self.parameters(options, values, page);
         let make = || Request::Execute {
             statement: request::Statement::Prepared(prepared.shared.id()),
             parameters: parameters.clone(),
@@ -261,16 +279,21 @@ impl Session {
             }
             Part::Text(_) => None,
         });
+        let parameters = self.parameters(options, false, Values::default(), None);
+        let stamped = parameters.timestamp.is_some();
         let attempt = Attempt {
             options,
             is_read: false,
+            repeatable: options
+                .idempotent
+                .unwrap_or_else(|| batch.repetition().is_harmless(stamped)),
             target: Target { partition },
         };
         let make = || {
             Request::Batch(BatchRequest {
                 kind: batch.kind,
                 entries: batch.entries(),
-                parameters: self.parameters(options, Values::default(), None),
+                parameters: parameters.clone(),
             })
         };
         execution::run(&self.inner.cluster, &attempt, make, Some(&known)).await
@@ -292,14 +315,21 @@ impl Session {
         self.inner.events.subscribe()
     }
 
-    fn parameters(&self, options: &ExecutionOptions, values: Values, page: Option<Bytes>) -> QueryParameters {
+    fn parameters(
+        &self,
+        options: &ExecutionOptions,
+        is_read: bool,
+        values: Values,
+        page: Option<Bytes>,
+    ) -> QueryParameters {
+        let clock = self.inner.clock.as_ref().filter(|_| !is_read);
         QueryParameters {
             consistency: options.consistency,
             serial_consistency: options.serial_consistency,
             values,
             page_size: options.page_size,
             paging_state: page,
-            timestamp: options.timestamp,
+            timestamp: options.timestamp.or_else(|| clock.map(Clock::stamp)),
             keyspace: self.keyspace(),
             now_in_seconds: None,
             skip_metadata: false,

@@ -99,14 +99,15 @@ impl Cluster {
         route::plan(&self.snapshot.load(), datacenter.as_deref(), target, turn)
     }
 
-    /// Connections to the nodes of a plan, best first. If there is none at this moment, waits for the first
+    /// Connections to the nodes of a plan, best first and silent ones last. If there is none at this moment, waits for the first
     /// that comes up.
     pub(crate) async fn connections(&self, target: Target<'_>) -> Result<Vec<Arc<Connection>>, Error> {
         let plan = self.plan(target);
         if plan.is_empty() {
             return Err(Error::closed());
         }
-        let open: Vec<_> = plan.iter().filter_map(|node| node.connection()).collect();
+        let mut open: Vec<_> = plan.iter().filter_map(|node| node.connection()).collect();
+        open.sort_by_key(|connection| connection.is_silent());
         if !open.is_empty() {
             return Ok(open);
         }
@@ -146,8 +147,13 @@ impl Cluster {
     pub(crate) async fn refresh(&self) -> Result<(), Error> {
         let _one = self.refreshing.lock().await;
         let mut last = None;
-        for connection in self.connections(Target::default()).await? {
-            match ask(&connection, self.timeout).await {
+        let connections = self.connections(Target::default()).await?;
+        for (at, connection) in connections.iter().enumerate() {
+            let answer = tokio::select! {
+                answer = ask(connection, self.timeout) => answer,
+                () = connection.silent(), if at + 1 < connections.len() => continue,
+            };
+            match answer {
                 Ok(topology) => {
                     self.install(topology);
                     return Ok(());

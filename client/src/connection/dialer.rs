@@ -11,15 +11,14 @@ use quinn::{ClientConfig, Endpoint, TransportConfig};
 use starling_cql::native::Event;
 use tokio::{sync::broadcast, time};
 
-use super::Connection;
+use super::{Connection, silence::KEEP_ALIVE};
 use crate::{
     error::{Error, ErrorKind},
     tls::Tls,
 };
 
-/// A connection on which nothing comes for this long is dead. Twice a second something does.
+/// A connection on which nothing comes for this long is dead.
 const IDLE: Duration = Duration::from_millis(2500);
-const KEEP_ALIVE: Duration = Duration::from_millis(500);
 
 /// What one connection may use.
 #[derive(Debug, Clone, Copy)]

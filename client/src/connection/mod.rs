@@ -4,6 +4,7 @@ mod dialer;
 mod frame;
 mod pending;
 mod reader;
+mod silence;
 mod writer;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -28,6 +29,7 @@ pub(crate) struct Connection {
     frames: mpsc::Sender<Bytes>,
     pending: Arc<Pending>,
     closed: watch::Receiver<bool>,
+    silent: watch::Receiver<bool>,
 }
 
 impl Connection {
@@ -42,8 +44,10 @@ impl Connection {
         let pending = Arc::new(Pending::new(address, limits.in_flight));
         let (frames, queue) = mpsc::channel(limits.in_flight);
         let (ended, closed) = watch::channel(false);
+        let (hears, silent) = watch::channel(false);
         let (sender, receiver) = streams;
         tokio::spawn(writer::run(sender, queue, quic.clone()));
+        tokio::spawn(silence::watch(address, quic.clone(), Arc::clone(&pending), hears));
         let reading = reader::run(address, receiver, Arc::clone(&pending), events);
         let reader_quic = quic.clone();
         tokio::spawn(async move {
@@ -57,6 +61,7 @@ impl Connection {
             frames,
             pending,
             closed,
+            silent,
         };
         connection.greet(limits.timeout).await?;
         Ok(connection)
@@ -112,6 +117,19 @@ impl Connection {
         // An error means that the reader's task is gone, which is the same.
         let _ = closed.wait_for(|closed| *closed).await;
         self.pending.reason()
+    }
+
+    /// Ends once the node is silent, as [`silence`] has it, with the connection still open.
+    pub(crate) async fn silent(&self) {
+        let mut silent = self.silent.clone();
+        if silent.wait_for(|silent| *silent).await.is_err() || !self.is_open() {
+            // The connection ended, and all requests have been told.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    pub(crate) fn is_silent(&self) -> bool {
+        *self.silent.borrow()
     }
 
     pub(crate) fn is_open(&self) -> bool {

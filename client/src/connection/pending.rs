@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use parking_lot::Mutex;
 use starling_cql::native::Response;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::error::{Error, ErrorKind};
 
@@ -16,6 +16,7 @@ pub(super) struct Pending {
     address: SocketAddr,
     limit: usize,
     state: Mutex<State>,
+    asked: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +33,7 @@ impl Pending {
             address,
             limit,
             state: Mutex::default(),
+            asked: Notify::new(),
         }
     }
 
@@ -48,12 +50,25 @@ impl Pending {
         // Id 0 is for events.
         state.last_id += 1;
         let id = state.last_id;
+        if state.waiting.is_empty() {
+            self.asked.notify_one();
+        }
         state.waiting.insert(id, sender);
         Ok(Ticket {
             id,
             receiver: Some(receiver),
             pending: Arc::clone(self),
         })
+    }
+
+    /// Ends once something was asked. It may have been answered by then.
+    pub(super) async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.lock().waiting.is_empty()
     }
 
     /// Gives an answer to whom it belongs. An answer that nobody waits for any more is dropped; one to a

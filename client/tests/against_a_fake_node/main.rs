@@ -4,3 +4,4 @@ mod fake;
 mod load;
 mod session;
 mod shell;
+mod silence;

@@ -1,6 +1,9 @@
 //! What goes on when nodes are killed.
 
-use starling_client::{Consistency, Session};
+use starling_client::{
+    Consistency, Session,
+    retry::{Decision, DefaultRetry, Failure, RetryPolicy},
+};
 use starling_cql::ErrorKind;
 
 use crate::harness::{Cluster, block_on, create_table};
@@ -111,6 +114,51 @@ fn a_node_that_stops_answering_does_not_stop_the_others() {
         for id in 0..400 {
             assert_eq!(
                 read(&session, id, Consistency::One).await.unwrap(),
+                Some(id),
+                "id {id}"
+            );
+        }
+    });
+}
+
+/// Repeats what a node refused, and nothing that failed with its connection.
+#[derive(Debug)]
+struct NotAfterSilence;
+
+impl RetryPolicy for NotAfterSilence {
+    fn decide(&self, failure: &Failure<'_>) -> Decision {
+        match failure.error.kind() {
+            starling_client::ErrorKind::Connection => Decision::Fail,
+            _ => DefaultRetry.decide(failure),
+        }
+    }
+}
+
+#[test]
+fn writes_with_a_timestamp_leave_a_coordinator_that_stops() {
+    let cluster = Cluster::start(3);
+    block_on(async {
+        let builder = cluster.session_builder(&[0]).retry(NotAfterSilence);
+        let session = builder.client_timestamps(true).connect().await.unwrap();
+        create_table(&session).await;
+        let insert = session
+            .prepare("INSERT INTO k.t (id, v) VALUES (?, ?)")
+            .await
+            .unwrap();
+        // All nodes are replicas of all, so that each coordinates its share.
+        let write_all = async |ids: std::ops::Range<i32>| {
+            let writes = ids.map(|id| session.execute(&insert, (id, id)));
+            for outcome in futures::future::join_all(writes).await {
+                outcome.unwrap();
+            }
+        };
+        write_all(0..60).await;
+        // It never goes on. What was sent to it is sent to another node before its connection ends, or fails.
+        cluster.nodes[2].pause(true);
+        write_all(60..120).await;
+        for id in 0..120 {
+            assert_eq!(
+                read(&session, id, Consistency::Quorum).await.unwrap(),
                 Some(id),
                 "id {id}"
             );

@@ -13,7 +13,7 @@ use starling::{
     config::Settings,
     tls::Authority,
 };
-use starling_client::{Consistency, Session};
+use starling_client::{Consistency, Session, SessionBuilder};
 
 /// How long anything may take before a test fails. Generous: machines that run tests are busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
@@ -144,13 +144,15 @@ impl Cluster {
 
     /// A session that prefers the given nodes, at QUORUM.
     pub(crate) async fn session(&self, nodes: &[usize]) -> Session {
+        self.session_builder(nodes).connect().await.unwrap()
+    }
+
+    /// The settings of [`session`](Self::session), to change from.
+    pub(crate) fn session_builder(&self, nodes: &[usize]) -> SessionBuilder {
         Session::builder()
             .contacts(nodes.iter().map(|n| self.nodes[*n].listen.to_string()))
             .ca(&self.ca)
             .consistency(Consistency::Quorum)
-            .connect()
-            .await
-            .unwrap()
     }
 }
 

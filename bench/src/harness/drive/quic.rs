@@ -20,6 +20,8 @@ pub async fn connect(contacts: &[String], timeout: Duration) -> Result<Session, 
     Session::builder()
         .contacts(contacts)
         .timeout(timeout)
+        // As drivers of CQL do. What was sent to a node that dies then goes to another.
+        .client_timestamps(true)
         .connect()
         .await
         .map_err(|error| Error::Statement(error.to_string()))

@@ -1,5 +1,6 @@
 //! A node that speaks the native protocol over real QUIC and answers what the test says.
 
+pub(crate) mod apart;
 pub(crate) mod table;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -50,34 +51,9 @@ impl Drop for FakeNode {
 impl FakeNode {
     /// Starts a node; its handler may need to know its address. Greetings are answered here.
     pub(crate) fn start(make: impl FnOnce(SocketAddr) -> Handler) -> Self {
-        let certified = rcgen::generate_simple_self_signed(vec!["starling-node".to_owned()]).unwrap();
-        let files = tempfile::tempdir().unwrap();
-        let ca = files.path().join("ca.pem");
-        std::fs::write(&ca, certified.cert.pem()).unwrap();
-        let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certified.cert.der().clone()], key)
-            .unwrap();
-        tls.alpn_protocols = vec![native::ALPN.to_vec()];
-        let config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
-        let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let (endpoint, ca, files) = listen();
         let address = endpoint.local_addr().unwrap();
-        let handler = make(address);
-        let accepting = endpoint.clone();
-        tokio::spawn(async move {
-            while let Some(incoming) = accepting.accept().await {
-                let handler = Arc::clone(&handler);
-                tokio::spawn(async move {
-                    if let Ok(connection) = incoming.await {
-                        serve(connection, handler).await;
-                    }
-                });
-            }
-        });
+        tokio::spawn(accept(endpoint.clone(), make(address)));
         Self {
             address,
             ca,
@@ -93,6 +69,37 @@ impl FakeNode {
 
     pub(crate) async fn session(&self) -> Session {
         self.builder().connect().await.unwrap()
+    }
+}
+
+/// A socket with a certificate of its own, and the file of its authority.
+fn listen() -> (Endpoint, PathBuf, tempfile::TempDir) {
+    let certified = rcgen::generate_simple_self_signed(vec!["starling-node".to_owned()]).unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let ca = files.path().join("ca.pem");
+    std::fs::write(&ca, certified.cert.pem()).unwrap();
+    let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    tls.alpn_protocols = vec![native::ALPN.to_vec()];
+    let config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
+    let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
+    (endpoint, ca, files)
+}
+
+async fn accept(endpoint: Endpoint, handler: Handler) {
+    while let Some(incoming) = endpoint.accept().await {
+        let handler = Arc::clone(&handler);
+        tokio::spawn(async move {
+            if let Ok(connection) = incoming.await {
+                serve(connection, handler).await;
+            }
+        });
     }
 }
 
