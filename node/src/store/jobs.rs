@@ -4,7 +4,6 @@
 //! is owed, so that they take the disk and the processors from requests no more than they have to.
 
 use std::{
-    collections::VecDeque,
     io,
     sync::{
         Arc,
@@ -18,7 +17,11 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use parking_lot::Mutex;
 use starling_sstable::{Job, Pace, PaceLimits, Step};
 
-use super::{request::Request, thread};
+use super::{
+    request::Request,
+    thread,
+    turns::{Class, Turns},
+};
 
 struct Queued {
     job: Box<Job>,
@@ -51,9 +54,7 @@ impl JobQueue {
                 let worker = Worker {
                     jobs: jobs.clone(),
                     limiter: Arc::clone(&limiter),
-                    urgent: VecDeque::new(),
-                    patient: VecDeque::new(),
-                    rest_until: Instant::now(),
+                    turns: Turns::default(),
                 };
                 thread::vital(format!("background-{n}"), move || worker.run())
             })
@@ -98,11 +99,7 @@ impl Limiter {
 struct Worker {
     jobs: Receiver<Queued>,
     limiter: Arc<Limiter>,
-    /// What writes wait for.
-    urgent: VecDeque<Queued>,
-    patient: VecDeque<Queued>,
-    /// Patient work rests until then.
-    rest_until: Instant,
+    turns: Turns<Queued>,
 }
 
 impl Worker {
@@ -111,42 +108,21 @@ impl Worker {
     fn run(mut self) {
         loop {
             for queued in self.jobs.clone().try_iter() {
-                self.take(queued);
+                self.turns.enqueue(class_of(&queued.job), queued);
             }
-            let queued = match self.urgent.pop_front() {
-                Some(queued) => queued,
-                None => match self.wait() {
-                    Ok(Some(queued)) => queued,
-                    Ok(None) => continue,
-                    Err(Stopped) => return,
-                },
+            if let Some(queued) = self.turns.next(Instant::now()) {
+                self.step(queued);
+                continue;
+            }
+            let received = match self.turns.idle_until() {
+                Some(rested) => self.jobs.recv_deadline(rested),
+                None => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            self.step(queued);
-        }
-    }
-
-    fn take(&mut self, queued: Queued) {
-        if queued.job.is_urgent() {
-            self.urgent.push_back(queued);
-        } else {
-            self.patient.push_back(queued);
-        }
-    }
-
-    /// Waits until there is something to do: patient work that may go on, or (then `None`) something new.
-    fn wait(&mut self) -> Result<Option<Queued>, Stopped> {
-        let received = if self.patient.is_empty() {
-            self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            self.jobs.recv_deadline(self.rest_until)
-        };
-        match received {
-            Ok(queued) => {
-                self.take(queued);
-                Ok(None)
+            match received {
+                Ok(queued) => self.turns.enqueue(class_of(&queued.job), queued),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            Err(RecvTimeoutError::Timeout) => Ok(self.patient.pop_front()),
-            Err(RecvTimeoutError::Disconnected) => Err(Stopped),
         }
     }
 
@@ -154,17 +130,24 @@ impl Worker {
         let before = queued.job.worked();
         let outcome = queued.job.step();
         let bytes = queued.job.worked() - before;
-        if !queued.job.is_urgent() && bytes > 0 {
-            self.rest_until = self.limiter.paid_at(bytes);
+        let class = class_of(&queued.job);
+        if class == Class::Paced && bytes > 0 {
+            self.turns.rest(self.limiter.paid_at(bytes));
         }
         match outcome {
-            Ok(Step::More) if queued.job.is_urgent() => self.urgent.push_front(queued),
-            Ok(Step::More) => self.patient.push_back(queued),
+            Ok(Step::More) => self.turns.go_on(class, queued),
             Ok(Step::Done) => drop(queued.owner.send(Request::JobDone(queued.job, Ok(())))),
             Err(error) => drop(queued.owner.send(Request::JobDone(queued.job, Err(error)))),
         }
     }
 }
 
-/// All shards have stopped.
-struct Stopped;
+fn class_of(job: &Job) -> Class {
+    if job.is_urgent() {
+        Class::Urgent
+    } else if job.is_paced() {
+        Class::Paced
+    } else {
+        Class::Prompt
+    }
+}

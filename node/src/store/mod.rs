@@ -5,7 +5,7 @@
 //! longer by the shard's own thread (`desk`). Acknowledgements of writes go to the shard's log-sync thread, which
 //! syncs the log once for all of them (`sync`): while one
 //! sync is under way the next group gathers. Flushes and compactions run in small steps on background
-//! threads (`jobs`) and come back to the shard to be installed. A read that needs pages of a disk is parked while a
+//! threads (`jobs`, which take `turns`) and come back to the shard to be installed. A read that needs pages of a disk is parked while a
 //! thread of another pool (`readers`) loads them; the shard goes on with others meanwhile.
 //!
 //! Contract:
@@ -28,6 +28,7 @@ mod scan;
 mod shard;
 mod sync;
 mod thread;
+mod turns;
 
 #[cfg(test)]
 mod tests;

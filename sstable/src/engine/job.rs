@@ -85,6 +85,20 @@ impl Job {
         }
     }
 
+    /// Whether it may rest between its steps: nobody waits for it. [`worked`](Self::worked) tells what it is to pay for.
+    pub fn is_paced(&self) -> bool {
+        match &self.kind {
+            Kind::Merge(part) => !part.is_flush,
+            Kind::Scrub(_) => true,
+            Kind::Install(_)
+            | Kind::Remove(_)
+            | Kind::Snapshot(_)
+            | Kind::Ingest(_)
+            | Kind::Export(_)
+            | Kind::Survey(_) => false,
+        }
+    }
+
     /// Bytes that it has read and written so far, about. What a limiter of compactions counts.
     pub fn worked(&self) -> u64 {
         match &self.kind {
