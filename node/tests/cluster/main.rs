@@ -8,6 +8,7 @@ mod flood;
 mod full_disk;
 mod garbage;
 mod harness;
+mod joining;
 mod messages;
 mod repair;
 mod strangers;

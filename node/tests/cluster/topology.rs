@@ -17,7 +17,8 @@ use crate::harness::{Cluster, STARLING, block_on, until};
 /// Rows that are there before anything changes.
 const ROWS: i32 = 300;
 
-async fn make_table(session: &Session, factor: u32) {
+/// Makes keyspace `k` with table `k.t` of so many replicas, and the first rows.
+pub(crate) async fn make_table(session: &Session, factor: u32) {
     let keyspace = format!(
         "CREATE KEYSPACE k WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': {factor}}}"
     );
@@ -35,7 +36,8 @@ async fn write(session: &Session, id: i32) -> Result<(), starling_client::Error>
     session.query(statement.with_idempotent(true)).await.map(drop)
 }
 
-async fn read(session: &Session, id: i32, level: Consistency) -> Option<i32> {
+/// What a row has.
+pub(crate) async fn read(session: &Session, id: i32, level: Consistency) -> Option<i32> {
     let text = format!("SELECT v FROM k.t WHERE id = {id}");
     let statement = session.statement(text).with_consistency(level);
     let rows = session.query(statement).await.unwrap().rows().unwrap();
@@ -43,7 +45,7 @@ async fn read(session: &Session, id: i32, level: Consistency) -> Option<i32> {
 }
 
 /// A client that writes a row and reads it and an older one, again and again, at QUORUM. None may fail.
-fn client(session: Session) -> (Arc<AtomicBool>, JoinHandle<i32>) {
+pub(crate) fn client(session: Session) -> (Arc<AtomicBool>, JoinHandle<i32>) {
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let work = tokio::spawn(async move {
@@ -61,7 +63,7 @@ fn client(session: Session) -> (Arc<AtomicBool>, JoinHandle<i32>) {
 }
 
 /// Runs a command against a node; its output.
-fn run(cluster: &Cluster, node: usize, arguments: &[&str]) -> String {
+pub(crate) fn run(cluster: &Cluster, node: usize, arguments: &[&str]) -> String {
     let admin = cluster.nodes[node].admin.to_string();
     let output = Command::new(STARLING)
         .args(arguments)
@@ -72,7 +74,8 @@ fn run(cluster: &Cluster, node: usize, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn refused(cluster: &Cluster, node: usize, arguments: &[&str]) -> String {
+/// Runs a command that must not work; what it says.
+pub(crate) fn refused(cluster: &Cluster, node: usize, arguments: &[&str]) -> String {
     let admin = cluster.nodes[node].admin.to_string();
     let output = Command::new(STARLING)
         .args(arguments)
@@ -83,7 +86,8 @@ fn refused(cluster: &Cluster, node: usize, arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-fn tokens(cluster: &Cluster, node: usize) -> usize {
+/// How many tokens a node sees in the ring.
+pub(crate) fn tokens(cluster: &Cluster, node: usize) -> usize {
     run(cluster, node, &["ring"]).lines().count() - 1
 }
 
