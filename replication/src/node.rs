@@ -42,9 +42,7 @@ use crate::{
     start_error::StartError,
     status::{Counters, NodeStatus},
     streaming::{StreamStatus, Streaming, estimate::Estimate},
-    topology::{
-        self, Book, Change, ChangeError, ChangeKind, Place, RingState, Stamp, Topology, choose_tokens,
-    },
+    topology::{self, Book, Change, ChangeError, ChangeKind, Place, RingState, Stamp, Topology},
     tracing::TraceRing,
 };
 
@@ -419,7 +417,7 @@ impl<E: Env> Node<E> {
     }
 
     /// The change of a node that would come in, with tokens as it would get them.
-    pub fn plan_join(&self, datacenter: &str, rack: &str, vnodes: u32) -> ChangeKind {
+    pub async fn plan_join(&self, datacenter: &str, rack: &str, vnodes: u32) -> ChangeKind {
         let ring = Arc::clone(&self.views.load().cluster.ring);
         let config = Config {
             datacenter: datacenter.to_owned(),
@@ -427,10 +425,12 @@ impl<E: Env> Node<E> {
             vnodes: vnodes.clamp(1, 256),
             ..self.config.clone()
         };
+        let members = ring.members().to_vec();
+        let tokens = topology::choose_tokens_aside(&self.env, members, &config).await;
         ChangeKind::Join {
             member: Member {
                 id: NodeId(crate::identity::uuid_v4(self.env.random(), self.env.random())),
-                tokens: choose_tokens(ring.members(), &config, &mut || self.env.random()),
+                tokens,
                 datacenter: config.datacenter,
                 rack: config.rack,
             },

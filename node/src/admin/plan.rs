@@ -47,7 +47,7 @@ pub(super) fn find(status: &NodeStatus, names: &str) -> Result<Vec<NodeId>, Refu
 }
 
 /// The change that a page's parameters ask for.
-fn change(admin: &Admin, query: &BTreeMap<String, String>) -> Result<ChangeKind, Refusal> {
+async fn change(admin: &Admin, query: &BTreeMap<String, String>) -> Result<ChangeKind, Refusal> {
     let status = admin.node.status();
     let get = |name: &str| query.get(name).map(String::as_str);
     let nodes = || find(&status, get("node").unwrap_or_default());
@@ -64,7 +64,7 @@ fn change(admin: &Admin, query: &BTreeMap<String, String>) -> Result<ChangeKind,
             let vnodes = get("vnodes").map_or(Ok(16), str::parse);
             let vnodes = vnodes.ok().filter(|count| (1..=256).contains(count));
             let vnodes = vnodes.ok_or_else(|| refuse("a node has 1 to 256 virtual nodes"))?;
-            Ok(admin.node.plan_join(dc, rack, vnodes))
+            Ok(admin.node.plan_join(dc, rack, vnodes).await)
         }
         Some("leave") if get("node").is_none() => Ok(ChangeKind::Leave(status.id)),
         Some("leave") => match nodes()?[..] {
@@ -85,7 +85,7 @@ fn change(admin: &Admin, query: &BTreeMap<String, String>) -> Result<ChangeKind,
                 "node {dead} is alive, and only a dead node is replaced"
             ))),
             [dead] => {
-                let ChangeKind::Join { mut member, address } = admin.node.plan_join(dc, rack, 1) else {
+                let ChangeKind::Join { mut member, address } = admin.node.plan_join(dc, rack, 1).await else {
                     return Err(refuse("no tokens could be chosen"));
                 };
                 member.tokens = admin.node.tokens_of(dead);
@@ -105,6 +105,6 @@ pub(super) async fn plan(
     State(admin): State<Arc<Admin>>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Json<Estimate>, Refusal> {
-    let change = change(&admin, &query)?;
+    let change = change(&admin, &query).await?;
     Ok(Json(admin.node.plan_change(&change).await))
 }

@@ -6,45 +6,78 @@
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use starling_model::NodeId;
+use starling_model::{NodeId, Token};
 use starling_ring::Member;
 
 use super::{
-    Change, ChangeError, ChangeKind, RingState, Topology, TopologyRequest, TopologyResponse, choose_tokens,
+    Change, ChangeError, ChangeKind, RingState, Topology, TopologyRequest, TopologyResponse,
+    choose_tokens_aside, proposal::moved,
 };
 use crate::{env::Env, snapshot::Peer};
 
 /// How long a member has to end a change, or to say that it is at it.
 const END: Duration = Duration::from_secs(5);
 
-/// The change that brought the dead node in, or took it out, if a member was asked to end it for the sake of this one.
-pub(super) type Ended = Mutex<Option<ChangeKind>>;
+/// What a node keeps in mind from one attempt to come in to the next.
+#[derive(Debug, Default)]
+pub(super) struct Mind {
+    /// The change that brought the dead node in, or took it out, if a member was asked to end it for the sake of this one.
+    ended: Mutex<Option<ChangeKind>>,
+    chosen: Mutex<Option<Chosen>>,
+}
+
+/// Tokens that balance a ring.
+#[derive(Debug)]
+struct Chosen {
+    members: Vec<Member>,
+    tokens: Vec<Token>,
+}
+
+impl Mind {
+    /// The tokens that were chosen for this very ring.
+    fn tokens_for(&self, members: &[Member]) -> Option<Vec<Token>> {
+        let chosen = self.chosen.lock();
+        let same = chosen.as_ref().filter(|chosen| chosen.members == members);
+        same.map(|chosen| chosen.tokens.clone())
+    }
+}
 
 impl<E: Env> Topology<E> {
-    /// Comes into the ring. A change that waits for the node whose place this one takes is ended first. `ended` is
+    /// Comes into the ring. A change that waits for the node whose place this one takes is ended first. `mind` is
     /// to be the same in every attempt.
-    pub(super) async fn come_in(self: &Arc<Self>, ended: &Ended) -> Result<(), ChangeError> {
+    pub(super) async fn come_in(self: &Arc<Self>, mind: &Mind) -> Result<(), ChangeError> {
         if let Some(name) = &self.config.replace {
-            self.end_for_successor(name, ended).await?;
+            self.end_for_successor(name, mind).await?;
         }
-        self.change(&|state| self.arrival(state, ended.lock().as_ref()))
-            .await
+        self.choose_ahead(mind).await?;
+        self.change(&|state| self.arrival(state, mind)).await
+    }
+
+    /// Chooses tokens for the ring as it will be when nothing is under way, once for each: while another change goes on
+    /// there is time for it. None are chosen for who takes a member's place.
+    async fn choose_ahead(&self, mind: &Mind) -> Result<(), ChangeError> {
+        let state = self.book.load();
+        if state.serves(self.me) || self.place_taken(&state, mind)?.1.is_some() {
+            return Ok(());
+        }
+        let mut members = state.next_members().unwrap_or_else(|| state.members());
+        members.sort_unstable_by_key(|member| member.id);
+        if mind.tokens_for(&members).is_none() {
+            let tokens = choose_tokens_aside(&self.env, members.clone(), &self.config).await;
+            *mind.chosen.lock() = Some(Chosen { members, tokens });
+        }
+        Ok(())
     }
 
     /// What this node's coming makes of the ring.
-    fn arrival(&self, state: &RingState, ended: Option<&ChangeKind>) -> Result<ChangeKind, ChangeError> {
+    fn arrival(&self, state: &RingState, mind: &Mind) -> Result<ChangeKind, ChangeError> {
         if state.serves(self.me) {
             return Err(ChangeError::Nothing);
         }
-        let dead = match &self.config.replace {
-            Some(name) => self.predecessor(state, name, ended)?,
-            None => None,
-        };
-        let members = state.members();
-        let place = members.iter().find(|member| Some(member.id) == dead);
+        let (dead, place) = self.place_taken(state, mind)?;
         let tokens = match place {
-            Some(place) => place.tokens.clone(),
-            None => choose_tokens(&members, &self.config, &mut || self.env.random()),
+            Some(tokens) => tokens,
+            None => mind.tokens_for(&state.members()).ok_or_else(moved)?,
         };
         let member = Member {
             id: self.me,
@@ -61,6 +94,20 @@ impl<E: Env> Topology<E> {
             },
             None => ChangeKind::Join { member, address },
         })
+    }
+
+    /// Whom this node comes in for, if for somebody, and that one's tokens if it is a member.
+    fn place_taken(
+        &self,
+        state: &RingState,
+        mind: &Mind,
+    ) -> Result<(Option<NodeId>, Option<Vec<Token>>), ChangeError> {
+        let Some(name) = &self.config.replace else {
+            return Ok((None, None));
+        };
+        let dead = self.predecessor(state, name, mind.ended.lock().as_ref())?;
+        let place = state.members().into_iter().find(|member| Some(member.id) == dead);
+        Ok((dead, place.map(|member| member.tokens)))
     }
 
     /// Whose place this node takes: a member's, or that of one that did not come in because its change was ended; nobody's
@@ -84,7 +131,7 @@ impl<E: Env> Topology<E> {
     }
 
     /// Has the change ended that waits for the node of this name, if there is one.
-    async fn end_for_successor(&self, name: &str, ended: &Ended) -> Result<(), ChangeError> {
+    async fn end_for_successor(&self, name: &str, mind: &Mind) -> Result<(), ChangeError> {
         let state = self.book.load();
         let (Ok(dead), Some(change)) = (self.find(&state, name), state.change()) else {
             return Ok(());
@@ -94,7 +141,7 @@ impl<E: Env> Topology<E> {
         }
         let kind = &change.kind;
         if kind.outgoing().contains(&dead) || kind.incoming().is_some_and(|(member, _)| member.id == dead) {
-            *ended.lock() = Some(kind.clone());
+            *mind.ended.lock() = Some(kind.clone());
         }
         for peer in self.who_may_end(&state, change, dead) {
             let Ok(answer) = self.ask(&peer, TopologyRequest::End(dead), END).await else {

@@ -2,12 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use starling_model::NodeId;
 
 use super::{
     Change, ChangeError, ChangeKind, Phase, Place, RingState, Topology, TopologyRequest, TopologyResponse,
-    proposal::Make, service::ASK,
+    arrival::Mind, proposal::Make, service::ASK,
 };
 use crate::env::Env;
 
@@ -42,8 +41,8 @@ impl<E: Env> Topology<E> {
             ::tracing::info!(what = %change.kind, ?outcome, "a change of the ring from before the restart is over");
         }
         if !self.book.load().serves(self.me) {
-            let ended = Mutex::default();
-            self.until_done(|| self.come_in(&ended)).await;
+            let mind = Mind::default();
+            self.until_done(|| self.come_in(&mind)).await;
         }
         let moves = |state: &RingState| {
             let Some(Place::Serving { rack, .. }) = state.place(self.me) else {

@@ -45,4 +45,4 @@ pub use error::ChangeError;
 pub use message::{TopologyRequest, TopologyResponse};
 pub use ring_state::{Place, RingState, Stamp};
 pub(crate) use service::{Parts, Topology};
-pub(crate) use tokens::choose_tokens;
+pub(crate) use tokens::{choose_tokens, choose_tokens_aside};

@@ -129,6 +129,6 @@ impl<E: Env> Topology<E> {
     }
 }
 
-fn moved() -> ChangeError {
+pub(super) fn moved() -> ChangeError {
     ChangeError::NotYet("the ring has just become another one".to_owned())
 }

@@ -5,6 +5,7 @@ mod deaths;
 mod phases;
 mod scene;
 mod successors;
+mod tokens;
 
 use std::collections::BTreeSet;
 
