@@ -28,14 +28,42 @@ pub(super) struct Choice {
     newcomer: u32,
     /// How many tokens it wants.
     count: usize,
-    /// First replicas: each arc has one.
-    first: Circle,
-    /// What each node should hold of `first`.
-    first_ideal: f64,
-    /// All replicas; `None` if tokens make no difference to who holds how much.
-    held: Option<Circle>,
-    /// What each node should hold of `held`.
-    held_ideals: Vec<f64>,
+    /// What is to be balanced: first replicas, of which each arc has one, and unless tokens make no difference to them
+    /// the first two and all.
+    balances: Vec<Balance>,
+}
+
+/// Replicas, and how much of them each node should hold.
+#[derive(Debug, Clone)]
+struct Balance {
+    circle: Circle,
+    ideals: Vec<f64>,
+}
+
+impl Balance {
+    /// Of so many replicas, as NetworkTopologyStrategy places them.
+    fn of(factor: u32, sizes: &[u32], racks: &[u32], tokens: Vec<(u64, u32)>) -> Self {
+        let model = Racks {
+            sizes: sizes.to_vec(),
+            factor,
+        };
+        let mut circle = Circle::new(racks.to_vec(), factor as usize, model.repeats() as usize);
+        circle.fill(tokens);
+        let ideals = model.ideals();
+        Self {
+            circle,
+            ideals: racks.iter().map(|rack| ideals[*rack as usize]).collect(),
+        }
+    }
+}
+
+/// How a draft is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// An excess of `1 / severity` counts twice as much as a lack of the same size.
+    pub(super) severity: f64,
+    /// For each token about half of the arcs are looked at, drawn anew: so drafts differ.
+    pub(super) by_chance: bool,
 }
 
 /// A node's load after a cut: `now + slope * at`, in ideals and above the goal.
@@ -71,35 +99,35 @@ impl Choice {
         };
         let mut first = Circle::new(racks.clone(), 1, 0);
         first.fill(tokens(None));
+        let ideals = vec![1.0 / racks.len() as f64; racks.len()];
+        let mut balances = vec![Balance {
+            circle: first,
+            ideals,
+        }];
         let rack_count = sizes.len() as u32;
         // A node that is alone in its rack has one replica of everything, wherever its tokens are.
         let alone = sizes[own_rack as usize] == 1 && rack_count <= newcomer.factor;
         // While everybody has everything, fewer replicas are balanced: it makes a good start for who comes next.
         let factor = newcomer.factor.min(me);
-        let settled = factor < 2 || alone;
-        let model = Racks { sizes, factor };
-        let (mut held, mut held_ideals) = (None, Vec::new());
+        // While every node is alone, racks make no difference, and there is a start to be made.
+        let settled = factor < 2 || (alone && neighbours.len() >= sizes.len());
+        if !settled && factor > 2 {
+            // Who comes next relieves a node of what it is the last replica of. So nobody may have too little of that.
+            balances.push(Balance::of(2, &sizes, &racks, tokens(None)));
+        }
         if !settled {
-            let ideals = model.ideals();
-            held_ideals = racks.iter().map(|rack| ideals[*rack as usize]).collect();
-            held = Some(if rack_count == factor {
+            let mut all = Balance::of(factor, &sizes, &racks, tokens(None));
+            if rack_count == factor {
                 // Each rack has one replica of everything, so each is a ring of its own.
-                let mut rack = Circle::new(racks.clone(), 1, 0);
-                rack.fill(tokens(Some(own_rack)));
-                rack
-            } else {
-                let mut all = Circle::new(racks.clone(), factor as usize, model.repeats() as usize);
-                all.fill(tokens(None));
-                all
-            });
+                all.circle = Circle::new(racks.clone(), 1, 0);
+                all.circle.fill(tokens(Some(own_rack)));
+            }
+            balances.push(all);
         }
         Self {
             newcomer: me,
             count: newcomer.tokens,
-            first,
-            first_ideal: 1.0 / racks.len() as f64,
-            held,
-            held_ideals,
+            balances,
         }
     }
 
@@ -111,13 +139,13 @@ impl Choice {
     /// Chooses the places; returns them and the largest load that any node has then, in ideals.
     ///
     /// One after another is put where it helps most, the newcomer's own goal growing with each; then each
-    /// is taken back and put again. An excess of `1 / severity` counts twice as much as a lack of the same size.
-    pub(super) fn places(mut self, severity: f64, random: &mut dyn FnMut() -> u64) -> (Vec<u64>, f64) {
+    /// is taken back and put again.
+    pub(super) fn places(mut self, manner: Manner, random: &mut dyn FnMut() -> u64) -> (Vec<u64>, f64) {
         let mut scratch = Scratch::default();
         let mut chosen = Vec::with_capacity(self.count);
         for at in 1..=self.count {
             let goal = at as f64 / self.count as f64;
-            let Some(place) = self.pick(goal, severity, &mut scratch, random) else {
+            let Some(place) = self.pick(goal, manner, &mut scratch, random) else {
                 break;
             };
             self.insert(place);
@@ -126,7 +154,7 @@ impl Choice {
         for _ in 0..PASSES {
             for place in &mut chosen {
                 self.remove(*place);
-                if let Some(better) = self.pick(1.0, severity, &mut scratch, random) {
+                if let Some(better) = self.pick(1.0, manner, &mut scratch, random) {
                     *place = better;
                 }
                 self.insert(*place);
@@ -137,48 +165,46 @@ impl Choice {
     }
 
     fn insert(&mut self, place: u64) {
-        self.first.insert(place, self.newcomer);
-        if let Some(held) = &mut self.held {
-            held.insert(place, self.newcomer);
+        for balance in &mut self.balances {
+            balance.circle.insert(place, self.newcomer);
         }
     }
 
     fn remove(&mut self, place: u64) {
-        self.first.remove(place);
-        if let Some(held) = &mut self.held {
-            held.remove(place);
+        for balance in &mut self.balances {
+            balance.circle.remove(place);
         }
     }
 
     fn worst(&self) -> f64 {
-        let first = self.first.loads.iter().map(|load| load / self.first_ideal);
-        let held = self.held.iter().flat_map(|held| {
-            let loads = held.loads.iter().zip(&self.held_ideals);
+        let loads = self.balances.iter().flat_map(|balance| {
+            let loads = balance.circle.loads.iter().zip(&balance.ideals);
             loads.map(|(load, ideal)| load / ideal)
         });
-        first.chain(held).fold(0.0, f64::max)
+        loads.fold(0.0, f64::max)
     }
 
     /// The place that lowers the cost most.
     fn pick(
         &self,
         goal: f64,
-        severity: f64,
+        manner: Manner,
         scratch: &mut Scratch,
         random: &mut dyn FnMut() -> u64,
     ) -> Option<u64> {
-        let arcs = self.first.len();
+        let first = &self.balances[0].circle;
+        let arcs = first.len();
         let sample = arcs.min(CANDIDATES);
         let offset = ((u128::from(random()) * arcs as u128) >> 64) as usize;
         let mut best: Option<(f64, u64, u64)> = None;
         for nth in 0..sample {
             // Evenly spread over the arcs.
             let at = (offset + nth * arcs / sample) % arcs;
-            let (start, width, _) = self.first.arc(at);
-            if width < MIN_WIDTH {
+            let (start, width, _) = first.arc(at);
+            if width < MIN_WIDTH || (manner.by_chance && random() & 1 == 1) {
                 continue;
             }
-            self.weigh(start, width, goal, severity, scratch);
+            self.weigh(start, width, goal, manner.severity, scratch);
             let Some((gain, part)) = gain(&scratch.terms) else {
                 continue;
             };
@@ -198,9 +224,10 @@ impl Choice {
             terms,
         } = scratch;
         terms.clear();
-        let mut add = |circle: &Circle, ideal_of: &dyn Fn(u32) -> f64, effects: &[Effect]| {
-            for effect in effects {
-                let ideal = ideal_of(effect.node);
+        for Balance { circle, ideals } in &self.balances {
+            circle.cut(start, width, self.newcomer, lists, effects);
+            for effect in effects.iter() {
+                let ideal = ideals[effect.node as usize];
                 let is_new = effect.node == self.newcomer;
                 let excess = circle.loads[effect.node as usize] / ideal - if is_new { goal } else { 1.0 };
                 let growing = is_new && goal < 1.0;
@@ -221,12 +248,6 @@ impl Choice {
                     severity: if growing { 0.0 } else { severity },
                 });
             }
-        };
-        self.first.cut(start, width, self.newcomer, lists, effects);
-        add(&self.first, &|_| self.first_ideal, effects);
-        if let Some(held) = &self.held {
-            held.cut(start, width, self.newcomer, lists, effects);
-            add(held, &|node| self.held_ideals[node as usize], effects);
         }
     }
 }
