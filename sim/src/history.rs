@@ -131,13 +131,16 @@ pub struct History {
     pub cleared: Vec<Cleared>,
     /// When all nodes were up and all hints delivered, after everything.
     pub settled: Option<Duration>,
+    /// When coordinators of logged batches died while nothing else was wrong, from when until when.
+    pub orphans: Vec<(Duration, Duration)>,
     /// Disks may have lost what they had stored. What is on fewer replicas than a quorum may be lost with it.
     pub rot: bool,
 }
 
 impl History {
     /// Of so many replicas that had something, how many have it for good. A node that dies takes its copies along; its
-    /// successors fetch what a quorum of the others has, so what a quorum had a quorum has again.
+    /// successors fetch what a quorum of the others has, so what a quorum had a quorum has again. What rots is mended from the others
+    /// too, and never while a node is dead for good.
     pub fn lasting(&self, replicas: usize) -> usize {
         if replicas > self.replication / 2 {
             replicas

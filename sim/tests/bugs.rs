@@ -51,6 +51,7 @@ fn bugs_of_convergence_are_found() {
         (Bug::ForgetHints, 0),
         (Bug::KeepSchemaSecret, 0),
         (Bug::ForgetChanges, 17),
+        (Bug::ForgetBatches, 0),
     ]);
 }
 

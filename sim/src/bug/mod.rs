@@ -65,11 +65,13 @@ pub enum Bug {
     IgnoreTruncation,
     /// Nodes that part with data as the ring changes say that they have none.
     StreamNothing,
+    /// Nodes say that they keep a logged batch, and don't.
+    ForgetBatches,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::AcknowledgeBeforeSync,
         Self::SkipSync,
         Self::SkipDirectorySync,
@@ -93,6 +95,7 @@ impl Bug {
         Self::KeepSchemaSecret,
         Self::IgnoreTruncation,
         Self::StreamNothing,
+        Self::ForgetBatches,
     ];
 
     /// The bug of a name, as `{:?}` writes it.
@@ -126,6 +129,7 @@ impl Bug {
             Self::KeepSchemaSecret => "nodes do not tell each other of the schema",
             Self::IgnoreTruncation => "a replica says that it truncated a table and does not",
             Self::StreamNothing => "old replicas have nothing to give to new ones",
+            Self::ForgetBatches => "a node says that it keeps a logged batch and does not",
         }
     }
 
@@ -169,7 +173,7 @@ impl Bug {
     /// The promises that it may break.
     pub fn breaks(self) -> &'static [Promise] {
         use Promise::{
-            Causality, Convergence, Handoff, MonotonicReads, NoInvention, NoLostWrite, Recovery,
+            Atomicity, Causality, Convergence, Handoff, MonotonicReads, NoInvention, NoLostWrite, Recovery,
             SchemaAgreement, Truncation,
         };
         match self {
@@ -193,6 +197,7 @@ impl Bug {
             Self::NeverBehind | Self::ForgetClock => &[Causality],
             Self::KeepSchemaSecret => &[SchemaAgreement, Recovery],
             Self::IgnoreTruncation => &[Truncation],
+            Self::ForgetBatches => &[Atomicity],
         }
     }
 }

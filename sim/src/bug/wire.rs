@@ -55,7 +55,8 @@ pub(crate) fn treat(bug: Option<Bug>, mut request: PeerRequest, wall: Timestamp)
         }
         (Request::Hints(_), Bug::DropHints)
         | (Request::SchemaPush(_), Bug::KeepSchemaSecret)
-        | (Request::Truncate(_), Bug::IgnoreTruncation) => Some(Response::Done),
+        | (Request::Truncate(_), Bug::IgnoreTruncation)
+        | (Request::BatchStore { .. }, Bug::ForgetBatches) => Some(Response::Done),
         (Request::Stream(StreamRequest::Open { .. }), Bug::StreamNothing) => {
             Some(Response::Stream(StreamReply::Files(Vec::new())))
         }

@@ -4,6 +4,9 @@
 //! carried out by its coordinator or by those who kept it, or never began. So when a read of all replicas shows
 //! one of its values, every cell that it wrote to has what it wrote there, or something greater. Reads that came too soon after
 //! a batch say nothing of it; and not each read says something of each cell.
+//!
+//! That takes hints that last and keepers that live, or else a batch that was orphaned while all others were up and whole
+//! (`History::orphans`): its keepers carry it out themselves, and need no hint that is older than its coordinator's death.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,18 +21,21 @@ const REPLAYED: Duration = Duration::from_secs(20);
 
 /// Checks a whole history.
 pub fn check(history: &History) -> Vec<Violation> {
-    // Those who kept a batch may have died for good.
-    let Some(settled) = history.settled.filter(|_| history.dooms == 0) else {
-        return Vec::new();
-    };
-    let mut last: BTreeMap<Cell, (Seen, &Read)> = BTreeMap::new();
-    let at_the_end = |read: &&Read| read.invoked >= settled && read.replicas == history.replication;
-    for read in history.reads.iter().filter(at_the_end) {
-        last.extend(read.seen.iter().map(|(cell, seen)| (*cell, (*seen, read))));
+    let mut shown: BTreeMap<Cell, Vec<(Seen, &Read)>> = BTreeMap::new();
+    for read in history
+        .reads
+        .iter()
+        .filter(|read| read.replicas == history.replication)
+    {
+        for (cell, seen) in &read.seen {
+            shown.entry(*cell).or_default().push((*seen, read));
+        }
     }
     let after = |write: &Write, cell: &Cell| {
-        let found = last.get(cell).copied();
-        found.filter(|(_, read)| read.invoked > write.returned + REPLAYED)
+        let whole_from = whole_from(history, write)?;
+        // The sooner it was looked, the less was written over it.
+        let mut reads = shown.get(cell)?.iter().copied();
+        reads.find(|(_, read)| read.invoked > whole_from)
     };
     let shows = |write: &Write| {
         write.effects.iter().any(|(cell, version)| {
@@ -59,4 +65,21 @@ pub fn check(history: &History) -> Vec<Violation> {
         }
     }
     violations.into_iter().collect()
+}
+
+/// From when on a batch is there as a whole or not at all; `None` if nothing says so.
+fn whole_from(history: &History, batch: &Write) -> Option<Duration> {
+    let replayed = batch.returned + REPLAYED;
+    // What a disk lost may be the batch as it was kept.
+    let orphaned = !history.rot
+        && history
+            .orphans
+            .iter()
+            .any(|(from, until)| (*from..*until).contains(&batch.invoked));
+    if orphaned {
+        return Some(replayed);
+    }
+    // Those who kept it may have died for good.
+    let settled = history.settled.filter(|_| history.dooms == 0)?;
+    Some(settled.max(replayed))
 }

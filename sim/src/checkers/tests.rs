@@ -259,3 +259,46 @@ fn replicas_that_differ_are_caught() {
     ]);
     assert_eq!(compare(elsewhere), 0, "who is no replica does not count");
 }
+
+#[test]
+fn a_batch_that_is_there_in_part_is_caught_where_it_must_be_whole() {
+    let other = Cell { partition: 2, ..CELL };
+    let mut story = story().write((10, 11), QUORUM, live(1, 1), Outcome::Unknown);
+    let batch = &mut story.history.writes[0];
+    batch.logged = true;
+    batch.effects.push((other, live(2, 1)));
+    let mut story = story.read((60, 61), ALL, Seen::Value(1));
+    story.history.replication = 3;
+    story.history.reads[0].seen.push((other, Seen::Nothing));
+    let broken = |history: &History| atomicity::check(history).len();
+
+    // Hints may have been too old to be delivered.
+    assert_eq!(broken(&story.history), 0);
+    let orphaned = History {
+        orphans: vec![(at(5), at(15))],
+        ..story.history.clone()
+    };
+    assert_eq!(broken(&orphaned), 1);
+    let earlier = History {
+        orphans: vec![(at(1), at(5))],
+        ..story.history.clone()
+    };
+    assert_eq!(broken(&earlier), 0);
+    let rotten = History {
+        rot: true,
+        ..orphaned.clone()
+    };
+    assert_eq!(broken(&rotten), 0);
+    let settled = History {
+        settled: Some(at(40)),
+        ..story.history.clone()
+    };
+    assert_eq!(broken(&settled), 1);
+    // Those who kept it have not carried it out yet.
+    let mut soon = orphaned;
+    soon.reads[0].invoked = at(20);
+    assert_eq!(broken(&soon), 0);
+    let mut nothing = settled;
+    nothing.reads[0].seen[0].1 = Seen::Nothing;
+    assert_eq!(broken(&nothing), 0);
+}

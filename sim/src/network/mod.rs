@@ -1,6 +1,6 @@
 //! Messages between nodes: late, lost, twice, out of order, or not at all.
 //!
-//! The network carries bytes and knows nothing of their meaning. What becomes of each message is drawn
+//! The network carries bytes and knows nothing of their meaning, but for a [`Sieve`] that it may be given. What becomes of each message is drawn
 //! from the seed, by the [`Weather`] and by who is cut off from whom.
 
 mod fate;
@@ -32,6 +32,9 @@ use crate::{
 pub type Handler =
     Arc<dyn Fn(SocketAddr, Bytes) -> Pin<Box<dyn Future<Output = Option<Bytes>> + Send>> + Send + Sync>;
 
+/// Says of a message, given who sends it to whom, whether it gets lost.
+pub type Sieve = Arc<dyn Fn(SocketAddr, SocketAddr, &Bytes) -> bool + Send + Sync>;
+
 /// A direction between two addresses.
 type Link = (SocketAddr, SocketAddr);
 
@@ -49,6 +52,8 @@ struct State {
     slow: BTreeMap<Link, Duration>,
     /// Links that carry nothing, and since when.
     blocked: BTreeMap<Link, Duration>,
+    /// Loses messages by what they say.
+    sieve: Option<Sieve>,
     up: BTreeMap<SocketAddr, Endpoint>,
     /// Nodes that are dying: nothing leaves or reaches them.
     mute: BTreeSet<SocketAddr>,
@@ -87,6 +92,7 @@ impl Network {
             weather: Weather::default(),
             slow: BTreeMap::new(),
             blocked: BTreeMap::new(),
+            sieve: None,
             up: BTreeMap::new(),
             mute: BTreeSet::new(),
             waiting: BTreeMap::new(),
@@ -157,9 +163,15 @@ impl Network {
         self.state.lock().blocked.entry((from, to)).or_insert(now);
     }
 
-    /// Ends all cuts and slow links.
+    /// Loses the requests that `sieve` picks, from now on until [`heal`](Self::heal). Answers pass.
+    pub fn lose(&self, sieve: Sieve) {
+        self.state.lock().sieve = Some(sieve);
+    }
+
+    /// Ends all cuts, slow links and picked losses.
     pub fn heal(&self) {
         let mut state = self.state.lock();
+        state.sieve = None;
         state.blocked.clear();
         state.slow.clear();
     }
@@ -218,7 +230,14 @@ impl Network {
 
     /// Lets a message meet its fate; its copies are under way when this returns.
     fn send(&self, link: Link, bytes: Bytes, answer: Option<oneshot::Sender<Outcome>>) {
-        let copies = self.state.lock().draw(link);
+        let sieve = self.state.lock().sieve.clone();
+        let picked = sieve.is_some_and(|sieve| sieve(link.0, link.1, &bytes));
+        let copies = if picked {
+            self.state.lock().counts.lost += 1;
+            Vec::new()
+        } else {
+            self.state.lock().draw(link)
+        };
         self.note(link.0, "send", &bytes, || {
             format!("{} bytes to {}, {} copies", bytes.len(), link.1, copies.len())
         });

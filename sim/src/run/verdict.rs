@@ -8,7 +8,10 @@ use starling_ring::{Partitioner, Ring, Strategy};
 
 use super::{
     LASTING_HINTS, PATIENCE,
-    acts::{Stage, empty, fail_at_once, isolate, look_around, orphan_batches, restart_bearer, turn_back},
+    acts::{
+        Stage, empty, fail_at_once, isolate, look_around, orphan_batches, orphan_parts, restart_bearer,
+        turn_back,
+    },
     violation,
 };
 use crate::{
@@ -78,6 +81,9 @@ async fn play(stage: Stage<'_>, acts: Acts, violations: &mut Vec<Violation>) -> 
     judge(stage, violations).await;
     if acts.outages {
         fail_at_once(stage).await?;
+        orphan_parts(stage).await?;
+        // Before anything is written over them.
+        violations.extend(read_all(stage).await);
         orphan_batches(stage).await?;
     }
     if acts.outages && acts.clocks {
@@ -380,7 +386,8 @@ async fn compare(
     })
 }
 
-fn ring(cluster: &Cluster) -> Option<Ring> {
+/// The ring that all agree on.
+pub(super) fn ring(cluster: &Cluster) -> Option<Ring> {
     let state = cluster.settled_ring()?;
     Some(Ring::new(Partitioner::Murmur3, state.members()))
 }

@@ -193,6 +193,19 @@ impl Client {
         self.send_batch(node, level, BatchKind::Logged).await;
     }
 
+    /// Writes into a row of each of these partitions, now, in a logged batch.
+    pub async fn batch_over(&mut self, node: usize, partitions: [i32; 2]) {
+        let changes = partitions.map(|p| Change::SetBoth {
+            p,
+            r: self.random.below(self.space.rows as u64) as i32,
+            a: self.recorder.value(),
+            b: self.recorder.value(),
+        });
+        let timestamp = true_time(self.handle.now()).0;
+        self.send_changes(node, Consistency::Quorum, BatchKind::Logged, &changes, timestamp)
+            .await;
+    }
+
     async fn send_batch(&mut self, node: usize, level: Consistency, kind: BatchKind) {
         let recorder = self.recorder.clone();
         let count = 1 + self.random.below(4);
@@ -200,6 +213,17 @@ impl Client {
             .map(|_| Change::random(&self.space, &mut self.random, || recorder.value()))
             .collect();
         let timestamp = self.timestamp();
+        self.send_changes(node, level, kind, &changes, timestamp).await;
+    }
+
+    async fn send_changes(
+        &mut self,
+        node: usize,
+        level: Consistency,
+        kind: BatchKind,
+        changes: &[Change],
+        timestamp: i64,
+    ) {
         let mut parameters = QueryParameters::with_consistency(level);
         parameters.timestamp = Some(Timestamp(timestamp));
         let entries = changes
@@ -218,7 +242,7 @@ impl Client {
             parameters,
         });
         let logged = kind == BatchKind::Logged;
-        self.carry_out(node, request, level, timestamp, &changes, logged)
+        self.carry_out(node, request, level, timestamp, changes, logged)
             .await;
     }
 

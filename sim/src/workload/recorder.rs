@@ -130,6 +130,11 @@ impl Recorder {
         self.inner.lock().history.settled = Some(now);
     }
 
+    /// Notes that logged batches lost their coordinators in a cluster in which nothing else was wrong.
+    pub fn orphans(&self, from: Duration, until: Duration) {
+        self.inner.lock().history.orphans.push((from, until));
+    }
+
     /// Notes that a disk may lose what it had stored.
     pub fn rot(&self) {
         self.inner.lock().history.rot = true;

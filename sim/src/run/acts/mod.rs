@@ -7,6 +7,7 @@ mod emptying;
 mod isolation;
 mod orphans;
 mod outage;
+mod parts;
 
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub(super) use self::{
     isolation::{isolate, look_around},
     orphans::orphan_batches,
     outage::fail_at_once,
+    parts::orphan_parts,
 };
 
 /// How often a node that does not come up is started again, at most, and the pause between.
