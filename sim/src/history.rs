@@ -123,7 +123,8 @@ pub struct History {
     pub reads: Vec<Read>,
     /// How many replicas each partition has.
     pub replication: usize,
-    /// How many nodes died for good, one after the other: what fewer than a quorum had may have been theirs alone.
+    /// How many nodes died for good, one after the other, and one more if a disk rots: what fewer than a quorum had may have been
+    /// theirs alone.
     pub dooms: usize,
     /// What was done to the table whose writes the nodes stamp, in order of invocation at each client.
     pub stamped: Vec<Stamped>,

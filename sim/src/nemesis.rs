@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, Role},
     executor::{First, Handle, first},
     network::Weather,
     random::Random,
@@ -71,7 +71,8 @@ pub struct Nemesis {
     pace: Duration,
     /// A node that stays away until all evil ends.
     exile: Option<usize>,
-    /// Whose stored tables rot, if any: one node's, so that the others still have what they held.
+    /// Whose stored tables rot, if any: one node's, and not while another is dead for good, so that the others still have what they
+    /// held.
     rots: Option<usize>,
     recorder: Recorder,
 }
@@ -265,6 +266,10 @@ impl Nemesis {
 
     fn rot(&mut self) {
         let Some(number) = self.rots else { return };
+        // The copies of a node that died may be anew on this one alone, or be waited for.
+        if !self.cluster.with_role(Role::Doomed).is_empty() {
+            return;
+        }
         let mut random = self.random.fork();
         if self.cluster.disk(number).rot(&mut random) {
             note(&self.handle, "rot", || format!("of what n{number} stores"));

@@ -201,6 +201,10 @@ impl Operator {
 
     /// A machine dies for good, if its data is not all there is.
     fn doom(&mut self) -> Option<usize> {
+        // With what rotted, that may be two losses of what two have.
+        if self.cluster.has_rotted() {
+            return None;
+        }
         if self.replication < 2
             || !self
                 .cluster

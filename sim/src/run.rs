@@ -194,11 +194,6 @@ impl Scene {
         };
         let evils = Evils::random(random);
         let evils = plan.evils.unwrap_or(evils);
-        let evils = Evils {
-            // A disk that rots and a node that dies for good may be two losses of what is on two replicas.
-            rot: evils.rot && !changes,
-            ..evils
-        };
         // Nothing that happens can keep a hint from being kept and delivered; nothing else is needed then.
         let only_hints = !evils.crashes && !evils.full_disks && !evils.rot && !changes;
         let hint_age = Duration::from_secs(1 + repair.below(60));

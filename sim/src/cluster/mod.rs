@@ -128,6 +128,14 @@ impl Cluster {
         &self.inner.machines[number].disk
     }
 
+    /// Whether something rotted on any disk.
+    pub fn has_rotted(&self) -> bool {
+        self.inner
+            .machines
+            .iter()
+            .any(|machine| machine.disk.has_rotted())
+    }
+
     /// Whether a node has power.
     pub fn is_on(&self, number: usize) -> bool {
         self.inner.machines[number].is_on()

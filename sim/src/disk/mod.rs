@@ -160,6 +160,11 @@ impl Disk {
         !rotten.is_empty()
     }
 
+    /// Whether something in it rotted, and no copy was found yet by [`mend`](Self::mend).
+    pub fn has_rotted(&self) -> bool {
+        !self.state.lock().rotten.is_empty()
+    }
+
     /// Whether it is [full](Self::set_capacity), or may be, or something in it rotted.
     pub fn is_ailing(&self) -> bool {
         let state = self.state.lock();
