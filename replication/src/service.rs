@@ -272,6 +272,10 @@ impl<E: Env> Node<E> {
         for some in fresh.chunks(HINTS_AT_ONCE) {
             let mutations = some.iter().map(|hint| hint.mutation.clone()).collect();
             self.apply(mutations, false, deadline, tracer).await?;
+            // Who delivered them forgets them then, and they may be all that there is of a write.
+            if !self.coordinator.pass_on(some).await {
+                return Err(Failure::Overloaded);
+            }
             self.counters.hints_taken.add(some.len() as u64);
         }
         Ok(Response::Done)

@@ -1,15 +1,21 @@
-//! Hints for a node that has left the ring: those who have its ranges now get them.
+//! Hints for a node that has not their range any more, or will not have it soon: those who have it then get them.
+//!
+//! A hint may be all that there is of a write that was acknowledged at ANY. If its node has left the ring, whoever keeps
+//! it looks for the present replicas. If its node has only lost the range meanwhile, or is about to, it takes the hint
+//! and passes it on itself: it may have given its copy of the range to the new replica before the hint came.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use starling_model::{Mutation, NodeId, Seconds};
+use starling_ring::Placement;
 
 use super::Hints;
 use crate::{
     coordinator::Coordinator,
     deadline::Deadline,
     env::Env,
+    message::{Hint, Request, WriteReason},
     snapshot::{Peer, Snapshot},
     tracing::Tracer,
 };
@@ -72,8 +78,48 @@ impl<E: Env> Coordinator<E> {
         }
     }
 
-    /// Whether every present replica has the write, or a durable hint for it that is as old as this one.
-    async fn place_hint(&self, target: NodeId, at: Seconds, mutation: &Mutation, encoded: Bytes) -> bool {
+    /// Hints came here: whether those whose replicas have changed, or are changing, are where they belong too. Each is at
+    /// all present and coming replicas then, or in a durable hint for them.
+    pub(crate) async fn pass_on(&self, hints: &[Hint]) -> bool {
+        for hint in hints {
+            let Some(mutation) = self.worth_delivering(hint.at, &hint.mutation) else {
+                continue;
+            };
+            if self.is_settled_here(&mutation) {
+                continue;
+            }
+            let snapshot = self.views.load();
+            for peer in present_replicas(&snapshot, &mutation) {
+                if peer.id == snapshot.cluster.me {
+                    continue;
+                }
+                let given = peer.alive && self.hand_over(&peer, hint.mutation.clone()).await;
+                if !given
+                    && !self
+                        .hints
+                        .keep_since(peer.id, hint.at, hint.mutation.clone())
+                        .await
+                {
+                    return false;
+                }
+            }
+            self.counters.hints_rerouted.one();
+        }
+        true
+    }
+
+    /// Whether a node has a hinted write, durably. As a write and not as a hint: who gets it does not pass it on.
+    async fn hand_over(&self, peer: &Peer, mutation: Bytes) -> bool {
+        let body = Request::Write {
+            mutations: vec![mutation],
+            reason: WriteReason::Hint,
+        };
+        let written = self.peers.ask(peer, body, self.timeouts.write, &Tracer::OFF);
+        written.await.is_ok()
+    }
+
+    /// Whether this node is a replica of a write's token, and no other one is to come.
+    fn is_settled_here(&self, mutation: &Mutation) -> bool {
         let snapshot = self.views.load();
         let Some(table) = snapshot.schema.table_by_id(mutation.table) else {
             return true;
@@ -81,7 +127,16 @@ impl<E: Env> Coordinator<E> {
         let Ok(placements) = snapshot.placements(&table.keyspace) else {
             return true;
         };
-        let replicas = snapshot.peers_of(&placements.sets(mutation.key.token).all());
+        let token = mutation.key.token;
+        let is_replica = |placement: &Placement| placement.replicas(token).contains(&snapshot.cluster.me);
+        let next = placements.next.as_ref();
+        is_replica(&placements.current)
+            && next.is_none_or(|next| next.replicas(token) == placements.current.replicas(token))
+    }
+
+    /// Whether every present replica has the write, or a durable hint for it that is as old as this one.
+    async fn place_hint(&self, target: NodeId, at: Seconds, mutation: &Mutation, encoded: Bytes) -> bool {
+        let replicas = present_replicas(&self.views.load(), mutation);
         let mut placed = true;
         for peer in replicas.iter().filter(|peer| peer.id != target) {
             let given = peer.alive && self.give_hint(peer, at, mutation, &encoded).await;
@@ -103,6 +158,15 @@ impl<E: Env> Coordinator<E> {
             .await
             .is_ok()
     }
+}
+
+/// All replicas that a write has now, and those that are to come; none if its table was dropped.
+fn present_replicas(snapshot: &Snapshot, mutation: &Mutation) -> Vec<Arc<Peer>> {
+    let table = snapshot.schema.table_by_id(mutation.table);
+    let placements = table.and_then(|table| snapshot.placements(&table.keyspace).ok());
+    placements.map_or_else(Vec::new, |placements| {
+        snapshot.peers_of(&placements.sets(mutation.key.token).all())
+    })
 }
 
 impl<E: Env> Hints<E> {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use starling_model::{Consistency, Seconds};
 
 use super::segment;
-use crate::testing::{TestCluster, insert, key};
+use crate::testing::{TestCluster, insert, key, rows_of, whole_partition};
 
 const LATER: Duration = Duration::from_secs(30);
 
@@ -264,6 +264,22 @@ fn a_deliverer_that_dies_does_not_begin_its_segment_anew() {
     let after = cluster.node(1).status().counters.hints_delivered;
     assert!(after < 35, "all were sent again");
     assert_eq!(cluster.stored(2, table, &key("a")).rows.len(), 35);
+}
+
+#[test]
+fn who_has_lost_a_range_passes_its_hints_on() {
+    let cluster = TestCluster::new(3);
+    let table = cluster.make_table(1);
+    let names: Vec<String> = (0..20).map(|number| format!("k{number}")).collect();
+    cluster.deliver_hints(2, table, &names);
+    for name in &names {
+        let page = cluster.read(3, whole_partition(table, name, cluster.now()), Consistency::One);
+        let rows = rows_of(&page.expect("all are alive"), cluster.now());
+        assert_eq!(rows.len(), 1, "{name} is where nobody looks for it");
+    }
+    let counters = cluster.node(2).status().counters;
+    assert!((1..20).contains(&counters.hints_rerouted), "{counters:?}");
+    assert_eq!(counters.hints_taken, 20);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::{Link, MapStore, TestEnv, World};
 use crate::{
     config::Config,
     env::Env,
+    message::{Hint, Request},
     node::{Executed, Node},
     start_error::StartError,
 };
@@ -180,6 +181,28 @@ impl TestCluster {
                 .read(command, level, claim, &crate::tracing::Tracer::OFF)
                 .await
         })
+    }
+
+    /// Gives a node a hint for row 1 of each partition, as whoever kept them would.
+    pub(crate) fn deliver_hints(&self, to: usize, table: TableId, names: &[String]) {
+        let at = self.now();
+        let hints = names.iter().map(|name| Hint {
+            at,
+            mutation: insert(table, name, 1, "x", 10).encode(),
+        });
+        let request = Request::Hints(hints.collect());
+        let peers = Arc::clone(&self.node(1).peers);
+        let taken = self.world.executor.run(async move {
+            peers
+                .ask_address(
+                    address(to),
+                    request,
+                    Duration::from_secs(10),
+                    &crate::tracing::Tracer::OFF,
+                )
+                .await
+        });
+        taken.expect("they are taken");
     }
 
     /// A node's own storage.

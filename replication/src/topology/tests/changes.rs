@@ -202,6 +202,31 @@ fn a_joiner_that_died_goes_on_when_it_is_back() {
 }
 
 #[test]
+fn hints_that_come_to_a_replica_go_to_the_coming_one_too() {
+    let (mut cluster, table) = with_a_joiner_that_died();
+    let names: Vec<String> = (0..40).map(|number| format!("hinted{number}")).collect();
+    cluster.deliver_hints(1, table, &names);
+    let status = cluster.node(1).status();
+    let rerouted = status.counters.hints_rerouted;
+    assert!((1..40).contains(&rerouted), "{rerouted}");
+    let joiner = status.members.iter().find(|member| member.address == address(4));
+    assert!(
+        joiner.is_some_and(|member| member.hint_bytes > 0),
+        "it is down, so they wait for it"
+    );
+    cluster.restart(4);
+    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut { ROWS });
+    cluster.run_for(Duration::from_mins(1));
+    let there = names
+        .iter()
+        .filter(|name| !cluster.stored(4, table, &key(name)).is_empty());
+    assert!(
+        there.count() as u64 >= rerouted,
+        "n4 lacks some of what was meant for it"
+    );
+}
+
+#[test]
 fn a_change_whose_coordinator_is_dead_is_given_up() {
     let (mut cluster, table) = with_a_joiner_that_died();
     let node = Arc::clone(cluster.node(3));
