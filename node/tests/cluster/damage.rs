@@ -80,7 +80,7 @@ fn a_damaged_block_costs_its_own_rows_on_one_replica_and_nothing_else() {
     };
     let mut cluster = Cluster::start_with(3, &settings);
     block_on(async {
-        let session = cluster.session(&[0]).await;
+        let session = cluster.patient_session(&[0]).await;
         crate::harness::create_table_of(&session, "id int PRIMARY KEY, v blob").await;
         write(&session).await;
         let dir = cluster.nodes[2].dir.clone();

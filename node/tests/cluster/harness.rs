@@ -13,7 +13,10 @@ use starling::{
     config::Settings,
     tls::Authority,
 };
-use starling_client::{Consistency, Session, SessionBuilder};
+use starling_client::{
+    Consistency, ErrorKind, Session, SessionBuilder,
+    retry::{Decision, DefaultRetry, Failure, RetryPolicy},
+};
 
 /// How long anything may take before a test fails. Generous: machines that run tests are busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
@@ -147,6 +150,13 @@ impl Cluster {
         self.session_builder(nodes).connect().await.unwrap()
     }
 
+    /// The same for what only prepares a test: a disk that stalls for longer than a request may take (others write to it too)
+    /// is waited for.
+    pub(crate) async fn patient_session(&self, nodes: &[usize]) -> Session {
+        let builder = self.session_builder(nodes).client_timestamps(true).retry(Patient);
+        builder.connect().await.unwrap()
+    }
+
     /// The settings of [`session`](Self::session), to change from.
     pub(crate) fn session_builder(&self, nodes: &[usize]) -> SessionBuilder {
         Session::builder()
@@ -273,6 +283,21 @@ impl Drop for Cluster {
             if std::thread::panicking() {
                 eprintln!("--- log of {}\n{}", node.listen, log(&node.dir));
             }
+        }
+    }
+}
+
+/// Tries again what may be done twice, as often as the session lets it.
+#[derive(Debug)]
+struct Patient;
+
+impl RetryPolicy for Patient {
+    fn decide(&self, failure: &Failure<'_>) -> Decision {
+        match failure.error.kind() {
+            ErrorKind::Timeout | ErrorKind::Overloaded | ErrorKind::Unavailable if failure.is_safe() => {
+                Decision::SameNode
+            }
+            _ => DefaultRetry.decide(failure),
         }
     }
 }

@@ -115,7 +115,7 @@ fn a_joiner_that_is_killed_for_good_is_removed_under_load() {
     let mut cluster = Cluster::prepared(4, &settings());
     cluster.start_first(3);
     block_on(async {
-        let session = cluster.session(&[0, 1]).await;
+        let session = cluster.patient_session(&[0, 1]).await;
         make_table(&session, 3).await;
         write_big_rows(&session).await;
         let (stop, work) = client(cluster.session(&[0, 1]).await);
@@ -151,7 +151,7 @@ fn a_joiner_that_is_killed_for_good_has_a_successor_under_load() {
     let mut cluster = Cluster::prepared(4, &settings());
     cluster.start_first(3);
     block_on(async {
-        let session = cluster.session(&[0, 1]).await;
+        let session = cluster.patient_session(&[0, 1]).await;
         make_table(&session, 3).await;
         write_big_rows(&session).await;
         let (stop, work) = client(cluster.session(&[0, 1]).await);

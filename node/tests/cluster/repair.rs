@@ -88,7 +88,7 @@ fn repair_brings_a_node_what_it_missed() {
     };
     let mut cluster = Cluster::start_with(3, &settings);
     block_on(async {
-        let session = cluster.session(&[0]).await;
+        let session = cluster.patient_session(&[0]).await;
         create_table(&session).await;
         fill(&session).await;
         cluster.nodes[2].kill();
@@ -128,7 +128,7 @@ fn the_background_brings_a_node_what_it_missed() {
     };
     let mut cluster = Cluster::start_with(3, &settings);
     block_on(async {
-        let session = cluster.session(&[0]).await;
+        let session = cluster.patient_session(&[0]).await;
         create_table(&session).await;
         fill(&session).await;
         cluster.nodes[2].kill();
