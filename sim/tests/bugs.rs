@@ -5,7 +5,7 @@
 use starling_sim::bug::{Bug, table};
 
 /// Seeds in which a bug is looked for.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 100;
 const STEPS: usize = 300;
 
 fn are_found(bugs: &[(Bug, u64)]) {
@@ -25,7 +25,7 @@ fn bugs_of_durability_are_found() {
         (Bug::SkipSync, 0),
         (Bug::SkipDirectorySync, 0),
         (Bug::ReadBeforeSync, 0),
-        (Bug::AcknowledgeFailures, 84),
+        (Bug::AcknowledgeFailures, 62),
     ]);
 }
 
