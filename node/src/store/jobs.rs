@@ -1,7 +1,8 @@
 //! Background work: flushes and compactions, in small steps, on a few threads for all shards.
 //!
 //! What writes wait for goes first, and as fast as it can. Compactions share a pace that follows how much of them
-//! is owed, so that they take the disk and the processors from requests no more than they have to.
+//! is owed, so that they take the disk and the processors from requests no more than they have to. What somebody waits for
+//! besides (exports, ingests, snapshots) takes turns with them and does not rest (`turns`).
 
 use std::{
     io,
