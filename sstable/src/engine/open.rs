@@ -59,7 +59,7 @@ struct Listing {
     segments: BTreeMap<u64, PathBuf>,
     tables: BTreeMap<u64, PathBuf>,
     manifest_new: Option<PathBuf>,
-    /// Files for new log segments.
+    /// Files that an earlier run kept for new log segments.
     free: Vec<PathBuf>,
 }
 
@@ -103,8 +103,7 @@ impl Engine {
         recovery.removed_files +=
             snapshot::remove_unfinished(&*opening.fs, &opening.dir.join(snapshot::DIRECTORY))?;
         opening.open_tables(&manifest)?;
-        let mut recovered = opening.replay(&listing, &manifest, &mut recovery, progress)?;
-        recovered.free = listing.free;
+        let recovered = opening.replay(&listing, &manifest, &mut recovery, progress)?;
         let engine = opening.finish(recovered, manifest.last, is_new)?;
         recovery.tables = engine.stats().tables;
         Ok((engine, recovery))
@@ -169,7 +168,8 @@ struct Opening {
 }
 
 impl Opening {
-    /// Removes tables that the manifest does not name: unfinished ones, and those that were replaced.
+    /// Removes tables that the manifest does not name, unfinished ones and those that were replaced, and files that were
+    /// kept for log segments: one of them may have another name, under which it is needed.
     fn remove_obsolete(&self, listing: &Listing, manifest: &Manifest) -> Result<usize, Error> {
         let live: BTreeSet<u64> = manifest
             .tables
@@ -181,7 +181,8 @@ impl Opening {
             .iter()
             .filter(|(number, _)| !live.contains(number))
             .map(|(_, path)| path)
-            .chain(&listing.manifest_new);
+            .chain(&listing.manifest_new)
+            .chain(&listing.free);
         let mut removed = 0;
         for path in dead {
             self.fs.remove(path).map_err(Error::io("remove", path))?;
@@ -245,6 +246,7 @@ impl Opening {
             Ok(())
         };
         let recovered = recovery::recover(&*fs, &paths, manifest.floor, &mut visit, progress)?;
+        self.next_file.fetch_max(recovered.next_number, Ordering::Relaxed);
         recovery.segments = recovered.segments.len();
         recovery.torn_bytes = recovered.torn_bytes;
         Ok(recovered)

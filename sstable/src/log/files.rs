@@ -14,8 +14,8 @@ use crate::{
     fs::{Fs, WriteFile},
 };
 
-/// Files that are kept for new segments.
-const FREE_FILES: usize = 2;
+/// Files that are kept for new segments: two, and one whose name may not be durable yet.
+const FREE_FILES: usize = 3;
 
 /// A segment on disk that is not written to any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub(crate) struct Segment {
     pub(crate) last: Lsn,
     /// Bytes that are used of it.
     pub(crate) bytes: u64,
-    /// Less space was set aside for it than for others: it is not used again.
-    pub(crate) small: bool,
+    /// Its file may become another segment: this run made it, so that it has no second name, with as much space as others.
+    pub(crate) reusable: bool,
 }
 
 /// A file for a new segment. Its name is durable.
@@ -36,7 +36,7 @@ pub(super) struct Fresh {
     pub(super) file: Box<dyn WriteFile>,
     /// Bytes that were set aside for it.
     pub(super) space: u64,
-    small: bool,
+    reusable: bool,
 }
 
 impl Fresh {
@@ -46,12 +46,31 @@ impl Fresh {
             path: self.path.clone(),
             last,
             bytes: 0,
-            small: self.small,
+            reusable: self.reusable,
         }
     }
 }
 
+/// Files that are kept for new segments.
+#[derive(Default)]
+struct Free {
+    /// In which order they are used again.
+    named: Vec<PathBuf>,
+    /// The last ones, whose names may not be durable yet.
+    unsynced: Vec<PathBuf>,
+}
+
+impl Free {
+    fn len(&self) -> usize {
+        self.named.len() + self.unsynced.len()
+    }
+}
+
 /// All files of a log but those that are being written.
+///
+/// Contract: no crash leaves a file with two names, of which one would be used again while writes of the other are
+/// needed. A file is renamed only while its name is durable, so that a crash may undo one renaming of it at most; and
+/// what an earlier run left, under whatever names, is read and removed, but never written to.
 pub(super) struct Files {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
@@ -60,7 +79,7 @@ pub(super) struct Files {
     /// The next number for a file of this directory, shared with the tables.
     next: Arc<AtomicU64>,
     closed: Mutex<Vec<Segment>>,
-    free: Mutex<Vec<PathBuf>>,
+    free: Mutex<Free>,
 }
 
 impl Files {
@@ -70,7 +89,6 @@ impl Files {
         segment_bytes: u64,
         next: Arc<AtomicU64>,
         closed: Vec<Segment>,
-        free: Vec<PathBuf>,
     ) -> Self {
         Self {
             fs,
@@ -78,7 +96,7 @@ impl Files {
             segment_bytes,
             next,
             closed: Mutex::new(closed),
-            free: Mutex::new(free),
+            free: Mutex::default(),
         }
     }
 
@@ -91,13 +109,18 @@ impl Files {
         self.fs.free_space(&self.dir).unwrap_or(u64::MAX)
     }
 
-    /// Makes a file for the next segment with this much space, out of one that is not used any more if there is one and
-    /// it is not to be small. Its space is set aside, and its name is durable; what it holds is no segment of its number.
+    /// Makes a file for the next segment with this much space, out of one that is not used any more if there is one whose
+    /// name is durable and it is not to be small. Its space is set aside, and its name is durable; what it holds is no
+    /// segment of its number.
     pub(super) fn make(&self, space: u64) -> Result<Fresh, Error> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(segment::file_name(number));
-        let small = space < self.segment_bytes;
-        let free = if small { None } else { lock(&self.free).pop() };
+        let reusable = space >= self.segment_bytes;
+        let free = if reusable {
+            lock(&self.free).named.pop()
+        } else {
+            None
+        };
         let file = self.open(free, space, &path).inspect_err(|_| {
             // What is left over is found and freed at the next open, if it can't be removed now.
             let _ = self.fs.remove(&path);
@@ -107,7 +130,7 @@ impl Files {
             path,
             file,
             space,
-            small,
+            reusable,
         })
     }
 
@@ -121,10 +144,22 @@ impl Files {
                 .map_err(Error::io("set space aside for", path))?;
             file
         };
+        self.sync_names()?;
+        Ok(file)
+    }
+
+    /// Makes all names durable, also those of files that were let go before.
+    fn sync_names(&self) -> Result<(), Error> {
+        let renamed = lock(&self.free).unsynced.len();
         self.fs
             .sync_dir(&self.dir)
             .map_err(Error::io("sync", &self.dir))?;
-        Ok(file)
+        let mut free = lock(&self.free);
+        // Others may have come meanwhile, behind them.
+        let renamed = renamed.min(free.unsynced.len());
+        let named: Vec<PathBuf> = free.unsynced.drain(..renamed).collect();
+        free.named.extend(named);
+        Ok(())
     }
 
     /// Takes a segment that is not written to any more.
@@ -165,16 +200,18 @@ impl Files {
 
     /// Removes the files that are kept for new segments. Those that can't be removed are kept on.
     pub(super) fn trim(&self) {
-        lock(&self.free).retain(|path| self.fs.remove(path).is_err());
+        let mut free = lock(&self.free);
+        free.named.retain(|path| self.fs.remove(path).is_err());
+        free.unsynced.retain(|path| self.fs.remove(path).is_err());
     }
 
     fn let_go(&self, segment: &Segment) -> Result<(), Error> {
         let path = &segment.path;
-        let keep = !segment.small && lock(&self.free).len() < FREE_FILES;
+        let keep = segment.reusable && lock(&self.free).len() < FREE_FILES;
         if keep {
             let free = path.with_extension(segment::FREE_EXTENSION);
             self.fs.rename(path, &free).map_err(Error::io("rename", path))?;
-            lock(&self.free).push(free);
+            lock(&self.free).unsynced.push(free);
             return Ok(());
         }
         self.fs.remove(path).map_err(Error::io("remove", path))

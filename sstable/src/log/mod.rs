@@ -135,14 +135,7 @@ impl Log {
         } else {
             recovered.proven
         };
-        let files = Files::new(
-            fs,
-            dir,
-            limits.segment_bytes,
-            next_file,
-            recovered.segments,
-            recovered.free,
-        );
+        let files = Files::new(fs, dir, limits.segment_bytes, next_file, recovered.segments);
         let log = Self {
             files,
             limits,

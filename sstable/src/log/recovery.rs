@@ -8,12 +8,16 @@
 //! - a segment that begins after more writes than those before it hold;
 //! - a first segment that begins after writes which no table holds (`floor`).
 //!
+//! A crash may have left a file with two names, of which one is that of an earlier use. It is the segment that its header
+//! says, under the other name, and is read once; the name that is left over goes as other segments do. Where only such a
+//! name is there, the file is read in the place of the segment that it is.
+//!
 //! Writes that were in a segment that was given up may be in the next one too: they are given once. The newest ones,
 //! of which nothing says that they were synced, may be in the system's cache only, even where a sync of that file
 //! would now say otherwise: they are handed back, to be written anew.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     path::{Path, PathBuf},
 };
 
@@ -33,8 +37,8 @@ const GAP: u64 = 1 << 32;
 pub(crate) struct Recovered {
     /// The segments, oldest first.
     pub(crate) segments: Vec<Segment>,
-    /// Files that are kept for new segments.
-    pub(crate) free: Vec<PathBuf>,
+    /// Greater than the number of any segment, whatever its name is.
+    pub(crate) next_number: u64,
     /// The newest write in the log.
     pub(crate) end: Lsn,
     /// Writes up to this are known to be durable.
@@ -166,55 +170,74 @@ pub(crate) fn recover<'a>(
         ended: None,
     };
     let mut bytes = 0;
-    for (n, path) in files.iter().enumerate() {
-        let content = fs.read(path).map_err(Error::io("read", path))?;
-        let whole = reading.segment(path, &content)?;
+    let mut left: BTreeMap<u64, PathBuf> = files
+        .iter()
+        .map(|path| (segment::file_number(path).unwrap_or_default(), path.clone()))
+        .collect();
+    while let Some((number, path)) = left.pop_first() {
+        reading.found.next_number = number.saturating_add(1);
+        let content = fs.read(&path).map_err(Error::io("read", &path))?;
+        let whole = match reading.segment((&path, number), &content)? {
+            Read::Whole(whole) => whole,
+            Read::IsAnother(number) => match left.get(&number) {
+                None => {
+                    left.insert(number, path);
+                    continue;
+                }
+                Some(other) if is_segment(fs, other, number)? => 0,
+                Some(_) => {
+                    return Err(Error::corrupt(
+                        &path,
+                        16,
+                        "the segment belongs under another name",
+                    ));
+                }
+            },
+        };
         bytes += whole;
         reading.found.segments.push(Segment {
-            path: path.clone(),
+            path,
             last: reading.found.end,
             bytes: whole,
-            small: false,
+            reusable: false,
         });
         progress(Progress {
-            segments: n + 1,
+            segments: reading.found.segments.len(),
             segments_in_all: files.len(),
             writes: reading.found.records,
             bytes,
         });
     }
-    let Reading {
-        mut found,
-        unproven,
-        mut body,
-        ..
-    } = reading;
-    for group in unproven {
-        let from = group.new.max(found.proven.next());
-        group.whole.each(&mut body, |lsn, body| {
-            if lsn >= from {
-                found.tail.push((lsn, body.to_vec()));
-            }
-            Ok(())
-        })?;
-    }
-    Ok(found)
+    reading.end()
+}
+
+/// What a file turned out to be.
+enum Read {
+    /// The segment, of which so many bytes are whole.
+    Whole(u64),
+    /// A later one, of this number.
+    IsAnother(u64),
+}
+
+/// Whether a file says that it is the segment of this number.
+fn is_segment(fs: &dyn Fs, path: &Path, number: u64) -> Result<bool, Error> {
+    let content = fs.map(path).map_err(Error::io("read", path))?;
+    Ok(segment::Header::decode(path, &content)?.is_some_and(|header| header.number == number))
 }
 
 impl Reading<'_> {
-    /// Replays one segment; returns how many of its bytes are whole.
-    fn segment(&mut self, path: &Path, bytes: &Bytes) -> Result<u64, Error> {
-        let number = segment::file_number(path).unwrap_or_default();
+    /// Replays the segment of a number, if a file is it.
+    fn segment(&mut self, (path, number): (&Path, u64), bytes: &Bytes) -> Result<Read, Error> {
         let header = segment::Header::decode(path, bytes)?.filter(|header| header.number >= number);
         let Some(header) = header else {
             // It was made, or made of an old one, and not begun; or its first sync was torn.
             for version in segment::OLDEST_VERSION..=segment::VERSION {
                 check_tail(path, (number, version), bytes, 0, self.found.end.next())?;
             }
-            return Ok(0);
+            return Ok(Read::Whole(0));
         };
         if header.number != number {
-            return Err(Error::corrupt(path, 16, "the segment belongs under another name"));
+            return Ok(Read::IsAnother(header.number));
         }
         if header.previous > self.found.end && header.previous >= self.floor {
             return Err(self.missing(path, header.previous));
@@ -232,7 +255,7 @@ impl Reading<'_> {
         check_tail(path, (number, header.version), bytes, at, expected)?;
         self.found.torn_bytes += torn_bytes(&bytes[at.min(bytes.len())..], expected);
         self.ended = Some((path.to_path_buf(), at as u64));
-        Ok(at as u64)
+        Ok(Read::Whole(at as u64))
     }
 
     /// Replays one group; returns the number that follows it.
@@ -266,6 +289,21 @@ impl Reading<'_> {
         {
             self.unproven.pop_front();
         }
+    }
+
+    /// What was found, with the writes that are not proven.
+    fn end(self) -> Result<Recovered, Error> {
+        let (mut found, mut body) = (self.found, self.body);
+        for group in self.unproven {
+            let from = group.new.max(found.proven.next());
+            group.whole.each(&mut body, |lsn, body| {
+                if lsn >= from {
+                    found.tail.push((lsn, body.to_vec()));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found)
     }
 
     fn missing(&self, path: &Path, previous: Lsn) -> Error {

@@ -13,7 +13,7 @@
 //!
 //! Behind the last group, up to the end of the file, is what the file held before: zeros, where space was set aside
 //! for it, or groups of another segment, where a file is used again. So a file whose header has a smaller number than
-//! its name is a segment that was not begun.
+//! its name is a segment that was not begun; one whose header has a greater number has a name of an earlier use.
 //!
 //! All numbers are little-endian. The chain "newest write before" is what shows a missing segment, or
 //! one that lost its end; it needs no repair of a torn tail, because the next segment says where the

@@ -16,6 +16,12 @@ use crate::{
 
 const DIR: &str = "/log";
 
+const LIMITS: Limits = Limits {
+    segment_bytes: 200,
+    pending_bytes: 1000,
+    reserve_bytes: 0,
+};
+
 fn files(fs: &MemoryFs) -> Vec<PathBuf> {
     let all = fs.list(Path::new(DIR)).unwrap();
     all.into_iter()
@@ -48,27 +54,21 @@ fn open(fs: &MemoryFs) -> (Log, Bodies) {
 }
 
 fn open_at(fs: &MemoryFs, floor: Lsn) -> (Log, Bodies) {
-    let limits = Limits {
-        segment_bytes: 200,
-        pending_bytes: 1000,
-        reserve_bytes: 0,
-    };
-    open_with(fs, limits, floor)
+    open_with(fs, LIMITS, floor)
 }
 
 fn open_with(fs: &MemoryFs, limits: Limits, floor: Lsn) -> (Log, Bodies) {
     fs.create_dir_all(Path::new(DIR)).unwrap();
-    let (mut recovered, bodies) = recover(fs, floor.0).unwrap();
-    recovered.free = fs
-        .list(Path::new(DIR))
-        .unwrap()
-        .into_iter()
-        .filter(|path| segment::is_free(path))
-        .collect();
     let next = files(fs)
         .last()
         .and_then(|path| segment::file_number(path))
         .map_or(0, |number| number + 1);
+    open_numbered(fs, limits, floor, next)
+}
+
+/// The same; `next` is the number of the next segment.
+fn open_numbered(fs: &MemoryFs, limits: Limits, floor: Lsn, next: u64) -> (Log, Bodies) {
+    let (recovered, bodies) = recover(fs, floor.0).unwrap();
     let last = recovered.end;
     let numbers = Arc::new(AtomicU64::new(next));
     let log = Log::new(Arc::new(fs.clone()), DIR.into(), limits, numbers, recovered, last);

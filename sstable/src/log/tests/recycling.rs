@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{DIR, expected, files, open, recover, write};
+use super::{Bodies, DIR, LIMITS, begun, expected, files, open, open_numbered, recover, write};
 use crate::{
     Lsn,
     fs::{Fs, MemoryFs, memory::Faults},
@@ -34,8 +34,112 @@ fn a_released_segment_becomes_a_new_one() {
         .iter()
         .filter(|name| segment::is_free(Path::new(name)))
         .count();
-    assert!(free <= 2, "{:?}", names(&fs));
+    assert!(free <= 3, "{:?}", names(&fs));
     assert!(files(&fs).len() <= 4, "{:?}", names(&fs));
+}
+
+#[test]
+fn a_file_is_used_again_once_its_name_is_durable() {
+    let fs = MemoryFs::new();
+    let (log, _) = open(&fs);
+    let kept = || -> BTreeSet<String> {
+        names(&fs)
+            .into_iter()
+            .filter(|name| segment::is_free(Path::new(name)))
+            .collect()
+    };
+    for _ in 0..6 {
+        write(&log, &[&[7; 150]]);
+    }
+    let mut reused = 0;
+    for round in 0..20_u64 {
+        log.release(log.synced()).unwrap();
+        // What a crash at this moment leaves has these names, and may keep any later renaming.
+        let durable: BTreeSet<String> = names(&fs.after_crash(&mut |_, _| 0));
+        let before = kept();
+        write(&log, &[&[7; 150]]);
+        for name in before.difference(&kept()) {
+            assert!(durable.contains(name), "round {round}: {name} among {durable:?}");
+            reused += 1;
+        }
+    }
+    assert!(reused > 5, "{reused} files were used again");
+}
+
+#[test]
+fn what_an_earlier_run_left_is_not_written_to() {
+    let fs = MemoryFs::new();
+    let (log, _) = open(&fs);
+    for _ in 0..6 {
+        write(&log, &[&[7; 150]]);
+    }
+    let old: Vec<_> = files(&fs)
+        .into_iter()
+        .map(|path| (fs.read(&path).unwrap(), path))
+        .collect();
+    let (log, _) = open(&fs);
+    // Each gets a second name, as crashes of earlier versions could leave.
+    for (n, (_, path)) in old.iter().enumerate() {
+        fs.hard_link(path, &Path::new(DIR).join(format!("second{n}")))
+            .unwrap();
+    }
+    for _ in 0..10 {
+        log.release(log.synced()).unwrap();
+        write(&log, &[&[8; 150]]);
+    }
+    for (n, (content, path)) in old.iter().enumerate() {
+        let second = fs.read(&Path::new(DIR).join(format!("second{n}"))).unwrap();
+        assert_eq!(&second, content, "{}", path.display());
+    }
+}
+
+/// What crashes of earlier versions could leave: a released file got a new name, and its old one came back.
+#[test]
+fn a_segment_with_a_second_name_is_read_once_as_what_its_header_says() {
+    let bodies: [&[u8]; 3] = [&[1; 150], &[2; 150], &[3; 150]];
+    for (of, keeps_own) in [
+        (0, true),
+        (1, true),
+        (2, true),
+        (0, false),
+        (1, false),
+        (2, false),
+    ] {
+        let fs = MemoryFs::new();
+        fs.create_dir_all(Path::new(DIR)).unwrap();
+        // There are numbers before the first one, for names of an earlier use.
+        let (log, _) = open_numbered(&fs, LIMITS, Lsn(1), 16);
+        for body in bodies {
+            write(&log, &[body]);
+        }
+        let own = begun(&fs)[of].clone();
+        let number = segment::file_number(&own).unwrap();
+        for other in [number - 16, number + 100] {
+            fs.hard_link(&own, &Path::new(DIR).join(segment::file_name(other)))
+                .unwrap();
+        }
+        if !keeps_own {
+            fs.remove(&own).unwrap();
+        }
+        let (recovered, found) = recover(&fs, 1).unwrap();
+        assert_eq!(found, expected(&bodies), "segment {of}, {keeps_own}");
+        assert!(recovered.next_number > number + 100);
+        // And it goes on, again and again, until nothing is left of it.
+        let mut all: Vec<&[u8]> = bodies.to_vec();
+        for _ in 0..4 {
+            let (log, found) = open(&fs);
+            assert_eq!(found, expected(&all), "segment {of}, {keeps_own}");
+            for body in bodies {
+                write(&log, &[body]);
+                all.push(body);
+            }
+        }
+        let (log, _) = open(&fs);
+        let floor = log.appended().next();
+        log.release(floor).unwrap();
+        assert_eq!(recover(&fs, floor.0).unwrap().1, Bodies::new());
+        assert_eq!(files(&fs).len(), 1, "{:?}", names(&fs));
+    }
 }
 
 #[test]

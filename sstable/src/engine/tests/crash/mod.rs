@@ -7,7 +7,7 @@
 mod image;
 mod recorder;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use starling_model::{Mutation, Seconds};
 
@@ -18,6 +18,7 @@ use self::{
 use crate::{
     Engine, Options,
     fixtures::{Content, contents, dir, insert, key, merge_into, settle, small_options},
+    log::segment,
 };
 
 fn options() -> Options {
@@ -69,8 +70,20 @@ fn contained(less: &Content, more: &Content, what: &str) {
     }
 }
 
+/// Fails if two names of the log lead to one file: its next use under one of them would overwrite what the other one holds.
+fn one_name_each(image: &Image, at: usize) {
+    let log = |path: &Path| segment::file_number(path).is_some() || segment::is_free(path);
+    let mut files = BTreeMap::new();
+    for (path, file) in image.names.iter().filter(|(path, _)| log(path)) {
+        if let Some(other) = files.insert(file, path) {
+            panic!("after operation {at}: {} is {}", path.display(), other.display());
+        }
+    }
+}
+
 /// Opens what a crash left; gives it on for a crash of the recovery.
 fn check(image: &Image, durable: &Content, tried: &Content, at: usize) -> Recorder {
+    one_name_each(image, at);
     let fs = Recorder::over(image);
     let (engine, _) = Engine::open(Arc::new(fs.clone()), dir(), options())
         .unwrap_or_else(|error| panic!("after operation {at}: {error}\n{:?}", image.names));
