@@ -32,12 +32,9 @@ pub enum StateKey {
     NativeAddress,
     /// How many shards it has.
     Shards,
-    /// The latest epoch of the ring that the node has seen, as a decimal number. See [`crate::Gossip::epoch`].
+    /// The newest state of the ring that the node knows: its epoch and its digest, as decimal numbers with a colon
+    /// between them. Who knows an older one asks the node for it; gossip itself only carries it.
     Epoch,
-    /// Tokens that the node is about to take, as decimal numbers with commas.
-    PendingTokens,
-    /// The id of the node whose place this one takes, while it is [`status::REPLACING`].
-    Replaces,
     /// A key of a later release, or one that only the caller knows.
     Unknown(u16),
 }
@@ -55,9 +52,7 @@ impl From<u16> for StateKey {
             7 => Self::Load,
             8 => Self::NativeAddress,
             9 => Self::Shards,
-            10 => Self::Epoch,
-            11 => Self::PendingTokens,
-            12 => Self::Replaces,
+            33 => Self::Epoch,
             unknown => Self::Unknown(unknown),
         }
     }
@@ -76,9 +71,7 @@ impl From<StateKey> for u16 {
             StateKey::Load => 7,
             StateKey::NativeAddress => 8,
             StateKey::Shards => 9,
-            StateKey::Epoch => 10,
-            StateKey::PendingTokens => 11,
-            StateKey::Replaces => 12,
+            StateKey::Epoch => 33,
             StateKey::Unknown(number) => number,
         }
     }
@@ -94,8 +87,6 @@ pub mod status {
     pub const LEAVING: &str = "LEAVING";
     /// The node takes other tokens.
     pub const MOVING: &str = "MOVING";
-    /// The node takes the place of a dead one: that of [`super::StateKey::Replaces`].
-    pub const REPLACING: &str = "REPLACING";
     /// The node has left for good.
     pub const LEFT: &str = "LEFT";
     /// Others took the node out for good, because it is dead. Only [`crate::Gossip::remove`] says it.

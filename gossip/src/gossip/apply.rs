@@ -161,9 +161,6 @@ impl Gossip {
             member.states.insert(key, Versioned { value, version });
         }
         member.version = delta.upto;
-        if let Some(epoch) = member.get(StateKey::Epoch).and_then(|epoch| epoch.parse().ok()) {
-            self.epoch = self.epoch.max(epoch);
-        }
         if !changed.is_empty() {
             self.freshen(id);
         }

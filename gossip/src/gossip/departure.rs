@@ -12,7 +12,7 @@ use super::Gossip;
 use crate::{
     event::Event,
     message::Delta,
-    state::{StateKey, Versioned, status},
+    state::{StateKey, status},
 };
 
 /// The generation of a member that others removed. None is later, so nothing that the member says counts any more;
@@ -143,24 +143,5 @@ impl Gossip {
     /// Whether the others removed this node.
     pub fn is_expelled(&self) -> bool {
         self.expelled
-    }
-
-    /// The highest epoch that any member, departed ones included, ever told of, or this node itself.
-    pub fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
-    /// Tells everybody of an epoch: [`StateKey::Epoch`] becomes the greater of it and the highest known. Returns that.
-    pub fn advance_epoch(&mut self, epoch: u64) -> u64 {
-        self.epoch = self.epoch.max(epoch);
-        let value = self.epoch.to_string();
-        let own = self.own_mut();
-        if own.get(StateKey::Epoch) != Some(&value) {
-            own.version += 1;
-            let version = own.version;
-            own.states.insert(StateKey::Epoch, Versioned { value, version });
-            self.freshen(self.id);
-        }
-        self.epoch
     }
 }

@@ -66,7 +66,6 @@ pub struct Gossip {
     /// Members whose states changed, the latest first: their digests go in every message.
     fresh: VecDeque<(NodeId, Duration)>,
     tombstones: BTreeMap<NodeId, Tombstone>,
-    epoch: u64,
     expelled: bool,
     /// How much this node mistrusts its own judgement.
     health: Health,
@@ -134,7 +133,6 @@ impl Gossip {
             stopped: false,
             fresh: VecDeque::new(),
             tombstones: BTreeMap::new(),
-            epoch: 0,
             expelled: false,
             health: Health::default(),
             probes: Vec::new(),
@@ -170,10 +168,6 @@ impl Gossip {
             own.version += 1;
             let version = own.version;
             own.states.insert(key, Versioned { value, version });
-            if key == StateKey::Epoch {
-                let epoch = own.get(key).and_then(|epoch| epoch.parse().ok());
-                self.epoch = self.epoch.max(epoch.unwrap_or(0));
-            }
             self.freshen(self.id);
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cluster::{Cluster, address, id, node};
+use super::cluster::{Cluster, address, id};
 use crate::{Config, Event, Refusal, RemoveError, StateKey, gossip::REMOVED_GENERATION, status};
 
 fn short_quarantine(count: u16, seed: u64) -> Cluster {
@@ -129,23 +129,4 @@ fn a_removed_member_is_refused() {
             .to_string()
             .ends_with("was removed from the cluster; start it anew with an empty data directory")
     );
-}
-
-#[test]
-fn the_highest_epoch_is_known_to_all() {
-    let mut cluster = Cluster::of(5, 54);
-    cluster.converge(10);
-    assert_eq!(cluster.get(1).epoch(), 0);
-    assert_eq!(cluster.get(2).advance_epoch(7), 7);
-    assert_eq!(cluster.get(3).advance_epoch(5), 5);
-    cluster.converge(10);
-    assert!(cluster.nodes.values().all(|node| node.epoch() == 7));
-    assert_eq!(cluster.get(3).advance_epoch(6), 7, "it never goes back");
-    cluster.kill(2);
-    cluster.start(2, 2);
-    cluster.converge(10);
-    assert!(cluster.nodes.values().all(|node| node.epoch() == 7));
-    let mut gossip = node(&Config::default(), 1, 1, &[]);
-    gossip.set(StateKey::Epoch, "12").expect("short");
-    assert_eq!(gossip.epoch(), 12);
 }

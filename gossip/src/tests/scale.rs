@@ -1,5 +1,5 @@
-//! Large clusters: how fast an update reaches all, and what that costs. The same with 1,000 and 10,000 nodes is
-//! measured by the example `convergence`.
+//! Large clusters: how fast an update reaches all, and what that costs. The same with whole views of 1,000
+//! nodes, and with 10,000, is measured by the example `convergence`.
 
 #[path = "../../examples/convergence/model.rs"]
 mod model;
@@ -25,6 +25,16 @@ fn an_update_reaches_all_in_few_rounds() {
     assert!(measured.largest <= 60 << 10, "{measured:?}");
     // The bound of ALGORITHM.md: 3 exchanges of 256 digests and 64 fresh ones.
     assert!(measured.bytes_per_node_and_round <= 3.0 * (192.0 * 321.0 + 768.0));
+    assert_eq!(measured.downs, 0);
+}
+
+/// The same with 1,000, each of which knows 60 others, at random: views of all would take minutes, and whom a node talks to
+/// is as random.
+#[test]
+fn an_update_reaches_a_thousand_nodes_in_few_rounds() {
+    let mut cluster = Cluster::warm(1_000, 60, 10, 72);
+    let measured = cluster.spread();
+    assert!(measured.rounds <= 8, "{measured:?}");
     assert_eq!(measured.downs, 0);
 }
 

@@ -56,9 +56,6 @@ use discovery::Discovery;
 use known::Known;
 use members_file::MembersFile;
 
-/// How much a node knows of the ring, as gossip carries it: epoch and digest. Nodes that don't know it pass it on.
-const RING: StateKey = StateKey::Unknown(33);
-
 /// After a change, rounds are as fast as during discovery for this long: others hear of it soon.
 const LIVELY: Duration = Duration::from_secs(1);
 
@@ -183,7 +180,7 @@ impl<E: Env> Membership<E> {
         };
         self.say(StateKey::Status, status.to_owned());
         let Stamp { digest, epoch } = state.stamp();
-        self.say(RING, format!("{epoch}:{digest}"));
+        self.say(StateKey::Epoch, format!("{epoch}:{digest}"));
         self.hurry();
         self.observe();
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use starling_gossip::{Event, Member, StateKey};
 use starling_model::NodeId;
 
-use super::{Known, Membership, RING, known, parse_stamp, parse_uuid};
+use super::{Known, Membership, known, parse_stamp, parse_uuid};
 use crate::{
     env::Env,
     events::ClusterEvent,
@@ -170,7 +170,10 @@ fn peer_of(member: &Member, is_me: bool) -> Peer {
         tokens: Vec::new(),
         alive: is_me || member.alive,
         schema_version: member.get(StateKey::SchemaVersion).and_then(parse_uuid),
-        ring: member.get(RING).and_then(parse_stamp).unwrap_or_default(),
+        ring: member
+            .get(StateKey::Epoch)
+            .and_then(parse_stamp)
+            .unwrap_or_default(),
         release: text(StateKey::Release),
         latency,
         calls,
