@@ -11,9 +11,9 @@
 
 use std::sync::Arc;
 
-use futures::future::join_all;
+use futures::{FutureExt, StreamExt, future::BoxFuture, select_biased, stream::FuturesUnordered};
 use starling_cql::Error;
-use starling_model::{Mutation, Page, ReadCommand, TableId};
+use starling_model::{Mutation, NodeId, Page, ReadCommand, TableId};
 
 use super::{
     Coordinator, Task,
@@ -25,9 +25,12 @@ use crate::{env::Env, snapshot::Peer, topology::quorum::Quorum};
 /// About so many bytes of missing data travel together.
 const MESSAGE_BYTES: usize = 1 << 20;
 
+/// A repair of one replica; whether it holds everything now.
+type Flight = BoxFuture<'static, (Arc<Peer>, bool)>;
+
 impl<E: Env> Coordinator<E> {
-    /// Merges the pages of several replicas, and brings those that lack something up to date. Ends when
-    /// enough replicas for the level hold what is returned.
+    /// Merges the pages of several replicas, and brings those that lack something up to date. Ends as soon as
+    /// enough replicas for the level hold what is returned; the others are repaired in the background.
     pub(super) async fn repair(
         self: &Arc<Self>,
         command: &ReadCommand,
@@ -41,18 +44,16 @@ impl<E: Env> Coordinator<E> {
         if !self.repairs_reads(command.table) {
             return Ok(reconciled.page);
         }
-        let repairs = peers
-            .iter()
-            .zip(reconciled.missing)
-            .map(|(peer, missing)| self.repair_one(peer, missing, task));
-        let repaired = join_all(repairs).await;
-        let mut tally = quorum.tally();
-        for (peer, repaired) in peers.iter().zip(repaired) {
-            if repaired {
-                tally.add(peer.id, &peer.datacenter);
+        let (mut stale, mut held) = (Vec::new(), Vec::new());
+        for (peer, missing) in peers.iter().zip(reconciled.missing) {
+            if missing.is_empty() {
+                held.push(Arc::clone(peer));
+            } else {
+                stale.push((Arc::clone(peer), missing));
             }
         }
-        if tally.is_met() {
+        let repaired = self.mend(command, &reconciled.page, stale, &mut held, quorum, task);
+        if repaired.await {
             return Ok(reconciled.page);
         }
         let plan = ReadPlan {
@@ -60,13 +61,94 @@ impl<E: Env> Coordinator<E> {
             contacts: Vec::new(),
             spares: std::collections::VecDeque::new(),
         };
-        let held = peers.into_iter().map(|peer| (peer, Received::default()));
+        let held = held.into_iter().map(|peer| (peer, Received::default()));
         let answers = Answers {
             // Fewer hold the value than answered: the error counts those that are not known to.
-            pages: held.take(tally.received() as usize).collect(),
+            pages: held.collect(),
             ..Answers::default()
         };
         Err(self.read_error(task, &plan, &answers))
+    }
+
+    /// Repairs `stale` replicas until those that hold `page` are enough for the level; whether they are. In the place of
+    /// one that fails, or is slow, a replica that was not asked gets all of the page.
+    async fn mend(
+        self: &Arc<Self>,
+        command: &ReadCommand,
+        page: &Page,
+        stale: Vec<(Arc<Peer>, Vec<Mutation>)>,
+        held: &mut Vec<Arc<Peer>>,
+        quorum: &Quorum,
+        task: &Task,
+    ) -> bool {
+        let mut tally = quorum.tally();
+        for peer in held.iter() {
+            tally.add(peer.id, &peer.datacenter);
+        }
+        let asked: Vec<NodeId> = held
+            .iter()
+            .chain(stale.iter().map(|(peer, _)| peer))
+            .map(|peer| peer.id)
+            .collect();
+        let patience = stale
+            .iter()
+            .map(|(peer, _)| peer.latency.suspicious_after(task.timeout))
+            .max();
+        let mut slow = self.env.sleep(patience.unwrap_or(task.timeout)).boxed().fuse();
+        let mut under_way: FuturesUnordered<Flight> = stale
+            .into_iter()
+            .map(|(peer, missing)| self.fly_repair(peer, missing, task))
+            .collect();
+        let mut spares = self.not_among(&asked, quorum);
+        while !tally.is_met() {
+            let ended = select_biased! {
+                ended = under_way.next() => match ended {
+                    Some(ended) => Some(ended),
+                    None => return false,
+                },
+                () = slow => None,
+            };
+            if let Some((peer, true)) = ended {
+                tally.add(peer.id, &peer.datacenter);
+                held.push(peer);
+                continue;
+            }
+            if task.outdated_by.lock().is_some() {
+                // To be planned again.
+                return false;
+            }
+            let useful = |spare: &Arc<Peer>| tally.clone().add(spare.id, &spare.datacenter);
+            if let Some(at) = spares.iter().position(useful)
+                && !task.deadline.is_over(&self.env)
+            {
+                let all = reconcile(command, vec![page.clone(), Page::default()]).missing;
+                let all = all.into_iter().nth(1).unwrap_or_default();
+                under_way.push(self.fly_repair(spares.swap_remove(at), all, task));
+            }
+        }
+        if !under_way.is_empty() {
+            self.env
+                .spawn(async move { under_way.for_each(|_| std::future::ready(())).await });
+        }
+        true
+    }
+
+    fn fly_repair(self: &Arc<Self>, peer: Arc<Peer>, missing: Vec<Mutation>, task: &Task) -> Flight {
+        let (coordinator, task) = (Arc::clone(self), task.clone());
+        async move {
+            let repaired = coordinator.repair_one(&peer, missing, &task).await;
+            (peer, repaired)
+        }
+        .boxed()
+    }
+
+    /// The live replicas that count for the level and are not these.
+    fn not_among(&self, asked: &[NodeId], quorum: &Quorum) -> Vec<Arc<Peer>> {
+        let mut peers = self.views.load().peers_of(&quorum.sets.all());
+        peers.retain(|peer| {
+            peer.alive && !asked.contains(&peer.id) && quorum.requirement.counts(&peer.datacenter)
+        });
+        peers
     }
 
     /// Whether the replica holds everything now.

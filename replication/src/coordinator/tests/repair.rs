@@ -1,9 +1,15 @@
 //! Read repair as a table wants it, and its bounds.
 
+use std::{sync::Arc, time::Duration};
+
 use starling_model::{Consistency, TableId};
 
 use super::{LATER, cluster, read_all};
-use crate::testing::{Link, TestCluster, insert, key};
+use crate::{
+    coordinator::read::{ReadPlan, Received},
+    testing::{Link, TestCluster, insert, key, rows_of, whole_partition},
+    tracing::Tracer,
+};
 
 fn alter(cluster: &TestCluster, options: &str) {
     cluster
@@ -90,4 +96,72 @@ fn what_a_replica_lacks_of_a_wide_partition_comes_in_pieces() {
     );
     let held = (2..=3).map(|number| cluster.stored(number, table, &key("a")).rows.len());
     assert_eq!(held.max(), Some(48));
+}
+
+/// A read at QUORUM of all three replicas, of which the third lacks the row and takes long to get it.
+#[test]
+fn a_read_waits_for_no_more_repairs_than_its_level_needs() {
+    let (cluster, table) = cluster();
+    leave_on(&cluster, 1, table);
+    leave_on(&cluster, 2, table);
+    let now = cluster.now();
+    let command = whole_partition(table, "a", now);
+    let plan = plan(&cluster, table);
+    let pages = plan.contacts.iter().chain(&plan.spares).map(|peer| {
+        let number = (1..=3).find(|number| cluster.envs[number - 1].address == peer.address);
+        let mut received = Received::default();
+        received.page = cluster.envs[number.unwrap() - 1].store.read_now(&command);
+        (Arc::clone(peer), received)
+    });
+    let pages: Vec<_> = pages.collect();
+    cluster.partition(&[1], &[3], Link::Slow(Duration::from_millis(500)));
+    let coordinator = Arc::clone(&cluster.node(1).coordinator);
+    let before = cluster.world.executor.now();
+    let page = cluster.world.executor.run(async move {
+        let task = coordinator.task(Consistency::Quorum, LATER, &Tracer::OFF);
+        coordinator.repair(&command, pages, &plan.quorum, &task).await
+    });
+    assert_eq!(rows_of(&page.unwrap(), now), ["a/1=x"]);
+    assert_eq!(cluster.world.executor.now(), before, "two hold it already");
+    assert_eq!(holders(&cluster, table), [1, 2]);
+    cluster.run_for(LATER);
+    assert_eq!(holders(&cluster, table), [1, 2, 3], "the repair went on");
+}
+
+fn plan(cluster: &TestCluster, table: TableId) -> ReadPlan {
+    let snapshot = cluster.node(1).views.load();
+    let keyspace = &snapshot.schema.table_by_id(table).unwrap().keyspace;
+    let placements = snapshot.placements(keyspace).unwrap();
+    let coordinator = &cluster.node(1).coordinator;
+    let quorum = crate::topology::quorum::Quorum {
+        requirement: coordinator.requirement(Consistency::Quorum, placements),
+        sets: placements.sets(key("a").token),
+    };
+    coordinator
+        .plan_read(&snapshot, quorum, Consistency::Quorum)
+        .unwrap()
+}
+
+/// One of exactly a quorum answers, and dies before it is repaired.
+#[test]
+fn another_replica_is_repaired_in_the_place_of_one_that_dies() {
+    for link in [Link::Refused, Link::Silent] {
+        let (cluster, table) = cluster();
+        leave_on(&cluster, 1, table);
+        let asked = Arc::clone(&plan(&cluster, table).contacts[1]);
+        // The digest comes after 200 microseconds, the data after 400; then the repair is sent.
+        let (world, own) = (cluster.world.clone(), cluster.envs[0].address);
+        let executor = world.executor.clone();
+        let cut = executor.sleep(Duration::from_micros(350));
+        executor.spawn(async move {
+            cut.await;
+            world.set_link(own, asked.address, link);
+        });
+        let before = cluster.world.executor.now();
+        assert_eq!(read_all(&cluster, 1, table, Consistency::Quorum), ["a/1=x"]);
+        let took = cluster.world.executor.now().saturating_sub(before);
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        let held = holders(&cluster, table);
+        assert_eq!(held.len(), 2, "a quorum has it: {held:?}");
+    }
 }
