@@ -178,14 +178,22 @@ impl Cluster {
         true
     }
 
+    /// Whom a node asks that knows nobody. Who is there first founds the cluster; whoever comes later asks everybody, as
+    /// an operator names nodes that are there: all of the first ones may have left.
+    fn seeds(&self, number: usize) -> Vec<SocketAddr> {
+        let settings = &self.inner.settings;
+        if number < settings.nodes {
+            return vec![self.address(0)];
+        }
+        let others = (0..settings.nodes + settings.spares).filter(|other| *other != number);
+        others.map(|other| self.address(other)).collect()
+    }
+
     /// The settings of a node's logic.
     fn config(&self, number: usize) -> Config {
         let machine = &self.inner.machines[number];
         let mut config = Config::new("simulated", machine.address, machine.cql);
-        // Who was there first founds the cluster; whoever comes later asks all of those.
-        let first = self.inner.settings.nodes;
-        let seeds = if number < first { 0..1 } else { 0..first };
-        config.seeds = seeds.map(|seed| self.address(seed)).collect();
+        config.seeds = self.seeds(number);
         config.vnodes = self.inner.settings.vnodes;
         config.shards = self.inner.settings.store.shards;
         let fate = machine.fate.lock();
