@@ -1,8 +1,8 @@
 //! Sessions that an operator asks for.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
-use futures::{SinkExt, channel::mpsc};
+use futures::{SinkExt, StreamExt, channel::mpsc, stream};
 use serde::{Deserialize, Serialize};
 use starling_cql::Error;
 use starling_model::TokenRange;
@@ -12,6 +12,9 @@ use crate::{env::Env, node::Node};
 
 /// Progress that may wait to be read.
 const WAITING: usize = 16;
+
+/// Ranges that are compared at a time: the round trips of one are the work of another.
+const AT_ONCE: usize = 4;
 
 /// What is to be repaired. Everything, unless it says less.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -122,14 +125,24 @@ impl<E: Env> AntiEntropy<E> {
             ranges: ranges.len() as u64,
             ..RepairProgress::default()
         };
-        for range in ranges {
+        let watch = sender.clone();
+        let is_unwanted = || watch.is_closed();
+        let sessions = ranges.into_iter().map(|range| {
+            let is_unwanted = &is_unwanted;
+            async move {
+                let outcome = self.session(&range, manner, is_unwanted).await;
+                (range, outcome)
+            }
+        });
+        // In their order.
+        let mut sessions = pin!(stream::iter(sessions).buffered(AT_ONCE));
+        while let Some((range, outcome)) = sessions.next().await {
             let down: Vec<String> = range
                 .replicas
                 .iter()
                 .filter(|peer| !peer.alive)
                 .map(|peer| peer.address.to_string())
                 .collect();
-            let outcome = self.session(&range, manner).await;
             progress.done += 1;
             let place = format!("{} {}", range.name, range.tokens);
             progress.message = match outcome {

@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::channel::oneshot;
 use parking_lot::Mutex;
 use starling_model::{KeyRange, TableId, TokenRange};
 
 use super::{
     digest::{Digest, View},
+    prints::Prints,
     scan,
     tree::{Touched, Tree},
     wire::{Cuts, Moment, Piece, Summed},
@@ -25,6 +27,29 @@ const REST: u32 = 4;
 
 /// What is answered at the latest after this, complete or not.
 const ANSWER: Duration = Duration::from_secs(2);
+
+/// How a session asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question {
+    pub(super) table: TableId,
+    view: View,
+    /// For how long the session has been under way.
+    age: Duration,
+    patient: bool,
+    deadline: Deadline,
+}
+
+impl Question {
+    pub(crate) fn new(table: TableId, moment: Moment, patient: bool, deadline: Deadline) -> Self {
+        Self {
+            table,
+            view: view(moment),
+            age: Duration::from_millis(moment.age_ms),
+            patient,
+            deadline,
+        }
+    }
+}
 
 /// The trees of this node's tables.
 pub(crate) struct Local<E: Env> {
@@ -77,17 +102,13 @@ impl<E: Env> Local<E> {
     /// The digests of pieces, each as far as there was time.
     pub(crate) async fn digests(
         self: &Arc<Self>,
-        table: TableId,
-        moment: Moment,
+        asked: Question,
         pieces: &[Piece],
-        patient: bool,
-        deadline: Deadline,
     ) -> Result<Vec<Summed>, StoreError> {
-        let now = self.env.monotonic();
-        let since = now.saturating_sub(Duration::from_millis(moment.age_ms));
-        let soon = Deadline::after(&self.env, ANSWER.min(deadline.remaining(&self.env) / 2));
-        let view = view(moment);
-        let tree = self.tree(table, moment.grace);
+        let Question { table, view, .. } = asked;
+        let since = self.env.monotonic().saturating_sub(asked.age);
+        let soon = self.soon(asked.deadline);
+        let tree = self.tree(table, view.grace);
         let ranges: Vec<TokenRange> = pieces
             .iter()
             .filter_map(|piece| match &piece.keys {
@@ -101,7 +122,7 @@ impl<E: Env> Local<E> {
             ranges,
             view,
             since,
-            patient,
+            patient: asked.patient,
             until: soon,
         };
         // The work goes on though the asker may not wait: changed cells that were taken are not lost.
@@ -131,6 +152,62 @@ impl<E: Env> Local<E> {
     ) -> Result<Cuts, StoreError> {
         let soon = Deadline::after(&self.env, deadline.remaining(&self.env) / 2);
         scan::cuts(&self.env, table, piece, view(moment), soon).await
+    }
+
+    /// The digests of the partitions of some ranges; `None` for a range of too many.
+    pub(crate) async fn prints(
+        &self,
+        asked: Question,
+        ranges: &[TokenRange],
+    ) -> Result<Vec<Option<Prints>>, StoreError> {
+        let Question { table, view, .. } = asked;
+        let begun = self.env.monotonic();
+        let soon = self.soon(asked.deadline);
+        let mut prints = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            if soon.is_over(&self.env) {
+                prints.push(None);
+                continue;
+            }
+            prints.push(scan::prints(&self.env, table, *range, view, soon).await?);
+        }
+        self.rest(asked.patient, begun, asked.deadline).await;
+        Ok(prints)
+    }
+
+    /// A page of each of the first pieces: of one at least, and of no more than one beyond a page's size in all.
+    pub(crate) async fn pages(&self, asked: Question, pieces: &[Piece]) -> Result<Vec<Bytes>, StoreError> {
+        let Question { table, view, .. } = asked;
+        let begun = self.env.monotonic();
+        let soon = self.soon(asked.deadline);
+        let mut pages = Vec::new();
+        let mut bytes = 0;
+        for piece in pieces {
+            let command = scan::command(table, piece, view);
+            let time = asked.deadline.remaining(&self.env) / 2;
+            let page = self.env.store().read(command, time).await?.page.into_bytes();
+            bytes += page.len();
+            pages.push(page);
+            if bytes >= scan::PAGE_BYTES as usize || soon.is_over(&self.env) {
+                break;
+            }
+        }
+        self.rest(asked.patient, begun, asked.deadline).await;
+        Ok(pages)
+    }
+
+    /// When an answer is given, whether or not it is complete.
+    fn soon(&self, deadline: Deadline) -> Deadline {
+        Deadline::after(&self.env, ANSWER.min(deadline.remaining(&self.env) / 2))
+    }
+
+    /// After work for somebody who is patient, but not until it is too late.
+    async fn rest(&self, patient: bool, begun: Duration, deadline: Deadline) {
+        if patient {
+            let spent = self.env.monotonic().saturating_sub(begun);
+            let most = ANSWER.min(deadline.remaining(&self.env) / 2);
+            self.env.sleep((spent * REST).min(most)).await;
+        }
     }
 
     fn tree(&self, table: TableId, grace: u32) -> Arc<TableTree> {
@@ -171,10 +248,7 @@ impl<E: Env> Local<E> {
             if complete || work.until.is_over(&self.env) {
                 return Ok(());
             }
-            if work.patient {
-                let spent = self.env.monotonic().saturating_sub(begun);
-                self.env.sleep((spent * REST).min(ANSWER)).await;
-            }
+            self.rest(work.patient, begun, work.until).await;
         }
     }
 

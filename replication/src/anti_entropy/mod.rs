@@ -3,7 +3,7 @@
 //!
 //! The chapters:
 //! - [`digest`]: sums of hashes, equal for equal data; `tree`: a table's digests, kept up to date;
-//! - [`wire`]: what replicas ask each other; `local`: how one answers, with `scan`;
+//! - [`wire`]: what replicas ask each other, with [`prints`]; `local`: how one answers, with `scan`;
 //! - `session`: one range's replicas are compared and made equal;
 //! - `schedule`: sessions in the background, all the time; [`demand`]: sessions that an operator asks for;
 //! - `repaired`: since when ranges are equal on all replicas, and what may be purged for it;
@@ -13,6 +13,7 @@ pub mod demand;
 pub mod digest;
 pub mod divergence;
 mod local;
+pub mod prints;
 mod repaired;
 pub(crate) mod scan;
 mod schedule;
@@ -31,9 +32,10 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::future::join_all;
 use parking_lot::Mutex;
-use starling_model::{KeyRange, Mutation, NodeId, TableId};
+use starling_model::{KeyRange, Mutation, NodeId, TableId, TokenRange};
 
 use crate::{
     config::Repair,
@@ -48,9 +50,10 @@ use crate::{
     status::Counters,
 };
 use divergence::Divergences;
-use local::Local;
+use local::{Local, Question};
 use repaired::RepairedRanges;
-use wire::{MAX_PIECES, Piece, SessionAnswer, SessionRequest};
+use tree::divide;
+use wire::{MAX_PIECES, MAX_RANGES, Moment, Piece, SessionAnswer, SessionRequest};
 
 /// Sessions that operators asked for and that run at a time.
 const DEMANDED: usize = 4;
@@ -120,33 +123,48 @@ impl<E: Env> AntiEntropy<E> {
                 patient,
                 pieces,
             } => {
-                self.known(table)?;
-                if pieces.len() > MAX_PIECES {
-                    return Err(Failure::Invalid(format!("{} pieces at once", pieces.len())));
-                }
-                pieces.iter().try_for_each(check)?;
-                let wall = self.env.wall().seconds();
-                let sums = self.local.digests(table, moment, &pieces, patient, deadline);
-                let sums = sums.await.map_err(failure)?;
-                Ok(Some(SessionAnswer::Digests { wall, sums }))
+                let asked = Question::new(table, moment, patient, deadline);
+                self.digests(asked, &pieces).await.map(Some)
+            }
+            SessionRequest::Parts {
+                table,
+                moment,
+                patient,
+                ranges,
+            } => {
+                check_ranges(&ranges)?;
+                let parts = ranges.into_iter().flat_map(divide).map(Piece::tokens);
+                let asked = Question::new(table, moment, patient, deadline);
+                self.digests(asked, &parts.collect::<Vec<_>>()).await.map(Some)
+            }
+            SessionRequest::Prints {
+                table,
+                moment,
+                patient,
+                ranges,
+            } => {
+                let asked = Question::new(table, moment, patient, deadline);
+                self.prints(asked, &ranges).await.map(Some)
+            }
+            SessionRequest::Read {
+                table,
+                moment,
+                patient,
+                pieces,
+            } => {
+                let asked = Question::new(table, moment, patient, deadline);
+                self.pages(asked, &pieces).await.map(Some)
             }
             SessionRequest::Split { table, moment, piece } => {
-                self.known(table)?;
-                check(&piece)?;
-                let cuts = self.local.cuts(table, moment, &piece, deadline).await;
-                Ok(Some(SessionAnswer::Cuts(cuts.map_err(failure)?)))
+                self.cuts(table, moment, &piece, deadline).await
             }
             SessionRequest::Write {
                 table,
                 age_ms,
                 mutations,
             } => {
-                self.known(table)?;
-                let decoded = mutations
-                    .into_iter()
-                    .map(|bytes| Mutation::decode(bytes).map_err(|error| Failure::Invalid(error.to_string())))
-                    .collect::<Result<Vec<_>, _>>()?;
-                self.write(table, age_ms, decoded, deadline).await.map(|()| None)
+                let written = self.write(table, age_ms, mutations, deadline).await;
+                written.map(|()| None)
             }
             SessionRequest::Repaired {
                 table,
@@ -160,14 +178,54 @@ impl<E: Env> AntiEntropy<E> {
         }
     }
 
+    async fn digests(&self, asked: Question, pieces: &[Piece]) -> Result<SessionAnswer, Failure> {
+        self.known(asked.table)?;
+        check_pieces(pieces)?;
+        let wall = self.env.wall().seconds();
+        let sums = self.local.digests(asked, pieces).await.map_err(failure)?;
+        Ok(SessionAnswer::Digests { wall, sums })
+    }
+
+    async fn prints(&self, asked: Question, ranges: &[TokenRange]) -> Result<SessionAnswer, Failure> {
+        self.known(asked.table)?;
+        check_ranges(ranges)?;
+        let prints = self.local.prints(asked, ranges).await;
+        Ok(SessionAnswer::Prints(prints.map_err(failure)?))
+    }
+
+    async fn pages(&self, asked: Question, pieces: &[Piece]) -> Result<SessionAnswer, Failure> {
+        self.known(asked.table)?;
+        check_pieces(pieces)?;
+        let pages = self.local.pages(asked, pieces).await;
+        Ok(SessionAnswer::Pages(pages.map_err(failure)?))
+    }
+
+    async fn cuts(
+        &self,
+        table: TableId,
+        moment: Moment,
+        piece: &Piece,
+        deadline: Deadline,
+    ) -> Result<Option<SessionAnswer>, Failure> {
+        self.known(table)?;
+        check(piece)?;
+        let cuts = self.local.cuts(table, moment, piece, deadline).await;
+        Ok(Some(SessionAnswer::Cuts(cuts.map_err(failure)?)))
+    }
+
     /// Applies what a session found missing here, durably.
     async fn write(
         &self,
         table: TableId,
         age_ms: u64,
-        mutations: Vec<Mutation>,
+        mutations: Vec<Bytes>,
         deadline: Deadline,
     ) -> Result<(), Failure> {
+        self.known(table)?;
+        let mutations = mutations
+            .into_iter()
+            .map(|bytes| Mutation::decode(bytes).map_err(|error| Failure::Invalid(error.to_string())))
+            .collect::<Result<Vec<_>, _>>()?;
         let ring = Arc::clone(&self.coordinator.views.load().cluster.ring);
         let strange = |mutation: &Mutation| {
             mutation.table != table || ring.token(&mutation.key.key) != mutation.key.token
@@ -205,6 +263,21 @@ impl<E: Env> AntiEntropy<E> {
             None => Err(Failure::UnknownTable(table)),
         }
     }
+}
+
+fn check_pieces(pieces: &[Piece]) -> Result<(), Failure> {
+    if pieces.len() > MAX_PIECES {
+        return Err(Failure::Invalid(format!("{} pieces at once", pieces.len())));
+    }
+    pieces.iter().try_for_each(check)
+}
+
+fn check_ranges(ranges: &[TokenRange]) -> Result<(), Failure> {
+    if ranges.len() > MAX_RANGES {
+        return Err(Failure::Invalid(format!("{} ranges at once", ranges.len())));
+    }
+    let mut pieces = ranges.iter().copied().map(Piece::tokens);
+    pieces.try_for_each(|piece| check(&piece))
 }
 
 /// Pieces that no coordinator makes.

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use starling_model::{
     Clustering, ClusteringRange, DecoratedKey, KeyRange, Limits, PartitionPage, Position, ReadCommand,
-    TableId, Token,
+    TableId, Token, TokenRange,
 };
 
 use super::{
     digest::{Digest, Hasher, View},
+    prints::Prints,
     wire::{Cuts, Piece},
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// Content of a page, in bytes: what a shard reads at a time.
-const PAGE_BYTES: u32 = 256 << 10;
+pub(super) const PAGE_BYTES: u32 = 256 << 10;
 
 /// Rows and tombstones looked at for a page.
 const PAGE_VISITED: u32 = 5_000;
@@ -131,6 +132,33 @@ pub(crate) async fn cells<E: Env>(
     })
     .await?;
     Ok(cells)
+}
+
+/// The digest of each partition of a range, if there are not too many and there is time.
+pub(crate) async fn prints<E: Env>(
+    env: &E,
+    table: TableId,
+    range: TokenRange,
+    view: View,
+    deadline: Deadline,
+) -> Result<Option<Prints>, StoreError> {
+    let mut digests: Vec<(Token, Digest)> = Vec::new();
+    let mut hasher = Hasher::new(view);
+    let piece = Piece::tokens(range);
+    let rest = scan(env, table, &piece, view, Some(deadline), |part, window| {
+        let token = part.key.token;
+        if digests.last().is_none_or(|(last, _)| *last != token) {
+            digests.push((token, Digest::default()));
+        }
+        if let Some((_, digest)) = digests.last_mut() {
+            hasher.partition(digest, &part.key, &part.partition, window);
+        }
+    })
+    .await?;
+    Ok(match rest {
+        None => Prints::of(range, &digests),
+        Some(_) => None,
+    })
 }
 
 /// Where a piece can be cut. When the deadline has passed what was not looked at yet is one part.

@@ -146,17 +146,18 @@ impl<E: Env> AntiEntropy<E> {
             preview: false,
             patient: true,
         };
-        if let Err(error) = self.session(&arc, manner).await {
+        if let Err(error) = self.session(&arc, manner, &|| false).await {
             ::tracing::debug!(table = arc.name, tokens = %arc.tokens, %error, "a range could not be compared; it will be tried again");
         }
     }
 
     /// A session over a range with those of its replicas that are alive. If those are all, and agree in the end,
-    /// each of them is told.
+    /// each of them is told. It ends early when `is_unwanted`.
     pub(super) async fn session(
         self: &Arc<Self>,
         arc: &Range,
         manner: Manner,
+        is_unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Outcome, SessionError> {
         let complete = arc.is_complete() && self.is_settled(arc);
         let subject = Subject {
@@ -165,7 +166,7 @@ impl<E: Env> AntiEntropy<E> {
             tokens: arc.tokens,
             replicas: arc.live(),
         };
-        let outcome = Session::new(self, subject, manner).run().await;
+        let outcome = Session::new(self, subject, manner).run(is_unwanted).await;
         self.counters.repair_sessions.one();
         let now = self.env.wall().seconds();
         match &outcome {
@@ -185,6 +186,8 @@ impl<E: Env> AntiEntropy<E> {
                     });
                 }
             }
+            // Nothing is known to be wrong.
+            Err(SessionError::Unwanted) => {}
             Err(error) => {
                 self.counters.repair_failures.one();
                 let problem = Some(error.to_string());

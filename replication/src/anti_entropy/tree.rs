@@ -160,13 +160,17 @@ impl Tree {
     }
 }
 
-/// Cuts a range of more than a cell at the grid into up to 16 parts; one part if it lies in a cell.
+/// The most parts that [`divide`] makes: whole blocks, and what is left at both ends.
+pub(crate) const MOST_PARTS: usize = 17;
+
+/// Cuts a range of more than a cell at the grid into about 16 parts; one part if it lies in a cell. Nodes of different
+/// releases must cut alike.
 pub(crate) fn divide(range: TokenRange) -> Vec<TokenRange> {
     let (first, last) = (Cells::after(range.start), Cells::of(range.end));
     let cells = last.saturating_sub(first) + 1;
     // Blocks of a power of two, so that ranges of different replicas' requests are cut alike.
     let block = cells.div_ceil(16).next_power_of_two().min(CELLS);
-    let mut parts = Vec::with_capacity(17);
+    let mut parts = Vec::with_capacity(MOST_PARTS);
     let mut start = range.start;
     let mut at = first - first % block + block - 1;
     while at < last {

@@ -6,7 +6,7 @@ use starling_model::{
     ClusteringRange, DecoratedKey, KeyRange, NodeId, Position, Seconds, TableId, Token, TokenRange,
 };
 
-use super::digest::Digest;
+use super::{digest::Digest, prints::Prints, tree::MOST_PARTS};
 
 /// A part of a table: partitions by token, or rows of one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,10 +92,47 @@ pub enum SessionRequest {
         /// All that was written before this second was compared.
         at: Seconds,
     },
+    /// The digests of the parts of these ranges, as the grid of tokens cuts them: sixteenfold, about. How it does never
+    /// changes. Answered with [`SessionAnswer::Digests`].
+    Parts {
+        /// The table.
+        table: TableId,
+        /// When.
+        moment: Moment,
+        /// Nobody waits for it: the replica rests between the parts of its work.
+        patient: bool,
+        /// At most [`MAX_RANGES`]; none wraps.
+        ranges: Vec<TokenRange>,
+    },
+    /// The digest of each partition of these ranges.
+    Prints {
+        /// The table.
+        table: TableId,
+        /// When.
+        moment: Moment,
+        /// Nobody waits for it: the replica rests when it is done.
+        patient: bool,
+        /// At most [`MAX_RANGES`]; none wraps.
+        ranges: Vec<TokenRange>,
+    },
+    /// A page of each of these pieces. The replica answers with those of the first few, one at least.
+    Read {
+        /// The table.
+        table: TableId,
+        /// When.
+        moment: Moment,
+        /// Nobody waits for it: the replica rests when it is done.
+        patient: bool,
+        /// At most `MAX_PIECES`.
+        pieces: Vec<Piece>,
+    },
 }
 
 /// The most pieces of one request.
 pub(crate) const MAX_PIECES: usize = 1024;
+
+/// The most ranges of one request: their parts are `MAX_PIECES` at most.
+pub const MAX_RANGES: usize = MAX_PIECES / MOST_PARTS;
 
 /// A replica's answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +146,10 @@ pub enum SessionAnswer {
     },
     /// To [`SessionRequest::Split`].
     Cuts(Cuts),
+    /// For each range in order; `None` where they are too many.
+    Prints(Vec<Option<Prints>>),
+    /// Encoded pages of the first pieces, in order.
+    Pages(Vec<Bytes>),
 }
 
 /// A piece's digest, as far as the replica got in the time.

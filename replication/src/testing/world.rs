@@ -198,6 +198,9 @@ fn describe(request: &Request) -> String {
 fn describe_session(request: &SessionRequest) -> String {
     match request {
         SessionRequest::Digests { pieces, .. } => format!("digests of {}", pieces.len()),
+        SessionRequest::Parts { ranges, .. } => format!("digests of the parts of {}", ranges.len()),
+        SessionRequest::Prints { ranges, .. } => format!("prints of {}", ranges.len()),
+        SessionRequest::Read { pieces, .. } => format!("read {}", pieces.len()),
         SessionRequest::Split { .. } => "split".to_owned(),
         SessionRequest::Write { mutations, .. } => format!("repair {}", mutations.len()),
         SessionRequest::Repaired { .. } => "repaired".to_owned(),

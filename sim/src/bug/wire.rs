@@ -3,6 +3,7 @@
 use starling_model::{CellValue, Mutation, Page, Row, Timestamp, range_tombstone::RangeTombstones};
 use starling_replication::{
     PeerRequest, PeerResponse,
+    anti_entropy::wire::SessionAnswer,
     message::{Request, Response, WriteReason},
     streaming::{StreamReply, StreamRequest},
 };
@@ -100,13 +101,18 @@ pub(crate) fn spoil_answer(bug: Option<Bug>, kind: Kind, answer: &mut PeerRespon
             *body = Response::Done;
         }
         (Some(Bug::NeverBehind), body @ Response::Behind(_)) => *body = Response::Done,
-        (Some(Bug::HideDeletions), Response::Page(bytes)) => {
-            let mut page = Page::decode(bytes.clone()).expect("a peer's page can be decoded");
-            hide_deletions(&mut page);
-            *bytes = page.encoded().into_bytes();
+        (Some(Bug::HideDeletions), Response::Page(bytes)) => hide_deletions_in(bytes),
+        (Some(Bug::HideDeletions), Response::AntiEntropy(SessionAnswer::Pages(pages))) => {
+            pages.iter_mut().for_each(hide_deletions_in);
         }
         _ => {}
     }
+}
+
+fn hide_deletions_in(bytes: &mut bytes::Bytes) {
+    let mut page = Page::decode(bytes.clone()).expect("a peer's page can be decoded");
+    hide_deletions(&mut page);
+    *bytes = page.encoded().into_bytes();
 }
 
 fn hide_deletions(page: &mut Page) {

@@ -232,6 +232,132 @@ fn many_differences_are_all_repaired() {
     assert_eq!(repair(&cluster, 2, everything()).differing, 0);
 }
 
+/// One replica lacks a row in each of many partitions that lie all over the table: they are found and written many at a
+/// time, so neither the round trips nor the bytes of each add up.
+#[test]
+fn many_differences_share_their_round_trips() {
+    let (cluster, table) = quiet();
+    fill(&cluster, table, 6_000, 3);
+    repair(&cluster, 1, everything());
+    let idle = cost(&cluster);
+    for partition in 0..1_000 {
+        let row = insert(table, &format!("key {}", partition * 6), 1, "newer", 20);
+        smuggle(&cluster, 1, row.clone());
+        smuggle(&cluster, 2, row);
+    }
+    cluster.world.start_log();
+    let bytes = cluster.world.bytes();
+    let done = repair(&cluster, 1, everything());
+    assert_eq!((done.differing, done.written), (1_000, 1_000));
+    let questions = asked(&cluster.world.take_log());
+    let each = (cluster.world.bytes() - bytes - idle.1) / 1_000;
+    assert!(
+        questions < idle.0 + 1_000,
+        "{questions} questions, {} of none",
+        idle.0
+    );
+    assert!(each < 1_000, "{each} bytes for each row");
+    assert_eq!(repair(&cluster, 2, everything()).differing, 0);
+}
+
+/// Questions and bytes of a repair.
+fn cost(cluster: &TestCluster) -> (usize, u64) {
+    let bytes = cluster.world.bytes();
+    cluster.world.start_log();
+    repair(cluster, 1, everything());
+    let questions = asked(&cluster.world.take_log());
+    (questions, cluster.world.bytes() - bytes)
+}
+
+/// How many questions one node asked another.
+fn asked(log: &[String]) -> usize {
+    log.iter().filter(|line| line.contains("->")).count()
+}
+
+/// What two replicas agree on, one is asked for both.
+#[test]
+fn of_replicas_that_agree_one_is_asked() {
+    let (cluster, table) = quiet();
+    fill(&cluster, table, 500, 3);
+    repair(&cluster, 1, everything());
+    smuggle(&cluster, 3, insert(table, "key 7", 1, "newer", 20));
+    cluster.world.start_log();
+    let done = repair(&cluster, 1, everything());
+    assert_eq!((done.differing, done.written), (1, 2));
+    let log = cluster.world.take_log();
+    let deeper = |to: &str| {
+        let to = format!("n1 -> {to}: ");
+        let questions = log.iter().filter_map(|line| line.strip_prefix(&to));
+        questions
+            .filter(|what| !matches!(*what, "digests of 1" | "repaired" | "repair 1"))
+            .count()
+    };
+    assert_eq!(deeper("n2"), 0, "{log:?}");
+    assert!(deeper("n3") > 0, "{log:?}");
+}
+
+/// Rows that don't fit an answer together are read one after the other.
+#[test]
+fn large_rows_are_repaired_too() {
+    let (cluster, table) = quiet();
+    fill(&cluster, table, 30, 3);
+    let large = "x".repeat(200 << 10);
+    for partition in 0..30 {
+        let number = 1 + partition % 3;
+        let row = insert(table, &format!("key {partition}"), 2, &large, 20);
+        smuggle(&cluster, number, row);
+    }
+    let done = repair(&cluster, 1, everything());
+    assert_eq!((done.differing, done.written, done.incomplete), (30, 60, 0));
+    for partition in 0..30 {
+        assert!(is_equal(&cluster, table, &format!("key {partition}")));
+    }
+}
+
+/// Makes one replica differ from the others in many places.
+fn diverge(cluster: &TestCluster, table: TableId) {
+    fill(cluster, table, 600, 3);
+    for partition in 0..600 {
+        let row = insert(table, &format!("key {partition}"), 7, "newer", 20);
+        smuggle(cluster, 3, row);
+    }
+}
+
+#[test]
+fn a_repair_that_nobody_waits_for_ends() {
+    let (cluster, table) = quiet();
+    diverge(&cluster, table);
+    let progress = cluster.node(1).repair(everything()).expect("it begins");
+    drop(progress);
+    cluster.run_for(Duration::from_secs(1));
+    let bytes = cluster.world.bytes();
+    cluster.run_for(Duration::from_mins(1));
+    assert_eq!(cluster.world.bytes(), bytes, "nothing is asked any more");
+    let status = cluster.node(1).status().counters;
+    assert!(status.repair_writes < 1_200, "{} writes", status.repair_writes);
+    assert_eq!(status.repair_failures, 0);
+    assert_eq!(repair(&cluster, 2, everything()).incomplete, 0);
+}
+
+#[test]
+fn a_node_that_dies_meanwhile_ends_its_sessions_and_no_others() {
+    let (mut cluster, table) = quiet();
+    diverge(&cluster, table);
+    for to in 2..=3 {
+        cluster.partition(&[1], &[to], Link::Slow(Duration::from_millis(5)));
+    }
+    let progress = cluster.node(1).repair(everything()).expect("it begins");
+    cluster.run_for(Duration::from_millis(60));
+    cluster.kill(2);
+    let all: Vec<RepairProgress> = cluster.world.executor.run(progress.collect());
+    let last = all.last().expect("a repair ends with a word");
+    assert!(last.finished && last.incomplete > 0, "{last:?}");
+    cluster.restart(2);
+    cluster.run_for(Duration::from_secs(30));
+    assert_eq!(repair(&cluster, 1, everything()).incomplete, 0);
+    assert_eq!(repair(&cluster, 2, everything()).differing, 0);
+}
+
 #[test]
 fn the_background_makes_replicas_equal_by_itself() {
     let mut cluster = TestCluster::prepared(3);

@@ -3,5 +3,6 @@
 mod cluster;
 mod digest;
 mod engines;
+mod prints;
 mod purging;
 mod tree;
