@@ -148,6 +148,28 @@ pub(crate) fn resident_of(process: u32) -> Option<u64> {
     Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
 }
 
+/// Resident memory of a process by what it is, in bytes.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+pub(crate) struct Memory {
+    /// Its own: nothing but the process holds it.
+    pub(crate) anonymous: u64,
+    /// Of files that are mapped, tables and the program: the system takes it back when it needs it.
+    pub(crate) mapped: u64,
+}
+
+pub(crate) fn memory_of(process: u32) -> Option<Memory> {
+    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
+    let bytes = |name: &str| {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+    };
+    let anonymous = bytes("Anonymous:")?;
+    Some(Memory {
+        anonymous,
+        mapped: bytes("Rss:")?.saturating_sub(anonymous),
+    })
+}
+
 pub(crate) fn cpu_of(process: u32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name in parentheses may hold spaces; user and system time are the 12th and 13th fields after it.

@@ -60,14 +60,25 @@ pub(super) fn tree(admin: SocketAddr) -> Result<(u64, u64), Error> {
     Ok((figure("tree_leaves"), figure("tree_bytes")))
 }
 
+/// Bytes in a node's memtables.
+pub(super) fn memtables(admin: SocketAddr) -> Result<u64, Error> {
+    let status = page(admin)?;
+    let shards = status["shards"].as_array().into_iter().flatten();
+    Ok(shards.filter_map(|shard| shard["memtable_bytes"].as_u64()).sum())
+}
+
 fn status(admin: SocketAddr) -> Result<Value, Error> {
-    let mut body = String::new();
-    request(admin, "GET /status")?.read_to_string(&mut body)?;
-    let status: Value = serde_json::from_str(&body).map_err(|error| Error::Protocol(error.to_string()))?;
+    let status = page(admin)?;
     Ok(match status.get("node") {
         Some(node) => node.clone(),
         None => status,
     })
+}
+
+fn page(admin: SocketAddr) -> Result<Value, Error> {
+    let mut body = String::new();
+    request(admin, "GET /status")?.read_to_string(&mut body)?;
+    serde_json::from_str(&body).map_err(|error| Error::Protocol(error.to_string()))
 }
 
 /// Sends a request and reads its answer up to the body.

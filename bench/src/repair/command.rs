@@ -35,6 +35,9 @@ pub struct Arguments {
     /// Rows that are written to all replicas, to see what it costs to keep digests of them
     #[arg(long, default_value_t = 100_000)]
     writes: u64,
+    /// Memory for a node's memtables, in MiB; with few of it nearly all rows are flushed
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=1 << 20))]
+    memtable_mib: u32,
     /// Where the nodes' files go while it runs [default: a temporary directory]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -55,7 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         .server
         .clone()
         .map_or_else(server_beside_this_program, Ok)?;
-    let nodes = Nodes::start(&server, arguments.dir.as_deref())?;
+    let nodes = Nodes::start(&server, arguments.dir.as_deref(), arguments.memtable_mib)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -76,8 +79,10 @@ async fn measure(nodes: &Nodes, arguments: &Arguments) -> Result<Report, Error> 
         partitions: arguments.rows / arguments.rows_per_partition,
         rows: arguments.rows_per_partition,
     };
+    let empty = nodes.memory()?;
     let mut writer = Writer::open(nodes.cql(), shape).await?;
     let mut report = Report {
+        empty,
         rows: shape.partitions * shape.rows,
         partitions: shape.partitions,
         ..Report::default()
@@ -90,11 +95,8 @@ async fn measure(nodes: &Nodes, arguments: &Arguments) -> Result<Report, Error> 
     let first = timed(nodes)?;
     (report.hash_seconds, report.hash_cpu_seconds) = (first.seconds, first.cpu_seconds);
     (report.leaves, report.tree_bytes) = ask::tree(nodes.admin())?;
-    report.resident_mib = nodes
-        .resident()
-        .into_iter()
-        .map(|bytes| bytes as f64 / f64::from(1 << 20))
-        .collect();
+    nodes.settle();
+    report.idle = nodes.memory()?;
     report.idle_bytes_per_second = idle();
     for (turn, &count) in arguments.differences.iter().enumerate() {
         if count > 0 {

@@ -9,6 +9,6 @@
 mod ask;
 mod chart;
 pub mod command;
-mod nodes;
+pub(crate) mod nodes;
 mod report;
-mod table;
+pub(crate) mod table;

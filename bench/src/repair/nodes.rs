@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::ask;
 use crate::{
-    cluster::{cpu_of, free_ports, resident_of},
+    cluster::{Memory, cpu_of, free_ports, memory_of},
     error::Error,
 };
 
@@ -23,8 +23,19 @@ const PATIENCE: Duration = Duration::from_mins(3);
 /// Longer than the hints' window: they are dropped.
 const FORGOTTEN: Duration = Duration::from_millis(2_500);
 
+/// For how long nodes are watched to see whether they have anything to do.
+const GLANCE: Duration = Duration::from_secs(2);
+
+/// What of a node's memory is what, in bytes.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+pub(crate) struct NodeMemory {
+    pub(crate) resident: Memory,
+    pub(crate) memtables: u64,
+    pub(crate) digests: u64,
+}
+
 /// Nodes with a replica of everything each, that keep no hints and compare nothing unasked.
-pub(super) struct Nodes {
+pub(crate) struct Nodes {
     nodes: Vec<Node>,
     _dir: TempDir,
 }
@@ -37,7 +48,7 @@ struct Node {
 
 impl Nodes {
     /// Starts three nodes and waits until they serve.
-    pub(super) fn start(server: &Path, dir: Option<&Path>) -> Result<Self, Error> {
+    pub(crate) fn start(server: &Path, dir: Option<&Path>, memtable_mib: u32) -> Result<Self, Error> {
         let dir = match dir {
             Some(dir) => TempDir::new_in(dir)?,
             None => TempDir::new()?,
@@ -64,7 +75,7 @@ impl Nodes {
                 .arg(own.join("tls"))
                 .arg(&ca))?;
             nodes.push(Node {
-                process: spawn(server, &own, n, ports, seed)?,
+                process: spawn(server, &own, n, ports, seed, memtable_mib)?,
                 cql: at(n, ports[0]),
                 admin: at(n, ports[2]),
             });
@@ -75,31 +86,52 @@ impl Nodes {
     }
 
     /// Where the first node speaks CQL.
-    pub(super) fn cql(&self) -> SocketAddr {
+    pub(crate) fn cql(&self) -> SocketAddr {
         self.nodes[0].cql
     }
 
     /// The first node's admin address.
-    pub(super) fn admin(&self) -> SocketAddr {
+    pub(crate) fn admin(&self) -> SocketAddr {
         self.nodes[0].admin
     }
 
     /// CPU time of all nodes.
-    pub(super) fn cpu(&self) -> Duration {
+    pub(crate) fn cpu(&self) -> Duration {
         self.nodes
             .iter()
             .filter_map(|node| cpu_of(node.process.id()))
             .sum()
     }
 
-    /// Resident memory of each node, in bytes.
-    pub(super) fn resident(&self) -> Vec<u64> {
-        let nodes = self.nodes.iter();
-        nodes.filter_map(|node| resident_of(node.process.id())).collect()
+    /// Waits until the nodes have nothing to do, compactions for example; but not for long.
+    pub(crate) fn settle(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let before = self.cpu();
+            std::thread::sleep(GLANCE);
+            if self.cpu().saturating_sub(before) < GLANCE / 10 {
+                return;
+            }
+        }
+    }
+
+    /// Memory of the first node, and what of it are memtables and digests.
+    pub(crate) fn memory(&self) -> Result<NodeMemory, Error> {
+        let node = &self.nodes[0];
+        let Some(resident) = memory_of(node.process.id()) else {
+            return Err(Error::Server(
+                "a node's memory can't be read; it has ended".into(),
+            ));
+        };
+        Ok(NodeMemory {
+            resident,
+            memtables: ask::memtables(node.admin)?,
+            digests: ask::tree(node.admin)?.1,
+        })
     }
 
     /// Stops the third node for a while: it takes no part in what happens meanwhile and hears nothing of it after.
-    pub(super) async fn without_the_third(
+    pub(crate) async fn without_the_third(
         &self,
         meanwhile: impl Future<Output = Result<(), Error>>,
     ) -> Result<(), Error> {
@@ -146,7 +178,14 @@ impl Drop for Nodes {
     }
 }
 
-fn spawn(server: &Path, own: &Path, n: u8, ports: [u16; 3], seed: SocketAddr) -> Result<Child, Error> {
+fn spawn(
+    server: &Path,
+    own: &Path,
+    n: u8,
+    ports: [u16; 3],
+    seed: SocketAddr,
+    memtable_mib: u32,
+) -> Result<Child, Error> {
     let log = fs::File::create(own.join("log"))?;
     let at = |port: u16| format!("127.0.0.{n}:{port}");
     let dir = |name: &str| -> PathBuf { own.join(name) };
@@ -169,6 +208,7 @@ fn spawn(server: &Path, own: &Path, n: u8, ports: [u16; 3], seed: SocketAddr) ->
             &at(ports[2]),
         ])
         .args(["--seeds", &seed.to_string()])
+        .args(["--memtable-mib", &memtable_mib.to_string()])
         .arg("--dir")
         .arg(dir("data"))
         .arg("--tls")

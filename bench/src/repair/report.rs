@@ -5,6 +5,8 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
+use super::nodes::NodeMemory;
+
 /// One repair of all ranges.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Point {
@@ -33,7 +35,10 @@ pub(super) struct Report {
     /// Of one node's trees.
     pub(super) leaves: u64,
     pub(super) tree_bytes: u64,
-    pub(super) resident_mib: Vec<f64>,
+    /// Of one node, before anything was written...
+    pub(super) empty: NodeMemory,
+    /// ...and when everything was written, hashed and compacted.
+    pub(super) idle: NodeMemory,
     pub(super) idle_bytes_per_second: u64,
     pub(super) points: Vec<Point>,
     /// Rows written to all replicas before...
@@ -80,12 +85,17 @@ impl Report {
             "- a node's tree: {} leaves, {} bytes; {per_million:.2} MiB for a million partitions",
             self.leaves, self.tree_bytes
         );
-        let resident: Vec<String> = self.resident_mib.iter().map(|mib| format!("{mib:.0}")).collect();
-        let _ = writeln!(
-            text,
-            "- resident memory of the nodes then, MiB: {}",
-            resident.join(", ")
-        );
+        for (memory, when) in [(&self.empty, "empty"), (&self.idle, "idle, with all of it")] {
+            let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+            let _ = writeln!(
+                text,
+                "- memory of a node that is {when}: {:.1} MiB of its own ({:.1} in memtables, {:.1} in digests), {:.1} MiB of mapped files",
+                mib(memory.resident.anonymous),
+                mib(memory.memtables),
+                mib(memory.digests),
+                mib(memory.resident.mapped),
+            );
+        }
         let _ = writeln!(
             text,
             "- nothing asked of them, {} bytes go over the wire each second",
@@ -106,6 +116,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::Memory;
 
     fn point(differences: u64) -> Point {
         Point {
@@ -130,11 +141,20 @@ mod tests {
             tree_bytes: 576,
             points: vec![point(0), point(7)],
             writes: 100,
+            idle: NodeMemory {
+                resident: Memory {
+                    anonymous: 12 << 20,
+                    mapped: 5 << 20,
+                },
+                memtables: 2 << 20,
+                digests: 0,
+            },
             keeping: Some(point(0)),
             ..Report::default()
         };
         let text = report.to_markdown();
         assert!(text.contains("1000 ns of CPU"), "{text}");
+        assert!(text.contains("12.0 MiB of its own (2.0 in memtables"), "{text}");
         assert!(text.contains("34000") && text.contains("1666.67 us"), "{text}");
         let drawing = crate::repair::chart::draw(&report);
         assert!(drawing.starts_with("<svg") && drawing.contains("polyline"));
