@@ -10,12 +10,14 @@
 //! - [`report`]: tables for people, JSON for programs;
 //! - [`bootstrap`]: how fast a new node gets its data;
 //! - [`repair`]: what it costs to make replicas equal;
+//! - [`abandon`]: what is spent on clients that have gone;
 //! - [`engine`]: the storage engine beside RocksDB and fjall;
 //! - [`harness`]: any workload, against any server, with evidence;
 //! - [`study`]: single questions about it.
 
 #![forbid(unsafe_code)]
 
+pub mod abandon;
 pub mod bootstrap;
 pub mod cluster;
 pub mod connection;

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Parser;
 use starling_bench::{
-    bootstrap,
+    abandon, bootstrap,
     cluster::{Cluster, server_beside_this_program},
     connection::Connection,
     engine,
@@ -56,6 +56,7 @@ enum Benchmark {
     Part,
     Study(study::command::Arguments),
     Repair(repair::command::Arguments),
+    Abandon(abandon::Arguments),
     /// One run of one store, as `engine` starts it
     #[command(hide = true)]
     EngineRun {
@@ -107,6 +108,7 @@ fn main() -> ExitCode {
         Benchmark::Part => part::run().map_err(|error| error.to_string()),
         Benchmark::Study(arguments) => study::command::run(&arguments).map_err(|error| error.to_string()),
         Benchmark::Repair(arguments) => repair::command::run(&arguments).map_err(|error| error.to_string()),
+        Benchmark::Abandon(arguments) => abandon::run(&arguments).map_err(|error| error.to_string()),
         Benchmark::EngineRun { plan } => engine::command::run_one(&plan).map_err(|error| error.to_string()),
     };
     match outcome {
