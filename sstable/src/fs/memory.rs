@@ -38,6 +38,7 @@ struct State {
     files: BTreeMap<FileId, Content>,
     next: FileId,
     faults: Faults,
+    unreadable: BTreeSet<PathBuf>,
     residency: Option<Arc<dyn Residency>>,
 }
 
@@ -136,6 +137,7 @@ impl MemoryFs {
                 files,
                 next: state.next,
                 faults: Faults::default(),
+                unreadable: BTreeSet::new(),
             })),
         }
     }
@@ -148,6 +150,11 @@ impl MemoryFs {
     /// Sets the failures from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.lock().faults = faults;
+    }
+
+    /// From now on the file or directory of this name can't be read. Its name can be changed.
+    pub fn refuse_reads(&self, path: &Path) {
+        self.lock().unreadable.insert(path.to_path_buf());
     }
 
     /// Replaces a file's bytes behind the back of who uses it, durably: bit rot.
@@ -171,6 +178,14 @@ impl MemoryFs {
 }
 
 impl State {
+    /// Fails if reads of the name are [refused](MemoryFs::refuse_reads).
+    fn check_readable(&self, path: &Path) -> io::Result<()> {
+        if self.unreadable.contains(path) {
+            return Err(io::Error::other(format!("{} can't be read", path.display())));
+        }
+        Ok(())
+    }
+
     fn id(&self, path: &Path) -> io::Result<FileId> {
         self.names.get(path).copied().ok_or_else(|| not_found(path))
     }
@@ -297,6 +312,7 @@ impl Fs for MemoryFs {
 
     fn read(&self, path: &Path) -> io::Result<Bytes> {
         let state = self.lock();
+        state.check_readable(path)?;
         let id = state.id(path)?;
         Ok(Bytes::copy_from_slice(&state.files[&id].bytes))
     }
@@ -377,6 +393,7 @@ impl Fs for MemoryFs {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
         let state = self.lock();
+        state.check_readable(dir)?;
         if !dir.as_os_str().is_empty() && !state.directories.contains(dir) {
             return Err(not_found(dir));
         }
