@@ -130,21 +130,29 @@ impl Disk {
         self.state.lock().ignored_syncs = (files, directories);
     }
 
-    /// A bit in the first half of some stored table flips; false if there is none.
+    /// A bit in the first half of some stored table flips, or one somewhere in a segment of hints; false if there are none.
+    /// What a hint held is not [mended](Self::mend): no other node has to have it.
     pub fn rot(&self, random: &mut Random) -> bool {
         let length = |path: &PathBuf| self.fs().read(path).map_or(0, |bytes| bytes.len() as u64);
-        let mut tables = self.paths();
+        let is_hints = |path: &Path| {
+            let is_segment = path.extension().is_none() && !path.ends_with("progress");
+            path.starts_with("hints") && is_segment
+        };
+        let mut victims = self.paths();
         // One that is just being begun is empty.
-        tables.retain(|path| {
-            path.extension().is_some_and(|extension| extension == "table") && length(path) > 1
+        victims.retain(|path| {
+            let is_table = path.extension().is_some_and(|extension| extension == "table");
+            (is_table || is_hints(path)) && length(path) > 1
         });
-        if tables.is_empty() {
+        if victims.is_empty() {
             return false;
         }
-        let victim = random.pick(&tables).clone();
-        let (offset, mask) = (random.below(length(&victim) / 2), 1 << random.below(8));
+        let victim = random.pick(&victims).clone();
+        let is_hints = is_hints(&victim);
+        let end = length(&victim) / if is_hints { 1 } else { 2 };
+        let (offset, mask) = (random.below(end), 1 << random.below(8));
         let flipped = self.corrupt(&victim, offset, mask).is_ok();
-        if flipped {
+        if flipped && !is_hints {
             self.state.lock().rotten.push((victim, offset, mask));
         }
         flipped
