@@ -163,6 +163,9 @@ impl Running {
         settings.shards = store.shards();
         settings.budget = Arc::clone(&budget);
         settings.bounds.hint_age = config.hint_window;
+        settings.bounds.hint_bytes_per_node = config.hint_bytes_per_node;
+        settings.bounds.hint_bytes = config.hint_bytes;
+        settings.bounds.hint_rate = config.hint_rate;
         settings.repair.enabled = config.repair_interval.is_some();
         settings.repair.interval = config.repair_interval.unwrap_or(settings.repair.interval);
         settings.replace.clone_from(&config.replace);

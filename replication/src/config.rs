@@ -51,6 +51,15 @@ pub struct Config {
 /// Bytes of the budget unless it is set.
 pub const DEFAULT_BUDGET_BYTES: usize = 256 << 20;
 
+/// Bytes of hints for one node unless it is set: 4.5 MiB a second for an hour, from each of those that keep them.
+pub const DEFAULT_HINT_BYTES_PER_NODE: u64 = 16 << 30;
+
+/// Bytes of hints for all nodes unless it is set.
+pub const DEFAULT_HINT_BYTES: u64 = 64 << 30;
+
+/// Bytes of hints a second to one node, from all together, unless it is set.
+pub const DEFAULT_HINT_RATE: u64 = 16 << 20;
+
 /// How long the parts of an operation may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
@@ -92,6 +101,8 @@ pub struct Bounds {
     pub hint_bytes_per_node: u64,
     /// Bytes of hints kept for all nodes that are down.
     pub hint_bytes: u64,
+    /// Hints are kept only while so many bytes are free on the disk: what the node acknowledges itself comes first.
+    pub hint_reserve: u64,
     /// Hints older than this are dropped: it must be shorter than the tables' `gc_grace_seconds`.
     pub hint_age: Duration,
     /// How much longer a hint may live by the clock of whoever gets it: what clocks may disagree, and the write's own
@@ -118,11 +129,12 @@ impl Default for Bounds {
         Self {
             coordinated: 4096,
             served: 8192,
-            hint_bytes_per_node: 256 << 20,
-            hint_bytes: 2 << 30,
+            hint_bytes_per_node: DEFAULT_HINT_BYTES_PER_NODE,
+            hint_bytes: DEFAULT_HINT_BYTES,
+            hint_reserve: 1 << 30,
             hint_age: Duration::from_hours(3),
             hint_slack: Duration::from_mins(10),
-            hint_rate: 16 << 20,
+            hint_rate: DEFAULT_HINT_RATE,
             hints_served: 2,
             prepared: 10_000,
             prepared_bytes: 64 << 20,

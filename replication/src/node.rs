@@ -192,7 +192,7 @@ impl<E: Env> Node<E> {
     ) -> Result<Arc<Self>, StartError> {
         let bounds = config.bounds;
         let counters = Arc::clone(&membership.counters);
-        let hints = Arc::new(Hints::open(env.clone(), bounds, Arc::clone(&counters))?);
+        let hints = Arc::new(Hints::open(env.clone(), bounds, Arc::clone(&counters)));
         let kept = KeptBatches::open(env.clone(), config.partitioner, bounds.batch_bytes).await?;
         let kept = Arc::new(kept);
         let replica = Arc::new(Replica::new(

@@ -23,8 +23,8 @@ use crate::{
     tracing::Tracer,
 };
 
-/// How many hints are applied together.
-const HINTS_AT_ONCE: usize = 32;
+/// How many hints are applied together: they share the syncs of the log.
+const HINTS_AT_ONCE: usize = 256;
 
 /// With more requests of clients under way, nodes that fetch data wait a little for each piece.
 const BUSY: usize = 32;
@@ -141,7 +141,7 @@ impl<E: Env> Node<E> {
             }
             Request::ForgetHints(table) => {
                 let _pass = self.let_in(sender, planned, deadline).await?;
-                self.hints.forget_table(table).await;
+                self.hints.forget_table(table).await?;
                 Ok(Response::Done)
             }
             Request::SchemaPush(entries) => self
@@ -248,7 +248,7 @@ impl<E: Env> Node<E> {
         decoded.collect()
     }
 
-    /// Applies hints in order, a few at a time, so that clients' writes get their turns between them. Refused
+    /// Applies hints in order, some at a time, so that clients' writes get their turns between them. Refused
     /// while there is much else to do.
     async fn take_hints(
         &self,
@@ -273,7 +273,7 @@ impl<E: Env> Node<E> {
             let mutations = some.iter().map(|hint| hint.mutation.clone()).collect();
             self.apply(mutations, false, deadline, tracer).await?;
             // Who delivered them forgets them then, and they may be all that there is of a write.
-            if !self.coordinator.pass_on(some).await {
+            if !self.coordinator.pass_on(some, deadline).await {
                 return Err(Failure::Overloaded);
             }
             self.counters.hints_taken.add(some.len() as u64);
@@ -282,7 +282,7 @@ impl<E: Env> Node<E> {
     }
 
     async fn truncate_here(&self, table: TableId, deadline: Deadline) -> Result<Response, Failure> {
-        self.hints.forget_table(table).await;
+        self.hints.forget_table(table).await?;
         // Neither what was copied before nor what is copied while it goes on is taken in.
         self.streaming.forget_table(table);
         self.replica.truncate(table, deadline).await?;

@@ -31,6 +31,10 @@ pub struct NodeStatus {
     pub members_stored: bool,
     /// All members, this node among them, by host id.
     pub members: Vec<MemberStatus>,
+    /// Bytes of hints that it keeps, for members and for nodes that have left.
+    pub hint_bytes: u64,
+    /// The nodes that are no members any more, for which it keeps hints until those who have their ranges have them.
+    pub departed: Vec<DepartedStatus>,
     /// Client requests that it coordinates now.
     pub in_flight: usize,
     /// What is known of the ranges that this node looks after, by table.
@@ -73,6 +77,16 @@ pub struct MemberStatus {
     pub schema_version: Option<String>,
     /// Its release.
     pub release: Option<String>,
+    /// Bytes of hints that this node keeps for it.
+    pub hint_bytes: u64,
+}
+
+/// A node that has left, and for which hints are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DepartedStatus {
+    /// Its host id.
+    #[serde(with = "host_id")]
+    pub id: NodeId,
     /// Bytes of hints that this node keeps for it.
     pub hint_bytes: u64,
 }
@@ -168,10 +182,13 @@ counters! {
     hints_written,
     /// Hints that their replica has now.
     hints_delivered,
-    /// Hints given up because there were too many: repair is needed.
+    /// Hints given up because there were too many, or the disk did not take them, or their table was truncated: repair is
+    /// needed but for the last.
     hints_dropped,
     /// Hints given up because they were too old, or their table was dropped: repair is needed.
     hints_expired,
+    /// Damaged places in stored hints, and files of hints that could not be read: repair is needed; the log says where.
+    hints_damaged,
     /// Hints of nodes that left the ring which the present replicas have now.
     hints_rerouted,
     /// Hints of other nodes that this node carried out.

@@ -46,6 +46,20 @@ pub(super) fn text(status: &StatusView, cql: &cql_server::Counters) -> String {
     for member in &node.members {
         out.sample("hint_bytes", &member_labels(member), member.hint_bytes);
     }
+    out.gauge(
+        "kept_hint_bytes",
+        "Bytes of hints that this node keeps, those for nodes that have left included.",
+        node.hint_bytes,
+    );
+    out.family(
+        "departed_hint_bytes",
+        "gauge",
+        "Bytes of hints that this node keeps for a node that has left, until those who have its ranges have them.",
+    );
+    for departed in &node.departed {
+        let id = format!("id=\"{}\"", departed.id);
+        out.sample("departed_hint_bytes", &id, departed.hint_bytes);
+    }
     divergence(&mut out, status);
     budget(&mut out, status);
     coordinator(&mut out, status);

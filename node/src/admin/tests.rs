@@ -4,7 +4,7 @@ use std::{
 };
 
 use starling_model::NodeId;
-use starling_replication::{MemberStatus, NodeStatus, status::CounterValues};
+use starling_replication::{DepartedStatus, MemberStatus, NodeStatus, status::CounterValues};
 
 use super::*;
 
@@ -80,6 +80,11 @@ fn view() -> StatusView {
                 release: None,
                 hint_bytes: 9,
             }],
+            hint_bytes: 30,
+            departed: vec![DepartedStatus {
+                id: NodeId(8),
+                hint_bytes: 21,
+            }],
             in_flight: 1,
             streams: starling_replication::StreamStatus::default(),
             counters: CounterValues {
@@ -112,6 +117,9 @@ fn metrics_are_what_prometheus_reads() {
         text.contains("\nstarling_hint_bytes{address=\"127.0.0.1:7000\"} 9\n"),
         "{text}"
     );
+    assert!(text.contains("\nstarling_kept_hint_bytes 30\n"), "{text}");
+    let departed = "starling_departed_hint_bytes{id=\"00000000-0000-0000-0000-000000000008\"} 21\n";
+    assert!(text.contains(departed), "{text}");
     assert!(
         text.contains("\nstarling_budget_held_bytes{pool=\"replies\"} 5\n"),
         "{text}"

@@ -35,6 +35,13 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
         "id",
     ];
     println!("{}", output::table(&header, status.node.members.iter().map(row)));
+    for departed in &status.node.departed {
+        println!(
+            "{} of hints for {}, which has left, wait for those who have its ranges now",
+            output::bytes(departed.hint_bytes),
+            departed.id
+        );
+    }
     for table in &status.node.divergence {
         println!("{}", replicas(table));
     }

@@ -8,7 +8,9 @@ mod tests;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use starling_replication::config::DEFAULT_BUDGET_BYTES;
+use starling_replication::config::{
+    DEFAULT_BUDGET_BYTES, DEFAULT_HINT_BYTES, DEFAULT_HINT_BYTES_PER_NODE, DEFAULT_HINT_RATE,
+};
 use starling_ring::Partitioner;
 
 pub use address::{ADMIN_PORT, CQL_PORT, LISTEN_PORT, Seed};
@@ -24,6 +26,18 @@ pub const DEFAULT_IN_FLIGHT_MIB: usize = DEFAULT_BUDGET_BYTES >> 20;
 
 /// How long hints are kept unless it is set, in seconds.
 pub const DEFAULT_HINT_WINDOW_S: u64 = 3 * 60 * 60;
+
+/// Bytes of hints for one node unless it is set, in MiB.
+pub const DEFAULT_HINT_MIB_PER_NODE: u64 = DEFAULT_HINT_BYTES_PER_NODE >> 20;
+
+/// Bytes of all hints unless it is set, in MiB.
+pub const DEFAULT_HINT_MIB: u64 = DEFAULT_HINT_BYTES >> 20;
+
+/// How fast hints go to a node unless it is set, in MiB a second.
+pub const DEFAULT_HINT_RATE_MIB: u64 = DEFAULT_HINT_RATE >> 20;
+
+/// The most of each: 64 TiB.
+const MAX_HINT_MIB: u64 = 64 << 20;
 
 /// How long a round of repair takes unless it is set, in seconds.
 pub const DEFAULT_REPAIR_INTERVAL_S: u64 = 10 * 60;
@@ -64,6 +78,12 @@ pub struct NodeConfig {
     pub commitlog_sync: CommitLogSync,
     /// How long hints are kept.
     pub hint_window: Duration,
+    /// Bytes of hints for one node.
+    pub hint_bytes_per_node: u64,
+    /// Bytes of hints for all nodes.
+    pub hint_bytes: u64,
+    /// Bytes of hints a second that one node gets, from all together.
+    pub hint_rate: u64,
     /// How long a round of repair takes; `None`: only what operators ask for.
     pub repair_interval: Option<Duration>,
     /// Memory for memtables, in bytes.
@@ -150,6 +170,24 @@ impl NodeConfig {
                 settings.commitlog_sync_period_ms,
             )?,
             hint_window: seconds(settings.hint_window_s, DEFAULT_HINT_WINDOW_S, "--hint-window-s")?,
+            hint_bytes_per_node: mib(
+                settings.hint_mib_per_node,
+                DEFAULT_HINT_MIB_PER_NODE,
+                0..=MAX_HINT_MIB,
+                "--hint-mib-per-node",
+            )?,
+            hint_bytes: mib(
+                settings.hint_mib,
+                DEFAULT_HINT_MIB,
+                0..=MAX_HINT_MIB,
+                "--hint-mib",
+            )?,
+            hint_rate: mib(
+                settings.hint_rate,
+                DEFAULT_HINT_RATE_MIB,
+                1..=1 << 20,
+                "--hint-rate",
+            )?,
             repair_interval: repair_interval(settings.repair_interval_s)?,
             memtable_bytes: within(
                 settings.memtable_mib.unwrap_or(DEFAULT_MEMTABLE_MIB),
@@ -181,6 +219,16 @@ fn within<T: PartialOrd + std::fmt::Display>(
         range.start(),
         range.end()
     )))
+}
+
+/// A number of MiB, in bytes.
+fn mib(
+    setting: Option<u64>,
+    default: u64,
+    range: std::ops::RangeInclusive<u64>,
+    flag: &str,
+) -> Result<u64, ConfigError> {
+    within(setting.unwrap_or(default), range, flag).map(|mib| mib << 20)
 }
 
 fn seeds(texts: &[String]) -> Result<Vec<Seed>, ConfigError> {

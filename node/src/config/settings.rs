@@ -89,6 +89,15 @@ settings! {
     /// For how long writes are kept for a node that is down; repair brings it what is older [default: 10800]
     #[arg(long, value_name = "SECONDS")]
     hint_window_s: u64,
+    /// How many writes are kept for one node that is down; what is more is left to repair [default: 16384]
+    #[arg(long, value_name = "MIB")]
+    hint_mib_per_node: u64,
+    /// How many are kept for all nodes that are down [default: 65536, and only while 1024 are free on the disk]
+    #[arg(long, value_name = "MIB")]
+    hint_mib: u64,
+    /// How fast a node that is back gets them, from all others together [default: 16]
+    #[arg(long, value_name = "MIB/S")]
+    hint_rate: u64,
     /// How long a round of the comparison of replicas takes, or 0: only on demand [default: 600]
     #[arg(long, value_name = "SECONDS")]
     repair_interval_s: u64,

@@ -24,7 +24,8 @@ impl<E: Env> Coordinator<E> {
     /// Removes a table's data everywhere. All members must be alive: one that is down would bring the old
     /// rows back later. So would a node that fetches them while the ring changes, so it is refused meanwhile.
     ///
-    /// After an error other than `Unavailable` some nodes may have removed their data.
+    /// After an error other than `Unavailable` some nodes may have removed their data, unless it says that none did: a node
+    /// whose disk does not let it forget its hints ends the statement before that.
     pub(crate) async fn truncate(self: &Arc<Self>, table: TableId, tracer: &Tracer) -> Result<(), Error> {
         let mut task = self.task(Consistency::All, self.timeouts.truncate, tracer);
         loop {
@@ -40,20 +41,31 @@ impl<E: Env> Coordinator<E> {
                     ),
                 ));
             }
-            let mut failed = self
+            let forgetting = self
                 .do_round(&snapshot, &Request::ForgetHints(table), &task)
                 .await?;
-            if failed.is_none() {
-                failed = self.do_round(&snapshot, &Request::Truncate(table), &task).await?;
-            }
-            let Some((peer, error)) = failed else {
+            let failed = match forgetting {
+                Some((peer, error)) => Some((
+                    peer,
+                    error,
+                    "did not forget its hints for the table",
+                    "no data was removed",
+                )),
+                None => {
+                    let removing = self.do_round(&snapshot, &Request::Truncate(table), &task).await?;
+                    removing.map(|(peer, error)| {
+                        (peer, error, "did not truncate its data", "other nodes may have")
+                    })
+                }
+            };
+            let Some((peer, error, what, others)) = failed else {
                 return Ok(());
             };
             if !error.is_old_ring() || !self.renew_ring(&peer, &task).await {
                 return Err(Error::new(
                     ErrorKind::Truncate,
                     format!(
-                        "The node {} did not truncate its data ({error}); other nodes may have; repeat the statement",
+                        "The node {} {what} ({error}); {others}; repeat the statement",
                         peer.address
                     ),
                 ));
@@ -93,7 +105,7 @@ impl<E: Env> Coordinator<E> {
     async fn do_here(&self, round: &Request, task: &Task) -> Result<(), AskError> {
         let _pass = self.views.admit(task.planned).own()?;
         match round {
-            Request::ForgetHints(table) => self.hints.forget_table(*table).await,
+            Request::ForgetHints(table) => self.hints.forget_table(*table).await?,
             Request::Truncate(table) => self.replica.truncate(*table, task.deadline).await?,
             _ => return Err(AskError::Confused),
         }

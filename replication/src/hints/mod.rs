@@ -17,9 +17,13 @@
 //! How far a segment was delivered is noted, so that a restart does not begin it anew. Hints of a node that has
 //! left the ring go to those who have its ranges now ([`reroute`]).
 
+mod damage;
+mod load;
 mod pace;
+mod progress;
 mod replay;
 mod reroute;
+mod scan;
 mod segment;
 mod store;
 mod target;
@@ -40,13 +44,20 @@ use futures::channel::oneshot;
 use parking_lot::Mutex;
 use starling_model::{NodeId, Seconds, TableId};
 
-use crate::{config::Bounds, env::Env, start_error::StartError, status::Counters};
+use crate::{config::Bounds, env::Env, message::Failure, status::Counters};
+use segment::{Life, Stored};
 use starling_sstable::fs::Fs;
 use store::Segments;
-use target::Target;
+use target::{Queued, Target};
 
 /// The longest a group of hints waits for company before it is synced.
 const GROUP: std::time::Duration = std::time::Duration::from_millis(2);
+
+/// Bytes of hints that may wait for the disk, of all targets.
+const QUEUED_BYTES: u64 = 64 << 20;
+
+/// How often it is said that hints are dropped.
+const WARNING: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// The hints of a node.
 pub(crate) struct Hints<E: Env> {
@@ -63,38 +74,41 @@ struct State {
     targets: BTreeMap<NodeId, Target>,
     /// A task is writing what is queued.
     flushing: bool,
+    /// When it was said last that hints are dropped, by the monotonic clock.
+    warned: Option<std::time::Duration>,
 }
 
 impl<E: Env> Hints<E> {
-    /// Finds the hints that an earlier run left.
-    pub(crate) fn open(env: E, bounds: Bounds, counters: Arc<Counters>) -> Result<Self, StartError> {
-        let found = store::scan(&**env.fs())?;
+    /// Finds the hints that an earlier run left. What of them can't be read is set aside.
+    pub(crate) fn open(env: E, bounds: Bounds, counters: Arc<Counters>) -> Self {
+        let found = scan::scan(&**env.fs(), &counters);
         let targets = found
             .into_iter()
             .map(|(id, segments)| (id, Target::new(segments)));
         let targets = targets.collect();
-        Ok(Self {
+        Self {
             env,
             bounds,
             counters,
             state: Mutex::new(State {
                 targets,
                 flushing: false,
+                warned: None,
             }),
             forgotten: AtomicU64::new(0),
-        })
+        }
     }
 
     /// Keeps a write (as `Mutation::encode` wrote it) for a node. Ends with true once the hint is durable,
     /// with false if it could not be kept.
     pub(crate) async fn keep(self: &Arc<Self>, target: NodeId, mutation: Bytes) -> bool {
-        let now = self.env.wall().seconds();
-        self.keep_since(target, now, mutation).await
+        let life = self.life_since(self.env.wall().seconds());
+        self.keep_for(target, life, mutation).await
     }
 
-    /// The same for a write that another hint has carried since `at`: its age counts from then.
-    async fn keep_since(self: &Arc<Self>, target: NodeId, at: Seconds, mutation: Bytes) -> bool {
-        let Some(kept) = self.enqueue(target, at, mutation) else {
+    /// The same for a write that another hint has carried before: it gets no older than that one.
+    async fn keep_for(self: &Arc<Self>, target: NodeId, life: Life, mutation: Bytes) -> bool {
+        let Some(kept) = self.enqueue(target, life, mutation) else {
             self.counters.hints_dropped.one();
             return false;
         };
@@ -107,31 +121,67 @@ impl<E: Env> Hints<E> {
         durable
     }
 
+    /// How long a hint that was kept at some time is worth delivering by the present settings.
+    fn life_since(&self, at: Seconds) -> Life {
+        let age = u32::try_from(self.bounds.hint_age.as_secs()).unwrap_or(u32::MAX);
+        let until = Seconds(at.0.saturating_add(age));
+        Life { at, until }
+    }
+
+    /// Whether a hint is too old, by the settings of now or of the time when it was kept: tombstones were purged by the
+    /// one, and are by the other.
+    fn has_expired(&self, life: Life) -> bool {
+        let until = life.until.min(self.life_since(life.at).until);
+        self.env.wall().seconds() > until
+    }
+
     fn enqueue(
         self: &Arc<Self>,
         target: NodeId,
-        at: Seconds,
+        life: Life,
         mutation: Bytes,
     ) -> Option<oneshot::Receiver<bool>> {
         let (done, kept) = oneshot::channel();
         let mut state = self.state.lock();
         let total: u64 = state.targets.values().map(Target::bytes).sum();
+        let waiting: u64 = state.targets.values().map(Target::queued_bytes).sum();
         let hints = state
             .targets
             .entry(target)
             .or_insert_with(|| Target::new(Segments::new(target)));
         let length = segment::record_bytes(mutation.len());
-        if hints.bytes() + length > self.bounds.hint_bytes_per_node || total + length > self.bounds.hint_bytes
-        {
+        let reason = if hints.bytes() + length > self.bounds.hint_bytes_per_node {
+            "there are as many for it as may be (--hint-mib-per-node)"
+        } else if total + length > self.bounds.hint_bytes {
+            "there are as many in all as may be (--hint-mib)"
+        } else if waiting + length > QUEUED_BYTES {
+            "the disk does not keep up"
+        } else {
+            ""
+        };
+        if !reason.is_empty() {
+            self.warn_of_loss(&mut state, target, reason);
             return None;
         }
-        hints.enqueue(at, mutation, done);
+        hints.enqueue(life, mutation, done);
         if !state.flushing {
             state.flushing = true;
             let hints = Arc::clone(self);
             self.env.spawn(async move { hints.flush().await });
         }
         Some(kept)
+    }
+
+    /// Says, once a minute at most, that hints are dropped. How many, `hints_dropped` counts.
+    fn warn_of_loss(&self, state: &mut State, target: NodeId, reason: &str) {
+        let now = self.env.monotonic();
+        if state
+            .warned
+            .is_none_or(|last| now.saturating_sub(last) >= WARNING)
+        {
+            state.warned = Some(now);
+            ::tracing::warn!(node = %target, reason, "hints are dropped: the node will need a repair");
+        }
     }
 
     /// Writes and syncs what is queued, group by group, until nothing is.
@@ -178,12 +228,16 @@ impl<E: Env> Hints<E> {
         if queue.is_empty() {
             return;
         }
-        let mut records = Vec::new();
-        for queued in &queue {
-            queued.put(&mut records);
+        let bytes = queue.iter().map(Queued::bytes).sum();
+        // A disk of which that is not known is not full.
+        let free = fs.free_space(std::path::Path::new("")).unwrap_or(u64::MAX);
+        let has_room = free >= self.bounds.hint_reserve;
+        if !has_room {
+            self.warn_of_loss(&mut self.state.lock(), id, "the disk is nearly full");
         }
-        let durable = segments.write(fs, &records);
-        self.with(id, |target| target.settle(records.len() as u64, segments.bytes()));
+        let hints = queue.iter().map(Queued::hint);
+        let durable = has_room && segments.write(fs, hints, || self.env.random());
+        self.with(id, |target| target.settle(bytes, segments.bytes()));
         for queued in queue {
             queued.tell(durable);
         }
@@ -198,15 +252,33 @@ impl<E: Env> Hints<E> {
         self.forgotten.load(Ordering::Acquire)
     }
 
-    /// Bytes kept for a node.
-    pub(crate) fn bytes_for(&self, target: NodeId) -> u64 {
-        self.state.lock().targets.get(&target).map_or(0, Target::bytes)
+    /// The nodes that hints are kept for, and bytes for each: also for those that have left the ring.
+    pub(crate) fn kept(&self) -> BTreeMap<NodeId, u64> {
+        let state = self.state.lock();
+        let bytes = state.targets.iter().map(|(id, target)| (*id, target.bytes()));
+        bytes.filter(|(_, bytes)| *bytes > 0).collect()
     }
 
     /// Drops every hint of a table that is truncated: delivered later, it would bring old rows back. Ends when
     /// none that was kept before is on its way any more, but for one whose target does not answer.
-    pub(crate) async fn forget_table(self: &Arc<Self>, table: TableId) {
-        // Who delivers has read a segment before; from now on it reads it again.
+    ///
+    /// After an error some may be left: the table must keep its data then, and this must be called again.
+    pub(crate) async fn forget_table(self: &Arc<Self>, table: TableId) -> Result<(), Failure> {
+        let hints = Arc::clone(self);
+        let work = move || {
+            let mut result = Ok(());
+            for id in hints.ids() {
+                let rewritten = hints.on_disk(id, |segments, fs| {
+                    hints.write_queue(id, segments, fs);
+                    let keep = |hint: &Stored| segment::table_of(&hint.mutation) != Some(table);
+                    segments.rewrite(fs, keep, || hints.env.random(), &hints.counters)
+                });
+                result = rewritten.unwrap_or(Ok(())).and(result);
+            }
+            result
+        };
+        let forgotten = self.env.blocking(work).await;
+        // Who delivers may have read a segment before; from now on it reads it again before it sends more.
         self.forgotten.fetch_add(1, Ordering::AcqRel);
         let turns: Vec<_> = {
             let state = self.state.lock();
@@ -215,16 +287,6 @@ impl<E: Env> Hints<E> {
         for turn in turns {
             drop(turn.lock().await);
         }
-        let hints = Arc::clone(self);
-        let work = move || {
-            for id in hints.ids() {
-                let dropped = hints.on_disk(id, |segments, fs| {
-                    hints.write_queue(id, segments, fs);
-                    segments.rewrite(fs, |_, mutation| segment::table_of(mutation) != Some(table))
-                });
-                hints.counters.hints_dropped.add(dropped.unwrap_or(0));
-            }
-        };
-        self.env.blocking(work).await;
+        forgotten.map_err(|error| Failure::Storage(format!("hints can't be removed from its disk: {error}")))
     }
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use starling_model::{Mutation, NodeId, Seconds};
+use starling_model::{Mutation, NodeId};
 
 use super::{
     Hints,
+    load::Load,
     pace::Pace,
-    segment,
-    store::{Records, Segments},
+    progress::Progress,
+    segment::{self, Life, Stored},
+    store::Records,
 };
 use crate::{
     coordinator::Coordinator,
@@ -22,7 +24,7 @@ use crate::{
 };
 
 /// Hints travel together up to so many bytes.
-const CHUNK_BYTES: usize = 256 << 10;
+const MESSAGE_BYTES: usize = 256 << 10;
 
 /// How often the hints of a node that is down are looked at for their age, in seconds.
 const EXPIRY_CHECK_SECONDS: u32 = 60;
@@ -32,6 +34,25 @@ const PROGRESS_BYTES: usize = 1 << 20;
 
 /// How often a target may refuse in a row before its delivery is put off.
 const REFUSALS: usize = 8;
+
+/// Hints that go together.
+struct Message {
+    hints: Vec<Hint>,
+    /// Of their mutations.
+    bytes: usize,
+    /// How many hints of the segment it takes care of: those that it has, and those that are worth nothing any more.
+    passed: usize,
+}
+
+/// What became of a message.
+#[derive(Debug, PartialEq, Eq)]
+enum Sent {
+    Taken,
+    /// Not now, or not so many: soon again.
+    Refused,
+    Stopped,
+    Changed,
+}
 
 /// What became of a segment.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,13 +102,11 @@ impl<E: Env> Coordinator<E> {
         let mut pace = self.hint_pace();
         loop {
             let forgotten = self.hints.forgotten();
-            let Some((number, records)) = self.hints.oldest(peer.id).await else {
+            let Some(records) = self.hints.oldest(peer.id).await else {
                 return;
             };
-            match self
-                .deliver_segment(peer, (number, records), forgotten, &mut pace)
-                .await
-            {
+            let number = records.number;
+            match self.deliver_segment(peer, records, forgotten, &mut pace).await {
                 Delivery::Done if self.hints.delivered(peer.id, number).await => {}
                 Delivery::Changed => {}
                 Delivery::Done | Delivery::Stopped => return,
@@ -99,56 +118,79 @@ impl<E: Env> Coordinator<E> {
     async fn deliver_segment(
         &self,
         peer: &Peer,
-        (number, records): Records,
+        records: Records,
         forgotten: u64,
         pace: &mut Pace,
     ) -> Delivery {
-        let (mut unnoted_bytes, mut unnoted) = (0, 0);
-        let mut records = records.into_iter().peekable();
-        while records.peek().is_some() {
-            let mut chunk = Vec::new();
-            let (mut bytes, mut passed) = (0, 0);
-            while bytes < CHUNK_BYTES
-                && let Some((at, encoded)) = records.next()
-            {
-                passed += 1;
-                if self.worth_delivering(at, &encoded).is_some() {
-                    bytes += encoded.len();
-                    chunk.push((at, encoded));
-                } else {
-                    self.counters.hints_expired.one();
-                }
-            }
-            let delivered = if chunk.is_empty() {
-                Delivery::Done
+        let Records {
+            number,
+            rewrites,
+            hints,
+        } = records;
+        let (mut passed, mut unnoted, mut refusals) = (0, 0, 0);
+        let place = |passed: usize| passed.checked_sub(1).map_or(0, |last| hints[last].end);
+        while passed < hints.len() {
+            let message = self.next_message(peer.id, &hints[passed..]);
+            let (bytes, taken) = (message.bytes, message.passed);
+            let expired = taken - message.hints.len();
+            let sent = if message.hints.is_empty() {
+                Sent::Taken
             } else {
-                self.deliver_chunk(peer, &chunk, (bytes, forgotten), pace).await
+                self.deliver_message(peer, message, forgotten, pace).await
             };
-            match delivered {
-                Delivery::Done => {}
-                Delivery::Stopped => {
-                    self.hints.note_progress(peer.id, number, unnoted).await;
-                    return Delivery::Stopped;
+            let stops = match sent {
+                Sent::Taken => {
+                    self.counters.hints_expired.add(expired as u64);
+                    (passed, unnoted, refusals) = (passed + taken, unnoted + bytes, 0);
+                    false
                 }
-                // The segment is shorter now: it counts anew.
-                Delivery::Changed => return Delivery::Changed,
+                Sent::Refused => {
+                    refusals += 1;
+                    refusals == REFUSALS
+                }
+                Sent::Stopped => true,
+                // The segment is shorter now: its places are other ones.
+                Sent::Changed => return Delivery::Changed,
+            };
+            if stops || unnoted >= PROGRESS_BYTES {
+                let place = place(passed);
+                let progress = Progress { number, place };
+                self.hints.note_progress(peer.id, rewrites, progress).await;
+                unnoted = 0;
             }
-            unnoted += passed;
-            unnoted_bytes += bytes;
-            if unnoted_bytes >= PROGRESS_BYTES {
-                self.hints
-                    .note_progress(peer.id, number, std::mem::take(&mut unnoted))
-                    .await;
-                unnoted_bytes = 0;
+            if stops {
+                ::tracing::debug!(peer = %peer.address, "hints wait for the next try");
+                return Delivery::Stopped;
             }
         }
         Delivery::Done
     }
 
+    /// The next hints of a segment that go together: by their bytes, and as many as the target carries out in time.
+    fn next_message(&self, target: NodeId, left: &[Stored]) -> Message {
+        let load = self.hints.with(target, |target| target.load);
+        let most = load.unwrap_or(Load::new()).hints();
+        let mut message = Message {
+            hints: Vec::new(),
+            bytes: 0,
+            passed: 0,
+        };
+        for hint in left {
+            if message.bytes >= MESSAGE_BYTES || message.hints.len() >= most {
+                break;
+            }
+            message.passed += 1;
+            if self.worth_delivering(hint.life, &hint.mutation).is_some() {
+                message.bytes += hint.mutation.len();
+                message.hints.push(hint.for_peer());
+            }
+        }
+        message
+    }
+
     /// Too old a hint could bring back what was deleted and purged since; a dropped table needs none.
-    pub(super) fn worth_delivering(&self, at: Seconds, encoded: &Bytes) -> Option<Mutation> {
-        let age = self.env.wall().seconds().0.saturating_sub(at.0);
-        if u64::from(age) > self.hints.bounds.hint_age.as_secs() {
+    pub(super) fn worth_delivering(&self, life: Life, encoded: &Bytes) -> Option<Mutation> {
+        if self.hints.has_expired(life) {
             return None;
         }
         let table = segment::table_of(encoded)?;
@@ -156,51 +198,53 @@ impl<E: Env> Coordinator<E> {
         Mutation::decode(encoded.clone()).ok()
     }
 
-    async fn deliver_chunk(
-        &self,
-        peer: &Peer,
-        chunk: &[(Seconds, Bytes)],
-        (bytes, forgotten): (usize, u64),
-        pace: &mut Pace,
-    ) -> Delivery {
+    async fn deliver_message(&self, peer: &Peer, message: Message, forgotten: u64, pace: &mut Pace) -> Sent {
         let turn = self.hints.turn(peer.id);
-        for _ in 0..REFUSALS {
-            let turn = turn.lock().await;
-            if self.hints.forgotten() != forgotten {
-                return Delivery::Changed;
+        let turn = turn.lock().await;
+        if self.hints.forgotten() != forgotten {
+            return Sent::Changed;
+        }
+        let began = self.env.monotonic();
+        let allowed = self.timeouts.write;
+        let (count, bytes) = (message.hints.len(), message.bytes);
+        let deadline = Deadline::after(&self.env, allowed);
+        let sent = self.send_hints(peer, message.hints, deadline).await;
+        drop(turn);
+        match sent {
+            Ok(()) => {
+                self.counters.hints_delivered.add(count as u64);
+                let took = self.env.monotonic().saturating_sub(began);
+                self.hints
+                    .with(peer.id, |target| target.load.taken(count, took, allowed));
+                self.env.sleep(pace.taken(bytes, took)).await;
+                Sent::Taken
             }
-            let began = self.env.monotonic();
-            let deadline = Deadline::after(&self.env, self.timeouts.write);
-            let sent = self.send_hints(peer, chunk.to_vec(), deadline).await;
-            drop(turn);
-            match sent {
-                Ok(()) => {
-                    self.counters.hints_delivered.add(chunk.len() as u64);
-                    let took = self.env.monotonic().saturating_sub(began);
-                    self.env.sleep(pace.taken(bytes, took)).await;
-                    return Delivery::Done;
+            Err(AskError::Failed(Failure::Overloaded)) => {
+                self.env.sleep(pace.refused()).await;
+                Sent::Refused
+            }
+            Err(AskError::Failed(Failure::Late)) => {
+                self.hints.with(peer.id, |target| target.load.too_late());
+                self.env.sleep(pace.refused()).await;
+                Sent::Refused
+            }
+            Err(error) => {
+                if error.is_timeout() {
+                    self.hints.with(peer.id, |target| target.load.too_late());
                 }
-                Err(AskError::Failed(Failure::Overloaded | Failure::Late)) => {
-                    self.env.sleep(pace.refused()).await;
-                }
-                Err(error) => {
-                    ::tracing::debug!(%error, peer = %peer.address, "hints wait for the next try");
-                    return Delivery::Stopped;
-                }
+                ::tracing::debug!(%error, peer = %peer.address, count, "hints were not taken");
+                Sent::Stopped
             }
         }
-        ::tracing::debug!(peer = %peer.address, "the node has too much to do: hints wait for the next try");
-        Delivery::Stopped
     }
 
     pub(super) async fn send_hints(
         &self,
         peer: &Peer,
-        hints: Vec<(Seconds, Bytes)>,
+        hints: Vec<Hint>,
         deadline: Deadline,
     ) -> Result<(), AskError> {
-        let hints = hints.into_iter().map(|(at, mutation)| Hint { at, mutation });
-        let body = Request::Hints(hints.collect());
+        let body = Request::Hints(hints);
         let timeout = deadline.remaining(&self.env);
         self.peers.ask(peer, body, timeout, &Tracer::OFF).await.map(drop)
     }
@@ -208,23 +252,23 @@ impl<E: Env> Coordinator<E> {
 
 impl<E: Env> Hints<E> {
     /// Held while hints are on their way to a node.
-    fn turn(&self, id: NodeId) -> Arc<futures::lock::Mutex<()>> {
+    pub(super) fn turn(&self, id: NodeId) -> Arc<futures::lock::Mutex<()>> {
         self.with(id, |target| target.turn()).unwrap_or_default()
     }
 
     /// The nodes that have hints.
     fn waiting(&self) -> Vec<NodeId> {
-        let state = self.state.lock();
-        let waiting = state.targets.iter().filter(|(_, target)| target.bytes() > 0);
-        waiting.map(|(id, _)| *id).collect()
+        self.kept().into_keys().collect()
     }
 
-    /// The oldest segment's number, and what of it was not delivered yet.
+    /// What is left to deliver of the oldest segment; `None` if there is nothing, or it can't be read now.
     pub(super) async fn oldest(self: &Arc<Self>, id: NodeId) -> Option<Records> {
         let hints = Arc::clone(self);
-        let read = self.env.blocking(move || hints.on_disk(id, Segments::oldest));
+        let read = self
+            .env
+            .blocking(move || hints.on_disk(id, |segments, fs| segments.oldest(fs, &hints.counters)));
         read.await?.unwrap_or_else(|error| {
-            ::tracing::error!(%error, node = %id, "hints can't be read");
+            ::tracing::error!(%error, node = %id, "hints can't be read now; later again");
             None
         })
     }
@@ -241,17 +285,14 @@ impl<E: Env> Hints<E> {
         matches!(removed, Some(Ok(())))
     }
 
-    /// So many more hints of the oldest segment need not be sent again, also after a crash.
-    async fn note_progress(self: &Arc<Self>, id: NodeId, number: u64, more: u64) {
-        if more == 0 {
+    /// The hints up to a place of the oldest segment need not be sent again, also after a crash.
+    async fn note_progress(self: &Arc<Self>, id: NodeId, rewrites: u64, progress: Progress) {
+        if progress.place == 0 {
             return;
         }
         let hints = Arc::clone(self);
-        let noted = self
-            .env
-            .blocking(move || hints.on_disk(id, |segments, fs| segments.advance(fs, number, more)))
-            .await;
-        if let Some(Err(error)) = noted {
+        let note = move || hints.on_disk(id, |segments, fs| segments.advance(fs, rewrites, progress));
+        if let Some(Err(error)) = self.env.blocking(note).await {
             ::tracing::warn!(%error, node = %id, "hints that were delivered will be sent again after a restart");
         }
     }
@@ -270,22 +311,20 @@ impl<E: Env> Hints<E> {
         if due == Some(true) && self.begin_delivery(id) {
             let hints = Arc::clone(self);
             self.env.spawn(async move {
-                hints.expire(id, now).await;
+                hints.expire(id).await;
                 hints.end_delivery(id);
             });
         }
     }
 
     /// Drops the oldest hints of a node that has been away for longer than hints are kept.
-    async fn expire(self: &Arc<Self>, id: NodeId, now: Seconds) {
-        let age = u32::try_from(self.bounds.hint_age.as_secs()).unwrap_or(u32::MAX);
-        let Some((number, records)) = self.oldest(id).await else {
+    async fn expire(self: &Arc<Self>, id: NodeId) {
+        let Some(records) = self.oldest(id).await else {
             return;
         };
-        let newest = records.iter().map(|(at, _)| *at).max();
-        if newest.is_none_or(|newest| now.0.saturating_sub(newest.0) > age) {
-            self.counters.hints_expired.add(records.len() as u64);
-            self.delivered(id, number).await;
+        if records.hints.iter().all(|hint| self.has_expired(hint.life)) {
+            self.counters.hints_expired.add(records.hints.len() as u64);
+            self.delivered(id, records.number).await;
         }
     }
 }

@@ -7,10 +7,11 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use starling_model::{Mutation, NodeId, Seconds};
+use futures::{StreamExt, future::join_all, stream};
+use starling_model::{Mutation, NodeId};
 use starling_ring::Placement;
 
-use super::Hints;
+use super::{Hints, segment::Stored, store::Segments};
 use crate::{
     coordinator::Coordinator,
     deadline::Deadline,
@@ -22,6 +23,9 @@ use crate::{
 
 /// How long a node must have been out of the ring: a view that comes a little late is no departure.
 const GONE: Duration = Duration::from_secs(30);
+
+/// How many hints are passed on at a time.
+const PASSED_AT_ONCE: usize = 32;
 
 impl<E: Env> Coordinator<E> {
     /// Whether a node owns nothing and is not about to.
@@ -51,71 +55,79 @@ impl<E: Env> Coordinator<E> {
         let mut pace = self.hint_pace();
         loop {
             let forgotten = self.hints.forgotten();
-            let Some((number, records)) = self.hints.oldest(target).await else {
-                return;
+            let Some(records) = self.hints.oldest(target).await else {
+                return self.hints.remove_empty_dir(target).await;
             };
-            for (at, encoded) in records {
+            let turn = self.hints.turn(target);
+            for hint in records.hints {
+                // Who truncates waits until it has reached the replicas, or a file as a hint that is forgotten then.
+                let turn = turn.lock().await;
                 // Read before some were forgotten: later again.
                 if self.hints.forgotten() != forgotten {
                     return;
                 }
-                let Some(mutation) = self.worth_delivering(at, &encoded) else {
+                let Some(mutation) = self.worth_delivering(hint.life, &hint.mutation) else {
                     self.counters.hints_expired.one();
                     continue;
                 };
                 let began = self.env.monotonic();
-                let bytes = encoded.len();
-                if !self.place_hint(target, at, &mutation, encoded).await {
+                let bytes = hint.mutation.len();
+                if !self.place_hint(target, &hint, &mutation).await {
                     return;
                 }
+                drop(turn);
                 self.counters.hints_rerouted.one();
                 let took = self.env.monotonic().saturating_sub(began);
                 self.env.sleep(pace.taken(bytes, took)).await;
             }
-            if !self.hints.delivered(target, number).await {
+            if !self.hints.delivered(target, records.number).await {
                 return;
             }
         }
     }
 
     /// Hints came here: whether those whose replicas have changed, or are changing, are where they belong too. Each is at
-    /// all present and coming replicas then, or in a durable hint for them.
-    pub(crate) async fn pass_on(&self, hints: &[Hint]) -> bool {
-        for hint in hints {
-            let Some(mutation) = self.worth_delivering(hint.at, &hint.mutation) else {
-                continue;
-            };
-            if self.is_settled_here(&mutation) {
-                continue;
-            }
-            let snapshot = self.views.load();
-            for peer in present_replicas(&snapshot, &mutation) {
-                if peer.id == snapshot.cluster.me {
-                    continue;
-                }
-                let given = peer.alive && self.hand_over(&peer, hint.mutation.clone()).await;
-                if !given
-                    && !self
-                        .hints
-                        .keep_since(peer.id, hint.at, hint.mutation.clone())
-                        .await
-                {
-                    return false;
-                }
-            }
-            self.counters.hints_rerouted.one();
-        }
-        true
+    /// all present and coming replicas then, or in a durable hint for them. Replicas that do not answer in time get a hint.
+    pub(crate) async fn pass_on(&self, hints: &[Hint], deadline: Deadline) -> bool {
+        let passing: Vec<_> = hints
+            .iter()
+            .map(|hint| self.pass_one_on(hint, deadline))
+            .collect();
+        let passing = stream::iter(passing).buffer_unordered(PASSED_AT_ONCE);
+        passing.all(std::future::ready).await
     }
 
-    /// Whether a node has a hinted write, durably. As a write and not as a hint: who gets it does not pass it on.
-    async fn hand_over(&self, peer: &Peer, mutation: Bytes) -> bool {
+    async fn pass_one_on(&self, hint: &Hint, deadline: Deadline) -> bool {
+        let life = self.hints.life_since(hint.at);
+        let Some(mutation) = self.worth_delivering(life, &hint.mutation) else {
+            return true;
+        };
+        if self.is_settled_here(&mutation) {
+            return true;
+        }
+        let snapshot = self.views.load();
+        let replicas = present_replicas(&snapshot, &mutation);
+        let others = replicas.iter().filter(|peer| peer.id != snapshot.cluster.me);
+        let given = others.map(|peer| async move {
+            let given = peer.alive && self.hand_over(peer, hint.mutation.clone(), deadline).await;
+            given || self.hints.keep_for(peer.id, life, hint.mutation.clone()).await
+        });
+        let given = join_all(given).await.into_iter().all(|given| given);
+        if given {
+            self.counters.hints_rerouted.one();
+        }
+        given
+    }
+
+    /// Whether a node has a hinted write, durably. As a write and not as a hint: who gets it does not pass it on. It has
+    /// half of the time that is left: then there is some to keep a hint.
+    async fn hand_over(&self, peer: &Peer, mutation: Bytes, deadline: Deadline) -> bool {
         let body = Request::Write {
             mutations: vec![mutation],
             reason: WriteReason::Hint,
         };
-        let written = self.peers.ask(peer, body, self.timeouts.write, &Tracer::OFF);
-        written.await.is_ok()
+        let time = deadline.remaining(&self.env) / 2;
+        self.peers.ask(peer, body, time, &Tracer::OFF).await.is_ok()
     }
 
     /// Whether this node is a replica of a write's token, and no other one is to come.
@@ -135,28 +147,26 @@ impl<E: Env> Coordinator<E> {
     }
 
     /// Whether every present replica has the write, or a durable hint for it that is as old as this one.
-    async fn place_hint(&self, target: NodeId, at: Seconds, mutation: &Mutation, encoded: Bytes) -> bool {
+    async fn place_hint(&self, target: NodeId, hint: &Stored, mutation: &Mutation) -> bool {
         let replicas = present_replicas(&self.views.load(), mutation);
         let mut placed = true;
         for peer in replicas.iter().filter(|peer| peer.id != target) {
-            let given = peer.alive && self.give_hint(peer, at, mutation, &encoded).await;
-            placed &= given || self.hints.keep_since(peer.id, at, encoded.clone()).await;
+            let given = peer.alive && self.give_hint(peer, hint, mutation).await;
+            let keep = || self.hints.keep_for(peer.id, hint.life, hint.mutation.clone());
+            placed &= given || keep().await;
         }
         placed
     }
 
-    async fn give_hint(&self, peer: &Peer, at: Seconds, mutation: &Mutation, encoded: &Bytes) -> bool {
+    async fn give_hint(&self, peer: &Peer, hint: &Stored, mutation: &Mutation) -> bool {
         let deadline = Deadline::after(&self.env, self.timeouts.write);
         if peer.id == self.views.load().cluster.me {
-            return self
-                .replica
-                .write(mutation, encoded.clone(), deadline, &Tracer::OFF)
-                .await
-                .is_ok();
+            let encoded = hint.mutation.clone();
+            let write = self.replica.write(mutation, encoded, deadline, &Tracer::OFF);
+            return write.await.is_ok();
         }
-        self.send_hints(peer, vec![(at, encoded.clone())], deadline)
-            .await
-            .is_ok()
+        let given = self.send_hints(peer, vec![hint.for_peer()], deadline);
+        given.await.is_ok()
     }
 }
 
@@ -174,6 +184,15 @@ impl<E: Env> Hints<E> {
     pub(super) fn begin_delivery(&self, id: NodeId) -> bool {
         self.with(id, |target| !std::mem::replace(&mut target.delivering, true))
             .unwrap_or(false)
+    }
+
+    /// Removes a departed node's directory once there are no hints in it. It may come back with new ones.
+    async fn remove_empty_dir(self: &Arc<Self>, id: NodeId) {
+        let hints = Arc::clone(self);
+        let remove = move || hints.on_disk(id, Segments::remove_empty_dir);
+        if let Some(Err(error)) = self.env.blocking(remove).await {
+            ::tracing::warn!(%error, node = %id, "an empty directory of hints stays until the next start");
+        }
     }
 
     pub(super) fn end_delivery(&self, id: NodeId) {

@@ -7,7 +7,11 @@ use futures::channel::oneshot;
 use parking_lot::Mutex;
 use starling_model::Seconds;
 
-use super::{segment, store::Segments};
+use super::{
+    load::Load,
+    segment::{self, Life},
+    store::Segments,
+};
 
 /// The hints of one node.
 pub(super) struct Target {
@@ -22,6 +26,8 @@ pub(super) struct Target {
     turn: Arc<futures::lock::Mutex<()>>,
     /// A task is delivering, or looking at the age.
     pub(super) delivering: bool,
+    /// How much the node takes at a time.
+    pub(super) load: Load,
     /// Since when the node is seen to be out of the ring, by the monotonic clock.
     pub(super) gone_since: Option<Duration>,
     /// When the age of the hints was looked at last.
@@ -30,7 +36,7 @@ pub(super) struct Target {
 
 /// A hint that is not durable yet.
 pub(super) struct Queued {
-    at: Seconds,
+    life: Life,
     mutation: Bytes,
     done: oneshot::Sender<bool>,
 }
@@ -44,6 +50,7 @@ impl Target {
             segments: Arc::new(Mutex::new(segments)),
             turn: Arc::default(),
             delivering: false,
+            load: Load::new(),
             gone_since: None,
             aged_at: Seconds(0),
         }
@@ -54,6 +61,11 @@ impl Target {
         self.stored_bytes + self.queued_bytes
     }
 
+    /// Bytes in the queue, or just being written.
+    pub(super) fn queued_bytes(&self) -> u64 {
+        self.queued_bytes
+    }
+
     pub(super) fn segments(&self) -> Arc<Mutex<Segments>> {
         Arc::clone(&self.segments)
     }
@@ -62,9 +74,9 @@ impl Target {
         Arc::clone(&self.turn)
     }
 
-    pub(super) fn enqueue(&mut self, at: Seconds, mutation: Bytes, done: oneshot::Sender<bool>) {
+    pub(super) fn enqueue(&mut self, life: Life, mutation: Bytes, done: oneshot::Sender<bool>) {
         self.queued_bytes += segment::record_bytes(mutation.len());
-        self.queue.push(Queued { at, mutation, done });
+        self.queue.push(Queued { life, mutation, done });
     }
 
     pub(super) fn has_queued(&self) -> bool {
@@ -84,8 +96,14 @@ impl Target {
 }
 
 impl Queued {
-    pub(super) fn put(&self, records: &mut Vec<u8>) {
-        segment::put(records, self.at, &self.mutation);
+    /// What is to be written.
+    pub(super) fn hint(&self) -> (Life, &[u8]) {
+        (self.life, &self.mutation)
+    }
+
+    /// How many bytes of the queue it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        segment::record_bytes(self.mutation.len())
     }
 
     /// Tells who waits; it may have gone.

@@ -13,7 +13,7 @@ use crate::{
     env::Env,
     membership::uuid_text,
     node::Node,
-    status::{MemberStatus, NodeStatus},
+    status::{DepartedStatus, MemberStatus, NodeStatus},
 };
 
 impl<E: Env> Node<E> {
@@ -55,6 +55,15 @@ impl<E: Env> Node<E> {
     pub(crate) fn node_status(&self) -> NodeStatus {
         let snapshot = self.views.load();
         let shares = ownership(&snapshot.cluster.ring);
+        let hints = self.hints.kept();
+        let departed = hints
+            .iter()
+            .filter(|(id, _)| !snapshot.cluster.peers.contains_key(id))
+            .map(|(id, bytes)| DepartedStatus {
+                id: *id,
+                hint_bytes: *bytes,
+            })
+            .collect();
         let members = snapshot
             .cluster
             .peers
@@ -71,7 +80,7 @@ impl<E: Env> Node<E> {
                 ownership: shares.get(&peer.id).copied().unwrap_or(0.0),
                 schema_version: peer.schema_version.map(uuid_text),
                 release: peer.release.clone(),
-                hint_bytes: self.hints.bytes_for(peer.id),
+                hint_bytes: hints.get(&peer.id).copied().unwrap_or(0),
             })
             .collect();
         let trees = self.anti_entropy.trees();
@@ -89,6 +98,8 @@ impl<E: Env> Node<E> {
             schema_agreed: self.membership.agrees_on_schema(),
             members_stored: self.membership.are_members_stored() && self.ring_changes.is_stored(),
             members,
+            hint_bytes: hints.values().sum(),
+            departed,
             in_flight: self.coordinated.inside(),
             streams: self.streaming.status(),
             counters: self.counters.values(),

@@ -201,6 +201,8 @@ impl Cluster {
         config.replace = fate.replaces.map(|dead| self.address(dead).to_string());
         drop(fate);
         config.bounds.hint_age = self.inner.settings.hint_age;
+        // Small disks fill up to the last byte.
+        config.bounds.hint_reserve = 0;
         config.bounds.hint_slack = self.inner.settings.clock_skew;
         let repair = Repair::default();
         config.repair = Repair {

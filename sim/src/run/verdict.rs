@@ -209,9 +209,7 @@ async fn await_hints(handle: &Handle, cluster: &Cluster) -> bool {
         let waiting: u64 = cluster
             .serving()
             .iter()
-            .map(|(_, node)| node.status())
-            .flat_map(|status| status.members)
-            .map(|member| member.hint_bytes)
+            .map(|(_, node)| node.status().hint_bytes)
             .sum();
         if waiting == 0 {
             // What was sent last may be under way still.

@@ -1,42 +1,15 @@
+mod damage;
+mod delivery;
+mod disk;
+
 use std::time::Duration;
 
-use bytes::Bytes;
 use starling_model::{Consistency, Seconds};
+use starling_sstable::fs::Fs;
 
-use super::segment;
 use crate::testing::{TestCluster, insert, key, rows_of, whole_partition};
 
 const LATER: Duration = Duration::from_secs(30);
-
-#[test]
-fn a_torn_or_damaged_tail_ends_a_segment() {
-    let mut bytes = Vec::new();
-    for (at, mutation) in [b"first".as_slice(), b"second", b"third"].iter().enumerate() {
-        segment::put(&mut bytes, Seconds(at as u32), mutation);
-    }
-    let whole = segment::records(bytes.clone().into());
-    assert_eq!(whole.len(), 3);
-    assert_eq!(whole[1], (Seconds(1), Bytes::from_static(b"second")));
-    let ends: Vec<usize> = whole
-        .iter()
-        .scan(0, |end, (_, mutation)| {
-            *end += segment::record_bytes(mutation.len()) as usize;
-            Some(*end)
-        })
-        .collect();
-    for cut in 0..bytes.len() {
-        let records = segment::records(Bytes::copy_from_slice(&bytes[..cut]));
-        let complete = ends.iter().filter(|end| **end <= cut).count();
-        assert_eq!(records.len(), complete, "cut at {cut}");
-    }
-    for at in 0..bytes.len() {
-        let mut damaged = bytes.clone();
-        damaged[at] ^= 0x10;
-        let records = segment::records(damaged.into());
-        let before = ends.iter().filter(|end| **end <= at).count();
-        assert_eq!(records.len(), before, "damaged at {at}");
-    }
-}
 
 #[test]
 fn hints_are_bounded_and_what_is_dropped_is_counted() {
@@ -100,6 +73,42 @@ fn a_truncated_table_gets_no_old_rows_back() {
     cluster.cql(1, "TRUNCATE ks.t").expect("all are alive");
     cluster.run_for(LATER);
     for number in 1..=3 {
+        assert!(cluster.stored(number, table, &key("a")).is_empty(), "n{number}");
+    }
+}
+
+/// A hint of a departed node is on its way to a replica when its table is truncated: that waits until it has come.
+#[test]
+fn a_truncated_table_gets_no_rows_back_from_a_node_that_left() {
+    let cluster = TestCluster::new(2);
+    let table = cluster.make_table(2);
+    let hints = std::sync::Arc::clone(&cluster.node(1).hints);
+    let mutation = insert(table, "a", 1, "x", 10).encode();
+    let departed = starling_model::NodeId(99);
+    let kept = cluster
+        .world
+        .executor
+        .run(async move { hints.keep(departed, mutation).await });
+    assert!(kept);
+    let (one, two) = (crate::testing::address(1), crate::testing::address(2));
+    let slow = |delay| {
+        let link = crate::testing::Link::Slow(delay);
+        cluster.world.set_link(one, two, link);
+    };
+    slow(Duration::from_millis(900));
+    // It is rerouted after half a minute: then it is at n1, and on its way to n2.
+    while cluster.stored(1, table, &key("a")).is_empty() && cluster.stored(2, table, &key("a")).is_empty() {
+        cluster.run_for(Duration::from_millis(100));
+    }
+    assert_eq!(
+        cluster.node(1).status().counters.hints_rerouted,
+        0,
+        "n2 has not answered"
+    );
+    slow(Duration::ZERO);
+    cluster.cql(1, "TRUNCATE ks.t").expect("all are alive");
+    cluster.run_for(LATER);
+    for number in 1..=2 {
         assert!(cluster.stored(number, table, &key("a")).is_empty(), "n{number}");
     }
 }
@@ -311,4 +320,58 @@ fn the_receiver_drops_hints_beyond_the_horizon_too() {
     );
     let counters = cluster.node(2).status().counters;
     assert_eq!((counters.hints_taken, counters.hints_late), (1, 1));
+}
+
+#[test]
+fn hints_of_a_departed_node_are_seen_until_they_are_placed_and_leave_no_directory() {
+    let cluster = TestCluster::new(2);
+    let table = cluster.make_table(2);
+    let hints = std::sync::Arc::clone(&cluster.node(1).hints);
+    let mutation = insert(table, "a", 1, "x", 10).encode();
+    let departed = starling_model::NodeId(99);
+    let kept = cluster
+        .world
+        .executor
+        .run(async move { hints.keep(departed, mutation).await });
+    assert!(kept);
+    let status = cluster.node(1).status();
+    assert!(status.hint_bytes > 0 && status.members.iter().all(|member| member.hint_bytes == 0));
+    let [seen] = &status.departed[..] else {
+        panic!("{:?}", status.departed);
+    };
+    assert_eq!((seen.id, seen.hint_bytes), (departed, status.hint_bytes));
+    let disk = cluster.disk(1);
+    let dir = std::path::Path::new("hints").join(departed.to_string());
+    assert!(disk.exists(&dir).expect("the disk works"));
+    cluster.run_for(Duration::from_mins(1));
+    let status = cluster.node(1).status();
+    assert_eq!((status.hint_bytes, status.departed.len()), (0, 0));
+    assert_eq!(status.counters.hints_rerouted, 1);
+    assert!(!disk.exists(&dir).expect("the disk works"));
+    for number in 1..=2 {
+        assert!(!cluster.stored(number, table, &key("a")).is_empty(), "n{number}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_nearly_full_takes_no_hints() {
+    let mut cluster = TestCluster::new(2);
+    let table = cluster.make_table(2);
+    cluster.kill(2);
+    cluster.run_for(LATER);
+    let reserve = TestCluster::config(1).bounds.hint_reserve;
+    cluster.disk(1).set_faults(starling_sstable::fs::memory::Faults {
+        capacity: Some(reserve),
+        ..Default::default()
+    });
+    cluster
+        .write(1, insert(table, "a", 1, "x", 10), Consistency::One)
+        .expect("one is enough");
+    cluster.run_for(Duration::from_millis(100));
+    let status = cluster.node(1).status();
+    assert_eq!(
+        (status.counters.hints_written, status.counters.hints_dropped),
+        (0, 1)
+    );
+    assert_eq!(status.hint_bytes, 0);
 }

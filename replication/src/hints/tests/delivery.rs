@@ -1,0 +1,83 @@
+//! Hints for nodes that carry out little in the time that a message has.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::FutureExt;
+use starling_model::{Consistency, TableId};
+
+use super::LATER;
+use crate::{
+    message::{Failure, PeerRequest, PeerResponse, Request, Response},
+    testing::{Link, TestCluster, address, insert, key, rows_of, whole_partition},
+};
+
+/// So many hints a slow node carries out before their time is over.
+const IN_TIME: usize = 20;
+const ROWS: u32 = 300;
+
+/// Two nodes, of which the second missed some writes.
+fn missed() -> (TestCluster, TableId) {
+    let mut cluster = TestCluster::new(2);
+    let table = cluster.make_table(2);
+    cluster.kill(2);
+    cluster.run_for(LATER);
+    for row in 0..ROWS {
+        cluster
+            .write(1, insert(table, "a", row, "x", 10), Consistency::One)
+            .expect("one is enough");
+    }
+    cluster.restart(2);
+    (cluster, table)
+}
+
+/// Puts a node that never ends a large message of hints in time in the place of the second; `answers`: it says so.
+fn slow_down(cluster: &TestCluster, answers: bool) {
+    let node = Arc::clone(cluster.node(2));
+    let handler = move |from, request: PeerRequest| {
+        let too_many = matches!(&request.body, Request::Hints(hints) if hints.len() > IN_TIME);
+        if !too_many {
+            return node.handle(from, request).boxed();
+        }
+        if !answers {
+            return futures::future::pending().boxed();
+        }
+        let late = PeerResponse {
+            sender: node.id,
+            clock: request.clock,
+            trace: Vec::new(),
+            body: Response::Failed(Failure::Late),
+        };
+        futures::future::ready(late).boxed()
+    };
+    cluster.world.listen(address(2), Arc::new(handler));
+}
+
+#[test]
+fn a_node_that_takes_few_hints_in_time_gets_all_of_them() {
+    for answers in [true, false] {
+        let (cluster, table) = missed();
+        slow_down(&cluster, answers);
+        cluster.run_for(Duration::from_mins(4));
+        let rows = cluster.stored(2, table, &key("a")).rows.len();
+        assert_eq!(rows, ROWS as usize, "answers: {answers}");
+        assert_eq!(cluster.node(1).status().counters.hints_delivered, u64::from(ROWS));
+    }
+}
+
+/// Each way takes a tenth of a second, and the hints have ten seconds: passed on one after the other they take more.
+#[test]
+fn hints_are_passed_on_together() {
+    let cluster = TestCluster::new(3);
+    let table = cluster.make_table(1);
+    let slow = Link::Slow(Duration::from_millis(100));
+    cluster.partition(&[2], &[1, 3], slow);
+    let names: Vec<String> = (0..150).map(|number| format!("k{number}")).collect();
+    cluster.deliver_hints(2, table, &names);
+    cluster.partition(&[2], &[1, 3], Link::Good);
+    for name in &names {
+        let page = cluster.read(3, whole_partition(table, name, cluster.now()), Consistency::One);
+        let rows = rows_of(&page.expect("all are alive"), cluster.now());
+        assert_eq!(rows.len(), 1, "{name} is where nobody looks for it");
+    }
+    assert!(cluster.node(2).status().counters.hints_rerouted > 60);
+}
