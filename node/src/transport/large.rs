@@ -26,7 +26,7 @@ use super::{
 };
 
 /// How many large requests, and how many large answers, a peer has on their way to another at a time.
-pub(super) const LARGE_STREAMS: u32 = 4;
+pub(super) const LARGE_STREAMS: u32 = 8;
 
 /// Below the lanes.
 const PRIORITY: i32 = -1;
