@@ -3,7 +3,7 @@
 //! Everything in this crate is straight-line `async` code over [`Env`]. Production implements it with
 //! tokio and quinn (`node`), the simulator with virtual time (`sim`). Nothing here names a runtime.
 
-use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use starling_model::{EncodedMutation, EncodedPage, ReadCommand, TableId, Timestamp, TokenRange, TokenSet};
 use starling_sstable::{Cells, PurgePolicy, fs::Fs};
@@ -143,6 +143,17 @@ pub trait Store: Send + Sync + 'static {
         table: TableId,
         sets: Vec<TokenSet>,
     ) -> impl Future<Output = Result<Vec<u64>, StoreError>> + Send + 'static;
+
+    /// Cuts tokens of a table into parts, to be exported one by one for a node with `shards` shards; each with about how
+    /// many bytes it has. A part has at most as many as `bytes` begins with, or as it ends with where that spares writing
+    /// tables anew, about. Every token is in one part.
+    fn parts(
+        &self,
+        table: TableId,
+        tokens: TokenSet,
+        shards: u32,
+        bytes: RangeInclusive<u64>,
+    ) -> impl Future<Output = Result<Vec<(TokenSet, u64)>, StoreError>> + Send + 'static;
 
     /// Writes files to a directory of the node's disk that hold all that a table has for some tokens, tombstones
     /// too: every write that was accepted before, and perhaps some later ones. They are for a node with `shards` shards.

@@ -46,6 +46,15 @@ impl ShardMap {
         (0..map.shards).map(move |shard| map.slice(shard))
     }
 
+    /// What of each slice lies within a range that does not wrap, in token order.
+    pub fn within(&self, range: TokenRange) -> Vec<TokenRange> {
+        let parts = self.slices().map(|slice| TokenRange {
+            start: slice.start.max(range.start),
+            end: slice.end.min(range.end),
+        });
+        parts.filter(|part| part.start < part.end).collect()
+    }
+
     /// Where slice `shard` starts: the number of places before it is the least that maps to it.
     fn boundary(self, shard: u32) -> Token {
         if shard >= self.shards {

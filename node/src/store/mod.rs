@@ -35,6 +35,7 @@ mod tests;
 
 use std::{
     future::Future,
+    ops::RangeInclusive,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -190,6 +191,16 @@ impl Store for ShardedStore {
         sets: Vec<TokenSet>,
     ) -> impl Future<Output = Result<Vec<u64>, StoreError>> + Send + 'static {
         moves::sizes(self.clone(), table, sets)
+    }
+
+    fn parts(
+        &self,
+        table: TableId,
+        tokens: TokenSet,
+        shards: u32,
+        bytes: RangeInclusive<u64>,
+    ) -> impl Future<Output = Result<Vec<(TokenSet, u64)>, StoreError>> + Send + 'static {
+        moves::parts(self.clone(), table, tokens, shards, bytes)
     }
 
     fn export(

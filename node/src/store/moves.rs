@@ -1,6 +1,6 @@
 //! Ranges on their way between nodes: the same of every shard that has a part of them.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf};
 
 use futures::future::try_join_all;
 use starling_model::{TableId, TokenRange, TokenSet};
@@ -26,6 +26,24 @@ pub(super) async fn sizes(
         }
     }
     Ok(sums)
+}
+
+pub(super) async fn parts(
+    store: ShardedStore,
+    table: TableId,
+    tokens: TokenSet,
+    shards: u32,
+    bytes: RangeInclusive<u64>,
+) -> Result<Vec<(TokenSet, u64)>, StoreError> {
+    let theirs = ShardMap::new(shards);
+    let all = (0..store.shards()).map(|shard| {
+        let slices = theirs.within(store.inner.map.slice(shard));
+        let (tokens, bytes) = (tokens.clone(), bytes.clone());
+        store.ask(shard, move |answer| {
+            Request::Parts(table, tokens, slices, bytes, answer)
+        })
+    });
+    Ok(try_join_all(all).await?.into_iter().flatten().collect())
 }
 
 pub(super) async fn export(

@@ -1,6 +1,6 @@
 //! What a shard is asked.
 
-use std::{path::PathBuf, time::Instant};
+use std::{ops::RangeInclusive, path::PathBuf, time::Instant};
 
 use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, TokenRange, TokenSet};
 use starling_replication::{Damaged, StoreError};
@@ -33,6 +33,14 @@ pub(super) enum Request {
     Heal(Damaged, Answer<()>),
     /// Tell how many bytes sets of tokens have.
     Sizes(TableId, Vec<TokenSet>, Answer<Vec<u64>>),
+    /// Cut tokens within some slices into parts of so many bytes.
+    Parts(
+        TableId,
+        TokenSet,
+        Vec<TokenRange>,
+        RangeInclusive<u64>,
+        Answer<Vec<(TokenSet, u64)>>,
+    ),
     /// Write out some tokens, cut into parts, to a directory.
     Export(
         TableId,

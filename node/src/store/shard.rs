@@ -106,6 +106,10 @@ impl Shard {
                 let sizes = sets.iter().map(|set| self.engine.bytes_of(table, set)).collect();
                 let _ = answer.send(Ok(sizes));
             }
+            Request::Parts(table, tokens, slices, bytes, answer) => {
+                let parts = self.engine.parts_of(table, &tokens, &slices, &bytes);
+                let _ = answer.send(Ok(parts));
+            }
             Request::Export(table, tokens, parts, dir, answer) => {
                 later(answer, |done| {
                     self.engine.export(table, &tokens, &parts, dir, done)

@@ -1,6 +1,6 @@
 //! The newcomer's side: fetches what it gains, part by part.
 //!
-//! A part is what one node has of one table for some tokens, of about [`PART_BYTES`]. A few are under way at a time, so
+//! A part is what one node has of one table for some tokens, as few or many as that one says. A few are under way at a time, so
 //! that one source makes files while another sends. A part that is here is taken in by the storage and then noted; so a
 //! crash of either side costs the parts that were under way. A source that is away is waited for; its partner's range is
 //! fetched from the other replicas if it stays away, or if what it has is damaged.
@@ -25,17 +25,11 @@ use super::{
 };
 use crate::{env::Env, topology::Change};
 
-/// How much a part should have, in bytes.
-const PART_BYTES: u64 = 64 << 20;
-
-/// The most parts that one table's copy is cut into.
-const MAX_PARTS: u64 = 4096;
-
 /// Parts that are under way at a time.
 const PARTS_AT_ONCE: usize = 3;
 
-/// Questions for sizes that are under way at a time.
-const SIZES_AT_ONCE: usize = 8;
+/// Questions for parts that are under way at a time.
+const QUESTIONS_AT_ONCE: usize = 8;
 
 /// The pause before what failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -145,7 +139,7 @@ impl<E: Env> Streaming<E> {
             .map(|(strategy, wanted)| {
                 async move { self.parts(errand, &wanted).await.map(|parts| (strategy, parts)) }.boxed()
             })
-            .buffered(SIZES_AT_ONCE);
+            .buffered(QUESTIONS_AT_ONCE);
         let cut: Vec<(Strategy, Vec<Part>)> = cut.try_collect().await?;
         let mut of_source: BTreeMap<NodeId, usize> = BTreeMap::new();
         let mut parts = Vec::new();
@@ -192,25 +186,29 @@ impl<E: Env> Streaming<E> {
             if left.is_empty() {
                 continue;
             }
-            // A source that does not tell is asked for it in one part.
-            let bytes = self.size(table, from, left.clone()).await.unwrap_or(0);
-            let count = bytes.div_ceil(PART_BYTES).clamp(1, MAX_PARTS);
-            parts.extend(left.split(count).into_iter().map(|tokens| Part {
+            let cut = self.cut(table, from, left).await.into_iter();
+            parts.extend(cut.map(|(tokens, bytes)| Part {
                 table,
                 from,
                 tokens,
-                bytes: bytes / count,
+                bytes,
                 is_partner: matches!(way, Way::Partner(_)),
             }));
         }
         Ok(parts)
     }
 
-    async fn size(&self, table: TableId, from: NodeId, tokens: TokenSet) -> Option<u64> {
-        let sets = vec![tokens];
-        match self.ask(from, StreamRequest::Sizes { table, sets }).await {
-            Ok(StreamReply::Sizes(sizes)) => sizes.first().copied(),
-            _ => None,
+    /// The parts in which the source would have it fetched, and about how many bytes each has. From one that does not tell, or
+    /// tells something else, all is one part.
+    async fn cut(&self, table: TableId, from: NodeId, tokens: TokenSet) -> Vec<(TokenSet, u64)> {
+        let question = StreamRequest::Parts {
+            table,
+            tokens: tokens.clone(),
+            shards: self.shards,
+        };
+        match self.ask(from, question).await {
+            Ok(StreamReply::Parts(parts)) if is_all_of(&parts, &tokens) => parts,
+            _ => vec![(tokens, 0)],
         }
     }
 
@@ -290,6 +288,13 @@ impl<E: Env> Streaming<E> {
         }
         Ok(true)
     }
+}
+
+/// Whether parts have exactly these tokens.
+pub(super) fn is_all_of(parts: &[(TokenSet, u64)], tokens: &TokenSet) -> bool {
+    let ranges = parts.iter().flat_map(|(part, _)| part.ranges().iter().copied());
+    let all: TokenSet = ranges.collect();
+    all.without(tokens).is_empty() && tokens.without(&all).is_empty()
 }
 
 fn over() -> String {

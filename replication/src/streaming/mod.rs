@@ -2,7 +2,7 @@
 //!
 //! - [`plan`]: who fetches what from whom, pure; [`estimate`]: what that costs, for operators;
 //! - `fetch`: the newcomer's side: [`progress`] durable and told; `receive`: one part of it, `throttle`d, in pieces
-//!   that are checked;
+//!   that are checked, `landing` in files;
 //! - `source`: the side that has the data; [`wire`]: what they say to each other;
 //! - `cleanup`: old replicas forget what is not theirs any more.
 //!
@@ -22,6 +22,7 @@
 mod cleanup;
 pub mod estimate;
 mod fetch;
+mod landing;
 pub mod plan;
 pub mod progress;
 mod receive;

@@ -9,12 +9,17 @@ use std::{
 use bytes::Bytes;
 use futures::{
     FutureExt,
-    stream::{self, StreamExt},
+    channel::mpsc,
+    future,
+    stream::{self, FuturesUnordered, StreamExt},
 };
 use starling_model::{NodeId, TableId, Timestamp, TokenRange, TokenSet};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::{StreamFile, StreamReply, StreamRequest, Streaming, source::remove_all, wire::MAX_PIECE_BYTES};
+use super::{
+    StreamFile, StreamReply, StreamRequest, Streaming, landing::Landing, source::remove_all,
+    wire::MAX_PIECE_BYTES,
+};
 use crate::{
     env::{CallError, Env, Store, StoreError},
     message::{Failure, Request, Response},
@@ -23,8 +28,14 @@ use crate::{
     tracing::Tracer,
 };
 
-/// Pieces of a file that are asked for at a time.
-const PIECES_AT_ONCE: usize = 4;
+/// Pieces of a part that are asked for at a time.
+const PIECES_AT_ONCE: usize = 8;
+
+/// Pieces that came and wait to be written.
+const PIECES_BEFORE_DISK: usize = 3;
+
+/// Files of a part that are synced while the next one comes.
+const SYNCS_AT_ONCE: usize = 4;
 
 /// How often a piece is asked for before its part is given up.
 const PIECE_TRIES: u32 = 3;
@@ -33,7 +44,10 @@ const PIECE_TRIES: u32 = 3;
 const ASK: Duration = Duration::from_secs(10);
 
 /// The pause before a source is asked again whether its files are ready: it grows up to the second one.
-const POLLS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+const POLLS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
+
+/// The pause before a piece is asked for again.
+const PIECE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Where files come in.
 const DIRECTORY: &str = "streams/in";
@@ -135,7 +149,8 @@ impl<E: Env> Streaming<E> {
         }
     }
 
-    /// Fetches the files of a stream into a directory, durably.
+    /// Fetches the files of a stream into a directory, durably. While pieces are written the next ones come, and what is
+    /// written of a file is synced while the next file comes.
     async fn receive(
         &self,
         from: NodeId,
@@ -143,38 +158,58 @@ impl<E: Env> Streaming<E> {
         files: &[StreamFile],
         dir: &Path,
     ) -> Result<Vec<(u32, PathBuf)>, Miss> {
-        let here = |error: std::io::Error| Miss::Here(error.to_string());
-        let (fs, made) = (Arc::clone(self.env.fs()), dir.to_path_buf());
-        let prepared = self.blocking(move || {
-            remove_all(&*fs, &made);
-            fs.create_dir_all(&made)
-        });
-        prepared.await.map_err(here)?;
-        let mut all = Vec::new();
-        for (number, file) in (0_u32..).zip(files) {
-            if file.shard >= self.shards {
-                return Err(Miss::Away(
-                    "it sent a file for a shard that is not here".to_owned(),
-                ));
-            }
-            let path = dir.join(format!("{number}.table"));
-            let (fs, made) = (Arc::clone(self.env.fs()), path.clone());
-            let mut out = self.blocking(move || fs.create(&made)).await.map_err(here)?;
-            let offsets = (0..file.bytes).step_by(MAX_PIECE_BYTES as usize);
-            let pieces = stream::iter(offsets)
-                .map(|offset| self.piece(from, (stream, number, offset), file.bytes).boxed())
-                .buffered(PIECES_AT_ONCE);
-            let mut pieces = std::pin::pin!(pieces);
-            while let Some(piece) = pieces.next().await {
-                let piece = piece?;
-                self.count(piece.len() as u64);
-                let append = move || out.append(&piece).map(|()| out);
-                out = self.blocking(append).await.map_err(here)?;
-            }
-            self.blocking(move || out.sync()).await.map_err(here)?;
-            all.push((file.shard, path));
+        let fits = |file: &StreamFile| file.shard < self.shards && file.bytes > 0;
+        if !files.iter().all(fits) {
+            return Err(Miss::Away(
+                "it sent an empty file, or one for a shard that is not here".to_owned(),
+            ));
         }
-        Ok(all)
+        let landing = Landing::new(Arc::clone(self.env.fs()), dir.to_path_buf(), files);
+        let paths = landing.paths();
+        let lengths: Vec<u64> = files.iter().map(|file| file.bytes).collect();
+        let pieces = (0_u32..).zip(lengths).flat_map(|(number, length)| {
+            let offsets = (0..length).step_by(MAX_PIECE_BYTES as usize);
+            offsets.map(move |offset| (number, offset, length))
+        });
+        let pieces = stream::iter(pieces)
+            .map(|(number, offset, length)| self.piece(from, (stream, number, offset), length).boxed())
+            .buffered(PIECES_AT_ONCE);
+        let (came, coming) = mpsc::channel(PIECES_BEFORE_DISK);
+        // If they can't be written any more, nobody takes them.
+        let received = pieces.map(Ok).forward(came);
+        let (_, landed) = future::join(received, self.land(landing, coming)).await;
+        landed?;
+        Ok(files.iter().map(|file| file.shard).zip(paths).collect())
+    }
+
+    /// Writes pieces as they come, as many at a time as there are, and makes the files durable.
+    async fn land(
+        &self,
+        mut landing: Landing,
+        coming: mpsc::Receiver<Result<Bytes, Miss>>,
+    ) -> Result<(), Miss> {
+        let here = |error: std::io::Error| Miss::Here(error.to_string());
+        let mut coming = coming.ready_chunks(PIECES_BEFORE_DISK + 1);
+        let mut syncs = FuturesUnordered::new();
+        while let Some(pieces) = coming.next().await {
+            let pieces = pieces.into_iter().collect::<Result<Vec<Bytes>, Miss>>()?;
+            self.count(pieces.iter().map(|piece| piece.len() as u64).sum());
+            let written = self.blocking(move || landing.write(&pieces).map(|whole| (landing, whole)));
+            let whole;
+            (landing, whole) = written.await.map_err(here)?;
+            for mut file in whole {
+                syncs.push(self.blocking(move || file.sync()));
+            }
+            while syncs.len() > SYNCS_AT_ONCE {
+                if let Some(synced) = syncs.next().await {
+                    synced.map_err(here)?;
+                }
+            }
+        }
+        while let Some(synced) = syncs.next().await {
+            synced.map_err(here)?;
+        }
+        Ok(())
     }
 
     fn count(&self, bytes: u64) {
@@ -204,7 +239,7 @@ impl<E: Env> Streaming<E> {
                 reply => break reply?,
             }
             tries += 1;
-            self.env.sleep(POLLS.1).await;
+            self.env.sleep(PIECE_PAUSE).await;
         };
         match reply {
             StreamReply::Piece { bytes, checksum } if bytes.len() as u64 == wanted => {

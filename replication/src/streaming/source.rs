@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -27,6 +28,9 @@ use crate::{
 
 /// Where files are made.
 pub(super) const DIRECTORY: &str = "streams/out";
+
+/// How many bytes a part should have, and how many it may have where more of it then goes as it is.
+const PART_BYTES: RangeInclusive<u64> = 64 << 20..=2 << 30;
 
 /// The most streams that are open at a time; more are refused as overloaded.
 const MAX_OPEN: usize = 16;
@@ -83,6 +87,16 @@ impl<E: Env> Source<E> {
                 let sizes = self.env.store().sizes(table, sets).await;
                 sizes.map(StreamReply::Sizes).map_err(failure)
             }
+            StreamRequest::Parts {
+                table,
+                tokens,
+                shards,
+            } => {
+                check_shards(shards)?;
+                let parts = self.env.store().parts(table, tokens, shards, PART_BYTES);
+                let parts = parts.await.map_err(failure)?;
+                Ok(StreamReply::Parts(joined(parts, *PART_BYTES.start())))
+            }
             StreamRequest::Open {
                 stream,
                 table,
@@ -110,9 +124,7 @@ impl<E: Env> Source<E> {
         tokens: TokenSet,
         shards: u32,
     ) -> Result<StreamReply, Failure> {
-        if !(1..=1024).contains(&shards) {
-            return Err(Failure::Invalid(format!("{shards} shards; a node has 1 to 1024")));
-        }
+        check_shards(shards)?;
         let mut open = self.open.lock();
         if let Some(known) = open.get_mut(&stream) {
             known.used = self.env.monotonic();
@@ -252,6 +264,28 @@ pub(super) fn remove_all(fs: &dyn Fs, dir: &Path) {
     }
     // One that is not there is as good as one that was removed.
     let _ = fs.remove_dir(dir);
+}
+
+fn check_shards(shards: u32) -> Result<(), Failure> {
+    if (1..=1024).contains(&shards) {
+        return Ok(());
+    }
+    Err(Failure::Invalid(format!("{shards} shards; a node has 1 to 1024")))
+}
+
+/// Neighbours that have at most so many bytes together become one part.
+pub(super) fn joined(parts: Vec<(TokenSet, u64)>, bytes: u64) -> Vec<(TokenSet, u64)> {
+    let mut joined: Vec<(TokenSet, u64)> = Vec::new();
+    for (tokens, size) in parts {
+        match joined.last_mut() {
+            Some(last) if last.1 + size <= bytes => {
+                last.0 = last.0.union(&tokens);
+                last.1 += size;
+            }
+            _ => joined.push((tokens, size)),
+        }
+    }
+    joined
 }
 
 fn failure(error: StoreError) -> Failure {

@@ -18,6 +18,15 @@ pub enum StreamRequest {
         /// At most [`MAX_SETS`].
         sets: Vec<TokenSet>,
     },
+    /// Cut tokens into parts, to be fetched one by one. Answered with [`StreamReply::Parts`].
+    Parts {
+        /// Of which table.
+        table: TableId,
+        /// Which tokens.
+        tokens: TokenSet,
+        /// How many shards the asking node has, 1 to 1024.
+        shards: u32,
+    },
     /// Make files of some tokens, to be fetched by the name of the stream. Asked again it tells how far that is. Answered
     /// with [`StreamReply::Making`] or [`StreamReply::Files`].
     Open {
@@ -58,6 +67,8 @@ pub const MAX_SETS: usize = 4096;
 pub enum StreamReply {
     /// In the order of the sets.
     Sizes(Vec<u64>),
+    /// The parts, and about how many bytes each has. Together they have exactly the tokens that were asked for.
+    Parts(Vec<(TokenSet, u64)>),
     /// The files are being made: ask again soon.
     Making,
     /// The files are there, until the stream is closed or nobody asked for a while.

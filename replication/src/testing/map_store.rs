@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     future::Future,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -411,6 +412,25 @@ impl Store for MapStore {
             all.map(|mutation| mutation.encode().len() as u64).sum()
         };
         std::future::ready(self.checked(|store| sets.iter().map(|set| size(store, set)).collect()))
+    }
+
+    fn parts(
+        &self,
+        table: TableId,
+        tokens: TokenSet,
+        _shards: u32,
+        bytes: RangeInclusive<u64>,
+    ) -> impl Future<Output = Result<Vec<(TokenSet, u64)>, StoreError>> + Send + 'static {
+        let size = |store: &Self, set: &TokenSet| -> u64 {
+            let all = store.of(table, set).into_iter();
+            all.map(|mutation| mutation.encode().len() as u64).sum()
+        };
+        let parts = |store: &Self| {
+            let count = size(store, &tokens).div_ceil(*bytes.start());
+            let cut = tokens.split(count).into_iter();
+            cut.map(|part| (part.clone(), size(store, &part))).collect()
+        };
+        std::future::ready(self.checked(parts))
     }
 
     fn export(

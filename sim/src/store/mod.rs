@@ -12,7 +12,7 @@ mod shard;
 #[cfg(test)]
 mod tests;
 
-use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, Token, TokenSet};
 use starling_replication::env::{Damaged, Exported, Store, StoreError, StoredPage};
@@ -267,6 +267,16 @@ impl Store for SimStore {
     ) -> impl Future<Output = Result<Vec<u64>, StoreError>> + Send + 'static {
         let sizes = sets.iter().map(|set| self.size(table, set)).collect();
         std::future::ready(Ok(sizes))
+    }
+
+    fn parts(
+        &self,
+        table: TableId,
+        tokens: TokenSet,
+        shards: u32,
+        bytes: RangeInclusive<u64>,
+    ) -> impl Future<Output = Result<Vec<(TokenSet, u64)>, StoreError>> + Send + 'static {
+        std::future::ready(Ok(self.cut(table, &tokens, shards, &bytes)))
     }
 
     fn export(

@@ -1,6 +1,9 @@
 //! Ranges on their way between nodes: the same of every shard that has a part of them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
 
 use starling_model::{TableId, TokenSet};
 use starling_replication::env::Exported;
@@ -15,6 +18,20 @@ impl SimStore {
         shards
             .map(|(shard, slice)| shard.size(table, &tokens.intersection(&TokenSet::from(slice))))
             .sum()
+    }
+
+    /// Parts to be exported one by one, with about how many bytes each has.
+    pub(super) fn cut(
+        &self,
+        table: TableId,
+        tokens: &TokenSet,
+        shards: u32,
+        bytes: &RangeInclusive<u64>,
+    ) -> Vec<(TokenSet, u64)> {
+        let theirs = ShardMap::new(shards);
+        let own = self.shards.iter().zip(self.map.slices());
+        own.flat_map(|(shard, slice)| shard.parts(table, tokens, &theirs.within(slice), bytes))
+            .collect()
     }
 
     pub(super) async fn export_parts(

@@ -1,6 +1,6 @@
 //! One shard: its engine, and who waits for its log.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use starling_model::{
@@ -155,6 +155,17 @@ impl Shard {
     /// About how many bytes a table has for some tokens.
     pub(super) fn size(&self, table: TableId, tokens: &TokenSet) -> u64 {
         self.engine.lock().bytes_of(table, tokens)
+    }
+
+    /// Cuts tokens within some slices into parts of so many bytes.
+    pub(super) fn parts(
+        &self,
+        table: TableId,
+        tokens: &TokenSet,
+        slices: &[TokenRange],
+        bytes: &RangeInclusive<u64>,
+    ) -> Vec<(TokenSet, u64)> {
+        self.engine.lock().parts_of(table, tokens, slices, bytes)
     }
 
     /// Writes tokens out, cut into parts.

@@ -4,7 +4,7 @@
 //! - [`job`] and `schedule`: the work that goes on beside, and what is offered when; `merges`, `install` and
 //!   `remove` are what it consists of, `compact` begins compactions, `pressure` slows writers down that are ahead of it;
 //! - `truncate`: emptying a table; [`Cells`]: what was written to, for digests;
-//! - [`snapshot`], [`export`], [`ingest`], `finals`: tables go out and come in as whole files;
+//! - [`snapshot`], [`export`], [`ingest`], `finals`: tables go out and come in as whole files; `parts`: where tokens are cut for it;
 //! - `discard`: forgetting what belongs to tokens that are not stored here any more;
 //! - `quarantine`: damaged tables.
 
@@ -20,6 +20,7 @@ mod install;
 pub mod job;
 mod merges;
 mod open;
+mod parts;
 mod pressure;
 mod quarantine;
 mod remove;

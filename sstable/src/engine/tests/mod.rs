@@ -8,6 +8,7 @@ mod limits;
 mod lost;
 mod model;
 mod moves;
+mod parts;
 mod pressure;
 mod purge;
 mod quarantine;
