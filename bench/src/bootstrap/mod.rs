@@ -1,11 +1,15 @@
 //! How fast a new node gets its data, beside what the disk takes.
 //!
+//! Beside it stands what the `disk` takes in one file, and what the `transport` carries with nothing else to do: the same
+//! bytes between two bare QUIC endpoints on the same cores.
+//!
 //! One node of a cluster is filled, then another joins it, on the same machine and disk: so each byte is read, sent,
 //! written, checked and synced here, by both sides together. With two replicas the newcomer gets all that there is, in
 //! whole tables; with one it gets half, and tables are cut.
 
 mod disk;
 mod pair;
+mod transport;
 
 use std::{
     path::PathBuf,
@@ -62,8 +66,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    println!("| replicas | fetched | until it served | rate | disk, sequential | of it |");
-    println!("|---|---|---|---|---|---|");
+    println!(
+        "| replicas | fetched | until it served | rate | disk, sequential | of it | transport alone | of it |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     for &replicas in &arguments.replicas {
         let dir = match &arguments.dir {
             Some(dir) => tempfile::TempDir::new_in(dir)?,
@@ -73,25 +79,28 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         pair.start(0)?;
         runtime.block_on(fill(&pair, replicas, arguments))?;
         let disk = disk::sequential_rate(&dir.path().join("probe"), arguments.mib * MIB)?;
+        let transport = transport::rate(arguments.mib * MIB)?;
         let started = Instant::now();
         pair.start(1)?;
         let took = started.elapsed();
         let fetched = pair.fetched_bytes(1)?;
-        println!("{}", row(replicas, fetched, took, disk));
+        println!("{}", row(replicas, fetched, took, (disk, transport)));
     }
     Ok(())
 }
 
-fn row(replicas: u32, fetched: u64, took: Duration, disk: f64) -> String {
+fn row(replicas: u32, fetched: u64, took: Duration, (disk, transport): (f64, f64)) -> String {
     let mb = |bytes: f64| bytes / 1e6;
     let rate = fetched as f64 / took.as_secs_f64().max(1e-9);
     format!(
-        "| {replicas} | {:.0} MB | {:.1} s | {:.0} MB/s | {:.0} MB/s | {:.0} % |",
+        "| {replicas} | {:.0} MB | {:.1} s | {:.0} MB/s | {:.0} MB/s | {:.0} % | {:.0} MB/s | {:.0} % |",
         mb(fetched as f64),
         took.as_secs_f64(),
         mb(rate),
         mb(disk),
-        100.0 * rate / disk.max(1.0)
+        100.0 * rate / disk.max(1.0),
+        mb(transport),
+        100.0 * rate / transport.max(1.0)
     )
 }
 
@@ -153,9 +162,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_of_the_report_says_what_part_of_the_disk_it_was() {
-        let row = row(2, 1_000_000_000, Duration::from_secs(2), 800e6);
-        assert_eq!(row, "| 2 | 1000 MB | 2.0 s | 500 MB/s | 800 MB/s | 62 % |");
+    fn a_row_of_the_report_says_what_part_of_the_disk_and_of_the_transport_it_was() {
+        let row = row(2, 1_000_000_000, Duration::from_secs(2), (800e6, 1000e6));
+        let expected = "| 2 | 1000 MB | 2.0 s | 500 MB/s | 800 MB/s | 62 % | 1000 MB/s | 50 % |";
+        assert_eq!(row, expected);
     }
 
     #[test]
