@@ -89,7 +89,7 @@ impl RowStream {
 
     fn accept(&mut self, page: Rows) {
         let page = page.0;
-        self.columns = page.columns.into();
+        self.columns = page.columns;
         self.buffered = page.rows.into();
         self.next = match page.paging_state {
             Some(state) => Next::Page(Some(state)),

@@ -131,7 +131,7 @@ impl Rows {
     /// Rows from columns and serialized values, as a server would send them: for tests.
     pub fn from_parts(columns: Vec<ColumnSpec>, rows: Vec<Vec<Option<Bytes>>>) -> Self {
         Self(starling_cql::Rows {
-            columns,
+            columns: columns.into(),
             rows,
             paging_state: None,
         })

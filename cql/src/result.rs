@@ -1,5 +1,7 @@
 //! What a request that succeeded returns, whichever wire it goes by.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +23,8 @@ pub struct ColumnSpec {
 /// Rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
-    /// The columns.
-    pub columns: Vec<ColumnSpec>,
+    /// The columns: the statement's own, which all its executions share.
+    pub columns: Arc<[ColumnSpec]>,
     /// One value for each column.
     pub rows: Vec<Vec<Value>>,
     /// Where the next page begins; `None`: there is none.

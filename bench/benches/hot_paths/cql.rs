@@ -61,7 +61,7 @@ pub(crate) fn response(criterion: &mut Criterion) {
         let row = vec![Some(Bytes::from(vec![1; 16])), Some(Bytes::from(vec![2; 100]))];
         let body = RowsBody {
             rows: Rows {
-                columns: vec![column("key"), column("value")],
+                columns: [column("key"), column("value")].into(),
                 rows: vec![row; count],
                 paging_state: None,
             },

@@ -205,20 +205,19 @@ fn spec(name: &str, cql_type: CqlType) -> ColumnSpec {
 }
 
 fn list(rows: Vec<Vec<Value>>) -> Rows {
-    let columns = ["keyspace_name", "type", "name"]
-        .map(|name| spec(name, CqlType::Text))
-        .to_vec();
-    Rows {
-        columns,
-        rows,
-        paging_state: None,
-    }
+    texts(&["keyspace_name", "type", "name"], rows)
 }
 
 fn statements(rows: Vec<Vec<Value>>) -> Rows {
-    let mut listed = list(rows);
-    listed.columns.push(spec("create_statement", CqlType::Text));
-    listed
+    texts(&["keyspace_name", "type", "name", "create_statement"], rows)
+}
+
+fn texts(columns: &[&str], rows: Vec<Vec<Value>>) -> Rows {
+    Rows {
+        columns: columns.iter().map(|name| spec(name, CqlType::Text)).collect(),
+        rows,
+        paging_state: None,
+    }
 }
 
 fn cluster_rows(cluster: &ClusterInfo) -> Rows {
@@ -244,7 +243,7 @@ fn cluster_rows(cluster: &ClusterInfo) -> Rows {
         row.push(Some(ownership(&cluster.range_ownership)));
     }
     Rows {
-        columns,
+        columns: columns.into(),
         rows: vec![row],
         paging_state: None,
     }

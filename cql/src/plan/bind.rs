@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::{
     ast::Marker,
@@ -144,6 +145,15 @@ impl BoundValues {
             .get(usize::from(index))
             .cloned()
             .unwrap_or(Bound::Unset)
+    }
+
+    /// Tells these values from others, with a statement's `seed`.
+    pub(super) fn fingerprint(&self, seed: u64) -> u64 {
+        self.values.iter().fold(seed, |hash, value| match value {
+            Bound::Unset => xxh3_64_with_seed(b"", hash),
+            Bound::Value(None) => xxh3_64_with_seed(b"", !hash),
+            Bound::Value(Some(bytes)) => xxh3_64_with_seed(bytes, hash.wrapping_add(1 + bytes.len() as u64)),
+        })
     }
 }
 

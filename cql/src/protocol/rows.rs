@@ -71,7 +71,7 @@ pub(super) fn read(input: &mut Reader, version: Version) -> Result<RowsBody, Mal
     let rows = read_rows(input, width)?;
     Ok(RowsBody {
         rows: Rows {
-            columns,
+            columns: columns.into(),
             rows,
             paging_state,
         },

@@ -178,7 +178,7 @@ pub(crate) fn result(result: QueryResult) -> Response {
 
 pub(crate) fn rows(columns: Vec<ColumnSpec>, rows: Vec<Vec<Option<Bytes>>>) -> Response {
     result(QueryResult::Rows(Rows {
-        columns,
+        columns: columns.into(),
         rows,
         paging_state: None,
     }))

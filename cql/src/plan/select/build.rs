@@ -62,7 +62,7 @@ pub(super) fn build(select: &Select, table: &Arc<Table>, markers: &mut Markers) 
     Ok(Inner {
         table: table.clone(),
         markers: Vec::new(),
-        columns,
+        columns: columns.into(),
         items,
         aggregates,
         restrictions,

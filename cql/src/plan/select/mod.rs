@@ -33,7 +33,7 @@ pub struct SelectPlan {
 struct Inner {
     table: Arc<Table>,
     markers: Vec<ColumnSpec>,
-    columns: Vec<ColumnSpec>,
+    columns: Arc<[ColumnSpec]>,
     items: Vec<Item>,
     /// Whether the result is one row made of all.
     aggregates: bool,

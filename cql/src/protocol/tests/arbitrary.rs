@@ -215,7 +215,7 @@ fn rows() -> impl Strategy<Value = RowsBody> {
         let rows = vec(vec(value(), width), 0..if width == 0 { 1 } else { 5 });
         (rows, option::of(bytes()), option::of(bytes())).prop_map(move |(rows, paging_state, id)| RowsBody {
             rows: Rows {
-                columns: columns.clone(),
+                columns: columns.clone().into(),
                 rows,
                 paging_state,
             },

@@ -174,7 +174,7 @@ fn column(name: &str, cql_type: CqlType) -> ColumnSpec {
 
 fn rows(paging_state: Option<&'static str>) -> Rows {
     Rows {
-        columns: vec![column("a", CqlType::Int), column("b", CqlType::Text)],
+        columns: [column("a", CqlType::Int), column("b", CqlType::Text)].into(),
         rows: vec![vec![Some(vec![0, 0, 0, 1].into()), None]],
         paging_state: paging_state.map(Into::into),
     }
@@ -229,7 +229,7 @@ fn rows_with_and_without_metadata() {
     let expected = "84 00 0003 08 0000001c 00000002 00000004 00000002 00000001 00000004 00000001 ffffffff";
     assert_eq!(hex(&bytes), hex(&unhex(expected)));
     let [envelope] = requests(&mut client(), &bytes).unwrap().try_into().unwrap();
-    skipped.columns.clear();
+    skipped.columns = [].into();
     let body = RowsBody {
         rows: skipped,
         skip_metadata: true,
@@ -339,7 +339,7 @@ fn failures_are_counted_in_4_and_mapped_in_5() {
 #[test]
 fn a_duration_is_a_custom_type_in_version_4() {
     let rows = Rows {
-        columns: vec![column("d", CqlType::Duration)],
+        columns: [column("d", CqlType::Duration)].into(),
         rows: Vec::new(),
         paging_state: None,
     };

@@ -137,7 +137,7 @@ pub(super) fn created(table: &str) -> SchemaChange {
 
 fn rows_of(columns: Vec<ColumnSpec>, rows: Vec<Vec<starling_cql::request::Value>>) -> QueryResult {
     QueryResult::Rows(Rows {
-        columns,
+        columns: columns.into(),
         rows,
         paging_state: None,
     })

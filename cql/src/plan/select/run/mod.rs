@@ -10,7 +10,6 @@ use bytes::Bytes;
 use starling_model::{
     Clustering, ClusteringRange, DecoratedKey, KeyRange, Page, PartitionPage, Position, Row, Seconds,
 };
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use ahead::Read;
 
@@ -134,7 +133,7 @@ impl SelectRun {
             per_partition = 1;
         }
         let sorts = plan.ordered && targets.len() > 1 && !plan.aggregates;
-        let fingerprint = xxh3_64_with_seed(format!("{values:?}").as_bytes(), plan.fingerprint);
+        let fingerprint = values.fingerprint(plan.fingerprint);
         let accumulators = if plan.aggregates {
             items.iter().map(Accumulator::new).collect()
         } else {
@@ -249,7 +248,7 @@ impl SelectRun {
 
     /// The rows of this page.
     pub fn finish(mut self) -> Result<Rows, Error> {
-        let columns = self.plan.columns.clone();
+        let columns = Arc::clone(&self.plan.columns);
         if self.plan.aggregates {
             let row = self
                 .accumulators
