@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use starling_cql::{
     Error, QueryResult,
     plan::SchemaPlan,
-    schema::{Definition, SchemaEntry},
+    schema::{Definition, Schema, SchemaEntry},
 };
 use starling_ring::{Replication, Strategy};
 
@@ -28,14 +28,27 @@ impl<E: Env> Node<E> {
         let ring = Arc::clone(&self.views.load().cluster.ring);
         let datacenters: Vec<String> = ring.datacenters().into_iter().collect();
         let plan = plan.clone().with_datacenters(&datacenters);
-        let env = self.env.clone();
-        let (entries, change) = self
+        let node = Arc::clone(self);
+        let (entries, (change, replaced)) = self
             .agreement
-            .change(move |schema, version| plan.entries(schema, version, &mut || env.random()))
+            .change(move |schema, version| {
+                let (entries, change) = plan.entries(schema, version, &mut || node.env.random())?;
+                let replaced = replaced_replicas(schema, &entries);
+                if let Some(keyspace) = &replaced {
+                    node.check_ring_rests(keyspace)?;
+                }
+                Ok((entries, (change, replaced)))
+            })
             .await?;
         for entry in &entries {
             warnings.extend(self.replication_warning(entry));
         }
+        warnings.extend(replaced.map(|keyspace| {
+            format!(
+                "The data of keyspace {keyspace} does not move by itself to its new replicas: until `starling repair \
+                 {keyspace}` has ended, reads may miss rows that were written before"
+            )
+        }));
         if !entries.is_empty() {
             tracer.note(
                 || self.env.wall(),
@@ -52,6 +65,19 @@ impl<E: Env> Node<E> {
             }
         }
         Ok(change.map_or(QueryResult::Void, QueryResult::SchemaChange))
+    }
+
+    /// While the ring changes, ranges are on their way by the replicas that were known at its start.
+    fn check_ring_rests(&self, keyspace: &str) -> Result<(), Error> {
+        let snapshot = self.views.load();
+        let Some((change, _)) = &snapshot.cluster.change else {
+            return Ok(());
+        };
+        Err(Error::invalid(format!(
+            "the replicas of keyspace '{keyspace}' can't become others while data moves to other nodes ({}); nothing was \
+             changed; repeat the statement when that is done (`starling topology` shows it)",
+            change.kind
+        )))
     }
 
     fn replication_warning(&self, entry: &SchemaEntry) -> Option<String> {
@@ -71,4 +97,16 @@ impl<E: Env> Node<E> {
             )
         })
     }
+}
+
+/// The keyspace whose data these entries give to other replicas; `None` if there is none. A new keyspace has no data.
+fn replaced_replicas(schema: &Schema, entries: &[SchemaEntry]) -> Option<String> {
+    entries.iter().find_map(|entry| {
+        let Some(Definition::Keyspace(new)) = &entry.definition else {
+            return None;
+        };
+        let old = schema.keyspace(&new.name)?;
+        let has_tables = schema.tables(&new.name).next().is_some();
+        (has_tables && old.replication != new.replication).then(|| new.name.clone())
+    })
 }

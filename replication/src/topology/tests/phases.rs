@@ -99,6 +99,21 @@ fn a_member_that_dies_is_waited_for() {
 }
 
 #[test]
+fn a_keyspace_keeps_its_replicas_meanwhile() {
+    const ALTER: &str =
+        "ALTER KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 2}";
+    let (cluster, table, mut rows) = while_joining(Phase::Pending);
+    let refused = cluster.cql(1, ALTER).expect_err("data is on its way");
+    assert!(refused.message.contains("nothing was changed"), "{refused}");
+    cluster.envs[1].set_disk_delay(Duration::ZERO);
+    settle(&cluster, table, &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5], &mut rows);
+    let warnings = cluster.cql(1, ALTER).expect("nothing is in its way").warnings;
+    assert!(warnings[0].contains("starling repair ks"), "{warnings:?}");
+    // What says nothing new changes nothing.
+    assert!(cluster.cql(1, ALTER).expect("it is so").warnings.is_empty());
+}
+
+#[test]
 fn who_commands_it_can_give_it_up() {
     let (cluster, table, mut rows) = while_joining(Phase::Pending);
     // From a node that does not carry it through.
