@@ -13,6 +13,7 @@ mod deadline;
 mod durable_file;
 pub mod env;
 pub mod events;
+mod few;
 mod gate;
 mod hints;
 mod identity;

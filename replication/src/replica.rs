@@ -176,7 +176,7 @@ impl<E: Env> Replica<E> {
             },
         );
         let time = deadline.remaining(&self.env).mul_f64(READ_SHARE);
-        let asked = command.clone();
+        let (table, keys) = (command.table, command.keys.clone());
         let read = deadline
             .within(&self.env, self.env.store().read(command, time))
             .await
@@ -192,13 +192,13 @@ impl<E: Env> Replica<E> {
                 )
             },
         );
-        self.note_dead(&asked, &read);
+        self.note_dead(table, &keys, &read);
         Ok(read.page)
     }
 
     /// What was read for nothing is counted, and told where it is much: deletions that pile up in a partition make
     /// each read of it slow.
-    fn note_dead(&self, command: &ReadCommand, read: &StoredPage) {
+    fn note_dead(&self, table: TableId, keys: &KeyRange, read: &StoredPage) {
         // A complete partition counts as one visit.
         let dead = read.visited.saturating_sub(read.live + read.page.len() as u64);
         self.counters.dead_rows_read.add(dead);
@@ -207,9 +207,9 @@ impl<E: Env> Replica<E> {
         }
         self.counters.dead_reads.one();
         let views = self.views.load();
-        let name = views.schema.table_by_id(command.table);
+        let name = views.schema.table_by_id(table);
         let name = name.map_or_else(String::new, |table| format!("{}.{}", table.keyspace, table.name));
-        match &command.keys {
+        match keys {
             KeyRange::Partition(key) => ::tracing::warn!(
                 table = name,
                 key = ?key.key,

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use starling_cql::{Error, schema::Schema};
 use starling_model::{NodeId, Token, TokenRange};
@@ -265,9 +265,9 @@ impl Views {
         }
     }
 
-    /// The present snapshot.
-    pub(crate) fn load(&self) -> Arc<Snapshot> {
-        self.current.load_full()
+    /// The present snapshot, to look at: who keeps it for long makes it an [`Arc`] of its own.
+    pub(crate) fn load(&self) -> Guard<Arc<Snapshot>> {
+        self.current.load()
     }
 
     /// Replaces the members.

@@ -1,9 +1,13 @@
 //! One request, carried out.
 
-use std::panic::AssertUnwindSafe;
+use std::{
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
+};
 
 use bytes::Bytes;
-use futures::FutureExt;
 use starling_cql::{
     BatchRequest, Error, QueryParameters, QueryResult, Statement,
     protocol::{Response, ResponseFrame, ResultBody, RowsBody, metadata_id},
@@ -56,9 +60,15 @@ pub(super) async fn run<B: Backend>(backend: B, job: Job) -> Done {
         work,
         permit,
     } = job;
-    let outcome = AssertUnwindSafe(carry_out(backend, work, tracing))
-        .catch_unwind()
-        .await;
+    // Pinned where it is made: it is large, and a wrapper would copy it.
+    let mut work = pin!(carry_out(backend, work, tracing));
+    let outcome = poll_fn(
+        |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        },
+    )
+    .await;
     let reply = outcome.unwrap_or_else(|_| {
         tracing::error!(stream, "a CQL request panicked");
         let message = "A bug in the server ended this request; whether it changed anything is unknown.";

@@ -9,14 +9,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{FutureExt, future::BoxFuture};
 use starling_model::{Mutation, Timestamp};
 
 use super::{
     Coordinator, Task,
     write::{Outcome, Sending},
 };
-use crate::{env::Env, snapshot::Peer};
+use crate::{env::Env, few::Few, snapshot::Peer};
 
 type Flight = BoxFuture<'static, (Arc<Peer>, Outcome)>;
 
@@ -25,7 +25,7 @@ pub(super) struct Flights<E: Env> {
     coordinator: Arc<Coordinator<E>>,
     mutation: Arc<Mutation>,
     task: Task,
-    under_way: FuturesUnordered<Flight>,
+    under_way: Few<Flight>,
 }
 
 impl<E: Env> Flights<E> {

@@ -2,16 +2,16 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    pin::pin,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures::{
-    FutureExt, StreamExt,
+    FutureExt,
     future::{BoxFuture, Either, select},
-    stream::FuturesUnordered,
+    poll,
 };
 use starling_cql::{Error, ErrorKind};
 use starling_model::{Consistency, DecodeError, KeyRange, NodeId, Page, ReadCommand};
@@ -20,6 +20,7 @@ use super::{Coordinator, Refusal, Task, in_words, refusal};
 use crate::{
     budget::Claim,
     env::Env,
+    few::Few,
     message::{Failure, MAX_PAGE_BYTES, Request, Response, page_digest},
     peers::AskError,
     snapshot::{Peer, Snapshot},
@@ -104,7 +105,7 @@ impl<E: Env> Coordinator<E> {
                 (Ok(page), _) => break page,
                 (Err(error), None) => return Err(error),
                 (Err(error), Some(peer)) => {
-                    if !self.renew_ring(&peer, &task).await {
+                    if !Box::pin(self.renew_ring(&peer, &task)).await {
                         return Err(error);
                     }
                 }
@@ -144,8 +145,7 @@ impl<E: Env> Coordinator<E> {
                 Ok(page)
             }
             KeyRange::Tokens(range) => {
-                self.scan(&snapshot, placements, command.clone(), *range, &requirement, task)
-                    .await
+                Box::pin(self.scan(&snapshot, placements, command.clone(), *range, &requirement, task)).await
             }
         }
     }
@@ -214,6 +214,17 @@ impl<E: Env> Coordinator<E> {
         if answers.agree() {
             return Ok(answers.pages.swap_remove(0).1.page);
         }
+        Box::pin(self.read_all_data(&command, plan, answers, task)).await
+    }
+
+    /// The digests differ: data also from those that gave a digest, merged, and the stale ones repaired.
+    async fn read_all_data(
+        self: &Arc<Self>,
+        command: &Arc<ReadCommand>,
+        mut plan: ReadPlan,
+        mut answers: Answers,
+        task: &Task,
+    ) -> Result<Page, Error> {
         self.counters.digest_mismatches.one();
         task.tracer.note(
             || self.env.wall(),
@@ -223,8 +234,8 @@ impl<E: Env> Coordinator<E> {
             .into_iter()
             .map(|(peer, _)| (peer, false))
             .collect();
-        let answers = self.gather(&command, wanted, &mut plan, answers, task).await?;
-        self.repair(&command, answers.pages, &plan.quorum, task).await
+        let answers = self.gather(command, wanted, &mut plan, answers, task).await?;
+        self.repair(command, answers.pages, &plan.quorum, task).await
     }
 
     /// Asks the `wanted` (with `true`: for a digest) until the level is met and a page is there. A failed
@@ -242,21 +253,24 @@ impl<E: Env> Coordinator<E> {
             .map(|(peer, _)| peer.latency.suspicious_after(task.timeout))
             .max()
             .unwrap_or(task.timeout);
-        let began = self.env.monotonic();
         let mut waiting: Vec<Arc<Peer>> = wanted.iter().map(|(peer, _)| Arc::clone(peer)).collect();
-        let mut flights: FuturesUnordered<Flight> = wanted
+        // The preferred one, which is this node if it can be, is asked last: meanwhile the others are at work.
+        let mut flights: Few<Flight> = wanted
             .into_iter()
+            .rev()
             .map(|(peer, digest)| self.fly(command, peer, digest, task))
             .collect();
-        let mut slow = Some(self.env.sleep(patience).boxed());
+        let mut slow = Slow::After(patience);
         while !answers.meet(&plan.quorum) {
-            match next_event(&mut flights, &mut slow, !plan.spares.is_empty()).await {
+            match self
+                .next_event(&mut flights, &mut slow, !plan.spares.is_empty())
+                .await
+            {
                 Event::Slow => {
                     // So that the next reads ask others first, also if these never answer.
-                    let elapsed = self.env.monotonic().saturating_sub(began);
                     waiting.retain(|peer| !answers.came_from(peer.id));
                     for peer in &waiting {
-                        peer.latency.record(elapsed);
+                        peer.latency.record(patience);
                     }
                     if let Some(spare) = plan.spares.pop_front() {
                         self.counters.speculative_reads.one();
@@ -293,6 +307,34 @@ impl<E: Env> Coordinator<E> {
             }
         }
         Ok(answers)
+    }
+
+    /// What happens next; with `may_be_slow` also the end of patience, once.
+    async fn next_event(&self, flights: &mut Few<Flight>, slow: &mut Slow, may_be_slow: bool) -> Event {
+        let answer = |flight: Option<(Arc<Peer>, Result<Answer, AskError>)>| match flight {
+            Some((peer, result)) => Event::Answer(peer, result),
+            None => Event::Over,
+        };
+        // This node's own storage has most answers at once, and a timer costs as much as they do.
+        if let Poll::Ready(flight) = poll!(flights.next()) {
+            return answer(flight);
+        }
+        if let Slow::After(patience) = slow
+            && may_be_slow
+        {
+            *slow = Slow::Timer(self.env.sleep(*patience).boxed());
+        }
+        let timer = match slow {
+            Slow::Timer(timer) if may_be_slow => timer,
+            _ => return answer(flights.next().await),
+        };
+        match select(flights.next(), timer).await {
+            Either::Left((flight, _)) => answer(flight),
+            Either::Right(((), _)) => {
+                *slow = Slow::Over;
+                Event::Slow
+            }
+        }
     }
 
     /// One request to one replica, this node included.
@@ -472,27 +514,11 @@ enum Event {
     Over,
 }
 
-/// What happens next; with `may_be_slow` also the end of patience, once.
-async fn next_event(
-    flights: &mut FuturesUnordered<Flight>,
-    slow: &mut Option<BoxFuture<'static, ()>>,
-    may_be_slow: bool,
-) -> Event {
-    let answer = |flight: Option<(Arc<Peer>, Result<Answer, AskError>)>| match flight {
-        Some((peer, result)) => Event::Answer(peer, result),
-        None => Event::Over,
-    };
-    if flights.is_empty() {
-        return Event::Over;
-    }
-    let Some(timer) = slow.as_mut().filter(|_| may_be_slow) else {
-        return answer(flights.next().await);
-    };
-    match select(pin!(flights.next()), timer).await {
-        Either::Left((flight, _)) => answer(flight),
-        Either::Right(((), _)) => {
-            *slow = None;
-            Event::Slow
-        }
-    }
+/// The end of patience with those that were asked first.
+enum Slow {
+    /// It has not been waited for yet.
+    After(Duration),
+    Timer(BoxFuture<'static, ()>),
+    /// It has come.
+    Over,
 }

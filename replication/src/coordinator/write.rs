@@ -117,7 +117,7 @@ impl<E: Env> Coordinator<E> {
             )));
         }
         let table = known_table(&snapshot.schema, &mutation)?;
-        let placements = snapshot.placements(&table)?;
+        let placements = snapshot.placements(table)?;
         let quorum = Quorum {
             requirement: self.requirement(consistency, placements),
             sets: placements.sets(mutation.key.token),
@@ -335,10 +335,10 @@ impl<E: Env> Coordinator<E> {
 }
 
 /// The name of the keyspace that a mutation's table is in.
-fn known_table(schema: &Schema, mutation: &Mutation) -> Result<String, Error> {
+fn known_table<'schema>(schema: &'schema Schema, mutation: &Mutation) -> Result<&'schema str, Error> {
     schema
         .table_by_id(mutation.table)
-        .map(|table| table.keyspace.clone())
+        .map(|table| table.keyspace.as_str())
         .ok_or_else(|| Error::invalid("the table was dropped meanwhile; nothing was changed"))
 }
 

@@ -45,28 +45,27 @@ impl<E: Env> Node<E> {
             Ok(Plan::Select(_) | Plan::Describe(_) | Plan::Use(_)) | Err(_)
         );
         let node = Arc::clone(self);
-        let work = async move {
-            let executed = node.execute_found(found, &parameters, request, traced).await;
-            drop(permit);
-            executed
-        };
+        // Made where it is waited for: it is large, and would be copied on its way there.
         if only_reads {
-            work.await
+            node.execute_found(found, parameters, request, traced, permit)
+                .await
         } else {
+            let work = node.execute_found(found, parameters, request, traced, permit);
             ToTheEnd::new(&self.env, work).await
         }
     }
 
     async fn execute_found(
-        self: &Arc<Self>,
+        self: Arc<Self>,
         found: Result<Arc<Prepared>, Error>,
-        parameters: &QueryParameters,
+        parameters: QueryParameters,
         request: &'static str,
         (begun, tracer): (Option<(u128, Timestamp)>, Tracer),
+        _permit: Permit,
     ) -> Result<Executed, Error> {
         let mut warnings = Vec::new();
         let result = match &found {
-            Ok(prepared) => self.run(prepared, parameters, &tracer, &mut warnings).await,
+            Ok(prepared) => self.run(prepared, &parameters, &tracer, &mut warnings).await,
             Err(error) => Err(error.clone()),
         };
         let shown_parameters = || {
@@ -123,6 +122,7 @@ impl<E: Env> Node<E> {
         Ok(())
     }
 
+    /// What is rare is boxed: all that a statement may do would make each of them larger.
     async fn run(
         self: &Arc<Self>,
         prepared: &Prepared,
@@ -133,11 +133,11 @@ impl<E: Env> Node<E> {
         match &prepared.plan {
             Plan::Select(plan) => self.select(plan, parameters, tracer, warnings).await,
             Plan::Write(plan) => self.modify(plan, parameters, tracer).await,
-            Plan::Batch(plan) => self.batch_statement(plan, parameters, tracer, warnings).await,
-            Plan::Schema(plan) => self.change_schema(plan, tracer, warnings).await,
+            Plan::Batch(plan) => Box::pin(self.batch_statement(plan, parameters, tracer, warnings)).await,
+            Plan::Schema(plan) => Box::pin(self.change_schema(plan, tracer, warnings)).await,
             Plan::Use(keyspace) => Ok(QueryResult::SetKeyspace(keyspace.clone())),
             Plan::Truncate(table) => {
-                self.coordinator.truncate(table.id, tracer).await?;
+                Box::pin(self.coordinator.truncate(table.id, tracer)).await?;
                 Ok(QueryResult::Void)
             }
             Plan::Describe(plan) => {

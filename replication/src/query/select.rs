@@ -35,17 +35,26 @@ impl<E: Env> Node<E> {
         let mut dead = 0;
         let mut live = 0;
         // Pages come out in the order of the statement, whichever is here first.
-        let mut flights = FuturesOrdered::new();
+        let mut flights: Option<FuturesOrdered<_>> = None;
         while !run.is_over() {
-            while let Some(Read { command, first }) = run.next_read() {
-                let flight = self.read_command(command, parameters, claim, tracer);
-                if first {
-                    flights.push_front(flight);
-                } else {
-                    flights.push_back(flight);
+            let mut reads: Vec<Read> = std::iter::from_fn(|| run.next_read()).collect();
+            let is_alone = reads.len() == 1 && flights.as_ref().is_none_or(FuturesOrdered::is_empty);
+            // Most statements read once, and a queue for that costs as much as the read.
+            let page = if is_alone && let Some(Read { command, .. }) = reads.pop() {
+                Some(self.read_command(command, parameters, claim, tracer).await?)
+            } else {
+                let flights = flights.get_or_insert_default();
+                for Read { command, first } in reads {
+                    let flight = self.read_command(command, parameters, claim, tracer);
+                    if first {
+                        flights.push_front(flight);
+                    } else {
+                        flights.push_back(flight);
+                    }
                 }
-            }
-            let Some(page) = flights.next().await.transpose()? else {
+                flights.next().await.transpose()?
+            };
+            let Some(page) = page else {
                 break;
             };
             let (alive, gone) = count(&page, now);
@@ -72,7 +81,7 @@ impl<E: Env> Node<E> {
         if let Some(table) = snapshot.schema.table_by_id(command.table)
             && table.is_system()
         {
-            return self.system_page(table, &command).await;
+            return Box::pin(self.system_page(table, &command)).await;
         }
         self.coordinator
             .read(command, parameters.consistency, claim, tracer)
