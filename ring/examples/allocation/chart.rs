@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 const SIZE: (f64, f64) = (720.0, 360.0);
 const MARGIN: (f64, f64) = (60.0, 40.0);
-const COLOURS: [&str; 6] = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#444444"];
+const COLOURS: [&str; 7] = [
+    "#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#444444", "#17becf",
+];
 
 /// A named line.
 pub(crate) struct Line {

@@ -1,56 +1,56 @@
-//! How well tokens balance: joins nodes one after another, and reports what the fullest holds.
+//! How well tokens balance: joins nodes one after another, lets some leave, and reports what the fullest holds.
 //!
-//! `cargo run --release -p starling-ring --example allocation [-- FILE.svg]` (about two minutes)
+//! `cargo run --release -p starling-ring --example allocation [-- FILE.svg]` (about five minutes of a processor)
+//!
+//! All is told in parts of the mean, or, where racks are not of a size, of what the racks force on a node whatever the tokens
+//! are: with fewer racks than replicas, or as many, a rack of few nodes holds a full replica all the same.
 
 mod chart;
+mod cluster;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use chart::Line;
-use starling_model::NodeId;
-use starling_ring::{Member, Newcomer, Partitioner, Ring, Strategy, USUAL_FACTOR, allocate_tokens};
+use cluster::{Cluster, TOKENS, forced, fullest, random};
 
 const NODES: usize = 100;
-const TOKENS: usize = 16;
-const SEEDS: u64 = 3;
-const DATACENTER: &str = "dc";
+const SEEDS: u64 = 2;
+const RACKS: [usize; 6] = [1, 2, 3, 4, 5, 6];
+const FACTORS: [u32; 3] = [1, 2, 3];
+const AIM: f64 = 1.10;
+
+/// For each size the worst of all histories, for each factor.
+type Worst = BTreeMap<usize, [f64; FACTORS.len()]>;
 
 fn main() -> Result<(), std::io::Error> {
+    println!("fullest, in means, over {SEEDS} histories of {NODES} joins with {TOKENS} tokens");
+    let grown = side_by_side(&RACKS, |racks| grow(*racks));
     let mut lines = Vec::new();
-    println!("fullest / mean over {SEEDS} histories of {NODES} joins with {TOKENS} tokens");
-    for racks in [1, 2, 3, 4, 5] {
-        let mut first = vec![0.0; NODES];
-        let mut held = vec![0.0; NODES];
-        for seed in 0..SEEDS {
-            grow(racks, seed, &mut first, &mut held);
-        }
-        // Between, racks have different sizes, and their nodes can't hold the same.
-        let full = |loads: &[f64]| -> Vec<(f64, f64)> {
-            let sizes = (racks..=NODES).filter(|size| size % racks == 0);
-            sizes.map(|size| (size as f64, loads[size - 1])).collect()
+    for (racks, worst) in RACKS.into_iter().zip(&grown) {
+        report(racks, worst);
+        let line = |name: String, factor: usize| Line {
+            name,
+            points: worst
+                .iter()
+                .filter(|(size, _)| **size >= racks)
+                .map(|(size, loads)| (*size as f64, loads[factor]))
+                .collect(),
         };
-        let worst = |points: &[(f64, f64)]| points.iter().fold(0.0, |worst: f64, (_, load)| worst.max(*load));
-        let (first, held) = (full(&first), full(&held));
-        println!(
-            "{racks} racks: first replicas {:.3}, all of 3 {:.3}",
-            worst(&first),
-            worst(&held)
-        );
         if racks == 1 {
-            lines.push(Line {
-                name: "first replicas, 1 rack".to_owned(),
-                points: first,
-            });
+            lines.push(line("first replicas, 1 rack".to_owned(), 0));
         }
-        lines.push(Line {
-            name: format!("3 replicas, racks: {racks}"),
-            points: held,
-        });
+        lines.push(line(format!("3 replicas, racks: {racks}"), 2));
     }
-    leave();
+    let left = side_by_side(&[(12, 1), (100, 1), (100, 3)], |(nodes, racks)| {
+        leave(*nodes, *racks)
+    });
+    for report in left {
+        print!("{report}");
+    }
     if let Some(file) = std::env::args().nth(1) {
-        let title =
-            format!("Fullest node / mean, {TOKENS} tokens a node, by nodes (worst of {SEEDS} histories)");
+        let title = format!(
+            "Fullest node / mean (or what racks of unequal sizes force), {TOKENS} tokens a node, by nodes (worst of {SEEDS} histories)"
+        );
         let picture = chart::svg(&title, &lines, (0.0, 100.0, 10.0), (1.0, 1.2, 0.05));
         write(&file, &picture)?;
     }
@@ -62,87 +62,79 @@ fn write(file: &str, picture: &str) -> Result<(), std::io::Error> {
     std::fs::write(file, picture)
 }
 
-/// Joins nodes to a cluster, and keeps the worst loads at each size.
-fn grow(racks: usize, seed: u64, first: &mut [f64], held: &mut [f64]) {
-    let mut random = random(seed);
-    let mut members = Vec::new();
-    for at in 0..NODES {
-        join(&mut members, at, racks, &mut random);
-        first[at] = fullest(&members, 1).max(first[at]);
-        held[at] = fullest(&members, 3).max(held[at]);
+#[expect(clippy::disallowed_methods, reason = "a command uses all processors")]
+fn side_by_side<T: Sync, R: Send>(cases: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = cases.iter().map(|case| scope.spawn(move || work(case))).collect();
+        let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        joined.map(|result| result.expect("no case panics")).collect()
+    })
+}
+
+/// Joins nodes to a cluster, to one rack after the other.
+fn grow(racks: usize) -> Worst {
+    let mut worst = Worst::new();
+    for seed in 0..SEEDS {
+        let mut random = random(seed);
+        let mut cluster = Cluster::default();
+        for size in 1..=NODES {
+            cluster.join(racks, &mut random);
+            let loads = worst.entry(size).or_default();
+            for (load, factor) in loads.iter_mut().zip(FACTORS) {
+                *load = load.max(fullest(&cluster.members, factor) / forced(&cluster.members, factor));
+            }
+        }
+    }
+    worst
+}
+
+fn report(racks: usize, worst: &Worst) {
+    for (what, is_even) in [("racks of a size", true), ("other sizes", false)] {
+        let sizes: Vec<_> = worst
+            .iter()
+            .filter(|(size, _)| **size >= racks && (**size % racks == 0) == is_even)
+            .collect();
+        if sizes.is_empty() {
+            continue;
+        }
+        print!("{racks} racks, {what}:");
+        for (at, factor) in FACTORS.into_iter().enumerate() {
+            let most = sizes
+                .iter()
+                .fold(0.0, |most: f64, (_, loads)| most.max(loads[at]));
+            print!(" {factor} replicas {most:.3}");
+            for (size, loads) in sizes.iter().filter(|(_, loads)| loads[at] > AIM) {
+                print!(" ({size} nodes: {:.3})", loads[at]);
+            }
+        }
+        println!();
     }
 }
 
 /// Half of the nodes leave, then as many join.
-fn leave() {
+fn leave(nodes: usize, racks: usize) -> String {
     let mut random = random(9);
-    let mut members = Vec::new();
-    for at in 0..NODES {
-        join(&mut members, at, 1, &mut random);
-    }
-    let report = |what: &str, members: &[Member]| {
-        let (first, held) = (fullest(members, 1), fullest(members, 3));
-        println!("{what}: first replicas {first:.3}, all of 3 {held:.3}");
+    let mut cluster = Cluster::default();
+    (0..nodes).for_each(|_| cluster.join(racks, &mut random));
+    let mut out = format!("of {nodes} nodes on {racks} racks");
+    let mut tell = |what: String, cluster: &Cluster| {
+        let [first, held] = [1, 3].map(|factor| fullest(&cluster.members, factor));
+        // Writing to memory can't fail.
+        let _ = write!(out, "; {what}: first replicas {first:.2}, all of 3 {held:.2}");
     };
-    for left in 1..=50 {
-        let gone = (u128::from(random()) * members.len() as u128) >> 64;
-        members.remove(gone as usize);
-        if [1, 10, 25, 50].contains(&left) {
-            report(&format!("{left} of {NODES} left"), &members);
+    let steps = |left: usize| [1, 2, 5, nodes / 10, nodes / 4, nodes / 2].contains(&left);
+    for left in 1..=nodes / 2 {
+        cluster.leave(&mut random);
+        if steps(left) {
+            tell(format!("{left} left"), &cluster);
         }
     }
-    for joined in 1..=50 {
-        join(&mut members, NODES + joined, 1, &mut random);
-        if [10, 25, 50].contains(&joined) {
-            report(&format!("then {joined} joined"), &members);
+    for joined in 1..=nodes / 2 {
+        cluster.join(racks, &mut random);
+        if steps(joined) {
+            tell(format!("then {joined} joined"), &cluster);
         }
     }
-}
-
-fn join(members: &mut Vec<Member>, id: usize, racks: usize, random: &mut dyn FnMut() -> u64) {
-    let rack = format!("r{}", id % racks);
-    let newcomer = Newcomer {
-        datacenter: DATACENTER,
-        rack: &rack,
-        tokens: TOKENS,
-        factor: USUAL_FACTOR,
-    };
-    let tokens = allocate_tokens(members, newcomer, random);
-    members.push(Member {
-        id: NodeId(id as u128),
-        datacenter: DATACENTER.to_owned(),
-        rack,
-        tokens,
-    });
-}
-
-/// What the fullest node holds, in means.
-fn fullest(members: &[Member], factor: u32) -> f64 {
-    let factors = BTreeMap::from([(DATACENTER.to_owned(), factor)]);
-    let strategy = Strategy::NetworkTopology {
-        factors,
-        others: None,
-    };
-    let mut shares: BTreeMap<NodeId, f64> = BTreeMap::new();
-    let ring = Ring::new(Partitioner::Murmur3, members.to_vec());
-    for (range, replicas) in ring.placement(&strategy).ranges() {
-        for replica in replicas {
-            *shares.entry(*replica).or_default() += range.end.0.abs_diff(range.start.0) as f64;
-        }
-    }
-    let mean = shares.values().sum::<f64>() / members.len() as f64;
-    shares
-        .values()
-        .fold(0.0, |most: f64, share| most.max(share / mean))
-}
-
-/// splitmix64.
-fn random(mut seed: u64) -> impl FnMut() -> u64 {
-    move || {
-        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = seed;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
+    out + "\n"
 }

@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{
     Newcomer,
-    circle::{Circle, Effect, Lists, place},
-    fairness::Racks,
+    balance::Balance,
+    circle::{Effect, Lists, Share, place},
+    draft::Manner,
 };
 use crate::member::Member;
 
 /// The most arcs that are looked at for one token; beyond it a sample of them.
 const CANDIDATES: usize = 4096;
-
-/// How many times every token is taken back and chosen anew, once all are there.
-const PASSES: usize = 2;
 
 /// A cut leaves at least this share of an arc on either side.
 const SLIVER: f64 = 0.1;
@@ -33,39 +31,6 @@ pub(super) struct Choice {
     balances: Vec<Balance>,
 }
 
-/// Replicas, and how much of them each node should hold.
-#[derive(Debug, Clone)]
-struct Balance {
-    circle: Circle,
-    ideals: Vec<f64>,
-}
-
-impl Balance {
-    /// Of so many replicas, as NetworkTopologyStrategy places them.
-    fn of(factor: u32, sizes: &[u32], racks: &[u32], tokens: Vec<(u64, u32)>) -> Self {
-        let model = Racks {
-            sizes: sizes.to_vec(),
-            factor,
-        };
-        let mut circle = Circle::new(racks.to_vec(), factor as usize, model.repeats() as usize);
-        circle.fill(tokens);
-        let ideals = model.ideals();
-        Self {
-            circle,
-            ideals: racks.iter().map(|rack| ideals[*rack as usize]).collect(),
-        }
-    }
-}
-
-/// How a draft is made.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
-    /// An excess of `1 / severity` counts twice as much as a lack of the same size.
-    pub(super) severity: f64,
-    /// For each token about half of the arcs are looked at, drawn anew: so drafts differ.
-    pub(super) by_chance: bool,
-}
-
 /// A node's load after a cut: `now + slope * at`, in ideals and above the goal.
 #[derive(Debug, Clone, Copy)]
 struct Term {
@@ -78,7 +43,7 @@ struct Term {
 
 /// Lists that are used again and again.
 #[derive(Debug, Default)]
-struct Scratch {
+pub(super) struct Scratch {
     lists: Lists,
     effects: Vec<Effect>,
     terms: Vec<Term>,
@@ -97,13 +62,7 @@ impl Choice {
                 .flat_map(|(member, node)| member.tokens.iter().map(move |token| (place(*token), node)))
                 .collect()
         };
-        let mut first = Circle::new(racks.clone(), 1, 0);
-        first.fill(tokens(None));
-        let ideals = vec![1.0 / racks.len() as f64; racks.len()];
-        let mut balances = vec![Balance {
-            circle: first,
-            ideals,
-        }];
+        let mut balances = vec![Balance::of_first(&racks, racks.len(), tokens(None))];
         let rack_count = sizes.len() as u32;
         // A node that is alone in its rack has one replica of everything, wherever its tokens are.
         let alone = sizes[own_rack as usize] == 1 && rack_count <= newcomer.factor;
@@ -116,13 +75,13 @@ impl Choice {
             balances.push(Balance::of(2, &sizes, &racks, tokens(None)));
         }
         if !settled {
-            let mut all = Balance::of(factor, &sizes, &racks, tokens(None));
-            if rack_count == factor {
+            balances.push(if rack_count == factor {
                 // Each rack has one replica of everything, so each is a ring of its own.
-                all.circle = Circle::new(racks.clone(), 1, 0);
-                all.circle.fill(tokens(Some(own_rack)));
-            }
-            balances.push(all);
+                let nodes = sizes[own_rack as usize] as usize;
+                Balance::of_first(&racks, nodes, tokens(Some(own_rack)))
+            } else {
+                Balance::of(factor, &sizes, &racks, tokens(None))
+            });
         }
         Self {
             newcomer: me,
@@ -136,56 +95,32 @@ impl Choice {
         self.newcomer as usize + 1
     }
 
-    /// Chooses the places; returns them and the largest load that any node has then, in ideals.
-    ///
-    /// One after another is put where it helps most, the newcomer's own goal growing with each; then each
-    /// is taken back and put again.
-    pub(super) fn places(mut self, manner: Manner, random: &mut dyn FnMut() -> u64) -> (Vec<u64>, f64) {
-        let mut scratch = Scratch::default();
-        let mut chosen = Vec::with_capacity(self.count);
-        for at in 1..=self.count {
-            let goal = at as f64 / self.count as f64;
-            let Some(place) = self.pick(goal, manner, &mut scratch, random) else {
-                break;
-            };
-            self.insert(place);
-            chosen.push(place);
-        }
-        for _ in 0..PASSES {
-            for place in &mut chosen {
-                self.remove(*place);
-                if let Some(better) = self.pick(1.0, manner, &mut scratch, random) {
-                    *place = better;
-                }
-                self.insert(*place);
-            }
-        }
-        let worst = self.worst();
-        (chosen, worst)
+    /// How many tokens the newcomer wants.
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 
-    fn insert(&mut self, place: u64) {
+    /// What is wrong with the loads.
+    pub(super) fn cost(&self) -> f64 {
+        self.balances.iter().map(Balance::cost).sum()
+    }
+
+    /// Gives the newcomer this token.
+    pub(super) fn insert(&mut self, place: u64) {
         for balance in &mut self.balances {
             balance.circle.insert(place, self.newcomer);
         }
     }
 
-    fn remove(&mut self, place: u64) {
+    /// Takes a token back.
+    pub(super) fn remove(&mut self, place: u64) {
         for balance in &mut self.balances {
             balance.circle.remove(place);
         }
     }
 
-    fn worst(&self) -> f64 {
-        let loads = self.balances.iter().flat_map(|balance| {
-            let loads = balance.circle.loads.iter().zip(&balance.ideals);
-            loads.map(|(load, ideal)| load / ideal)
-        });
-        loads.fold(0.0, f64::max)
-    }
-
-    /// The place that lowers the cost most.
-    fn pick(
+    /// The place that lowers the sum of what is wrong most, while the newcomer is to hold so much of its ideal.
+    pub(super) fn pick(
         &self,
         goal: f64,
         manner: Manner,
@@ -224,28 +159,31 @@ impl Choice {
             terms,
         } = scratch;
         terms.clear();
-        for Balance { circle, ideals } in &self.balances {
-            circle.cut(start, width, self.newcomer, lists, effects);
+        for balance in &self.balances {
+            balance.circle.cut(start, width, self.newcomer, lists, effects);
             for effect in effects.iter() {
-                let ideal = ideals[effect.node as usize];
-                let is_new = effect.node == self.newcomer;
-                let excess = circle.loads[effect.node as usize] / ideal - if is_new { goal } else { 1.0 };
+                let (excess, unit, node) = balance.excess(effect.share);
+                let is_new = node == self.newcomer;
                 let growing = is_new && goal < 1.0;
+                let is_load = matches!(effect.share, Share::Load(_));
+                let severity = if growing || !is_load { 0.0 } else { severity };
+                let now = if is_new {
+                    excess + (1.0 - goal) * balance.ideal(effect.share) * unit
+                } else {
+                    excess
+                };
+                let extra = if is_new { 0.0 } else { excess_weight(now, severity) };
                 terms.push(Term {
-                    now: excess,
+                    now,
                     slope: 0.0,
                     weight: -1.0,
-                    severity: if growing { 0.0 } else { severity },
+                    severity,
                 });
                 terms.push(Term {
-                    now: excess + effect.fixed / ideal,
-                    slope: effect.slope / ideal,
-                    weight: if is_new {
-                        1.0
-                    } else {
-                        1.0 + excess_weight(excess, severity)
-                    },
-                    severity: if growing { 0.0 } else { severity },
+                    now: now + effect.fixed * unit,
+                    slope: effect.slope * unit,
+                    weight: 1.0 + extra,
+                    severity,
                 });
             }
         }

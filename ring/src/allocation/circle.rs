@@ -22,15 +22,29 @@ pub(super) struct Circle {
     replicas: usize,
     /// How many of them may come from a rack that has one already.
     repeats: usize,
+    /// How many racks there are, if stocks are kept; 0 if they are not.
+    stocked: u32,
     /// For each node the share of the space that it holds a replica of.
     pub(super) loads: Vec<f64>,
+    /// For each node and rack the share that the node is the last replica of and that the rack has no replica of: what a newcomer
+    /// in that rack can relieve the node of. Empty if stocks are not kept.
+    pub(super) stocks: Vec<f64>,
 }
 
-/// What a cut does to a node's load: `fixed + slope * at`, where `at` is the cut's place in the given arc, from
+/// What changes by a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// The load of this node.
+    Load(u32),
+    /// The stock at this place.
+    Stock(u32),
+}
+
+/// What a cut does to a share: `fixed + slope * at`, where `at` is the cut's place in the given arc, from
 /// 0 at its start to 1 at its end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Effect {
-    pub(super) node: u32,
+    pub(super) share: Share,
     pub(super) fixed: f64,
     pub(super) slope: f64,
 }
@@ -60,8 +74,22 @@ impl Circle {
             racks,
             replicas,
             repeats,
+            stocked: 0,
             loads,
+            stocks: Vec::new(),
         }
+    }
+
+    /// Keeps stocks too; there are so many racks.
+    pub(super) fn with_stocks(mut self, racks: u32) -> Self {
+        self.stocked = racks;
+        self.stocks = vec![0.0; self.racks.len() * racks as usize];
+        self
+    }
+
+    /// The node whose stock is at this place.
+    pub(super) fn holder(&self, stock: u32) -> u32 {
+        stock / self.stocked
     }
 
     /// Puts these tokens in; of those that are doubled the first owner keeps them.
@@ -104,6 +132,7 @@ impl Circle {
 
     fn measure(&mut self) {
         self.loads.fill(0.0);
+        self.stocks.fill(0.0);
         self.reach.clear();
         let mut replicas = Vec::new();
         for at in 0..self.tokens.len() {
@@ -112,6 +141,9 @@ impl Circle {
             let share = self.arc(at).1 as f64 / SPACE;
             for node in &replicas {
                 self.loads[*node as usize] += share;
+            }
+            for stock in stocks(&self.racks, self.stocked, &replicas) {
+                self.stocks[stock as usize] += share;
             }
         }
     }
@@ -178,7 +210,7 @@ impl Circle {
         let offset = start.wrapping_sub(arc_start) as f64 / SPACE;
         self.walk(before, None, &mut lists.old);
         self.walk(before, Some(cut), &mut lists.new);
-        differ(lists, offset, width as f64 / SPACE, effects);
+        self.differ(lists, offset, width as f64 / SPACE, effects);
         let mut at = before;
         for back in 1..=MAX_BACK.min(self.tokens.len() - 1) {
             at = self.back(at);
@@ -189,33 +221,49 @@ impl Circle {
             }
             self.walk(at, None, &mut lists.old);
             self.walk(at, Some(cut), &mut lists.new);
-            differ(lists, self.arc(at).1 as f64 / SPACE, 0.0, effects);
+            self.differ(lists, self.arc(at).1 as f64 / SPACE, 0.0, effects);
+        }
+    }
+
+    /// Moves `fixed + slope * at` of the space from the old replicas to the new ones.
+    fn differ(&self, lists: &Lists, fixed: f64, slope: f64, effects: &mut Vec<Effect>) {
+        let Lists { old, new } = lists;
+        if old == new {
+            return;
+        }
+        let mut add = |share: Share, sign: f64| {
+            let (fixed, slope) = (sign * fixed, sign * slope);
+            match effects.iter_mut().find(|effect| effect.share == share) {
+                Some(effect) => {
+                    effect.fixed += fixed;
+                    effect.slope += slope;
+                }
+                None => effects.push(Effect { share, fixed, slope }),
+            }
+        };
+        for node in new.iter().filter(|node| !old.contains(node)) {
+            add(Share::Load(*node), 1.0);
+        }
+        for node in old.iter().filter(|node| !new.contains(node)) {
+            add(Share::Load(*node), -1.0);
+        }
+        for stock in stocks(&self.racks, self.stocked, new) {
+            add(Share::Stock(stock), 1.0);
+        }
+        for stock in stocks(&self.racks, self.stocked, old) {
+            add(Share::Stock(stock), -1.0);
         }
     }
 }
 
-/// Moves `fixed + slope * at` of the space from the old replicas to the new ones.
-fn differ(lists: &Lists, fixed: f64, slope: f64, effects: &mut Vec<Effect>) {
-    let mut add = |node: u32, sign: f64| {
-        let (fixed, slope) = (sign * fixed, sign * slope);
-        match effects.iter_mut().find(|effect| effect.node == node) {
-            Some(effect) => {
-                effect.fixed += fixed;
-                effect.slope += slope;
-            }
-            None => effects.push(Effect { node, fixed, slope }),
-        }
-    };
-    for node in &lists.new {
-        if !lists.old.contains(node) {
-            add(*node, 1.0);
-        }
-    }
-    for node in &lists.old {
-        if !lists.new.contains(node) {
-            add(*node, -1.0);
-        }
-    }
+/// The places of the stocks that an arc with these replicas counts for: of its last replica, and of each rack that has none.
+fn stocks<'a>(racks: &'a [u32], stocked: u32, replicas: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
+    let last = replicas.last().copied().unwrap_or(0);
+    let stocked = if replicas.is_empty() { 0 } else { stocked };
+    let has_one = |rack: u32| replicas.iter().any(|node| racks[*node as usize] == rack);
+    (0..stocked)
+        .filter(move |rack| !has_one(*rack))
+        .map(move |rack| last * stocked + rack)
 }
 
 /// A token's place in a circle.

@@ -102,7 +102,7 @@ fn growing_clusters_stay_balanced() {
 fn racks_stay_balanced() {
     assert_balanced(&grown(12, 3, 16, 1), "dc", 1.10);
     // More racks than replicas: walks are harder to even out.
-    for (racks, nodes) in [(4, 4), (5, 5), (5, 10)] {
+    for (racks, nodes) in [(4, 4), (4, 8), (4, 12), (5, 5), (5, 10)] {
         for seed in 0..3 {
             assert_balanced(&grown(nodes, racks, 16, seed), "dc", 1.10);
         }
@@ -129,7 +129,7 @@ fn leavers_are_made_up_for() {
     let mut members = grown(14, 1, 16, 3);
     members.remove(4);
     members.remove(9);
-    assert_balanced(&members, "dc", 1.35);
+    assert_balanced(&members, "dc", 1.40);
     let mut random = random(4);
     for _ in 0..2 {
         join(&mut members, "dc", 1, 16, &mut random);
