@@ -1,23 +1,38 @@
 //! The serving side of a peer's streams.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+};
 
-use futures::future::{AbortHandle, AbortRegistration, Abortable};
+use futures::{
+    StreamExt,
+    future::{AbortHandle, AbortRegistration, Abortable},
+    stream,
+};
 use parking_lot::Mutex;
 use quinn::{Connection, RecvStream, SendStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{
     Inner,
-    frame::{self, Frame, FrameError, FrameReader},
+    frame::{self, Frame, FrameError, FrameReader, Received},
     inbound,
     lane::LANE_FRAME_BYTES,
     large,
     pending::REVOCABLE,
 };
 
-/// Requests of one stream that are worked on at a time; the next ones stay in the stream.
-const MAX_SERVED: usize = 4096;
+/// Requests of one stream that are worked on at a time.
+pub(super) const MAX_SERVED: usize = 4096;
+
+/// Requests of one stream that are read and wait for their turn, and their bytes; the next ones stay in the stream. Together
+/// with those that are worked on they are all that a peer sends without an answer, so that what takes calls back is read, and
+/// gives room, however much a node has to do.
+const MAX_WAITING: usize = 4096;
+const MAX_WAITING_BYTES: usize = 4 << 20;
 
 /// Answers that wait to be written.
 const QUEUE_FRAMES: usize = 1024;
@@ -87,6 +102,81 @@ impl Drop for Listed {
     }
 }
 
+/// Requests that wait for their turn.
+#[derive(Default)]
+struct Waiting {
+    requests: VecDeque<Received>,
+    bytes: usize,
+}
+
+impl Waiting {
+    fn has_room(&self) -> bool {
+        self.requests.len() < MAX_WAITING && self.bytes < MAX_WAITING_BYTES
+    }
+
+    fn push(&mut self, request: Received) {
+        self.bytes += request.payload.len();
+        self.requests.push_back(request);
+    }
+
+    fn pop(&mut self) -> Option<Received> {
+        let request = self.requests.pop_front()?;
+        self.bytes -= request.payload.len();
+        Some(request)
+    }
+
+    /// Whether this call waited; it does not any more.
+    fn revoke(&mut self, id: u64) -> bool {
+        let at = self.requests.iter().position(|request| request.id == id);
+        let request = at.and_then(|at| self.requests.remove(at));
+        self.bytes -= request.as_ref().map_or(0, |request| request.payload.len());
+        request.is_some()
+    }
+}
+
+/// Works on the calls of one stream.
+struct Desk {
+    inner: Arc<Inner>,
+    from: SocketAddr,
+    connection: Connection,
+    answers: mpsc::Sender<Frame>,
+    malformed: mpsc::Sender<()>,
+    revocable: Revocable,
+}
+
+impl Desk {
+    /// Begins to work on a request. The permit is given back when that ends.
+    fn begin(&self, request: Received, permit: OwnedSemaphorePermit) {
+        let (inner, from, connection) = (Arc::clone(&self.inner), self.from, self.connection.clone());
+        let (answers, malformed) = (self.answers.clone(), self.malformed.clone());
+        let listed = (request.id & REVOCABLE != 0).then(|| self.revocable.list(request.id));
+        tokio::spawn(async move {
+            let _permit = permit;
+            let work = inbound::answer(&inner, from, request.payload);
+            let answer = match listed {
+                None => work.await,
+                Some((_listed, registration)) => match Abortable::new(work, registration).await {
+                    Ok(answer) => answer,
+                    Err(_) => return,
+                },
+            };
+            match answer {
+                // The stream may be gone: then nobody waits for the answer.
+                Some(payload) => {
+                    let id = request.id;
+                    let frame = Frame { id, payload };
+                    if frame.payload.len() > LANE_FRAME_BYTES {
+                        large::answer(&connection, frame).await;
+                    } else {
+                        let _ = answers.send(frame).await;
+                    }
+                }
+                None => drop(malformed.try_send(())),
+            }
+        });
+    }
+}
+
 /// Answers calls, each in its own task, in the order in which they are done.
 pub(super) async fn calls(
     inner: Arc<Inner>,
@@ -101,55 +191,53 @@ pub(super) async fn calls(
             .await
             .map_err(|_| ServeError::Write)
     };
-    let read = async {
-        let mut frames = FrameReader::new(receive, LANE_FRAME_BYTES);
-        let room = Arc::new(Semaphore::new(MAX_SERVED));
-        let (malformed, mut broken) = mpsc::channel(1);
-        let revocable = Revocable::default();
-        loop {
-            let received = tokio::select! {
-                biased;
-                Some(()) = broken.recv() => return Err(ServeError::Malformed),
-                received = frames.next() => received?,
-            };
-            let Some(request) = received else { return Ok(()) };
-            if request.payload.is_empty() && request.id & REVOCABLE != 0 {
-                revocable.revoke(request.id);
-                continue;
-            }
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-                return Ok(());
-            };
-            let (inner, answers, malformed) = (Arc::clone(&inner), answers.clone(), malformed.clone());
-            let connection = connection.clone();
-            let listed = (request.id & REVOCABLE != 0).then(|| revocable.list(request.id));
-            tokio::spawn(async move {
-                let work = inbound::answer(&inner, from, request.payload);
-                let answer = match listed {
-                    None => work.await,
-                    Some((_listed, registration)) => match Abortable::new(work, registration).await {
-                        Ok(answer) => answer,
-                        Err(_) => return,
-                    },
-                };
-                match answer {
-                    // The stream may be gone: then nobody waits for the answer.
-                    Some(payload) => {
-                        let id = request.id;
-                        let frame = Frame { id, payload };
-                        if frame.payload.len() > LANE_FRAME_BYTES {
-                            large::answer(&connection, frame).await;
-                        } else {
-                            let _ = answers.send(frame).await;
-                        }
-                    }
-                    None => drop(malformed.try_send(())),
-                }
-                drop(permit);
-            });
-        }
+    let (malformed, broken) = mpsc::channel(1);
+    let desk = Desk {
+        inner,
+        from,
+        connection,
+        answers,
+        malformed,
+        revocable: Revocable::default(),
     };
+    let read = take_calls(desk, FrameReader::new(receive, LANE_FRAME_BYTES), broken);
     tokio::try_join!(read, write).map(|_| ())
+}
+
+/// Takes calls from a stream, in its order, as many at a time as may be worked on. What takes them back goes past those that
+/// wait.
+async fn take_calls(
+    desk: Desk,
+    frames: FrameReader,
+    mut broken: mpsc::Receiver<()>,
+) -> Result<(), ServeError> {
+    // A frame that was begun is read on, whatever happens meanwhile.
+    let mut frames = pin!(stream::unfold(frames, |mut frames| async move {
+        let received = frames.next().await.transpose()?;
+        Some((received, frames))
+    }));
+    let room = Arc::new(Semaphore::new(MAX_SERVED));
+    let mut waiting = Waiting::default();
+    loop {
+        tokio::select! {
+            biased;
+            Some(()) = broken.recv() => return Err(ServeError::Malformed),
+            Ok(permit) = Arc::clone(&room).acquire_owned(), if !waiting.requests.is_empty() => {
+                if let Some(request) = waiting.pop() {
+                    desk.begin(request, permit);
+                }
+            }
+            received = frames.next(), if waiting.has_room() => match received.transpose()? {
+                None => return Ok(()),
+                Some(request) if request.payload.is_empty() && request.id & REVOCABLE != 0 => {
+                    if !waiting.revoke(request.id) {
+                        desk.revocable.revoke(request.id);
+                    }
+                }
+                Some(request) => waiting.push(request),
+            },
+        }
+    }
 }
 
 /// Takes casts, one after the other.

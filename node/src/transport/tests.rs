@@ -229,6 +229,51 @@ async fn work_for_a_caller_that_gave_up_ends_if_it_can_be_taken_back() {
     assert!(ends.try_recv().is_err(), "the write goes on");
 }
 
+/// Where as many requests are worked on as may be, and more wait for their turn.
+#[tokio::test]
+async fn a_call_is_taken_back_however_many_there_are() {
+    let cluster = Cluster::new();
+    let (a, _, _) = cluster.node("a");
+    let credentials = Credentials::load(&cluster.files("b")).unwrap();
+    let budget = Arc::new(Budget::new(256 << 20));
+    let b = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials, budget).unwrap();
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    b.serve(Arc::new(Endless { begun, ended }), Arc::new(NoClients));
+    let to = b.local_addr().unwrap();
+    let claim = Budget::new(256 << 20).peer_answers.claim();
+    let patience = Duration::from_hours(1);
+    let read = |n: usize| {
+        let request = Bytes::from(n.to_string());
+        tokio::spawn(a.call(to, Lane::Requests, request, Some(claim), patience))
+    };
+
+    let mut reads = Vec::new();
+    for n in 0..served::MAX_SERVED {
+        reads.push(read(n));
+        if n % 256 == 255 {
+            for _ in 0..256 {
+                begins.recv().await.unwrap();
+            }
+        }
+    }
+    // One by one, so that they come in this order.
+    for n in [served::MAX_SERVED, served::MAX_SERVED + 1] {
+        reads.push(read(n));
+        tokio::task::yield_now().await;
+    }
+    reads[7].abort();
+    assert_eq!(ends.recv().await.unwrap(), "7");
+    let first = begins.recv().await.unwrap();
+    assert_eq!(first, served::MAX_SERVED.to_string());
+    // One that waits is taken back too: what begins next is another one.
+    reads[served::MAX_SERVED + 1].abort();
+    reads.push(read(9999));
+    reads[8].abort();
+    assert_eq!(ends.recv().await.unwrap(), "8");
+    assert_eq!(begins.recv().await.unwrap(), "9999");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_goes_breaks_the_calls_that_it_has() {
     let cluster = Cluster::new();
