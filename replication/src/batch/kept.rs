@@ -51,7 +51,7 @@ impl<E: Env> KeptBatches<E> {
             index: Mutex::new(Index::default()),
         };
         let found = kept
-            .scan()
+            .scan_what_is_whole()
             .await
             .map_err(|error| StartError::Disk(error.to_string()))?;
         if found.is_empty() {
@@ -72,6 +72,29 @@ impl<E: Env> KeptBatches<E> {
         let read = self.env.store().read(command, Duration::MAX).await?;
         let decoded = read.page.decode();
         decoded.map_err(|error| StoreError::Corrupt(error.to_string()))
+    }
+
+    /// The ids of all batches in the storage that are not damaged. Those that are damaged are given up: another node keeps
+    /// each of them too, and its coordinator carries it out. A node that does not start for it would lose more.
+    async fn scan_what_is_whole(&self) -> Result<Vec<u128>, StoreError> {
+        loop {
+            let error = match self.scan().await {
+                Err(error @ StoreError::Corrupt(_)) => error,
+                other => return other,
+            };
+            let mut damaged = self.env.store().damaged().await?;
+            damaged.retain(|piece| piece.table == TABLE);
+            if damaged.is_empty() {
+                return Err(error);
+            }
+            for piece in damaged {
+                ::tracing::error!(
+                    tokens = %piece.tokens, %error,
+                    "kept batches are damaged, and given up here: each has another keeper, and its coordinator"
+                );
+                self.env.store().heal(piece).await?;
+            }
+        }
     }
 
     /// The ids of all batches in the storage.

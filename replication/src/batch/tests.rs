@@ -1,11 +1,11 @@
 use std::{sync::Arc, time::Duration};
 
 use starling_cql::{Error, ErrorKind, WriteType};
-use starling_model::{Consistency, Mutation, TableId};
+use starling_model::{Consistency, Mutation, TableId, TokenRange};
 use starling_ring::Partitioner;
 
 use crate::{
-    env::StoreError,
+    env::{Damaged, StoreError},
     snapshot::{Cluster, Peer},
     testing::{Link, TestCluster, address, insert, key},
     tracing::Tracer,
@@ -112,6 +112,21 @@ fn kept_batches_survive_a_restart() {
         assert!(complete(&cluster, table, number), "n{number}");
     }
     assert_eq!(cluster.node(2).status().counters.batches_replayed, 1);
+}
+
+#[test]
+fn a_node_starts_though_batches_that_it_kept_are_damaged() {
+    let mut cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    cluster.store(2).damage(Damaged {
+        table: super::kept::TABLE,
+        tokens: TokenRange::ALL,
+    });
+    cluster.kill(2);
+    cluster.restart(2);
+    write(&cluster, table, Consistency::All).expect("all are alive");
+    cluster.run_for(LATER);
+    assert!(complete(&cluster, table, 2));
 }
 
 #[test]
