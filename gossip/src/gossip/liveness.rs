@@ -15,6 +15,9 @@ use crate::{config::Config, event::Event};
 /// silence in that time proves nothing.
 const OWN_PAUSE: u32 = 5;
 
+/// For so many intervals after that, connections that others gave up meanwhile are found broken.
+const AFTER_PAUSE: u32 = 2;
+
 /// A round that is later than this shows that this process is slow.
 const OWN_DELAY: u32 = 2;
 
@@ -25,8 +28,11 @@ impl Gossip {
     /// A connection to the member was refused or broke: it is taken for dead at once, and asked itself in
     /// the next round. Until it answers, or the configured time of doubt is over, it stays so. Reports that
     /// follow each other, while only others hear from the member, double that time, up to 32 times.
+    ///
+    /// Nothing is changed if this process itself was suspended: then others have given up its connections, which says
+    /// nothing about them.
     pub fn report_failure(&mut self, id: NodeId, now: Duration) {
-        if id == self.id {
+        if id == self.id || self.was_suspended(now) {
             return;
         }
         let doubt = self.config.doubt;
@@ -43,6 +49,17 @@ impl Gossip {
             record.doubted_until = Some(now + doubt * 2_u32.pow(record.reports));
             self.set_alive(id, false);
         }
+    }
+
+    /// Whether this process stood still until a moment ago.
+    fn was_suspended(&self, now: Duration) -> bool {
+        let stands_still = self
+            .last_tick
+            .is_some_and(|last| now.saturating_sub(last) > self.config.interval * OWN_PAUSE);
+        let stood_still = self
+            .resumed
+            .is_some_and(|resumed| now < resumed + self.config.interval * AFTER_PAUSE);
+        stands_still || stood_still
     }
 
     /// The member answered something else than gossip: it is alive.
@@ -105,6 +122,7 @@ impl Gossip {
             .replace(now)
             .map_or(Duration::ZERO, |last| now.saturating_sub(last));
         if pause > self.config.interval * OWN_PAUSE {
+            self.resumed = Some(now);
             let missed = pause.saturating_sub(self.config.interval);
             for record in self.members.values_mut().filter(|record| record.member.alive) {
                 record.detector.excuse(missed, now);

@@ -62,6 +62,8 @@ pub struct Gossip {
     /// Where the next section of digests starts, where not all fit.
     cursor: NodeId,
     last_tick: Option<Duration>,
+    /// When this process went on after it had been suspended, the last time.
+    resumed: Option<Duration>,
     stopped: bool,
     /// Members whose states changed, the latest first: their digests go in every message.
     fresh: VecDeque<(NodeId, Duration)>,
@@ -130,6 +132,7 @@ impl Gossip {
             events: Vec::new(),
             cursor: identity.id,
             last_tick: None,
+            resumed: None,
             stopped: false,
             fresh: VecDeque::new(),
             tombstones: BTreeMap::new(),

@@ -130,6 +130,26 @@ fn an_own_pause_convicts_nobody() {
     assert_eq!(downs(&cluster), 0);
 }
 
+/// While a process stood still the others gave up its connections: that these are broken says nothing about the others,
+/// before its next round and until the second one after it. Then reports count again.
+#[test]
+fn after_an_own_pause_broken_connections_convict_nobody() {
+    let mut cluster = Cluster::of(5, 28);
+    cluster.converge(10);
+    cluster.now += Duration::from_secs(20);
+    for rounds in 0..2 {
+        let now = cluster.now;
+        cluster.get(1).report_failure(id(2), now);
+        let is_alive = cluster.get(1).is_alive(id(2));
+        assert!(is_alive, "{rounds} rounds after the pause");
+        cluster.tick(1);
+        cluster.now += cluster.config.interval;
+    }
+    let now = cluster.now;
+    cluster.get(1).report_failure(id(2), now);
+    assert!(!cluster.get(1).is_alive(id(2)));
+}
+
 /// What was silence before the pause still is.
 #[test]
 fn an_own_pause_is_no_acquittal() {
