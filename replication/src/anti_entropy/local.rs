@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use starling_model::{KeyRange, TableId, TokenRange};
+use starling_model::{KeyRange, TableId, TokenRange, TokenSet};
 
 use super::{
     digest::{Digest, View},
@@ -27,6 +27,9 @@ const REST: u32 = 4;
 
 /// What is answered at the latest after this, complete or not.
 const ANSWER: Duration = Duration::from_secs(2);
+
+/// Bytes of storage that are hashed without a pause, about: tens of milliseconds of work.
+const LEAF_BYTES: u64 = 4 << 20;
 
 /// How a session asks.
 #[derive(Debug, Clone, Copy)]
@@ -59,8 +62,9 @@ pub(crate) struct Local<E: Env> {
     tables: Mutex<BTreeMap<TableId, Arc<TableTree>>>,
 }
 
+/// A table has one as long as it exists: cells that the storage says were written to are told once, so a second tree
+/// would not hear of them.
 struct TableTree {
-    grace: u32,
     tree: Mutex<Tree>,
     /// Held by who takes the changed cells and scans them.
     turn: futures::lock::Mutex<()>,
@@ -108,7 +112,7 @@ impl<E: Env> Local<E> {
         let Question { table, view, .. } = asked;
         let since = self.env.monotonic().saturating_sub(asked.age);
         let soon = self.soon(asked.deadline);
-        let tree = self.tree(table, view.grace);
+        let tree = self.tree(table);
         let ranges: Vec<TokenRange> = pieces
             .iter()
             .filter_map(|piece| match &piece.keys {
@@ -210,19 +214,14 @@ impl<E: Env> Local<E> {
         }
     }
 
-    fn tree(&self, table: TableId, grace: u32) -> Arc<TableTree> {
+    fn tree(&self, table: TableId) -> Arc<TableTree> {
         let mut tables = self.tables.lock();
-        let fresh = || {
+        let tree = tables.entry(table).or_insert_with(|| {
             Arc::new(TableTree {
-                grace,
                 tree: Mutex::new(Tree::new(self.leaf_rows)),
                 turn: futures::lock::Mutex::default(),
             })
-        };
-        let tree = tables.entry(table).or_insert_with(fresh);
-        if tree.grace != grace {
-            *tree = fresh();
-        }
+        });
         Arc::clone(tree)
     }
 
@@ -235,9 +234,13 @@ impl<E: Env> Local<E> {
             let cells = self.env.store().changed(work.table).await?;
             work.tree.tree.lock().mark(&cells);
             let mut complete = true;
-            for leaf in work.stale() {
+            let stale = work.stale();
+            if self.halve_large(&work, &stale).await? {
+                continue;
+            }
+            for leaf in stale {
                 let cells = scan::cells(&self.env, work.table, &Piece::tokens(leaf), work.view).await?;
-                work.tree.tree.lock().put(leaf, &cells, as_of);
+                work.tree.tree.lock().put(leaf, &cells, work.view.grace, as_of);
                 let spent = self.env.monotonic().saturating_sub(as_of);
                 if spent > TURN || work.until.is_over(&self.env) {
                     complete = false;
@@ -250,6 +253,23 @@ impl<E: Env> Local<E> {
             }
             self.rest(work.patient, begun, work.until).await;
         }
+    }
+
+    /// Cuts leaves in two that were never hashed and would take long: so each turn is short, and who waits sees that there
+    /// is progress. Whether it cut any.
+    async fn halve_large(&self, work: &Refresh, stale: &[TokenRange]) -> Result<bool, StoreError> {
+        let unknown = work.tree.tree.lock().never_hashed(stale);
+        if unknown.is_empty() {
+            return Ok(false);
+        }
+        let sets = unknown.iter().copied().map(TokenSet::from).collect();
+        let sizes = self.env.store().sizes(work.table, sets).await?;
+        let mut tree = work.tree.tree.lock();
+        let mut halved = false;
+        for (leaf, bytes) in unknown.into_iter().zip(sizes) {
+            halved |= bytes > LEAF_BYTES && tree.halve(leaf);
+        }
+        Ok(halved)
     }
 
     /// A piece's digest from the leaves in it, and by reading where a leaf is cut by the piece's ends.
@@ -278,7 +298,7 @@ impl<E: Env> Local<E> {
             };
             let mut stopped_at = None;
             let mut start = range.start;
-            for leaf in tree.tree.lock().touched(range, view.now, since) {
+            for leaf in tree.tree.lock().touched(range, view, since) {
                 match leaf.digest.filter(|_| whole(&leaf)) {
                     Some(digest) => {
                         sum.add(&digest);
@@ -340,7 +360,7 @@ impl Refresh {
     fn stale(&self) -> Vec<TokenRange> {
         let tree = self.tree.tree.lock();
         let stale = self.ranges.iter().flat_map(|range| {
-            tree.touched(*range, self.view.now, self.since)
+            tree.touched(*range, self.view, self.since)
                 .filter(|leaf| leaf.digest.is_none())
                 .map(|leaf| leaf.tokens)
         });

@@ -7,22 +7,24 @@
 //!
 //! Contract:
 //! 1. The leaves cover the token space, and none overlaps another.
-//! 2. A leaf that is *fresh* for `(now, since)` has the digest of its range, at second `now`, of a moment that is
+//! 2. A leaf that is *fresh* for `(view, since)` has the digest of its range, as the view has it, of a moment that is
 //!    not before `since`.
 //! 3. Equal digests of a range are equal data, whatever the leaves: sums do not depend on how a range is cut.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use starling_model::{Seconds, Token, TokenRange};
+use starling_model::{Token, TokenRange};
 use starling_sstable::{CELLS, Cells};
 
-use super::digest::Digest;
+use super::digest::{Digest, View};
 
 /// A range of tokens with one digest.
 #[derive(Debug, Clone, Copy)]
 struct Leaf {
     start: Token,
     digest: Option<Digest>,
+    /// The `gc_grace_seconds` that the digest was made with.
+    grace: u32,
     /// Written to since the digest's moment.
     changed: bool,
     /// The digest has all that was written before this, by the monotonic clock.
@@ -30,11 +32,11 @@ struct Leaf {
 }
 
 impl Leaf {
-    fn fresh(&self, now: Seconds, since: Duration) -> Option<&Digest> {
-        let current = !self.changed || self.as_of >= since;
+    fn fresh(&self, view: View, since: Duration) -> Option<&Digest> {
+        let current = (!self.changed || self.as_of >= since) && self.grace == view.grace;
         self.digest
             .as_ref()
-            .filter(|digest| current && digest.holds_at(now))
+            .filter(|digest| current && digest.holds_at(view.now))
     }
 }
 
@@ -62,6 +64,7 @@ impl Tree {
         let leaf = Leaf {
             start: Token::MIN,
             digest: None,
+            grace: 0,
             changed: true,
             as_of: Duration::ZERO,
         };
@@ -104,7 +107,7 @@ impl Tree {
     pub(crate) fn touched(
         &self,
         range: TokenRange,
-        now: Seconds,
+        view: View,
         since: Duration,
     ) -> impl Iterator<Item = Touched> + '_ {
         self.leaves
@@ -115,12 +118,38 @@ impl Tree {
                     start: leaf.start,
                     end: *end,
                 },
-                digest: leaf.fresh(now, since).copied(),
+                digest: leaf.fresh(view, since).copied(),
             })
     }
 
-    /// The leaf of `tokens` was hashed: these are the digests of the cells in it that hold anything, in order.
-    pub(crate) fn put(&mut self, tokens: TokenRange, cells: &[(u32, Digest)], as_of: Duration) {
+    /// Those of some leaves that were never hashed, so that nothing is known of how much they hold.
+    pub(crate) fn never_hashed(&self, leaves: &[TokenRange]) -> Vec<TokenRange> {
+        let is_unknown = |tokens: &&TokenRange| {
+            let leaf = self.leaves.get(&tokens.end);
+            leaf.is_some_and(|leaf| leaf.start == tokens.start && leaf.digest.is_none())
+        };
+        leaves.iter().filter(is_unknown).copied().collect()
+    }
+
+    /// Cuts the leaf of `tokens` in two if it was never hashed and has more than a cell: one of much data is hashed part by part.
+    pub(crate) fn halve(&mut self, tokens: TokenRange) -> bool {
+        let known = self.leaves.get(&tokens.end);
+        let Some(&leaf) = known.filter(|leaf| leaf.start == tokens.start && leaf.digest.is_none()) else {
+            return false;
+        };
+        let Some((_, [lower, upper])) = halves(tokens) else {
+            return false;
+        };
+        for half in [lower, upper] {
+            let start = half.start;
+            self.leaves.insert(half.end, Leaf { start, ..leaf });
+        }
+        true
+    }
+
+    /// The leaf of `tokens` was hashed with this `gc_grace_seconds`: these are the digests of the cells in it that hold
+    /// anything, in order.
+    pub(crate) fn put(&mut self, tokens: TokenRange, cells: &[(u32, Digest)], grace: u32, as_of: Duration) {
         if self
             .leaves
             .get(&tokens.end)
@@ -129,35 +158,46 @@ impl Tree {
             return;
         }
         self.leaves.remove(&tokens.end);
-        self.grow(tokens, cells, as_of);
+        self.grow(tokens, cells, grace, as_of);
     }
 
     /// Makes leaves of a block of the grid.
-    fn grow(&mut self, tokens: TokenRange, cells: &[(u32, Digest)], as_of: Duration) {
+    fn grow(&mut self, tokens: TokenRange, cells: &[(u32, Digest)], grace: u32, as_of: Duration) {
         let mut digest = Digest::default();
         for (_, part) in cells {
             digest.add(part);
         }
-        let (first, last) = (Cells::after(tokens.start), Cells::of(tokens.end));
-        if digest.rows <= self.leaf_rows || first >= last {
-            let leaf = Leaf {
-                start: tokens.start,
-                digest: Some(digest),
-                changed: false,
-                as_of,
-            };
-            self.leaves.insert(tokens.end, leaf);
-            return;
+        match halves(tokens) {
+            Some((middle, [lower, upper])) if digest.rows > self.leaf_rows => {
+                let (left, right) = cells.split_at(cells.partition_point(|(cell, _)| *cell <= middle));
+                self.grow(lower, left, grace, as_of);
+                self.grow(upper, right, grace, as_of);
+            }
+            _ => {
+                let leaf = Leaf {
+                    start: tokens.start,
+                    digest: Some(digest),
+                    grace,
+                    changed: false,
+                    as_of,
+                };
+                self.leaves.insert(tokens.end, leaf);
+            }
         }
-        let middle = u32::midpoint(first, last);
-        let cut = Cells::range(middle).end;
-        let (left, right) = cells.split_at(cells.partition_point(|(cell, _)| *cell <= middle));
-        let [mut lower, mut upper] = [tokens; 2];
-        lower.end = cut;
-        upper.start = cut;
-        self.grow(lower, left, as_of);
-        self.grow(upper, right, as_of);
     }
+}
+
+/// A block of the grid cut in two, and the last cell of the lower half; `None`: it is one cell.
+fn halves(block: TokenRange) -> Option<(u32, [TokenRange; 2])> {
+    let (first, last) = (Cells::after(block.start), Cells::of(block.end));
+    if first >= last {
+        return None;
+    }
+    let middle = u32::midpoint(first, last);
+    let [mut lower, mut upper] = [block; 2];
+    lower.end = Cells::range(middle).end;
+    upper.start = lower.end;
+    Some((middle, [lower, upper]))
 }
 
 /// The most parts that [`divide`] makes: whole blocks, and what is left at both ends.

@@ -7,11 +7,14 @@ use starling_model::{Seconds, Token, TokenRange};
 use starling_sstable::Cells;
 
 use crate::anti_entropy::{
-    digest::Digest,
+    digest::{Digest, View},
     tree::{Tree, divide},
 };
 
-const NOW: Seconds = Seconds(10);
+const VIEW: View = View {
+    now: Seconds(10),
+    grace: 100,
+};
 
 const LEAF_ROWS: u64 = 256;
 
@@ -39,21 +42,29 @@ fn cells_of(data: &Data, range: TokenRange) -> Vec<(u32, Digest)> {
 
 /// Hashes what is stale; how many leaves those were.
 fn refresh(tree: &mut Tree, data: &Data, at: Duration) -> usize {
-    let touched = tree.touched(TokenRange::ALL, NOW, at);
+    refresh_as(tree, data, VIEW, at)
+}
+
+fn refresh_as(tree: &mut Tree, data: &Data, view: View, at: Duration) -> usize {
+    let touched = tree.touched(TokenRange::ALL, view, at);
     let stale: Vec<TokenRange> = touched
         .filter(|leaf| leaf.digest.is_none())
         .map(|leaf| leaf.tokens)
         .collect();
     for leaf in &stale {
-        tree.put(*leaf, &cells_of(data, *leaf), at);
+        tree.put(*leaf, &cells_of(data, *leaf), view.grace, at);
     }
     stale.len()
 }
 
 fn total(tree: &Tree, since: Duration) -> Option<Digest> {
+    total_as(tree, VIEW, since)
+}
+
+fn total_as(tree: &Tree, view: View, since: Duration) -> Option<Digest> {
     let mut sum = Digest::default();
     let mut end = Token::MIN;
-    for leaf in tree.touched(TokenRange::ALL, NOW, since) {
+    for leaf in tree.touched(TokenRange::ALL, view, since) {
         assert_eq!(leaf.tokens.start, end, "no gap, no overlap");
         end = leaf.tokens.end;
         sum.add(&leaf.digest?);
@@ -110,6 +121,59 @@ fn a_changed_leaf_will_do_for_a_session_that_began_before_it_was_hashed() {
     tree.mark(&Cells::ALL);
     assert!(total(&tree, second * 4).is_some());
     assert!(total(&tree, second * 6).is_none());
+}
+
+#[test]
+fn what_was_written_is_stale_whatever_gc_grace_seconds_the_asker_knows() {
+    let second = Duration::from_secs(1);
+    let other = View { grace: 7, ..VIEW };
+    let mut tree = Tree::new(LEAF_ROWS);
+    let mut data = spread(1_000);
+    refresh(&mut tree, &data, second);
+    assert!(
+        total_as(&tree, other, second).is_none(),
+        "hashed with another one"
+    );
+    // A write is told while somebody asks with the new one; who asks with the old one must see it too.
+    data.insert(5, 99);
+    tree.mark(&Cells::ALL);
+    refresh_as(&mut tree, &data, other, second * 2);
+    assert_eq!(
+        total_as(&tree, other, second * 2),
+        Some(sum_of(&data, TokenRange::ALL))
+    );
+    assert!(total(&tree, second * 2).is_none());
+    refresh(&mut tree, &data, second * 3);
+    assert_eq!(total(&tree, second * 3), Some(sum_of(&data, TokenRange::ALL)));
+}
+
+#[test]
+fn a_large_leaf_that_was_never_hashed_is_cut_down_to_a_cell() {
+    let mut tree = Tree::new(LEAF_ROWS);
+    assert!(tree.halve(TokenRange::ALL));
+    let data = spread(100_000);
+    refresh(&mut tree, &data, Duration::ZERO);
+    assert_eq!(total(&tree, Duration::ZERO), Some(sum_of(&data, TokenRange::ALL)));
+    let mut whole = Tree::new(LEAF_ROWS);
+    refresh(&mut whole, &data, Duration::ZERO);
+    assert_eq!(tree.leaves(), whole.leaves(), "the same leaves");
+    let hashed = tree.touched(TokenRange::ALL, VIEW, Duration::ZERO).next();
+    assert!(
+        !tree.halve(hashed.expect("it has leaves").tokens),
+        "it was hashed"
+    );
+
+    let mut tree = Tree::new(LEAF_ROWS);
+    let mut halved = 0;
+    loop {
+        let first = tree.touched(TokenRange::ALL, VIEW, Duration::ZERO).next();
+        if !tree.halve(first.expect("it has leaves").tokens) {
+            break;
+        }
+        halved += 1;
+    }
+    assert_eq!(halved, 16, "a cell is 2^-16 of all");
+    assert!(total(&tree, Duration::ZERO).is_none());
 }
 
 proptest! {
