@@ -10,7 +10,7 @@ use starling_model::{Seconds, TableId, TokenRange};
 struct State {
     /// When all replicas were last found, or made, equal.
     agreed_at: Option<Seconds>,
-    /// Parts of partitions that differ, as the last session left them.
+    /// Parts of partitions that differ, as the last session that came to its end left them.
     differing: u64,
     /// Since when it is known that something differs, or can't be compared.
     since: Option<Seconds>,
@@ -76,8 +76,8 @@ impl Divergences {
         self.ranges.insert((table, tokens), state);
     }
 
-    /// They differ, or could not be compared.
-    pub(crate) fn differ(
+    /// Those that could be compared were: so many parts of partitions differ still. `problem` is why others could not be.
+    pub(crate) fn compared(
         &mut self,
         table: TableId,
         tokens: TokenRange,
@@ -86,9 +86,17 @@ impl Divergences {
         problem: Option<String>,
     ) {
         let state = self.ranges.entry((table, tokens)).or_default();
-        state.since = state.since.or(Some(now));
+        let is_well = differing == 0 && problem.is_none();
+        state.since = state.since.or(Some(now)).filter(|_| !is_well);
         state.differing = differing;
         state.problem = problem;
+    }
+
+    /// The comparison failed: what was known to differ does, as far as is known.
+    pub(crate) fn failed(&mut self, table: TableId, tokens: TokenRange, now: Seconds, problem: String) {
+        let state = self.ranges.entry((table, tokens)).or_default();
+        state.since = state.since.or(Some(now));
+        state.problem = Some(problem);
     }
 
     /// These are the ranges that this node looks after from now on.
@@ -131,5 +139,54 @@ impl Divergences {
             differing: all().map(|(_, state)| state.differing).sum(),
             diverged: diverged.take(TOLD).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: TableId = TableId(7);
+
+    fn told(divergences: &Divergences) -> (u64, u64, Option<u32>, Option<String>) {
+        let table = divergences
+            .of(TABLE, "k.t".to_owned())
+            .expect("it is looked after");
+        let first = table.diverged.first();
+        let problem = first.and_then(|range| range.problem.clone());
+        (
+            table.diverged_ranges,
+            table.differing,
+            first.map(|range| range.since),
+            problem,
+        )
+    }
+
+    #[test]
+    fn what_was_found_stands_until_something_else_is_found() {
+        let mut divergences = Divergences::default();
+        let range = TokenRange::ALL;
+        divergences.look_after(&BTreeSet::from([(TABLE, range)]));
+        assert_eq!(told(&divergences), (0, 0, None, None), "nothing is known");
+
+        divergences.compared(TABLE, range, Seconds(10), 3, None);
+        assert_eq!(told(&divergences), (1, 3, Some(10), None));
+        divergences.failed(TABLE, range, Seconds(20), "late".to_owned());
+        let failed = (1, 3, Some(10), Some("late".to_owned()));
+        assert_eq!(
+            told(&divergences),
+            failed,
+            "they differ still, as far as is known"
+        );
+        divergences.compared(TABLE, range, Seconds(30), 0, Some("n2 is down".to_owned()));
+        let down = (1, 0, Some(10), Some("n2 is down".to_owned()));
+        assert_eq!(told(&divergences), down);
+
+        // While the ring changes nothing more than this can be found.
+        divergences.compared(TABLE, range, Seconds(40), 0, None);
+        assert_eq!(told(&divergences), (0, 0, None, None));
+        divergences.failed(TABLE, range, Seconds(50), "late".to_owned());
+        divergences.agree(TABLE, range, Seconds(60));
+        assert_eq!(told(&divergences), (0, 0, None, None));
     }
 }

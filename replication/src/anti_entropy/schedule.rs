@@ -47,7 +47,7 @@ impl Range {
     }
 
     /// The same replicas, as they are now.
-    fn refresh(&mut self, snapshot: &Snapshot) {
+    pub(super) fn refresh(&mut self, snapshot: &Snapshot) {
         let peers = snapshot.peers_of(&self.ids());
         if peers.len() == self.replicas.len() {
             self.replicas = peers;
@@ -60,8 +60,12 @@ impl Range {
         first.is_some_and(|peer| peer.id == node)
     }
 
+    fn lacks_replicas(&self) -> bool {
+        self.replicas.len() != self.expected
+    }
+
     fn is_complete(&self) -> bool {
-        self.settled && self.replicas.len() == self.expected && self.replicas.iter().all(|peer| peer.alive)
+        self.settled && !self.lacks_replicas() && self.replicas.iter().all(|peer| peer.alive)
     }
 }
 
@@ -174,7 +178,12 @@ impl<E: Env> AntiEntropy<E> {
                 self.count(outcome);
                 let equal = !manner.preview || outcome.differing == 0;
                 let missing = arc.replicas.iter().find(|peer| !peer.alive);
-                let problem = missing.map(|peer| format!("the replica {} is down", peer.address));
+                let problem = missing
+                    .map(|peer| format!("the replica {} is down", peer.address))
+                    .or_else(|| {
+                        arc.lacks_replicas()
+                            .then(|| "not all replicas are known yet".to_owned())
+                    });
                 let still = if manner.preview { outcome.differing } else { 0 };
                 if equal && complete {
                     self.note(arc, manner, |divergences| {
@@ -182,7 +191,7 @@ impl<E: Env> AntiEntropy<E> {
                     });
                 } else {
                     self.note(arc, manner, |divergences| {
-                        divergences.differ(arc.table, arc.tokens, now, still, problem);
+                        divergences.compared(arc.table, arc.tokens, now, still, problem);
                     });
                 }
             }
@@ -190,9 +199,9 @@ impl<E: Env> AntiEntropy<E> {
             Err(SessionError::Unwanted) => {}
             Err(error) => {
                 self.counters.repair_failures.one();
-                let problem = Some(error.to_string());
+                let problem = error.to_string();
                 self.note(arc, manner, |divergences| {
-                    divergences.differ(arc.table, arc.tokens, now, 0, problem);
+                    divergences.failed(arc.table, arc.tokens, now, problem);
                 });
             }
         }
