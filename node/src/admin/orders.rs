@@ -126,7 +126,7 @@ pub(super) async fn abort(
 }
 
 /// A page of somebody else must not give orders by way of an operator's browser.
-fn from_no_browser(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn from_no_browser(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.contains_key(header::ORIGIN) {
         return Err(refuse("orders are not taken from web pages"));
     }

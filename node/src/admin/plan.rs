@@ -97,7 +97,21 @@ async fn change(admin: &Admin, query: &BTreeMap<String, String>) -> Result<Chang
             }
             _ => Err(refuse("a node replaces one node")),
         },
-        _ => Err(refuse("the change must be join, leave, remove or replace")),
+        Some("move") => {
+            let node = match get("node") {
+                None => status.id,
+                Some(_) => match nodes()?[..] {
+                    [id] => id,
+                    _ => return Err(refuse("one node moves at a time")),
+                },
+            };
+            let Some(rack) = get("rack") else {
+                return Err(refuse("a node moves to a rack: name it"));
+            };
+            let rack = rack.to_owned();
+            Ok(ChangeKind::Relocate { node, rack })
+        }
+        _ => Err(refuse("the change must be join, leave, remove, replace or move")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{Query, State},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use starling_model::{Token, TokenRange};
 use starling_replication::RepairRequest;
 
-use super::Admin;
+use super::{Admin, orders::from_no_browser};
 
 /// What is asked for, as the query of the address has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,10 @@ fn parse_range(text: &str) -> Result<TokenRange, String> {
         .split_once(':')
         .and_then(|(start, end)| Some((start.parse().ok()?, end.parse().ok()?)));
     match tokens {
+        // The ring's arc from a token to itself is all of it, which nobody means who names a range.
+        Some((start, end)) if start == end => Err(format!(
+            "{text} is an empty range: it begins after START and ends with END; without a range all is repaired"
+        )),
         Some((start, end)) => Ok(TokenRange {
             start: Token(start),
             end: Token(end),
@@ -66,7 +70,14 @@ fn parse_range(text: &str) -> Result<TokenRange, String> {
     }
 }
 
-pub(super) async fn run(State(admin): State<Arc<Admin>>, Query(query): Query<RepairQuery>) -> Response {
+pub(super) async fn run(
+    State(admin): State<Arc<Admin>>,
+    headers: HeaderMap,
+    Query(query): Query<RepairQuery>,
+) -> Response {
+    if let Err(refusal) = from_no_browser(&headers) {
+        return refusal.into_response();
+    }
     let refuse = |problem: String| (StatusCode::BAD_REQUEST, problem).into_response();
     let request = match query.request() {
         Ok(request) => request,
@@ -101,7 +112,7 @@ mod tests {
             end: Token(7),
         };
         assert_eq!(request.range, Some(range));
-        for wrong in ["", "5", "a:b", "1:2:3", "1:99999999999999999999"] {
+        for wrong in ["", "5", "a:b", "1:2:3", "1:99999999999999999999", "5:5"] {
             assert!(query(wrong).request().is_err(), "{wrong}");
         }
     }

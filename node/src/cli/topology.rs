@@ -66,6 +66,16 @@ enum PlannedChange {
         /// The dead node, by host id or address
         node: String,
     },
+    /// A live node stands in another rack: it is started there with another `--rack`
+    Move {
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// Which, by host id or address [default: the node that is asked]
+        node: Option<String>,
+        /// The rack it would stand in
+        #[arg(long)]
+        rack: String,
+    },
 }
 
 pub(super) fn run(args: &TopologyArgs) -> Result<(), Failure> {
@@ -99,5 +109,10 @@ fn show_plan(change: &PlannedChange) -> Result<(), Failure> {
             plan::show(admin, &[("change", "remove"), ("node", &nodes.join(","))])
         }
         PlannedChange::Replace { admin, node } => plan::show(admin, &[("change", "replace"), ("node", node)]),
+        PlannedChange::Move { admin, node, rack } => {
+            let mut query = vec![("change", "move"), ("rack", rack.as_str())];
+            query.extend(node.as_deref().map(|node| ("node", node)));
+            plan::show(admin, &query)
+        }
     }
 }

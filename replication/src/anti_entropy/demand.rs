@@ -81,6 +81,15 @@ impl<E: Env> AntiEntropy<E> {
         let snapshot = self.coordinator.views.load();
         if let Some(keyspace) = &request.keyspace {
             snapshot.placement(keyspace)?;
+            if snapshot
+                .schema
+                .keyspace(keyspace)
+                .is_some_and(|keyspace| keyspace.is_system())
+            {
+                return Err(Error::invalid(format!(
+                    "keyspace '{keyspace}' is each node's own: it has no replicas to be repaired"
+                )));
+            }
             if let Some(table) = &request.table
                 && snapshot.schema.table(keyspace, table).is_none()
             {
@@ -127,9 +136,11 @@ impl<E: Env> AntiEntropy<E> {
         };
         let watch = sender.clone();
         let is_unwanted = || watch.is_closed();
-        let sessions = ranges.into_iter().map(|range| {
+        let sessions = ranges.into_iter().map(|mut range| {
             let is_unwanted = &is_unwanted;
             async move {
+                // Hours may have passed since the repair began: who was alive then may not be, and the other way round.
+                range.refresh(&self.coordinator.views.load());
                 let outcome = self.session(&range, manner, is_unwanted).await;
                 (range, outcome)
             }

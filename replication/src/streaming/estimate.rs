@@ -154,6 +154,18 @@ fn shares(ring: &Ring) -> BTreeMap<NodeId, f64> {
         .collect()
 }
 
+/// What a change would do. A node that would come in has neither a name nor an address yet.
+fn planned(change: &ChangeKind) -> String {
+    match change {
+        ChangeKind::Join { member, .. } => format!(
+            "a new node joins in datacenter '{}', rack '{}'",
+            member.datacenter, member.rack
+        ),
+        ChangeKind::Replace { dead, .. } => format!("a new node replaces the dead node {dead}"),
+        _ => change.to_string(),
+    }
+}
+
 /// Puts an estimate together from the flows and what was answered about their sizes.
 pub(super) fn estimate(
     change: &ChangeKind,
@@ -203,7 +215,7 @@ pub(super) fn estimate(
     });
     let nodes = nodes.collect();
     Estimate {
-        change: change.to_string(),
+        change: planned(change),
         nodes,
         bytes: fetched.values().sum(),
         seconds: fetched
