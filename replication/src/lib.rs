@@ -22,6 +22,7 @@ mod membership;
 pub mod message;
 mod newest;
 pub mod node;
+mod peer_clocks;
 mod peers;
 mod query;
 mod replica;

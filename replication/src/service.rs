@@ -8,6 +8,7 @@ use starling_model::{EncodedPage, Mutation, NodeId, TableId, Timestamp};
 
 use crate::{
     budget::{SMALL_BYTES, hold},
+    clock_floor::Now,
     deadline::Deadline,
     env::Env,
     membership::join,
@@ -33,6 +34,9 @@ impl<E: Env> Node<E> {
     pub(crate) async fn serve(&self, from: SocketAddr, request: PeerRequest) -> PeerResponse {
         let wall = self.env.wall();
         self.clock.observe(request.clock, wall);
+        if matches!(request.body, Request::Gossip { .. }) {
+            self.note_clock(request.sender, request.clock);
+        }
         let timeout = std::time::Duration::from_millis(u64::from(request.deadline_ms));
         let deadline = Deadline::after(&self.env, timeout);
         let tracer = if request.tracing {
@@ -62,6 +66,13 @@ impl<E: Env> Node<E> {
             clock: self.clock.latest(self.env.wall()),
             trace: tracer.take(),
             body,
+        }
+    }
+
+    /// Once a second from each member, and no more often: that is enough to know its clock.
+    fn note_clock(&self, sender: NodeId, clock: Timestamp) {
+        if sender != self.id && self.views.load().cluster.peers.contains_key(&sender) {
+            self.peer_clocks.note(sender, clock, Now::of(&self.env));
         }
     }
 

@@ -16,6 +16,9 @@
 //! second round of messages when a replica speaks, be it because clocks disagree, because the same row is written
 //! to through several nodes at the same moment, or because two rows share a slot.
 //!
+//! A replica that tells of something hours ahead is not believed: its clock is broken, for otherwise it would have refused
+//! that. After a restart it takes its own time for the newest write of every row; the others would refuse what follows it.
+//!
 //! What it does not cover: levels that do not overlap (ONE and ONE), hints that ANY counts, and timestamps that a
 //! client chose more than ten minutes ahead, after a replica has restarted. A write that is not acknowledged yet
 //! may have been seen with its first stamp, and get its second after a write of whoever saw it.
@@ -26,7 +29,7 @@ use starling_cql::{Error, WriteType};
 use starling_model::{Consistency, Mutation, Timestamp};
 
 use super::Coordinator;
-use crate::{env::Env, tracing::Tracer};
+use crate::{env::Env, peer_clocks::MOST_AHEAD_MICROS, tracing::Tracer};
 
 impl<E: Env> Coordinator<E> {
     /// [Writes](Self::write) mutations that carry `stamp`, a timestamp of this node's clock; if it turns out to
@@ -68,7 +71,8 @@ impl<E: Env> Coordinator<E> {
         let newest = self
             .write_round(mutations.to_vec(), Some(stamp), &task, write_type)
             .await?;
-        let Some(newest) = newest else {
+        let believable = self.env.wall().0.saturating_add(MOST_AHEAD_MICROS * 2);
+        let Some(newest) = newest.filter(|newest| newest.0 <= believable) else {
             return Ok(None);
         };
         self.counters.restamped.one();

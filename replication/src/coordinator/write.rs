@@ -190,7 +190,10 @@ impl<E: Env> Coordinator<E> {
         task: &Task,
     ) -> Outcome {
         let result = if peer.id == self.views.load().cluster.me {
-            self.write_here(mutation, encoded.clone(), stamp, task).await
+            match self.replica.check_time(mutation) {
+                Ok(()) => self.write_here(mutation, encoded.clone(), stamp, task).await,
+                Err(failure) => Err(failure.into()),
+            }
         } else if peer.alive {
             task.tracer.note(
                 || self.env.wall(),

@@ -247,13 +247,16 @@ impl<E: Env> Node<E> {
         Ok(QueryResult::Void)
     }
 
-    /// Refuses timestamps that lie too far in the future, wherever the statement had them.
+    /// Refuses timestamps that lie too far in the future, by this node's clock or by the others', wherever the statement had
+    /// them.
     fn check_timestamps(&self, mutations: &[Mutation]) -> Result<(), Error> {
         let newest = mutations
             .iter()
             .filter_map(|mutation| mutation.partition.newest())
             .max();
-        newest.map_or(Ok(()), |newest| check_client_timestamp(newest, self.env.wall()))
+        let Some(newest) = newest else { return Ok(()) };
+        check_client_timestamp(newest, self.env.wall())?;
+        self.peer_clocks.check(newest, self.env.monotonic())
     }
 }
 

@@ -6,6 +6,7 @@ use starling_cql::QueryResult;
 use starling_model::Timestamp;
 
 use crate::{
+    env::Env,
     message::{Request, WriteReason},
     testing::{TestCluster, address, insert, key},
     tracing::Tracer,
@@ -161,4 +162,27 @@ fn a_peer_whose_clock_is_hours_ahead_is_refused() {
         assert!(told.contains("ahead of this replica's clock"), "{told}");
     }
     assert!(cluster.stored(1, table, &key("a")).is_empty());
+}
+
+#[test]
+fn a_coordinator_whose_own_clock_is_hours_ahead_writes_nothing() {
+    const HOURS: i64 = 3 * 3_600_000_000;
+    let cluster = cluster([0, 0, HOURS]);
+    let table = cluster.table(1);
+    let now = cluster.envs[2].wall().0;
+    for using in [String::new(), format!(" USING TIMESTAMP {now}")] {
+        let query = format!("INSERT INTO ks.t (k, c, v) VALUES ('a', 1, 'x'){using}");
+        let error = cluster.cql(3, &query).expect_err("it is refused");
+        assert!(error.message.contains("this node's clock is wrong"), "{error:?}");
+    }
+    cluster.run_for(Duration::from_mins(1));
+    for number in 1..=3 {
+        assert!(cluster.stored(number, table, &key("a")).is_empty(), "n{number}");
+    }
+    // What a client stamps with the true time is as good as ever, and so is what others stamp.
+    let true_time = cluster.envs[0].wall().0;
+    let query = format!("INSERT INTO ks.t (k, c, v) VALUES ('a', 1, 'y') USING TIMESTAMP {true_time}");
+    cluster.cql(3, &query).expect("it is taken");
+    set(&cluster, 1, "a", "z");
+    assert_eq!(value(&cluster, 3, "a"), Some("z".to_owned()));
 }
