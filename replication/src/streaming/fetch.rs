@@ -114,8 +114,8 @@ impl<E: Env> Streaming<E> {
         snapshot.cluster.peers.get(&id).is_some_and(|peer| peer.alive)
     }
 
-    /// What is left to be fetched of all tables. Parts of one source are as far from each other as can be: so the others
-    /// make files while one sends.
+    /// What is left to be fetched of all tables. One after the other comes from another source, and from far off in the
+    /// ring: so one source makes files while another sends, and all shards of a source have work.
     async fn all_parts(&self, errand: &Errand) -> Result<Vec<(Strategy, Part)>, String> {
         // Tables that are made meanwhile get all their writes from the beginning.
         let schema = Arc::clone(&self.views.load().schema);
@@ -141,20 +141,19 @@ impl<E: Env> Streaming<E> {
             })
             .buffered(QUESTIONS_AT_ONCE);
         let cut: Vec<(Strategy, Vec<Part>)> = cut.try_collect().await?;
-        let mut of_source: BTreeMap<NodeId, usize> = BTreeMap::new();
-        let mut parts = Vec::new();
+        let mut of_source: BTreeMap<NodeId, Vec<(Strategy, Part)>> = BTreeMap::new();
         for (strategy, cut) in cut {
             for part in cut {
-                let place = of_source.entry(part.from).or_default();
-                *place += 1;
-                parts.push((*place, strategy.clone(), part));
+                let parts = of_source.entry(part.from).or_default();
+                parts.push((strategy.clone(), part));
             }
         }
-        parts.sort_by_key(|(place, _, _)| *place);
-        Ok(parts
-            .into_iter()
-            .map(|(_, strategy, part)| (strategy, part))
-            .collect())
+        let mut parts: Vec<(usize, (Strategy, Part))> = Vec::new();
+        for of_one in of_source.into_values() {
+            parts.extend(plan::far_apart(of_one).into_iter().enumerate());
+        }
+        parts.sort_by_key(|(place, _)| *place);
+        Ok(parts.into_iter().map(|(_, part)| part).collect())
     }
 
     /// Who is asked for what comes by this way. Waits until enough are up.

@@ -225,3 +225,11 @@ pub fn by_way(gains: &[Gain], node: NodeId) -> BTreeMap<Way, TokenSet> {
         .map(|(way, ranges)| (way, ranges.into()))
         .collect()
 }
+/// The same in an order in which those that follow each other were far apart (that of van der Corput's sequence).
+pub(super) fn far_apart<T>(items: Vec<T>) -> Vec<T> {
+    let bits = items.len().next_power_of_two().trailing_zeros();
+    let reversed = |place: usize| place.reverse_bits().checked_shr(usize::BITS - bits).unwrap_or(0);
+    let mut placed: Vec<(usize, T)> = items.into_iter().enumerate().collect();
+    placed.sort_by_key(|(place, _)| reversed(*place));
+    placed.into_iter().map(|(_, item)| item).collect()
+}

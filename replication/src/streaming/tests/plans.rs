@@ -9,7 +9,7 @@ use proptest::{collection::vec, prelude::*, sample::subsequence, strategy::Strat
 use starling_model::{NodeId, Token, TokenSet};
 use starling_ring::{Member, Partitioner, Ring, Strategy};
 
-use crate::streaming::plan::{Rings, Way, by_way};
+use crate::streaming::plan::{Rings, Way, by_way, far_apart};
 
 fn member(id: u128, rack: u8, tokens: Vec<i64>) -> Member {
     Member {
@@ -196,4 +196,12 @@ fn the_third_dead_node_of_three_leaves_too_few_to_be_sure() {
         })
         .collect();
     assert!(quorums.contains(&(1, 2)), "{quorums:?}");
+}
+
+#[test]
+fn parts_that_follow_each_other_are_far_apart() {
+    assert_eq!(far_apart(Vec::<u8>::new()), []);
+    assert_eq!(far_apart(vec![7]), [7]);
+    assert_eq!(far_apart((0..8).collect()), [0, 4, 2, 6, 1, 5, 3, 7]);
+    assert_eq!(far_apart((0..5).collect()), [0, 4, 2, 1, 3]);
 }
