@@ -83,6 +83,8 @@ impl Sink {
         let mut writer = TableWriter::new(&self.fs, self.path(), self.newest, self.options)?;
         if self.cold {
             writer.drop_behind();
+        } else {
+            writer.sync_in_pieces();
         }
         Ok(self.writer.insert(writer))
     }

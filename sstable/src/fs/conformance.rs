@@ -119,6 +119,7 @@ fn space(fs: &dyn Fs, dir: &Path) {
     let mut file = fs.create(&path).expect("a file can be created");
     file.reserve(100_000).expect("space can be set aside");
     file.append(b"abc").expect("a file can be appended to");
+    file.sync_in_pieces();
     file.drop_behind();
     file.append(b"def").expect("appends follow each other");
     file.sync().expect("a file can be synced");

@@ -112,6 +112,10 @@ pub trait WriteFile: Send {
     /// After an error the file is as before.
     fn reserve(&mut self, bytes: u64) -> io::Result<()>;
 
+    /// A hint that nobody waits for the file: what is appended from now on goes to the disk bit by bit, so that syncs of other
+    /// files don't wait for one large one.
+    fn sync_in_pieces(&mut self) {}
+
     /// A hint that nobody will read the file soon: what is appended from now on goes to the disk bit by bit, and need
     /// not stay in memory.
     fn drop_behind(&mut self) {}

@@ -28,8 +28,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// Appends of at least this many bytes are not gathered.
 const DIRECT_BYTES: usize = 32 << 10;
 
-/// A file that is not to stay in the cache goes to the disk in pieces of this many bytes.
-const BEHIND_BYTES: u64 = 8 << 20;
+/// A file that goes to the disk bit by bit does so in pieces of this many bytes.
+const PIECE_BYTES: u64 = 1 << 20;
 
 /// The name of the file that [`DirectoryLock`] locks.
 pub const LOCK_FILE: &str = "LOCK";
@@ -43,8 +43,16 @@ struct RealFile {
     buffer: Vec<u8>,
     /// Bytes given to the system.
     written: u64,
-    /// Who writes the file asked for the cache to be spared: how far that is done.
-    behind: Option<u64>,
+    /// Who writes the file asked for it to go to the disk bit by bit.
+    pieces: Option<Pieces>,
+}
+
+/// How a file goes to the disk bit by bit.
+struct Pieces {
+    /// How far it has.
+    synced: u64,
+    /// What is on the disk leaves the cache.
+    forgets: bool,
 }
 
 impl RealFile {
@@ -53,7 +61,7 @@ impl RealFile {
             file,
             buffer: Vec::new(),
             written: 0,
-            behind: None,
+            pieces: None,
         })
     }
 
@@ -68,21 +76,30 @@ impl RealFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
         self.written += bytes.len() as u64;
-        match self.behind {
-            Some(done) if self.written - done >= BEHIND_BYTES => self.forget(done),
-            _ => Ok(()),
+        let is_due = |pieces: &Pieces| self.written - pieces.synced >= PIECE_BYTES;
+        if self.pieces.as_ref().is_some_and(is_due) {
+            self.sync_written()?;
         }
+        Ok(())
     }
 
-    /// Takes what was written since `done` to the disk and out of the cache. So the disk gets work in small pieces,
-    /// and others' syncs don't wait for one large one.
-    fn forget(&mut self, done: u64) -> io::Result<()> {
+    /// Takes what was written to the disk, and out of the cache if that is wanted.
+    fn sync_written(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
-        self.behind = Some(self.written);
-        let length = NonZeroU64::new(self.written - done);
-        // A hint: a file system that does not take it loses nothing.
-        let _ = rustix::fs::fadvise(&self.file, done, length, Advice::DontNeed);
+        if let Some(pieces) = &mut self.pieces {
+            let done = mem::replace(&mut pieces.synced, self.written);
+            if pieces.forgets {
+                let length = NonZeroU64::new(self.written - done);
+                // A hint: a file system that does not take it loses nothing.
+                let _ = rustix::fs::fadvise(&self.file, done, length, Advice::DontNeed);
+            }
+        }
         Ok(())
+    }
+
+    fn go_in_pieces(&mut self, forgets: bool) {
+        let synced = self.pieces.as_ref().map_or(self.written, |pieces| pieces.synced);
+        self.pieces = Some(Pieces { synced, forgets });
     }
 }
 
@@ -100,10 +117,7 @@ impl WriteFile for RealFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.drain()?;
-        match self.behind {
-            Some(done) => self.forget(done),
-            None => self.file.sync_data(),
-        }
+        self.sync_written()
     }
 
     fn reserve(&mut self, bytes: u64) -> io::Result<()> {
@@ -113,8 +127,12 @@ impl WriteFile for RealFile {
         }
     }
 
+    fn sync_in_pieces(&mut self) {
+        self.go_in_pieces(false);
+    }
+
     fn drop_behind(&mut self) {
-        self.behind.get_or_insert(self.written);
+        self.go_in_pieces(true);
     }
 }
 

@@ -80,6 +80,11 @@ impl TableWriter {
         self.output.bytes() + self.block.len() as u64
     }
 
+    /// A hint that nobody waits for the table: it goes to the disk bit by bit, so that the log's syncs don't wait for all of it.
+    pub fn sync_in_pieces(&mut self) {
+        self.output.sync_in_pieces();
+    }
+
     /// A hint that nobody will read the table soon: it need not stay in memory.
     pub fn drop_behind(&mut self) {
         self.output.drop_behind();

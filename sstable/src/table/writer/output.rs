@@ -86,7 +86,12 @@ impl Output {
         Ok(output)
     }
 
-    /// What is written from now on need not stay in memory.
+    /// What is written from now on goes to the disk bit by bit.
+    pub(super) fn sync_in_pieces(&mut self) {
+        self.file.sync_in_pieces();
+    }
+
+    /// And it need not stay in memory.
     pub(super) fn drop_behind(&mut self) {
         self.file.drop_behind();
     }
