@@ -304,6 +304,10 @@ impl WriteFile for GatedFile {
         self.inner.sync()
     }
 
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+
     fn reserve(&mut self, bytes: u64) -> io::Result<()> {
         self.inner.reserve(bytes)
     }

@@ -31,6 +31,8 @@ pub struct Plan {
     pub step_bytes: usize,
     /// What is left out: all but these tokens. `None`: nothing is.
     pub only: Option<TokenSet>,
+    /// The output is read at once and does not outlive the process: it is not synced.
+    pub transient: bool,
 }
 
 /// A merge in progress: of those tokens of its inputs that it was given.
@@ -38,7 +40,8 @@ pub struct Plan {
 /// Contract:
 /// 1. Nothing is seen of it before it is installed; inputs are only read.
 /// 2. Each step reads about `step_bytes`, or one row where that is more.
-/// 3. The output, once [`step`](Self::step) said that it is complete, is durable, its name included, and open.
+/// 3. The output, once [`step`](Self::step) said that it is complete, is durable, its name included, unless it is transient,
+///    and open.
 /// 4. An output with nothing in it is no file at all.
 pub struct Worker {
     plan: Arc<Plan>,
@@ -67,6 +70,7 @@ pub(super) struct Sink {
     begun: bool,
     /// Nobody is expected to read it soon.
     cold: bool,
+    transient: bool,
 }
 
 impl Sink {
@@ -83,7 +87,7 @@ impl Sink {
         let mut writer = TableWriter::new(&self.fs, self.path(), self.newest, self.options)?;
         if self.cold {
             writer.drop_behind();
-        } else {
+        } else if !self.transient {
             writer.sync_in_pieces();
         }
         Ok(self.writer.insert(writer))
@@ -114,6 +118,7 @@ impl Worker {
                 writer: None,
                 begun: false,
                 cold: false,
+                transient: plan.transient,
             },
             behind: None,
             begun: false,
@@ -169,7 +174,7 @@ impl Worker {
         let plan = Arc::clone(&self.plan);
         if !std::mem::replace(&mut self.begun, true) {
             self.behind = Behind::of(&plan.inputs, self.tokens);
-            self.sink.cold = self.behind.is_some();
+            self.sink.cold = self.behind.is_some() && !plan.transient;
         }
         let mut pass = Pass::new(&plan, &self.next, self.partition.take())?;
         let over = pass.run(&mut self.sink, self.tokens.end)?;
@@ -192,9 +197,13 @@ impl Worker {
 
     fn complete(&mut self) -> Result<(), Error> {
         if let Some(writer) = self.sink.writer.take() {
-            writer.finish()?;
             let Sink { fs, dir, number, .. } = &self.sink;
-            fs.sync_dir(dir).map_err(Error::io("sync", dir))?;
+            if self.plan.transient {
+                writer.finish_transient()?;
+            } else {
+                writer.finish()?;
+                fs.sync_dir(dir).map_err(Error::io("sync", dir))?;
+            }
             self.output = Some(Arc::new(Table::open(&**fs, dir, *number)?));
         }
         self.done = true;

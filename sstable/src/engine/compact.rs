@@ -154,6 +154,7 @@ pub(super) fn begin(
         options: state.writer_options(options),
         step_bytes: options.step_bytes,
         only,
+        transient: false,
     };
     Merge {
         table,

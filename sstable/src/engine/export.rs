@@ -74,7 +74,7 @@ impl Engine {
     /// Asks for tables in a directory (which is made) that hold all that a table id has for some tokens. `parts` are
     /// ranges that don't wrap and don't overlap; no file holds tokens of two of them, and what is in none is left out.
     /// `done` is told, from [`finish`](Self::finish), which files there are, which may be none. After an error none
-    /// is left, sooner or later.
+    /// is left, sooner or later. The files are not synced: they are to be read at once, and a crash may leave any part of them.
     ///
     /// `done` may be told [`Error::Corrupt`] where a part of what is wanted was found damaged, and
     /// [`Error::NoSpace`]. [`Error::Invalid`] at once if too many exports wait.
@@ -237,6 +237,8 @@ impl Exporting {
                     options: *options,
                     step_bytes: *step_bytes,
                     only: Some(only.clone()),
+                    // Links of whole tables are not synced either: who makes the files removes them when it starts.
+                    transient: true,
                 };
                 let (fs, dir) = (Arc::clone(&self.fs), self.dir.clone());
                 let worker = Worker::new(fs, dir, name(), Arc::new(plan), *part);

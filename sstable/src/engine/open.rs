@@ -289,6 +289,7 @@ impl Opening {
             options: state.writer_options(&self.options),
             step_bytes: self.options.step_bytes,
             only: None,
+            transient: false,
         };
         let mut worker = Worker::new(
             Arc::clone(&self.fs),

@@ -123,6 +123,7 @@ impl Engine {
             options: state.writer_options(&self.options),
             step_bytes: self.options.step_bytes,
             only: None,
+            transient: false,
         };
         let merge = Merge {
             table: *table,

@@ -16,6 +16,7 @@ pub fn check(fs: &dyn Fs, dir: &Path) {
     files(fs, dir);
     names(fs, dir);
     overwriting(fs, dir);
+    flushing(fs, dir);
     space(fs, dir);
     links(fs, dir);
     maps(fs, dir);
@@ -111,6 +112,17 @@ fn overwriting(fs: &dyn Fs, dir: &Path) {
     file.append(b"defghijkl").expect("it grows beyond its end");
     file.sync().expect("a file can be synced again");
     assert_eq!(&fs.read(&path).expect("a file can be read")[..], b"abcdefghijkl");
+}
+
+fn flushing(fs: &dyn Fs, dir: &Path) {
+    let path = dir.join("flushed");
+    let mut file = fs.create(&path).expect("a file can be created");
+    file.append(b"abc").expect("a file can be appended to");
+    file.flush().expect("a file can be flushed");
+    assert_eq!(&fs.read(&path).expect("a file can be read")[..], b"abc");
+    drop(file);
+    let map = fs.map(&path).expect("a file that was never synced can be mapped");
+    assert_eq!(&map.bytes()[..], b"abc");
 }
 
 fn space(fs: &dyn Fs, dir: &Path) {

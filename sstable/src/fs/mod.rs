@@ -105,6 +105,13 @@ pub trait WriteFile: Send {
     /// must not sync again and believe it (the "fsyncgate" lesson), but give up the file.
     fn sync(&mut self) -> io::Result<()>;
 
+    /// Lets readers see everything appended so far, which need not be durable. Files that keep nothing back do nothing.
+    ///
+    /// After an error an unknown part may be seen.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Sets disk space aside for `bytes` in all, counted from the beginning of the file, so that appends up to there
     /// don't run out of it, and are cheaper to sync. Readers may see zeros there. A file system that can't do it does
     /// nothing.

@@ -120,6 +120,10 @@ impl WriteFile for RealFile {
         self.sync_written()
     }
 
+    fn flush(&mut self) -> io::Result<()> {
+        self.drain()
+    }
+
     fn reserve(&mut self, bytes: u64) -> io::Result<()> {
         match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, bytes) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),

@@ -202,11 +202,24 @@ impl TableWriter {
     /// # Panics
     ///
     /// If nothing was written.
-    pub fn finish(mut self) -> Result<(), Error> {
+    pub fn finish(self) -> Result<(), Error> {
+        self.complete(true)
+    }
+
+    /// Completes the file without syncing it: it can be read, and a crash may leave any part of it.
+    ///
+    /// # Panics
+    ///
+    /// If nothing was written.
+    pub fn finish_transient(self) -> Result<(), Error> {
+        self.complete(false)
+    }
+
+    fn complete(mut self, is_durable: bool) -> Result<(), Error> {
         assert!(!self.is_empty(), "a table is not empty");
         self.flush_block()?;
         let properties = self.collector.finish(self.raw_bytes);
-        self.output.finish(&properties)
+        self.output.finish(&properties, is_durable)
     }
 
     fn malformed(&self, what: impl Into<String>) -> Error {

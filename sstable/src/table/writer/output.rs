@@ -227,8 +227,8 @@ impl Output {
         Ok(())
     }
 
-    /// Completes the file and syncs it.
-    pub(super) fn finish(mut self, properties: &Properties) -> Result<(), Error> {
+    /// Completes the file, and syncs it if it is to outlive the process.
+    pub(super) fn finish(mut self, properties: &Properties, is_durable: bool) -> Result<(), Error> {
         self.learn()?;
         self.end_stripe()?;
         self.end_group()?;
@@ -243,6 +243,10 @@ impl Output {
         let length = self.offset + layout::FOOTER_BYTES as u64;
         self.append(&footer.encode(length))?;
         self.drain(1)?;
-        self.file.sync().map_err(Error::io("sync", &self.path))
+        if is_durable {
+            self.file.sync().map_err(Error::io("sync", &self.path))
+        } else {
+            self.file.flush().map_err(Error::io("write", &self.path))
+        }
     }
 }

@@ -124,6 +124,10 @@ impl WriteFile for File {
         Ok(())
     }
 
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+
     fn reserve(&mut self, bytes: u64) -> io::Result<()> {
         self.inner.reserve(bytes)
     }
