@@ -6,7 +6,7 @@
 use std::{future::Future, net::SocketAddr, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use starling_model::{EncodedMutation, EncodedPage, ReadCommand, TableId, Timestamp, TokenRange, TokenSet};
-use starling_sstable::{Cells, PurgePolicy, fs::Fs};
+use starling_sstable::{Cells, PurgePolicy, TableSettings, fs::Fs};
 
 use crate::{
     budget::Claim,
@@ -132,6 +132,13 @@ pub trait Store: Send + Sync + 'static {
         &self,
         table: TableId,
         policy: PurgePolicy,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
+
+    /// Sets how a table is compacted and written from now on, until the next call or the process's end.
+    fn set_options(
+        &self,
+        table: TableId,
+        settings: TableSettings,
     ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
 
     /// The data of a damaged piece was written anew: reads of it go on, without what was damaged.

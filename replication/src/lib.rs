@@ -31,6 +31,7 @@ mod service;
 mod snapshot;
 pub mod start_error;
 pub mod status;
+mod storage_settings;
 pub mod streaming;
 #[cfg(test)]
 mod testing;

@@ -252,6 +252,7 @@ impl<E: Env> Node<E> {
                 told.observe();
             }),
         );
+        agreement.hand_down(&starling_cql::schema::Schema::default());
         let agreement = Arc::new(agreement);
         ring_changes.link(&streaming, &agreement);
         let anti_entropy =

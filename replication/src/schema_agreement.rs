@@ -10,7 +10,8 @@
 //!    after a bounded wait.
 //! 3. Members tell the version of their schema by gossip; who sees another version than its own pulls the
 //!    other's entries. So partitions and lost pushes heal.
-//! 4. When a table goes out of the schema its data is removed from this node's storage.
+//! 4. When a table goes out of the schema its data is removed from this node's storage, and what its options ask of the
+//!    storage is told to it, also at the start.
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
@@ -28,7 +29,7 @@ use starling_cql::{
 };
 use starling_model::{TableId, Timestamp};
 use starling_ring::Strategy;
-use starling_sstable::fs::Fs;
+use starling_sstable::{TableSettings, fs::Fs};
 
 use crate::{
     clock::Clock,
@@ -40,6 +41,7 @@ use crate::{
     snapshot::{Peer, Views},
     start_error::StartError,
     status::Counters,
+    storage_settings,
     tracing::Tracer,
 };
 
@@ -126,6 +128,7 @@ impl<E: Env> SchemaAgreement<E> {
             let (entries, outcome) = plan(&schema, version)?;
             for entry in &entries {
                 check_replication(entry)?;
+                storage_settings::check(entry)?;
             }
             agreement.merge(entries.clone()).await?;
             Ok((entries, outcome))
@@ -196,11 +199,38 @@ impl<E: Env> SchemaAgreement<E> {
         self.views.set_schema(new);
         self.counters.schema_changes.one();
         self.free(gone);
+        self.hand_down(&old);
         for change in changes {
             self.listeners.tell(&ClusterEvent::Schema(change));
         }
         (self.on_change)();
         Ok(())
+    }
+
+    /// Tells the storage what tables want that are new, or not as in the `old` schema.
+    pub(crate) fn hand_down(&self, old: &Schema) {
+        let schema = Arc::clone(&self.views.load().schema);
+        for table in schema.all_tables().filter(|table| !table.is_system()) {
+            let before = old.table_by_id(table.id);
+            if before.is_some_and(|before| before.options == table.options) {
+                continue;
+            }
+            // A peer of a later release may want what this one does not know.
+            let settings = storage_settings::of(&table.options).unwrap_or_else(|error| {
+                ::tracing::warn!(table = %table.name, error = error.message, "the table is stored as if it had no such options");
+                TableSettings::default()
+            });
+            if before.is_none() && settings == TableSettings::default() {
+                continue;
+            }
+            let told = self.env.store().set_options(table.id, settings);
+            let name = table.name.clone();
+            self.env.spawn(async move {
+                if let Err(error) = told.await {
+                    ::tracing::warn!(table = name, %error, "the storage did not take the table's options; a restart brings them");
+                }
+            });
+        }
     }
 
     /// Removes dropped tables' data.

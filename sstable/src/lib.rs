@@ -31,7 +31,7 @@ pub use engine::{
 };
 pub use error::Error;
 pub use log::{BatchSizes, Log, Lsn, recovery::Progress};
-pub use options::{Compression, Options, TableOptions};
+pub use options::{Compression, Options, TableOptions, TableSettings};
 pub use shard::ShardMap;
 pub use stats::Stats;
 

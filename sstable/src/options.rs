@@ -87,7 +87,31 @@ pub struct TableOptions {
     pub filter_bits: u32,
 }
 
+/// What one table id wants otherwise than the engine has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TableSettings {
+    /// How its tables are compacted.
+    pub compaction: Option<Strategy>,
+    /// How its blocks are compressed; with it comes [`Compression::default_block_bytes`].
+    pub compression: Option<Compression>,
+    /// As [`Options::filter_bits`].
+    pub filter_bits: Option<u32>,
+}
+
 impl Options {
+    /// What holds for a table with settings of its own.
+    pub fn table_with(&self, settings: &TableSettings) -> TableOptions {
+        let engine = self.table();
+        TableOptions {
+            compaction: settings.compaction.unwrap_or(engine.compaction),
+            block_bytes: settings
+                .compression
+                .map_or(engine.block_bytes, Compression::default_block_bytes),
+            compression: settings.compression.unwrap_or(engine.compression),
+            filter_bits: settings.filter_bits.unwrap_or(engine.filter_bits),
+        }
+    }
+
     /// What holds for tables that have no options of their own.
     pub fn table(&self) -> TableOptions {
         TableOptions {

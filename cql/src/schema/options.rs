@@ -10,7 +10,7 @@ use crate::{
 };
 
 const COMPACTION_PACKAGE: &str = "org.apache.cassandra.db.compaction.";
-/// The strategies that may be named; the engine has its own way.
+/// The strategies that may be named.
 const COMPACTION_CLASSES: [&str; 5] = [
     "SizeTieredCompactionStrategy",
     "LeveledCompactionStrategy",
@@ -20,11 +20,12 @@ const COMPACTION_CLASSES: [&str; 5] = [
 ];
 
 const COMPRESSION_PACKAGE: &str = "org.apache.cassandra.io.compress.";
-const COMPRESSION_CLASSES: [&str; 5] = [
+const COMPRESSION_CLASSES: [&str; 6] = [
     "LZ4Compressor",
     "SnappyCompressor",
     "DeflateCompressor",
     "ZstdCompressor",
+    "ZstdDictionaryCompressor",
     "NoopCompressor",
 ];
 
@@ -146,8 +147,8 @@ const OPTIONS: &[Known] = &[
     option("speculative_retry", Kind::Speculation, "99p"),
 ];
 
-/// A table's options. All of Cassandra's are taken and returned; Starling acts on
-/// `default_time_to_live`, `gc_grace_seconds`, `read_repair` and `read_repair_chance`.
+/// A table's options. All of Cassandra's are taken and returned; Starling acts on `bloom_filter_fp_chance`, `compaction`,
+/// `compression`, `default_time_to_live`, `gc_grace_seconds`, `read_repair` and `read_repair_chance`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TableOptions {
     set: BTreeMap<String, Setting>,
@@ -179,6 +180,11 @@ impl TableOptions {
         OPTIONS.iter().any(|option| {
             option.name == name && matches!(option.kind, Kind::Text | Kind::Word(_) | Kind::Speculation)
         })
+    }
+
+    /// The option's value if it was set; `None` while the default holds.
+    pub fn own(&self, name: &str) -> Option<&Setting> {
+        self.set.get(name)
     }
 
     /// The text of an option that is no map; empty if there is no such option.

@@ -44,7 +44,7 @@ use std::{
 use parking_lot::Mutex;
 use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, TokenSet};
 use starling_replication::{Damaged, Exported, Store, StoreError, StoredPage};
-use starling_sstable::{Cells, PageResult, PurgePolicy, ShardMap, Stats};
+use starling_sstable::{Cells, PageResult, PurgePolicy, ShardMap, Stats, TableSettings};
 use tokio::sync::oneshot;
 
 pub use layout::{Layout, LayoutError};
@@ -173,6 +173,17 @@ impl Store for ShardedStore {
                 let policy = policy.clone();
                 self.ask(shard, move |answer| Request::SetPurge(table, policy, answer))
             })
+            .collect();
+        async move { futures::future::try_join_all(all).await.map(drop) }
+    }
+
+    fn set_options(
+        &self,
+        table: TableId,
+        settings: TableSettings,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        let all: Vec<_> = (0..self.inner.map.shards())
+            .map(|shard| self.ask(shard, move |answer| Request::SetOptions(table, settings, answer)))
             .collect();
         async move { futures::future::try_join_all(all).await.map(drop) }
     }

@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Instant};
 
 use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, TokenRange, TokenSet};
 use starling_replication::{Damaged, StoreError};
-use starling_sstable::{Cells, Error, Job, PageResult, PurgePolicy, Stats};
+use starling_sstable::{Cells, Error, Job, PageResult, PurgePolicy, Stats, TableSettings};
 use tokio::sync::oneshot;
 
 /// Where an answer goes. Whoever asked may be gone: then it is dropped.
@@ -27,6 +27,8 @@ pub(super) enum Request {
     Changed(TableId, Answer<Cells>),
     /// Set what may be purged.
     SetPurge(TableId, PurgePolicy, Answer<()>),
+    /// Set how a table is compacted and written.
+    SetOptions(TableId, TableSettings, Answer<()>),
     /// Tell what is damaged.
     Damaged(Answer<Vec<Damaged>>),
     /// The data of a damaged piece was written anew.

@@ -97,6 +97,10 @@ impl Shard {
                 self.engine.set_purge(table, policy);
                 let _ = answer.send(Ok(()));
             }
+            Request::SetOptions(table, settings, answer) => {
+                self.engine.set_table_settings(table, &settings);
+                let _ = answer.send(Ok(()));
+            }
             Request::Damaged(answer) => drop(answer.send(Ok(self.damaged()))),
             Request::Heal(piece, answer) => {
                 self.engine.heal(piece.table, piece.tokens);

@@ -15,7 +15,7 @@ use starling_model::{
     Clustering, ClusteringRange, DecoratedKey, EncodedMutation, KeyRange, Mutation, Page, Partition,
     PartitionPage, Position, ReadCommand, Row, TableId, Token, TokenSet,
 };
-use starling_sstable::{Cells, PurgePolicy, fs::Fs};
+use starling_sstable::{Cells, PurgePolicy, TableSettings, fs::Fs};
 
 use crate::env::{Damaged, Exported, Store, StoreError, StoredPage};
 
@@ -30,6 +30,7 @@ pub(crate) struct MapStore {
     /// What was written to since it was asked; all of a table that is absent.
     changed: Arc<Mutex<BTreeMap<TableId, Cells>>>,
     purge: Arc<Mutex<BTreeMap<TableId, PurgePolicy>>>,
+    settings: Arc<Mutex<BTreeMap<TableId, TableSettings>>>,
     /// Where exports go, and come from.
     disk: Arc<Mutex<Option<Arc<dyn Fs>>>>,
 }
@@ -144,9 +145,15 @@ impl MapStore {
         self.purge.lock().get(&table).cloned().unwrap_or_default()
     }
 
+    /// How a table is to be stored, as the node said.
+    pub(crate) fn settings(&self, table: TableId) -> Option<TableSettings> {
+        self.settings.lock().get(&table).copied()
+    }
+
     /// A process that starts knows nothing of what may be purged.
     pub(crate) fn forget_policies(&self) {
         self.purge.lock().clear();
+        self.settings.lock().clear();
     }
 
     /// Forgets what may be forgotten at a second, as compactions of everything would.
@@ -392,6 +399,16 @@ impl Store for MapStore {
         policy: PurgePolicy,
     ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
         std::future::ready(self.checked(|store| drop(store.purge.lock().insert(table, policy))))
+    }
+
+    fn set_options(
+        &self,
+        table: TableId,
+        settings: TableSettings,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        std::future::ready(self.checked(|store| {
+            store.settings.lock().insert(table, settings);
+        }))
     }
 
     fn damaged(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send + 'static {

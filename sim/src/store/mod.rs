@@ -16,7 +16,7 @@ use std::{future::Future, ops::RangeInclusive, path::PathBuf, sync::Arc, time::D
 
 use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, Token, TokenSet};
 use starling_replication::env::{Damaged, Exported, Store, StoreError, StoredPage};
-use starling_sstable::{Cells, Options, PageResult, PurgePolicy, Scaling, ShardMap, Strategy};
+use starling_sstable::{Cells, Options, PageResult, PurgePolicy, Scaling, ShardMap, Strategy, TableSettings};
 
 use self::shard::Shard;
 use crate::{
@@ -249,6 +249,17 @@ impl Store for SimStore {
         };
         for shard in self.shards.iter() {
             shard.set_purge(table, policy.clone());
+        }
+        std::future::ready(Ok(()))
+    }
+
+    fn set_options(
+        &self,
+        table: TableId,
+        settings: TableSettings,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        for shard in self.shards.iter() {
+            shard.set_options(table, &settings);
         }
         std::future::ready(Ok(()))
     }

@@ -9,7 +9,8 @@ use starling_model::{
 };
 use starling_replication::env::Damaged;
 use starling_sstable::{
-    Cells, Engine, Error, Exported, Job, Log, Lsn, PageResult, PurgePolicy, Stats, fs::Fs, read::Never,
+    Cells, Engine, Error, Exported, Job, Log, Lsn, PageResult, PurgePolicy, Stats, TableSettings, fs::Fs,
+    read::Never,
 };
 
 use super::StoreSettings;
@@ -135,6 +136,11 @@ impl Shard {
     /// What was written to since this was last asked.
     pub(super) fn take_changed(&self, table: TableId) -> Cells {
         self.engine.lock().take_changed(table)
+    }
+
+    /// Sets how a table is compacted and written.
+    pub(super) fn set_options(&self, table: TableId, settings: &TableSettings) {
+        self.engine.lock().set_table_settings(table, settings);
     }
 
     /// Sets what compactions may purge.

@@ -54,7 +54,7 @@ pub use open::Recovery;
 pub use quarantine::Quarantined;
 
 use crate::{
-    Error, Options, PurgePolicy, Stats, TableOptions,
+    Error, Options, PurgePolicy, Stats, TableOptions, TableSettings,
     fs::Fs,
     log::{Log, Lsn},
     memtable::{self, Pool, Write},
@@ -217,6 +217,11 @@ impl Engine {
         let state = self.tables.entry(table).or_default();
         state.options = Some(options);
         state.look_at = None;
+    }
+
+    /// [Sets](Self::set_table_options) what a table wants otherwise than the engine has it.
+    pub fn set_table_settings(&mut self, table: TableId, settings: &TableSettings) {
+        self.set_table_options(table, self.options.table_with(settings));
     }
 
     /// Figures of the engine.
