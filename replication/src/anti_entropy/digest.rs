@@ -79,6 +79,12 @@ impl View {
         at.max(Seconds(at.0.saturating_add(self.grace).saturating_sub(SKEW)))
     }
 
+    /// What was deleted or expired before this second is left out.
+    pub(crate) fn forgettable(self) -> Seconds {
+        let purged = self.now.0.saturating_sub(self.grace).saturating_add(SKEW);
+        Seconds(purged.min(self.now.0))
+    }
+
     /// Whether it still counts; notes until when that holds.
     fn counts(self, at: Seconds, digest: &mut Digest) -> bool {
         let end = self.end(at);

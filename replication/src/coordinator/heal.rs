@@ -15,7 +15,10 @@ use starling_model::{
     ClusteringRange, Consistency, KeyRange, Limits, Mutation, Page, ReadCommand, TableId, TokenRange,
 };
 
-use super::{Coordinator, reconcile::reconcile};
+use super::{
+    Coordinator,
+    reconcile::{EVERYTHING, reconcile},
+};
 use crate::{
     env::{Damaged, Env, Store},
     snapshot::Peer,
@@ -149,7 +152,7 @@ impl<E: Env> Coordinator<E> {
             return Err("too few other replicas answered");
         }
         pages.push(Page::default());
-        let mut reconciled = reconcile(command, pages);
+        let mut reconciled = reconcile(command, pages, EVERYTHING);
         Ok((reconciled.page, reconciled.missing.pop().unwrap_or_default()))
     }
 }

@@ -11,8 +11,11 @@ use std::{cmp::Ordering, collections::BTreeMap};
 use bytes::Bytes;
 use starling_model::{
     Clustering, ClusteringRange, DecoratedKey, Limits, Mutation, Page, Partition, PartitionPage, Position,
-    RangeTombstones, ReadCommand, key::compare_ends,
+    RangeTombstones, ReadCommand, Seconds, key::compare_ends,
 };
+
+/// Nothing may be purged.
+pub(crate) const EVERYTHING: Seconds = Seconds(0);
 
 /// What several pages of one command come to.
 #[derive(Debug)]
@@ -24,7 +27,11 @@ pub(crate) struct Reconciled {
 }
 
 /// Merges pages that replicas gave for the same command.
-pub(crate) fn reconcile(command: &ReadCommand, pages: Vec<Page>) -> Reconciled {
+///
+/// What was deleted or expired before `forgettable` may be purged. A replica that lacks nothing else, and has nothing
+/// that such a deletion hides, lacks nothing: were it given back what it purged, a row that is read often would never be
+/// forgotten.
+pub(crate) fn reconcile(command: &ReadCommand, pages: Vec<Page>, forgettable: Seconds) -> Reconciled {
     let order = Direction(command.reversed);
     let ends: Vec<Option<Position>> = pages.iter().map(|page| page.next.clone()).collect();
     let bound = ends
@@ -42,7 +49,7 @@ pub(crate) fn reconcile(command: &ReadCommand, pages: Vec<Page>) -> Reconciled {
             parts[at] = Some(part);
         }
     }
-    let mut merged = Merged::new(command, replicas);
+    let mut merged = Merged::new(command, replicas, forgettable);
     let mut keys = by_key.into_iter().peekable();
     while let Some((key, parts)) = keys.next() {
         let reach = match &bound {
@@ -117,6 +124,8 @@ struct Merged<'a> {
     command: &'a ReadCommand,
     order: Direction,
     limits: Limits,
+    /// What was deleted or expired before this may be purged.
+    forgettable: Seconds,
     partitions: Vec<PartitionPage>,
     missing: Vec<Vec<Mutation>>,
     /// Live rows so far.
@@ -125,11 +134,12 @@ struct Merged<'a> {
 }
 
 impl<'a> Merged<'a> {
-    fn new(command: &'a ReadCommand, replicas: usize) -> Self {
+    fn new(command: &'a ReadCommand, replicas: usize, forgettable: Seconds) -> Self {
         Self {
             command,
             order: Direction(command.reversed),
             limits: command.limits,
+            forgettable,
             partitions: Vec::new(),
             missing: vec![Vec::new(); replicas],
             rows: 0,
@@ -167,9 +177,15 @@ impl<'a> Merged<'a> {
         for partition in &clipped {
             whole.merge(partition.clone());
         }
+        let (now, before) = (self.command.now, self.forgettable);
+        let without_purgeable = |partition: &Partition| {
+            let mut left = partition.clone();
+            left.purge(now, before);
+            left
+        };
         for (missing, partition) in self.missing.iter_mut().zip(&clipped) {
             let lacks = whole.missing_from(partition);
-            if !lacks.is_empty() {
+            if !lacks.is_empty() && without_purgeable(&whole) != without_purgeable(partition) {
                 missing.push(Mutation {
                     table: self.command.table,
                     key: key.clone(),

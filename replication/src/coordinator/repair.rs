@@ -13,14 +13,14 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, select_biased, stream::FuturesUnordered};
 use starling_cql::Error;
-use starling_model::{Mutation, NodeId, Page, ReadCommand, TableId};
+use starling_model::{Mutation, NodeId, Page, ReadCommand, Seconds, TableId};
 
 use super::{
     Coordinator, Task,
     read::{Answers, ReadPlan, Received},
-    reconcile::reconcile,
+    reconcile::{EVERYTHING, reconcile},
 };
-use crate::{env::Env, snapshot::Peer, topology::quorum::Quorum};
+use crate::{anti_entropy::digest::View, env::Env, snapshot::Peer, topology::quorum::Quorum};
 
 /// About so many bytes of missing data travel together.
 const MESSAGE_BYTES: usize = 1 << 20;
@@ -40,7 +40,7 @@ impl<E: Env> Coordinator<E> {
     ) -> Result<Page, Error> {
         let pages = pages.into_iter().map(|(peer, received)| (peer, received.page));
         let (peers, pages): (Vec<Arc<Peer>>, Vec<Page>) = pages.unzip();
-        let reconciled = reconcile(command, pages);
+        let reconciled = reconcile(command, pages, self.forgettable(command));
         if !self.repairs_reads(command.table) {
             return Ok(reconciled.page);
         }
@@ -68,6 +68,20 @@ impl<E: Env> Coordinator<E> {
             ..Answers::default()
         };
         Err(self.read_error(task, &plan, &answers))
+    }
+
+    /// What was deleted or expired before this second may be purged by a replica.
+    pub(super) fn forgettable(&self, command: &ReadCommand) -> Seconds {
+        let schema = &self.views.load().schema;
+        let Some(table) = schema.table_by_id(command.table) else {
+            return EVERYTHING;
+        };
+        let grace = table.options.gc_grace_seconds();
+        View {
+            now: command.now,
+            grace,
+        }
+        .forgettable()
     }
 
     /// Repairs `stale` replicas until those that hold `page` are enough for the level; whether they are. In the place of
@@ -121,7 +135,7 @@ impl<E: Env> Coordinator<E> {
             if let Some(at) = spares.iter().position(useful)
                 && !task.deadline.is_over(&self.env)
             {
-                let all = reconcile(command, vec![page.clone(), Page::default()]).missing;
+                let all = reconcile(command, vec![page.clone(), Page::default()], EVERYTHING).missing;
                 let all = all.into_iter().nth(1).unwrap_or_default();
                 under_way.push(self.fly_repair(spares.swap_remove(at), all, task));
             }

@@ -66,7 +66,7 @@ impl<E: Env> Session<'_, E> {
         writes: &mut [Vec<Bytes>],
     ) -> Result<Option<Open>, SessionError> {
         let command = scan::command(self.subject.table, &open.piece, self.view);
-        let reconciled = reconcile(&command, pages);
+        let reconciled = reconcile(&command, pages, self.view.forgettable());
         let missing = || reconciled.missing.iter();
         let differing: BTreeSet<&DecoratedKey> = missing().flatten().map(|mutation| &mutation.key).collect();
         self.outcome.differing += differing.len() as u64;

@@ -7,7 +7,7 @@ use starling_model::{
     Seconds, TableId, Timestamp, TokenRange,
 };
 
-use super::super::reconcile::reconcile;
+use super::super::reconcile::{EVERYTHING, reconcile};
 use crate::testing::{MapStore, clustering, key, row_of};
 
 const TABLE: TableId = TableId(7);
@@ -163,7 +163,7 @@ proptest! {
         let expected = read_through(unlimited, |command| merged.read_now(command));
         let seen = read_through(command.clone(), |command| {
             let pages = replicas.iter().map(|replica| replica.read_now(command)).collect();
-            let reconciled = reconcile(command, pages);
+            let reconciled = reconcile(command, pages, EVERYTHING);
             for (replica, missing) in replicas.iter().zip(reconciled.missing) {
                 for mutation in missing {
                     replica.apply_now(mutation);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use starling_model::{Consistency, TableId};
+use starling_model::{Consistency, Deletion, Mutation, Partition, Seconds, TableId, Timestamp};
 
 use super::{LATER, cluster, read_all};
 use crate::{
@@ -37,6 +37,42 @@ fn a_table_may_do_without_repair() {
     leave_on(&cluster, 1, table);
     assert_eq!(read_all(&cluster, 1, table, Consistency::All), ["a/1=x"]);
     assert_eq!(holders(&cluster, table), [1], "merged, and left as it was");
+}
+
+/// A deletion of the partition, made at second `at`.
+fn deletion(table: TableId, at: Seconds) -> Mutation {
+    let timestamp = Timestamp(20);
+    Mutation {
+        table,
+        key: key("a"),
+        partition: Partition {
+            deletion: Some(Deletion { timestamp, at }),
+            ..Partition::default()
+        },
+    }
+}
+
+#[test]
+fn what_a_replica_has_purged_is_not_given_back() {
+    let (cluster, table) = cluster();
+    alter(&cluster, "gc_grace_seconds = 100");
+    let old = Seconds(cluster.now().0 - 200);
+    cluster.envs[0].store.apply_now(deletion(table, old));
+    assert!(read_all(&cluster, 1, table, Consistency::All).is_empty());
+    assert_eq!(holders(&cluster, table), [1], "the others may have purged it");
+
+    // Where it hides something it is needed, however old it is.
+    leave_on(&cluster, 2, table);
+    assert!(read_all(&cluster, 1, table, Consistency::All).is_empty());
+    for number in 1..=2 {
+        let stored = cluster.stored(number, table, &key("a"));
+        assert!(stored.deletion.is_some() && stored.rows.is_empty(), "n{number}");
+    }
+    // A young one is given to all.
+    let young = deletion(table, cluster.now());
+    cluster.envs[0].store.apply_now(young);
+    assert!(read_all(&cluster, 1, table, Consistency::All).is_empty());
+    assert_eq!(holders(&cluster, table), [1, 2, 3]);
 }
 
 #[test]
