@@ -24,6 +24,7 @@ mod newest;
 pub mod node;
 mod peer_clocks;
 mod peers;
+mod placements;
 mod query;
 mod replica;
 mod schema_agreement;

@@ -25,7 +25,7 @@ use futures::{
 use parking_lot::Mutex;
 use starling_cql::{
     Error,
-    schema::{Definition, Schema, SchemaEntry},
+    schema::{Definition, Replication, Schema, SchemaEntry},
 };
 use starling_model::{TableId, Timestamp};
 use starling_ring::Strategy;
@@ -127,7 +127,9 @@ impl<E: Env> SchemaAgreement<E> {
             let version = agreement.clock.tick(agreement.env.wall());
             let (entries, outcome) = plan(&schema, version)?;
             for entry in &entries {
-                check_replication(entry)?;
+                if let Some(Definition::Keyspace(keyspace)) = &entry.definition {
+                    check_replication(&keyspace.replication)?;
+                }
                 storage_settings::check(entry)?;
             }
             agreement.merge(entries.clone()).await?;
@@ -335,11 +337,8 @@ pub(crate) fn oldest_user_table(schema: &Schema) -> Option<Timestamp> {
 }
 
 /// Refuses replication options that the ring can't place data by.
-fn check_replication(entry: &SchemaEntry) -> Result<(), Error> {
-    if let Some(Definition::Keyspace(keyspace)) = &entry.definition {
-        let replication = &keyspace.replication;
-        Strategy::parse(&replication.class, &replication.options)
-            .map_err(|error| Error::new(starling_cql::ErrorKind::Config, error.to_string()))?;
-    }
-    Ok(())
+pub(crate) fn check_replication(replication: &Replication) -> Result<(), Error> {
+    Strategy::parse(&replication.class, &replication.options)
+        .map(drop)
+        .map_err(|error| Error::new(starling_cql::ErrorKind::Config, error.to_string()))
 }

@@ -2,27 +2,25 @@
 //!
 //! Whoever learns something new makes the next snapshot; requests load the present one without a lock.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
-use starling_cql::{Error, schema::Schema};
-use starling_model::{NodeId, Token, TokenRange};
-use starling_ring::{Placement, Ring, Strategy};
+use starling_cql::{
+    Error, SchemaChange,
+    schema::{Replications, Schema},
+};
+use starling_model::{NodeId, Token};
+use starling_ring::{Placement, Ring};
 
 use crate::{
     env::Env,
     gate::Gate,
     latency::Latency,
+    placements::{self, Placements},
     topology::{
         Change, RingState, Stamp,
         fence::{Admission, Passage},
-        quorum::ReplicaSets,
     },
 };
 
@@ -74,6 +72,8 @@ pub(crate) struct Cluster {
     pub(crate) ring: Arc<Ring>,
     /// The change of the ring that is under way, and the ring after it.
     pub(crate) change: Option<(Arc<Change>, Arc<Ring>)>,
+    /// What altered keyspaces are replicated by.
+    pub(crate) replications: Replications,
     /// All that are known, by id.
     pub(crate) peers: BTreeMap<NodeId, Arc<Peer>>,
     /// What peers compare, for messages.
@@ -98,6 +98,7 @@ impl Cluster {
             ring: Arc::new(Ring::new(partitioner, state.members())),
             change: change
                 .map(|(change, next)| (Arc::new(change.clone()), Arc::new(Ring::new(partitioner, next)))),
+            replications: state.replications().clone(),
             peers: peers.into_iter().map(|peer| (peer.id, Arc::new(peer))).collect(),
             stamp: state.stamp(),
             has_place: state.place(me).is_some(),
@@ -106,8 +107,14 @@ impl Cluster {
     }
 
     /// The ring after the change that is under way.
-    fn next_ring(&self) -> Option<&Arc<Ring>> {
+    pub(crate) fn next_ring(&self) -> Option<&Arc<Ring>> {
         self.change.as_ref().map(|(_, next)| next)
+    }
+
+    /// What altered keyspaces are replicated by after the change that is under way.
+    pub(crate) fn next_replications(&self) -> Option<Replications> {
+        let (change, _) = self.change.as_ref()?;
+        Some(change.kind.next_replications(&self.replications))
     }
 
     /// This node's own entry.
@@ -125,44 +132,6 @@ impl Cluster {
         self.peers
             .values()
             .filter(|peer| peer.joined && peer.alive && peer.id != self.me)
-    }
-}
-
-/// A strategy's class and its options.
-type Options = (String, Vec<(String, String)>);
-
-/// Where a keyspace's data is, and where it will be.
-#[derive(Debug, Clone)]
-pub(crate) struct Placements {
-    pub(crate) current: Arc<Placement>,
-    /// While the ring changes.
-    pub(crate) next: Option<Arc<Placement>>,
-}
-
-impl Placements {
-    /// The replicas of a token.
-    pub(crate) fn sets(&self, token: Token) -> ReplicaSets {
-        let next = self.next.as_ref().map(|next| next.replicas(token));
-        ReplicaSets::new(self.current.replicas(token), next)
-    }
-
-    /// All arcs in token order, cut where the replicas change now or after the change. None wraps.
-    pub(crate) fn ranges(&self) -> Vec<(TokenRange, ReplicaSets)> {
-        let current = self.current.ranges();
-        let Some(next) = &self.next else {
-            return current
-                .map(|(range, replicas)| (range, ReplicaSets::new(replicas, None)))
-                .collect();
-        };
-        let ends = current.chain(next.ranges()).map(|(range, _)| range.end);
-        let ends: BTreeSet<Token> = ends.collect();
-        let mut start = Token::MIN;
-        let mut ranges = Vec::with_capacity(ends.len());
-        for end in ends {
-            ranges.push((TokenRange { start, end }, self.sets(end)));
-            start = end;
-        }
-        ranges
     }
 }
 
@@ -195,55 +164,25 @@ impl Snapshot {
             .collect()
     }
 
-    /// Placements for every keyspace; those of the last snapshot are kept where ring and strategy are the same.
-    fn build(cluster: Arc<Cluster>, schema: Arc<Schema>, last: Option<&Self>) -> Self {
-        let mut by_strategy: BTreeMap<Options, Placements> = BTreeMap::new();
-        let mut placements = BTreeMap::new();
-        let same_ring = last.is_some_and(|last| {
-            last.cluster.ring == cluster.ring && last.cluster.next_ring() == cluster.next_ring()
-        });
-        for keyspace in schema.keyspaces() {
-            let class = keyspace.replication.class.clone();
-            let options: Vec<(String, String)> = keyspace
-                .replication
-                .options
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect();
-            let kept = last
-                .filter(|last| {
-                    same_ring
-                        && last
-                            .schema
-                            .keyspace(&keyspace.name)
-                            .is_some_and(|old| old.replication == keyspace.replication)
-                })
-                .and_then(|last| last.placements.get(&keyspace.name));
-            let placed = match (kept, by_strategy.get(&(class.clone(), options.clone()))) {
-                (Some(placements), _) | (None, Some(placements)) => placements.clone(),
-                (None, None) => {
-                    // A keyspace whose options make no sense can't be made; should one come from a
-                    // newer node all the same, it has no replicas here and answers Unavailable.
-                    let strategy = Strategy::parse(&class, options.clone()).unwrap_or_else(|error| {
-                        ::tracing::error!(keyspace = keyspace.name, %error, "unusable replication options");
-                        Strategy::Local
-                    });
-                    Placements {
-                        current: Arc::new(cluster.ring.placement(&strategy)),
-                        next: cluster
-                            .next_ring()
-                            .map(|next| Arc::new(next.placement(&strategy))),
-                    }
-                }
-            };
-            by_strategy.insert((class, options), placed.clone());
-            placements.insert(keyspace.name.clone(), placed);
+    /// Keyspaces are shown with what the ring's state says that they are replicated by, whatever their entries say. Says what
+    /// became different for users by that.
+    fn build(
+        cluster: Arc<Cluster>,
+        mut schema: Arc<Schema>,
+        last: Option<&Self>,
+    ) -> (Self, Vec<SchemaChange>) {
+        let mut changes = Vec::new();
+        if *schema.replications() != cluster.replications {
+            changes = Arc::make_mut(&mut schema).replicate_by(&cluster.replications);
         }
-        Self {
+        let last = last.map(|last| (&*last.cluster, &last.placements));
+        let placements = placements::of_all(&cluster, &schema, last);
+        let snapshot = Self {
             cluster,
             schema,
             placements,
-        }
+        };
+        (snapshot, changes)
     }
 }
 
@@ -259,7 +198,7 @@ pub(crate) struct Views {
 impl Views {
     pub(crate) fn new(cluster: Cluster, schema: Schema) -> Self {
         Self {
-            current: ArcSwap::from_pointee(Snapshot::build(Arc::new(cluster), Arc::new(schema), None)),
+            current: ArcSwap::from_pointee(Snapshot::build(Arc::new(cluster), Arc::new(schema), None).0),
             making: Mutex::new(()),
             draining: Mutex::default(),
         }
@@ -270,8 +209,8 @@ impl Views {
         self.current.load()
     }
 
-    /// Replaces the members.
-    pub(crate) fn set_cluster(&self, mut cluster: Cluster) {
+    /// Replaces the members. Says what became different for users in the schema.
+    pub(crate) fn set_cluster(&self, mut cluster: Cluster) -> Vec<SchemaChange> {
         let _making = self.making.lock();
         let last = self.load();
         let same_ring = last.cluster.stamp.digest == cluster.stamp.digest;
@@ -280,8 +219,9 @@ impl Views {
         } else {
             self.draining.lock().push(Arc::clone(&last.cluster.passage));
         }
-        let next = Snapshot::build(Arc::new(cluster), Arc::clone(&last.schema), Some(&last));
+        let (next, changes) = Snapshot::build(Arc::new(cluster), Arc::clone(&last.schema), Some(&last));
         self.current.store(Arc::new(next));
+        changes
     }
 
     /// Lets a client's request in that was planned on this ring, or says that it is an old one, or one yet unknown.
@@ -324,7 +264,8 @@ impl Views {
     pub(crate) fn set_schema(&self, schema: Schema) {
         let _making = self.making.lock();
         let last = self.load();
-        let next = Snapshot::build(Arc::clone(&last.cluster), Arc::new(schema), Some(&last));
+        // It may have been made from one before a keyspace was altered; of that users heard then.
+        let (next, _) = Snapshot::build(Arc::clone(&last.cluster), Arc::new(schema), Some(&last));
         self.current.store(Arc::new(next));
     }
 }

@@ -1,5 +1,7 @@
 //! CREATE, ALTER, DROP: from statements to schema entries.
 
+use std::sync::Arc;
+
 use starling_model::{TableId, Timestamp};
 
 use crate::{
@@ -91,6 +93,21 @@ impl SchemaPlan {
             Statement::DropTable(drop) => drop_table(drop, &self.of(&drop.table)?, schema, version),
             _ => Err(Error::server("not a change of the schema")),
         }
+    }
+
+    /// The keyspace, as it is, that ALTER KEYSPACE replicates by something else, and by what; `None` if the statement does not.
+    /// [`entries`](Self::entries) say the same, without any care for data.
+    pub fn altered_replication(
+        &self,
+        schema: &Schema,
+    ) -> Result<Option<(Arc<Keyspace>, Replication)>, Error> {
+        let Statement::AlterKeyspace(alter) = &self.statement else {
+            return Ok(None);
+        };
+        let options = KeyspaceOptions::parse(&alter.options, &self.datacenters)?;
+        let altered = schema.keyspace(&alter.name).zip(options.replication);
+        let altered = altered.filter(|(keyspace, replication)| keyspace.replication != *replication);
+        Ok(altered.map(|(keyspace, replication)| (Arc::clone(keyspace), replication)))
     }
 
     fn create_keyspace(

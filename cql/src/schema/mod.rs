@@ -7,6 +7,7 @@ mod entry;
 mod keyspace;
 mod options;
 mod replication;
+mod replications;
 mod table;
 mod view;
 
@@ -21,6 +22,7 @@ pub use entry::{Definition, ObjectName, SchemaEntry};
 pub use keyspace::Keyspace;
 pub use options::{MAX_TTL, Setting, TableOptions};
 pub use replication::Replication;
+pub use replications::Replications;
 pub use table::Table;
 
 use crate::{
@@ -40,9 +42,12 @@ pub const MAX_ENTRIES: usize = 20_000;
 /// 2. A table is visible if its newest entry is no drop, its keyspace is visible, and the keyspace was
 ///    not created after the table's entry: a keyspace that is dropped and created again starts empty.
 /// 3. The built-in keyspaces are always there and can't be changed.
+/// 4. An entry says what its keyspace was created with; what is shown is what it is replicated by:
+///    [`replicate_by`](Self::replicate_by). That is no part of what merges.
 #[derive(Debug, Clone)]
 pub struct Schema {
     entries: BTreeMap<ObjectName, SchemaEntry>,
+    replications: Replications,
     view: Arc<View>,
     version: u128,
 }
@@ -51,10 +56,12 @@ impl Default for Schema {
     /// Only the built-in keyspaces.
     fn default() -> Self {
         let entries = BTreeMap::new();
-        let view = View::new(&entries);
+        let replications = Replications::default();
+        let view = View::new(&entries, &replications);
         let version = digest::version(&view);
         Self {
             entries,
+            replications,
             view: Arc::new(view),
             version,
         }
@@ -63,7 +70,7 @@ impl Default for Schema {
 
 impl PartialEq for Schema {
     fn eq(&self, other: &Self) -> bool {
-        self.entries == other.entries
+        self.entries == other.entries && self.replications == other.replications
     }
 }
 
@@ -95,11 +102,55 @@ impl Schema {
         if !changed {
             return Vec::new();
         }
-        let view = View::new(&self.entries);
+        self.arrange()
+    }
+
+    /// Shows keyspaces with what they are replicated by. Returns what became different for users.
+    pub fn replicate_by(&mut self, replications: &Replications) -> Vec<SchemaChange> {
+        if self.replications == *replications {
+            return Vec::new();
+        }
+        self.replications.clone_from(replications);
+        self.arrange()
+    }
+
+    fn arrange(&mut self) -> Vec<SchemaChange> {
+        let view = View::new(&self.entries, &self.replications);
         let changes = view.changes_since(&self.view);
         self.version = digest::version(&view);
         self.view = Arc::new(view);
         changes
+    }
+
+    /// What altered keyspaces are shown with.
+    pub fn replications(&self) -> &Replications {
+        &self.replications
+    }
+
+    /// What the keyspace of this name and time was created with; `None` if there is none.
+    pub fn created_with(&self, keyspace: &str, created: Timestamp) -> Option<&Replication> {
+        match &self
+            .entries
+            .get(&ObjectName::Keyspace(keyspace.to_owned()))?
+            .definition
+        {
+            Some(Definition::Keyspace(known)) if known.created == created => Some(&known.replication),
+            _ => None,
+        }
+    }
+
+    /// What a keyspace would be replicated by if these were what altered ones have; `None` if there is no such keyspace.
+    pub fn replication_by<'a>(
+        &'a self,
+        keyspace: &str,
+        replications: &'a Replications,
+    ) -> Option<&'a Replication> {
+        let name = ObjectName::Keyspace(keyspace.to_owned());
+        match self.entries.get(&name).map(|entry| &entry.definition) {
+            Some(Some(Definition::Keyspace(created))) => Some(replications.of(created)),
+            Some(_) => None,
+            None => self.keyspace(keyspace).map(|built_in| &built_in.replication),
+        }
     }
 
     /// Everything that another node must know: definitions and drops.

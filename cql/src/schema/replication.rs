@@ -1,6 +1,6 @@
 //! A keyspace's replication options.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +84,15 @@ impl Replication {
         let mut map = self.options.clone();
         map.insert("class".to_owned(), self.class.clone());
         map
+    }
+}
+
+impl fmt::Display for Replication {
+    /// For people: `SimpleStrategy (replication_factor 3)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = self.options.iter().map(|(name, value)| format!("{name} {value}"));
+        let options: Vec<String> = options.collect();
+        write!(f, "{} ({})", self.short_class(), options.join(", "))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use starling_model::TableId;
 
-use super::{Definition, Keyspace, ObjectName, SchemaEntry, Table, system};
+use super::{Definition, Keyspace, ObjectName, Replications, SchemaEntry, Table, system};
 use crate::result::{ChangeKind, SchemaChange, SchemaTarget};
 
 /// A keyspace and its tables.
@@ -22,7 +22,7 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(entries: &BTreeMap<ObjectName, SchemaEntry>) -> Self {
+    pub(super) fn new(entries: &BTreeMap<ObjectName, SchemaEntry>, replications: &Replications) -> Self {
         let mut keyspaces: BTreeMap<String, Content> = system::keyspaces()
             .iter()
             .map(|(definition, tables)| {
@@ -44,7 +44,7 @@ impl View {
             match &entry.definition {
                 Some(Definition::Keyspace(definition)) => {
                     let content = Content {
-                        definition: definition.clone(),
+                        definition: replicated(definition, replications),
                         tables: BTreeMap::new(),
                     };
                     keyspaces.insert(definition.name.clone(), content);
@@ -114,4 +114,15 @@ impl View {
         }
         changes
     }
+}
+
+/// A keyspace as it is, given what it was created with.
+fn replicated(created: &Arc<Keyspace>, replications: &Replications) -> Arc<Keyspace> {
+    let replication = replications.of(created);
+    if *replication == created.replication {
+        return Arc::clone(created);
+    }
+    let mut keyspace = Keyspace::clone(created);
+    keyspace.replication = replication.clone();
+    Arc::new(keyspace)
 }

@@ -111,7 +111,13 @@ async fn change(admin: &Admin, query: &BTreeMap<String, String>) -> Result<Chang
             let rack = rack.to_owned();
             Ok(ChangeKind::Relocate { node, rack })
         }
-        _ => Err(refuse("the change must be join, leave, remove, replace or move")),
+        Some("alter") => {
+            let planned = admin.node.plan_alteration(get("statement").unwrap_or_default());
+            planned.map_err(|error| refuse(error.message))
+        }
+        _ => Err(refuse(
+            "the change must be join, leave, remove, replace, move or alter",
+        )),
     }
 }
 

@@ -76,6 +76,13 @@ enum PlannedChange {
         #[arg(long)]
         rack: String,
     },
+    /// A keyspace gets other replicas
+    Alter {
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// As CQL says it: ALTER KEYSPACE ... WITH replication = {...}
+        statement: String,
+    },
 }
 
 pub(super) fn run(args: &TopologyArgs) -> Result<(), Failure> {
@@ -113,6 +120,9 @@ fn show_plan(change: &PlannedChange) -> Result<(), Failure> {
             let mut query = vec![("change", "move"), ("rack", rack.as_str())];
             query.extend(node.as_deref().map(|node| ("node", node)));
             plan::show(admin, &query)
+        }
+        PlannedChange::Alter { admin, statement } => {
+            plan::show(admin, &[("change", "alter"), ("statement", statement)])
         }
     }
 }

@@ -37,7 +37,7 @@ use std::{
 use parking_lot::Mutex;
 use starling_cql::{Error, ErrorKind, FailureReason, ReplicaFailure};
 use starling_model::Consistency;
-use starling_ring::{Requirement, Shortfall};
+use starling_ring::Shortfall;
 
 use crate::{
     budget::{Budget, Claim},
@@ -49,10 +49,11 @@ use crate::{
     hints::Hints,
     message::Failure,
     peers::{AskError, Peers},
+    placements::Placements,
     replica::Replica,
-    snapshot::{Peer, Placements, Views},
+    snapshot::{Peer, Views},
     status::Counters,
-    topology::{Stamp, Topology},
+    topology::{Stamp, Topology, quorum::Requirements},
     tracing::Tracer,
 };
 
@@ -113,8 +114,8 @@ impl<E: Env> Coordinator<E> {
         self.budget.peer_answers.claim()
     }
 
-    fn requirement(&self, level: Consistency, placements: &Placements) -> Requirement {
-        Requirement::new(level, placements.current.replication(), &self.datacenter)
+    fn requirements(&self, level: Consistency, placements: &Placements) -> Requirements {
+        Requirements::new(level, placements, &self.datacenter)
     }
 
     /// A replica knows more of the ring than this node did when it planned the task: asks it, unless this node has

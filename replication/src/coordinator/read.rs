@@ -131,11 +131,11 @@ impl<E: Env> Coordinator<E> {
             .table_by_id(command.table)
             .ok_or_else(|| Error::invalid("the table was dropped meanwhile"))?;
         let placements = snapshot.placements(&table.keyspace)?;
-        let requirement = self.requirement(task.consistency, placements);
+        let requirements = self.requirements(task.consistency, placements);
         match &command.keys {
             KeyRange::Partition(key) => {
                 let sets = placements.sets(key.token);
-                let plan = self.plan_read(&snapshot, Quorum { requirement, sets }, task.consistency)?;
+                let plan = self.plan_read(&snapshot, Quorum { requirements, sets }, task.consistency)?;
                 let chance = table.options.read_repair_chance();
                 let quorum = (chance > 0.0).then(|| plan.quorum.clone());
                 let page = self.read_page(command.clone(), plan, task).await?;
@@ -145,7 +145,15 @@ impl<E: Env> Coordinator<E> {
                 Ok(page)
             }
             KeyRange::Tokens(range) => {
-                Box::pin(self.scan(&snapshot, placements, command.clone(), *range, &requirement, task)).await
+                Box::pin(self.scan(
+                    &snapshot,
+                    placements,
+                    command.clone(),
+                    *range,
+                    &requirements,
+                    task,
+                ))
+                .await
             }
         }
     }
@@ -160,7 +168,7 @@ impl<E: Env> Coordinator<E> {
         let me = snapshot.cluster.me;
         let replicas = snapshot.peers_of(&quorum.sets.all()).into_iter();
         let mut usable: Vec<Arc<Peer>> = replicas
-            .filter(|peer| peer.alive && quorum.requirement.counts(&peer.datacenter))
+            .filter(|peer| peer.alive && quorum.requirements.counts(&peer.datacenter))
             .collect();
         quorum
             .check(usable.iter().map(|peer| (peer.id, peer.datacenter.as_str())))
@@ -415,7 +423,7 @@ impl<E: Env> Coordinator<E> {
     pub(super) fn read_error(&self, task: &Task, plan: &ReadPlan, answers: &Answers) -> Error {
         let consistency = task.consistency;
         let tally = answers.tally(&plan.quorum);
-        let (received, required) = (tally.received(), plan.quorum.requirement.block_for());
+        let (received, required) = (tally.received(), plan.quorum.requirements.block_for());
         let data_present = !answers.pages.is_empty();
         if !answers.unreachable.is_empty() && answers.refusals.is_empty() && !task.deadline.is_over(&self.env)
         {

@@ -160,7 +160,7 @@ impl<E: Env> Coordinator<E> {
     fn not_among(&self, asked: &[NodeId], quorum: &Quorum) -> Vec<Arc<Peer>> {
         let mut peers = self.views.load().peers_of(&quorum.sets.all());
         peers.retain(|peer| {
-            peer.alive && !asked.contains(&peer.id) && quorum.requirement.counts(&peer.datacenter)
+            peer.alive && !asked.contains(&peer.id) && quorum.requirements.counts(&peer.datacenter)
         });
         peers
     }

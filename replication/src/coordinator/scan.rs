@@ -9,13 +9,13 @@ use std::sync::Arc;
 use futures::future::join_all;
 use starling_cql::Error;
 use starling_model::{KeyRange, Page, Position, ReadCommand, TokenRange};
-use starling_ring::Requirement;
 
 use super::{Coordinator, Task, read::ReadPlan};
 use crate::{
     env::Env,
-    snapshot::{Placements, Snapshot},
-    topology::quorum::{Quorum, ReplicaSets},
+    placements::Placements,
+    snapshot::Snapshot,
+    topology::quorum::{Quorum, ReplicaSets, Requirements},
 };
 
 /// How many pieces are read at a time at most.
@@ -35,10 +35,10 @@ impl<E: Env> Coordinator<E> {
         placements: &Placements,
         command: ReadCommand,
         range: TokenRange,
-        requirement: &Requirement,
+        requirements: &Requirements,
         task: &Task,
     ) -> Result<Page, Error> {
-        let pieces = pieces(snapshot, placements, &command, range, requirement);
+        let pieces = pieces(snapshot, placements, &command, range, requirements);
         let mut whole = Gathered::new(&command);
         let mut pieces = pieces.into_iter().peekable();
         let mut width = 1;
@@ -47,7 +47,7 @@ impl<E: Env> Coordinator<E> {
             let mut reads = Vec::with_capacity(now.len());
             for piece in now {
                 let quorum = Quorum {
-                    requirement: requirement.clone(),
+                    requirements: requirements.clone(),
                     sets: piece.sets,
                 };
                 let plan = self.plan_read(snapshot, quorum, task.consistency)?;
@@ -93,7 +93,7 @@ fn pieces(
     placements: &Placements,
     command: &ReadCommand,
     range: TokenRange,
-    requirement: &Requirement,
+    requirements: &Requirements,
 ) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     for (arc, sets) in placements.ranges() {
@@ -105,7 +105,7 @@ fn pieces(
         }
         if let Some(last) = pieces.last_mut() {
             let both = Quorum {
-                requirement: requirement.clone(),
+                requirements: requirements.clone(),
                 sets: last.sets.intersection(&sets),
             };
             let replicas = snapshot.peers_of(&both.sets.all());

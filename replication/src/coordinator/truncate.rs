@@ -17,6 +17,7 @@ use crate::{
     message::Request,
     peers::AskError,
     snapshot::{Peer, Snapshot},
+    topology::ChangeKind,
     tracing::Tracer,
 };
 
@@ -31,7 +32,9 @@ impl<E: Env> Coordinator<E> {
         loop {
             let snapshot = self.views.load();
             task.planned = snapshot.cluster.stamp;
-            if let Some((change, _)) = &snapshot.cluster.change {
+            if let Some((change, _)) = &snapshot.cluster.change
+                && moves(&snapshot, &change.kind, table)
+            {
                 return Err(Error::new(
                     ErrorKind::Truncate,
                     format!(
@@ -110,5 +113,14 @@ impl<E: Env> Coordinator<E> {
             _ => return Err(AskError::Confused),
         }
         Ok(())
+    }
+}
+
+/// Whether a change may move what a table has.
+fn moves(snapshot: &Snapshot, change: &ChangeKind, table: TableId) -> bool {
+    let table = snapshot.schema.table_by_id(table);
+    match (change, table) {
+        (ChangeKind::Alter(alteration), Some(table)) => alteration.keyspace == table.keyspace,
+        _ => true,
     }
 }

@@ -119,7 +119,7 @@ impl<E: Env> Coordinator<E> {
         let table = known_table(&snapshot.schema, &mutation)?;
         let placements = snapshot.placements(table)?;
         let quorum = Quorum {
-            requirement: self.requirement(consistency, placements),
+            requirements: self.requirements(consistency, placements),
             sets: placements.sets(mutation.key.token),
         };
         let replicas = snapshot.peers_of(&quorum.sets.all());
@@ -278,7 +278,7 @@ impl<E: Env> Coordinator<E> {
 
     pub(super) fn write_error(&self, task: &Task, write_type: WriteType, count: &Count) -> Error {
         let consistency = task.consistency;
-        let (received, required) = (count.tally.received(), count.quorum.requirement.block_for());
+        let (received, required) = (count.tally.received(), count.quorum.requirements.block_for());
         if count.refusals.is_empty() {
             self.counters.write_timeouts.one();
             let kind = ErrorKind::WriteTimeout {
@@ -376,11 +376,11 @@ impl Count {
                 self.tally.add(peer.id, &peer.datacenter);
             }
             Outcome::Missed { refused, hinted } => {
-                if *hinted && self.quorum.requirement.hint_suffices() {
+                if *hinted && self.quorum.requirements.hint_suffices() {
                     self.tally.add_hint(&peer.datacenter);
                 } else if let Some(refusal) = refused
                     && peer.alive
-                    && self.quorum.requirement.counts(&peer.datacenter)
+                    && self.quorum.requirements.counts(&peer.datacenter)
                 {
                     self.refusals.push(refusal.clone());
                 }
@@ -396,7 +396,7 @@ impl Count {
         for peer in self
             .pending
             .iter()
-            .filter(|peer| peer.alive || self.quorum.requirement.hint_suffices())
+            .filter(|peer| peer.alive || self.quorum.requirements.hint_suffices())
         {
             best.add(peer.id, &peer.datacenter);
         }

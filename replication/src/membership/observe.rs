@@ -42,13 +42,19 @@ impl<E: Env> Membership<E> {
             *known = members.into_iter().map(|member| (member.id, member)).collect();
         }
         let changes = changes(&last, &next);
-        self.views.set_cluster(next);
+        let altered = self.views.set_cluster(next);
+        if !altered.is_empty() {
+            self.say_schema();
+        }
         if !changes.is_empty() {
             self.hurry();
         }
         for change in &changes {
             ::tracing::info!(?change, "the cluster changed");
             self.listeners.tell(change);
+        }
+        for change in altered {
+            self.listeners.tell(&ClusterEvent::Schema(change));
         }
     }
 

@@ -4,12 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use starling_cql::{
     Error, QueryResult,
-    plan::SchemaPlan,
-    schema::{Definition, Schema, SchemaEntry},
+    plan::{Plan, SchemaPlan},
+    schema::{Definition, Keyspace, Replication, Schema, SchemaEntry},
 };
-use starling_ring::{Replication, Strategy};
+use starling_ring::{Replication as Factors, Strategy};
 
-use crate::{deadline::Deadline, env::Env, node::Node, tracing::Tracer};
+use crate::{
+    deadline::Deadline,
+    env::Env,
+    node::Node,
+    schema_agreement::check_replication,
+    topology::{Alteration, Altered, ChangeError, ChangeKind, Wanted},
+    tracing::Tracer,
+};
 
 /// How often the others' versions are looked at while waiting for agreement.
 const LOOK: Duration = Duration::from_millis(10);
@@ -18,7 +25,8 @@ const LOOK: Duration = Duration::from_millis(10);
 const COMFORT: Duration = Duration::from_secs(1);
 
 impl<E: Env> Node<E> {
-    /// Changes the schema: durable here, then on all live nodes, then answered.
+    /// Changes the schema: durable here, then on all live nodes, then answered. A keyspace that gets other replicas does so by
+    /// a change of the ring, which may still be under way then.
     pub(super) async fn change_schema(
         self: &Arc<Self>,
         plan: &SchemaPlan,
@@ -28,27 +36,21 @@ impl<E: Env> Node<E> {
         let ring = Arc::clone(&self.views.load().cluster.ring);
         let datacenters: Vec<String> = ring.datacenters().into_iter().collect();
         let plan = plan.clone().with_datacenters(&datacenters);
+        let is_altered = self.alter_replication(&plan, tracer, warnings).await?;
         let node = Arc::clone(self);
-        let (entries, (change, replaced)) = self
+        let (entries, change) = self
             .agreement
             .change(move |schema, version| {
-                let (entries, change) = plan.entries(schema, version, &mut || node.env.random())?;
-                let replaced = replaced_replicas(schema, &entries);
-                if let Some(keyspace) = &replaced {
-                    node.check_ring_rests(keyspace)?;
-                }
-                Ok((entries, (change, replaced)))
+                let (mut entries, change) = plan.entries(schema, version, &mut || node.env.random())?;
+                entries.retain_mut(|entry| keep_original(schema, entry));
+                Ok((entries, change))
             })
             .await?;
         for entry in &entries {
-            warnings.extend(self.replication_warning(entry));
+            if let Some(Definition::Keyspace(keyspace)) = &entry.definition {
+                warnings.extend(self.replication_warning(&keyspace.name, &keyspace.replication));
+            }
         }
-        warnings.extend(replaced.map(|keyspace| {
-            format!(
-                "The data of keyspace {keyspace} does not move by itself to its new replicas: until `starling repair \
-                 {keyspace}` has ended, reads may miss rows that were written before"
-            )
-        }));
         if !entries.is_empty() {
             tracer.note(
                 || self.env.wall(),
@@ -59,6 +61,8 @@ impl<E: Env> Node<E> {
                 .spread(&entries, self.config.timeouts.schema, tracer)
                 .await;
             warnings.extend(missing);
+        }
+        if is_altered || !entries.is_empty() {
             let deadline = Deadline::after(&self.env, COMFORT.min(self.config.timeouts.schema));
             while !self.membership.agrees_on_schema() && !deadline.is_over(&self.env) {
                 self.env.sleep(LOOK).await;
@@ -67,46 +71,107 @@ impl<E: Env> Node<E> {
         Ok(change.map_or(QueryResult::Void, QueryResult::SchemaChange))
     }
 
-    /// While the ring changes, ranges are on their way by the replicas that were known at its start.
-    fn check_ring_rests(&self, keyspace: &str) -> Result<(), Error> {
-        let snapshot = self.views.load();
-        let Some((change, _)) = &snapshot.cluster.change else {
-            return Ok(());
+    /// The change that an `ALTER KEYSPACE` would begin. An error if it is another statement, or the keyspace would be replicated
+    /// as it is; nothing changes.
+    pub fn plan_alteration(&self, statement: &str) -> Result<ChangeKind, Error> {
+        let nothing = || Error::invalid("only ALTER KEYSPACE with another replication moves data");
+        let planned = self.text_statement(statement, None)?;
+        let Plan::Schema(plan) = &planned.plan else {
+            return Err(nothing());
         };
-        Err(Error::invalid(format!(
-            "the replicas of keyspace '{keyspace}' can't become others while data moves to other nodes ({}); nothing was \
-             changed; repeat the statement when that is done (`starling topology` shows it)",
-            change.kind
-        )))
+        let snapshot = self.views.load();
+        let datacenters: Vec<String> = snapshot.cluster.ring.datacenters().into_iter().collect();
+        let plan = plan.clone().with_datacenters(&datacenters);
+        let (keyspace, to) = plan.altered_replication(&snapshot.schema)?.ok_or_else(nothing)?;
+        check_replication(&to)?;
+        Ok(ChangeKind::Alter(Alteration {
+            keyspace: keyspace.name.clone(),
+            created: keyspace.created,
+            from: keyspace.replication.clone(),
+            to,
+            dropped: Vec::new(),
+        }))
     }
 
-    fn replication_warning(&self, entry: &SchemaEntry) -> Option<String> {
-        let Some(Definition::Keyspace(keyspace)) = &entry.definition else {
-            return None;
+    /// Gives a keyspace other replicas, if that is what the statement says; whether it has them now. Nothing changed after an
+    /// error.
+    async fn alter_replication(
+        self: &Arc<Self>,
+        plan: &SchemaPlan,
+        tracer: &Tracer,
+        warnings: &mut Vec<String>,
+    ) -> Result<bool, Error> {
+        let schema = Arc::clone(&self.views.load().schema);
+        let Some((keyspace, to)) = plan.altered_replication(&schema)? else {
+            return Ok(false);
         };
-        let strategy = Strategy::parse(&keyspace.replication.class, &keyspace.replication.options).ok()?;
+        check_replication(&to)?;
+        let name = &keyspace.name;
+        tracer.note(
+            || self.env.wall(),
+            || format!("Keyspace {name} gets other replicas: {to}"),
+        );
+        // Half: clients' drivers wait about as long as the schema may take, and want an answer before.
+        let deadline = Deadline::after(&self.env, self.config.timeouts.schema / 2);
+        let wanted = Wanted {
+            original: original(&schema, &keyspace).clone(),
+            created: keyspace.created,
+            keyspace: name.clone(),
+            to: to.clone(),
+        };
+        let altered = self.ring_changes.alter(wanted, deadline).await;
+        let altered = altered.map_err(|error| not_altered(name, &error))?;
+        warnings.extend(self.replication_warning(name, &to));
+        if altered == Altered::UnderWay {
+            warnings.push(format!(
+                "The data of keyspace {name} is on its way to its new replicas. Reads and writes go on meanwhile, and the schema \
+                 shows the new replication once all of it is there (`starling topology` tells how far it is, `starling topology \
+                 abort` gives it up)"
+            ));
+        }
+        Ok(altered == Altered::Done)
+    }
+
+    fn replication_warning(&self, keyspace: &str, replication: &Replication) -> Option<String> {
+        let strategy = Strategy::parse(&replication.class, &replication.options).ok()?;
         let ring = Arc::clone(&self.views.load().cluster.ring);
         let datacenters = ring.datacenters();
         let names = datacenters.iter().map(String::as_str).collect();
-        let factor = Replication::new(&strategy, &names).total();
+        let factor = Factors::new(&strategy, &names).total();
         let nodes = u32::try_from(ring.members().len()).unwrap_or(u32::MAX);
         (factor > nodes).then(|| {
             format!(
-                "Your replication factor {factor} for keyspace {} is higher than the number of nodes {nodes}",
-                keyspace.name
+                "Your replication factor {factor} for keyspace {keyspace} is higher than the number of nodes {nodes}"
             )
         })
     }
 }
 
-/// The keyspace whose data these entries give to other replicas; `None` if there is none. A new keyspace has no data.
-fn replaced_replicas(schema: &Schema, entries: &[SchemaEntry]) -> Option<String> {
-    entries.iter().find_map(|entry| {
-        let Some(Definition::Keyspace(new)) = &entry.definition else {
-            return None;
-        };
-        let old = schema.keyspace(&new.name)?;
-        let has_tables = schema.tables(&new.name).next().is_some();
-        (has_tables && old.replication != new.replication).then(|| new.name.clone())
-    })
+/// What a keyspace was created with: that is what its entry keeps saying.
+fn original<'a>(schema: &'a Schema, keyspace: &'a Keyspace) -> &'a Replication {
+    let original = schema.created_with(&keyspace.name, keyspace.created);
+    original.unwrap_or(&keyspace.replication)
+}
+
+/// An altered keyspace's entry is told without another replication; whether it says anything new then.
+fn keep_original(schema: &Schema, entry: &mut SchemaEntry) -> bool {
+    let Some(Definition::Keyspace(keyspace)) = &mut entry.definition else {
+        return true;
+    };
+    let Some(original) = schema.created_with(&keyspace.name, keyspace.created) else {
+        return true;
+    };
+    Arc::make_mut(keyspace).replication = original.clone();
+    let known = schema.entry(&entry.name);
+    known.is_none_or(|known| known.definition != entry.definition)
+}
+
+fn not_altered(keyspace: &str, error: &ChangeError) -> Error {
+    let message = format!("keyspace '{keyspace}' can't get other replicas: {error}");
+    match error {
+        ChangeError::Busy { .. } | ChangeError::Down { .. } | ChangeError::Refused(_) => {
+            Error::invalid(message)
+        }
+        _ => Error::server(message),
+    }
 }

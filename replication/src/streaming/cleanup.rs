@@ -1,13 +1,11 @@
 //! Old replicas forget what is not theirs any more, by themselves.
 //!
 //! A node keeps a list of the rings by which it may hold data, durably: the one it serves, and one for every change
-//! that it began to fetch for. When the ring is another one, or a change was given up, it forgets what it was a replica of
-//! by an old ring and is not by the present one; then the old ones leave the list. So a restart in the middle goes on
-//! with it, and nothing has to be asked for. What a keyspace's new options took from a node is left alone: nobody has
-//! fetched that from it.
+//! that it began to fetch for, each with what keyspaces were replicated by. When the ring or a keyspace's replication is another
+//! one, or a change was given up, it forgets what it was a replica of by an old ring and is not by the present one; then the old
+//! ones leave the list. So a restart in the middle goes on with it, and nothing has to be asked for.
 
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -17,24 +15,22 @@ use std::{
 
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use starling_model::{TableId, TokenSet};
-use starling_ring::{Member, Ring};
+use starling_ring::Ring;
 use starling_sstable::fs::Fs;
 
-use super::{Streaming, estimate::strategy_of, plan::Rings};
+use super::{
+    Streaming,
+    held::{Held, Layout},
+    plan::{Rings, Strategies},
+};
 use crate::{
     deadline::Deadline,
-    durable_file,
     env::{Env, Store},
-    message::decode_value,
     snapshot::Snapshot,
     start_error::StartError,
     topology::Change,
 };
-
-const PATH: &str = "node/held";
-const MAGIC: [u8; 8] = *b"STRLHELD";
 
 /// A ring must have been the same for so long before anything is forgotten: until then requests may be under way whose
 /// coordinators saw the one before.
@@ -46,38 +42,11 @@ const READY: Duration = Duration::from_secs(8);
 const CLEANING: &str =
     "a node still removes what was its own by an earlier ring (`starling topology` shows it)";
 
-/// The rings that a node may hold data of, the latest last.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Held(Vec<Vec<Member>>);
-
-impl Held {
-    fn load(fs: &dyn Fs) -> Result<Self, StartError> {
-        let Some(content) = durable_file::read(fs, Path::new(PATH), MAGIC)? else {
-            return Ok(Self::default());
-        };
-        decode_value(&content).map_err(|problem| StartError::Damaged {
-            file: PATH.to_owned(),
-            problem,
-        })
-    }
-
-    fn add(&mut self, members: Vec<Member>) {
-        if !self.0.contains(&members) {
-            self.0.push(members);
-        }
-    }
-
-    fn store(&self, fs: &dyn Fs) -> Result<(), String> {
-        let content = rmp_serde::to_vec(self).map_err(|error| error.to_string())?;
-        durable_file::replace(fs, Path::new(PATH), MAGIC, &content).map_err(|error| error.to_string())
-    }
-}
-
 /// What is to be forgotten, and how far that is.
 pub(super) struct Cleanup {
     held: Mutex<Held>,
-    /// The members as they were seen last, and since when.
-    seen: Mutex<Option<(Vec<Member>, Duration)>>,
+    /// The ring as it was seen last, and since when.
+    seen: Mutex<Option<(Layout, Duration)>>,
     /// One at a time.
     running: Arc<futures::lock::Mutex<()>>,
     left: AtomicUsize,
@@ -121,14 +90,12 @@ impl<E: Env> Streaming<E> {
         let running = self.cleanup.running.try_lock();
         let _running = running.ok_or_else(|| CLEANING.to_owned())?;
         let snapshot = self.views.load();
-        let ring = &snapshot.cluster.ring;
         let old = self.cleanup.held.lock().clone();
         // A first change may be this node's own coming in.
-        for past in &old.0 {
+        for past in old.layouts() {
             self.forget(&snapshot, past).await?;
         }
-        let after = Ring::new(ring.partitioner(), change.next(ring.members()));
-        for (table, gained) in self.gained(&snapshot, &after) {
+        for (table, gained) in self.gained(&snapshot, change) {
             let gone = self.env.store().discard(table, gained).await;
             gone.map_err(|error| format!("what is left of an earlier time could not be removed: {error}"))?;
         }
@@ -143,35 +110,33 @@ impl<E: Env> Streaming<E> {
         let _running = self.cleanup.running.lock().await;
         let Some(change) = change else { return Ok(()) };
         let snapshot = self.views.load();
-        let ring = &snapshot.cluster.ring;
         if !snapshot.schema.all_tables().any(|table| !table.is_system()) {
             return Ok(());
         }
-        let next = change.next(ring.members());
-        let after = Ring::new(ring.partitioner(), next.clone());
         let mut held = self.cleanup.held.lock().clone();
-        let known = held.0.len();
-        held.add(ring.members().to_vec());
-        if !self.gained(&snapshot, &after).is_empty() {
-            held.add(next);
+        let known = held.layouts().len();
+        held.add(Layout::of(&snapshot.cluster));
+        if !self.gained(&snapshot, change).is_empty() {
+            held.add(Layout::after(change, &snapshot.cluster));
         }
-        if held.0.len() == known {
+        if held.layouts().len() == known {
             return Ok(());
         }
         self.hold(held).await
     }
 
     /// What this node gains of each table.
-    fn gained(&self, snapshot: &Snapshot, next: &Ring) -> Vec<(TableId, TokenSet)> {
+    fn gained(&self, snapshot: &Snapshot, change: &Change) -> Vec<(TableId, TokenSet)> {
+        let ring = &snapshot.cluster.ring;
         let rings = Rings {
-            current: Arc::clone(&snapshot.cluster.ring),
-            next: Arc::new(next.clone()),
+            current: Arc::clone(ring),
+            next: Arc::new(Ring::new(ring.partitioner(), change.next(ring.members()))),
             gone: std::collections::BTreeSet::new(),
         };
         let tables = snapshot.schema.all_tables().filter(|table| !table.is_system());
         let gained = tables.filter_map(|table| {
-            let strategy = strategy_of(snapshot.schema.keyspace(&table.keyspace)?)?;
-            let gains = rings.gains(&strategy);
+            let strategies = Strategies::through(snapshot, &change.kind, &table.keyspace)?;
+            let gains = rings.gains(&strategies);
             let own = gains.iter().filter(|gain| gain.node == self.id);
             let tokens: TokenSet = own.map(|gain| gain.tokens).collect();
             (!tokens.is_empty()).then_some((table.id, tokens))
@@ -189,7 +154,8 @@ impl<E: Env> Streaming<E> {
     /// Begins to forget, if there is anything to forget and no change is under way.
     pub(super) fn clean(self: &Arc<Self>) {
         let snapshot = self.views.load();
-        if !self.is_quiet(&snapshot) || self.cleanup.held.lock().0 == [snapshot.cluster.ring.members()] {
+        if !self.is_quiet(&snapshot) || *self.cleanup.held.lock().layouts() == [Layout::of(&snapshot.cluster)]
+        {
             return;
         }
         let streaming = Arc::clone(self);
@@ -215,7 +181,7 @@ impl<E: Env> Streaming<E> {
     /// Whether this node is in the ring, and neither that nor a change was news for a while.
     fn is_quiet(&self, snapshot: &Snapshot) -> bool {
         let cluster = &snapshot.cluster;
-        let members = cluster.ring.members();
+        let layout = Layout::of(cluster);
         let now = self.env.monotonic();
         let mut seen = self.cleanup.seen.lock();
         if cluster.change.is_some() || cluster.ring.member(self.id).is_none() {
@@ -223,9 +189,9 @@ impl<E: Env> Streaming<E> {
             return false;
         }
         match &*seen {
-            Some((last, since)) if last == members => now >= *since + QUIET,
+            Some((last, since)) if *last == layout => now >= *since + QUIET,
             _ => {
-                *seen = Some((members.to_vec(), now));
+                *seen = Some((layout, now));
                 false
             }
         }
@@ -233,25 +199,25 @@ impl<E: Env> Streaming<E> {
 
     async fn forget_old(&self, snapshot: &Snapshot) -> Result<(), String> {
         let old = self.cleanup.held.lock().clone();
-        for past in &old.0 {
+        for past in old.layouts() {
             self.forget(snapshot, past).await?;
         }
         // A change that began meanwhile has noted its own; this one is not held against it.
         if *self.cleanup.held.lock() == old {
-            self.hold(Held(vec![snapshot.cluster.ring.members().to_vec()]))
-                .await?;
+            self.hold(Held::only(Layout::of(&snapshot.cluster))).await?;
         }
         Ok(())
     }
 
     /// Forgets what this node was a replica of by an old ring, and is not by the present one.
-    async fn forget(&self, snapshot: &Snapshot, past: &[Member]) -> Result<(), String> {
+    async fn forget(&self, snapshot: &Snapshot, past: &Layout) -> Result<(), String> {
         let ring = &snapshot.cluster.ring;
-        if past == ring.members() {
+        let replications = &snapshot.cluster.replications;
+        if *past == Layout::of(&snapshot.cluster) {
             return Ok(());
         }
         let rings = Rings {
-            current: Arc::new(Ring::new(ring.partitioner(), past.to_vec())),
+            current: Arc::new(Ring::new(ring.partitioner(), past.members.clone())),
             next: Arc::clone(ring),
             gone: std::collections::BTreeSet::new(),
         };
@@ -263,9 +229,10 @@ impl<E: Env> Streaming<E> {
             .collect();
         self.cleanup.left.store(tables.len(), Ordering::Relaxed);
         for table in tables {
-            let keyspace = snapshot.schema.keyspace(&table.keyspace);
-            let strategy = keyspace.and_then(|keyspace| strategy_of(keyspace));
-            let lost = strategy.and_then(|strategy| rings.losses(&strategy).remove(&self.id));
+            let (schema, keyspace) = (&snapshot.schema, &table.keyspace);
+            let strategies = Strategies::of(schema, keyspace, &past.replications, replications);
+            let strategies = strategies.filter(Strategies::are_replicated);
+            let lost = strategies.and_then(|strategies| rings.losses(&strategies).remove(&self.id));
             if let Some(lost) = lost {
                 let freed = self.env.store().discard(table.id, lost).await;
                 let freed = freed.map_err(|error| error.to_string())?;

@@ -7,13 +7,12 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
-use starling_cql::schema::Keyspace;
 use starling_model::{NodeId, TableId, TokenSet};
 use starling_ring::{Ring, Strategy};
 
 use super::{
     StreamReply, StreamRequest, Streaming,
-    plan::{self, Rings, Way},
+    plan::{self, Rings, Strategies, Way},
     wire::MAX_SETS,
 };
 use crate::{env::Env, snapshot::Snapshot, topology::ChangeKind};
@@ -69,14 +68,6 @@ pub struct Balance {
     pub share_after: f64,
 }
 
-/// A keyspace's strategy; `None` where it keeps no replicas on nodes, or its options make no sense.
-pub(super) fn strategy_of(keyspace: &Keyspace) -> Option<Strategy> {
-    let options = keyspace.replication.options.iter();
-    let options = options.map(|(name, value)| (name.clone(), value.clone()));
-    let strategy = Strategy::parse(&keyspace.replication.class, options).ok()?;
-    (strategy != Strategy::Local).then_some(strategy)
-}
-
 /// What is to be asked before: of whom, of which table, which tokens.
 type Wanted = (NodeId, TableId, TokenSet);
 
@@ -93,18 +84,17 @@ pub(super) struct Flows {
 }
 
 /// Who fetches what, of all tables: pure but for the clock that it has not.
-pub(super) fn flows(snapshot: &Snapshot, rings: &Rings) -> Flows {
+pub(super) fn flows(snapshot: &Snapshot, rings: &Rings, change: &ChangeKind) -> Flows {
     let mut flows = Flows::default();
     for table in snapshot.schema.all_tables().filter(|table| !table.is_system()) {
-        let keyspace = snapshot.schema.keyspace(&table.keyspace);
-        let Some(strategy) = keyspace.and_then(|keyspace| strategy_of(keyspace)) else {
+        let Some(strategies) = Strategies::through(snapshot, change, &table.keyspace) else {
             continue;
         };
-        let current = rings.current.placement(&strategy);
-        let gains = rings.gains(&strategy);
-        let gainers: BTreeSet<NodeId> = gains.iter().map(|gain| gain.node).collect();
+        let current = rings.current.placement(&strategies.before);
+        let fetches = rings.fetches(&strategies);
+        let gainers: BTreeSet<NodeId> = fetches.iter().map(|gain| gain.node).collect();
         for gainer in gainers {
-            for (way, tokens) in plan::by_way(&gains, gainer) {
+            for (way, tokens) in plan::by_way(&fetches, gainer) {
                 let sources = match &way {
                     Way::Partner(partner) => vec![*partner],
                     Way::Quorum(quorum) => {
@@ -128,7 +118,7 @@ pub(super) fn flows(snapshot: &Snapshot, rings: &Rings) -> Flows {
                 flows.fetches.extend(fetches);
             }
         }
-        let losses = rings.losses(&strategy).into_iter();
+        let losses = rings.losses(&strategies).into_iter();
         flows
             .losses
             .extend(losses.map(|(node, tokens)| (node, table.id, tokens)));
@@ -189,9 +179,12 @@ pub(super) fn estimate(
         sum.0 += wanted.2.ranges().len();
         sum.1 += bytes;
         *fetched.entry(*to).or_default() += bytes;
-        // Copies of the same range from several replicas become one.
+        // Copies of the same range from several replicas become one, with what is there already.
+        let is_there = |(node, table, tokens): &Wanted| {
+            node == to && *table == wanted.1 && wanted.2.without(tokens).is_empty()
+        };
         let known = seen.entry((*to, wanted.1)).or_default();
-        if !known.contains(&&wanted.2) {
+        if !known.contains(&&wanted.2) && !flows.holdings.iter().any(is_there) {
             known.push(&wanted.2);
             *gained.entry(*to).or_default() += bytes;
         }
@@ -251,7 +244,7 @@ impl<E: Env> Streaming<E> {
             next: Arc::new(next),
             gone: change.dead(),
         };
-        let mut flows = flows(&snapshot, &rings);
+        let mut flows = flows(&snapshot, &rings, change);
         let mut questions: BTreeMap<NodeId, BTreeMap<TableId, Vec<TokenSet>>> = BTreeMap::new();
         let fetches = flows.fetches.iter().map(|(_, wanted)| wanted);
         for (node, table, tokens) in fetches.chain(&flows.losses).chain(&flows.holdings) {

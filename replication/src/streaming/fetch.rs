@@ -13,13 +13,12 @@ use futures::{
     lock::Mutex as AsyncMutex,
     stream::{self, StreamExt},
 };
+use starling_cql::schema::Schema;
 use starling_model::{NodeId, TableId, TokenSet};
-use starling_ring::Strategy;
 
 use super::{
     StreamReply, StreamRequest, Streaming,
-    estimate::strategy_of,
-    plan::{self, Quorum, Rings, Way},
+    plan::{self, Quorum, Rings, Strategies, Way},
     progress::{Fetched, Progress},
     receive::{Miss, Part},
 };
@@ -38,12 +37,16 @@ const RETRY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a node gains of all tables of a keyspace.
-type Ways = (Strategy, BTreeMap<Way, TokenSet>);
+type Ways = (Strategies, BTreeMap<Way, TokenSet>);
 
 /// What a node gains by a change, and what of it is here.
 struct Errand {
     change: u128,
     rings: Rings,
+    /// By keyspace.
+    strategies: BTreeMap<String, Strategies>,
+    /// As it was known at the beginning: tables that are made meanwhile get all their writes from then on.
+    schema: Arc<Schema>,
     fetched: AsyncMutex<Fetched>,
 }
 
@@ -56,12 +59,19 @@ impl<E: Env> Streaming<E> {
     }
 
     async fn fetch_all(self: &Arc<Self>, change: &Change) -> Result<(), String> {
+        let snapshot = Arc::clone(&self.views.load());
         let (id, rings) = (change.id, self.rings_of(change)?);
+        let keyspaces = snapshot.schema.keyspaces().filter_map(|keyspace| {
+            let strategies = Strategies::through(&snapshot, &change.kind, &keyspace.name)?;
+            Some((keyspace.name.clone(), strategies))
+        });
         let fs = Arc::clone(self.env.fs());
         let load = move || Fetched::load(&*fs, id).map_err(|error| error.to_string());
         let errand = Errand {
             change: id,
             rings,
+            strategies: keyspaces.collect(),
+            schema: Arc::clone(&snapshot.schema),
             fetched: AsyncMutex::new(self.blocking(load).await?),
         };
         let now = self.env.monotonic();
@@ -76,8 +86,8 @@ impl<E: Env> Streaming<E> {
         self.progress.lock().plan(&parts);
         stream::iter(parts)
             .map(Ok)
-            .try_for_each_concurrent(PARTS_AT_ONCE, |(strategy, part)| {
-                async move { self.bring_surely(errand, &strategy, &part).await }.boxed()
+            .try_for_each_concurrent(PARTS_AT_ONCE, |(strategies, part)| {
+                async move { self.bring_surely(errand, &strategies, &part).await }.boxed()
             })
             .await
     }
@@ -116,39 +126,37 @@ impl<E: Env> Streaming<E> {
 
     /// What is left to be fetched of all tables. One after the other comes from another source, and from far off in the
     /// ring: so one source makes files while another sends, and all shards of a source have work.
-    async fn all_parts(&self, errand: &Errand) -> Result<Vec<(Strategy, Part)>, String> {
-        // Tables that are made meanwhile get all their writes from the beginning.
-        let schema = Arc::clone(&self.views.load().schema);
+    async fn all_parts(&self, errand: &Errand) -> Result<Vec<(Strategies, Part)>, String> {
         let mut ways: BTreeMap<&str, Option<Ways>> = BTreeMap::new();
         let mut wanted = Vec::new();
-        for table in schema.all_tables().filter(|table| !table.is_system()) {
+        for table in errand.schema.all_tables().filter(|table| !table.is_system()) {
             let known = ways.entry(&table.keyspace).or_insert_with(|| {
-                let strategy = strategy_of(schema.keyspace(&table.keyspace)?)?;
-                let gains = errand.rings.gains(&strategy);
-                Some((strategy, plan::by_way(&gains, self.id)))
+                let strategies = errand.strategies.get(&table.keyspace)?;
+                let fetches = errand.rings.fetches(strategies);
+                Some((strategies.clone(), plan::by_way(&fetches, self.id)))
             });
-            for (strategy, ways) in known.iter() {
+            for (strategies, ways) in known.iter() {
                 let of_table = ways.iter().map(|(way, tokens)| {
                     let wanted = (table.id, way.clone(), tokens.clone());
-                    (strategy.clone(), wanted)
+                    (strategies.clone(), wanted)
                 });
                 wanted.extend(of_table);
             }
         }
         let cut = stream::iter(wanted)
-            .map(|(strategy, wanted)| {
-                async move { self.parts(errand, &wanted).await.map(|parts| (strategy, parts)) }.boxed()
+            .map(|(strategies, wanted)| {
+                async move { self.parts(errand, &wanted).await.map(|parts| (strategies, parts)) }.boxed()
             })
             .buffered(QUESTIONS_AT_ONCE);
-        let cut: Vec<(Strategy, Vec<Part>)> = cut.try_collect().await?;
-        let mut of_source: BTreeMap<NodeId, Vec<(Strategy, Part)>> = BTreeMap::new();
-        for (strategy, cut) in cut {
+        let cut: Vec<(Strategies, Vec<Part>)> = cut.try_collect().await?;
+        let mut of_source: BTreeMap<NodeId, Vec<(Strategies, Part)>> = BTreeMap::new();
+        for (strategies, cut) in cut {
             for part in cut {
                 let parts = of_source.entry(part.from).or_default();
-                parts.push((strategy.clone(), part));
+                parts.push((strategies.clone(), part));
             }
         }
-        let mut parts: Vec<(usize, (Strategy, Part))> = Vec::new();
+        let mut parts: Vec<(usize, (Strategies, Part))> = Vec::new();
         for of_one in of_source.into_values() {
             parts.extend(plan::far_apart(of_one).into_iter().enumerate());
         }
@@ -212,7 +220,12 @@ impl<E: Env> Streaming<E> {
     }
 
     /// Fetches a part, however long that takes, while the change is under way.
-    async fn bring_surely(&self, errand: &Errand, strategy: &Strategy, part: &Part) -> Result<(), String> {
+    async fn bring_surely(
+        &self,
+        errand: &Errand,
+        strategies: &Strategies,
+        part: &Part,
+    ) -> Result<(), String> {
         let mut away_since = None;
         loop {
             self.still_wanted(errand)?;
@@ -232,7 +245,7 @@ impl<E: Env> Streaming<E> {
             };
             ::tracing::warn!(table = %part.table, from = %part.from, why, "a part of a table did not come; it is tried again");
             self.note_waiting(Some(format!("node {}: {why}", part.from)));
-            if part.is_partner && tries_others && self.bring_from_others(errand, strategy, part).await? {
+            if part.is_partner && tries_others && self.bring_from_others(errand, strategies, part).await? {
                 break;
             }
             self.env.sleep(RETRY).await;
@@ -260,12 +273,12 @@ impl<E: Env> Streaming<E> {
     async fn bring_from_others(
         &self,
         errand: &Errand,
-        strategy: &Strategy,
+        strategies: &Strategies,
         part: &Part,
     ) -> Result<bool, String> {
         let mut without = errand.rings.clone();
         without.gone.insert(part.from);
-        let gains = without.gains(strategy);
+        let gains = without.gains(strategies);
         for (way, tokens) in plan::by_way(&gains, self.id) {
             let tokens = tokens.intersection(&part.tokens);
             let Way::Quorum(quorum) = &way else { continue };

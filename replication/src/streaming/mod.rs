@@ -4,7 +4,7 @@
 //! - `fetch`: the newcomer's side: [`progress`] durable and told; `receive`: one part of it, `throttle`d, in pieces
 //!   that are checked, `landing` in files;
 //! - `source`: the side that has the data; [`wire`]: what they say to each other;
-//! - `cleanup`: old replicas forget what is not theirs any more.
+//! - `cleanup`: old replicas forget what is not theirs any more; `held`: what they may have.
 //!
 //! Data travels as whole tables of the storage, tombstones too, and is merged at the newcomer by the one law there is.
 //! So nothing here knows what a row is, twice the same is as good as once, and copies of several replicas need no
@@ -16,12 +16,12 @@
 //! 2. What is noted as fetched is durable at the newcomer. What is not noted is fetched again.
 //! 3. Before a node may gain a range it has nothing of it: `Streaming::prepare`. What it had when it was a replica
 //!    earlier is old, and may lack deletions that the others have purged since.
-//! 4. A node forgets only what a change of the ring took from it, never because of a keyspace's new options, and
-//!    never while a change is under way.
+//! 4. A node forgets only what a change took from it, and never while one is under way.
 
 mod cleanup;
 pub mod estimate;
 mod fetch;
+mod held;
 mod landing;
 pub mod plan;
 pub mod progress;

@@ -11,6 +11,11 @@
 //! old replicas at least `n/2 + 1` had it, so of any `n - n/2` one did. Where so many are not left, it takes what
 //! there is.
 //!
+//! A keyspace that is altered may get fewer replicas. Those that stay may be those that missed a write, so each of the new ones, also
+//! if it was one before, takes copies of all that go *alone*: without one that comes for them in their datacenter. Of a write
+//! that one of these had all have it then; one that none of these had is where it was, or at partners. So as many have it as
+//! before, or all; in each datacenter too.
+//!
 //! Invariants (`tests.rs`):
 //! 1. a gain is what the new placement has for a node and the old one had not; each has exactly one way to be fetched;
 //! 2. no node that is gone is ever a source;
@@ -22,7 +27,9 @@ use std::{
 };
 
 use starling_model::{NodeId, Token, TokenRange, TokenSet};
-use starling_ring::{Placement, Ring, Strategy};
+use starling_ring::{Placement, Ring};
+
+pub use crate::placements::Strategies;
 
 /// How a range gets to its new replica.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +68,17 @@ pub struct Gain {
 }
 
 impl Quorum {
+    /// This one, and no other will do.
+    fn just(node: NodeId) -> Self {
+        Self {
+            local: vec![node],
+            remote: Vec::new(),
+            needed_local: 1,
+            needed: 1,
+            safe: 1,
+        }
+    }
+
     /// Enough of those that `is_there` says are; `None` if there are too few. Local ones first, and of those the first by
     /// id after `start`, so that newcomers with different starts ask different nodes.
     pub fn choose(&self, start: NodeId, is_there: impl Fn(NodeId) -> bool) -> Option<Vec<NodeId>> {
@@ -106,18 +124,38 @@ impl Rings {
             .or_else(|| self.next.datacenter(node))
     }
 
-    /// All that nodes gain of a keyspace with this strategy, in token order.
-    pub fn gains(&self, strategy: &Strategy) -> Vec<Gain> {
-        gains(
-            &self.current.placement(strategy),
-            &self.next.placement(strategy),
-            self,
-        )
+    fn placements(&self, strategies: &Strategies) -> (Placement, Placement) {
+        let current = self.current.placement(&strategies.before);
+        (current, self.next.placement(&strategies.after))
+    }
+
+    /// All that nodes gain of a keyspace with these strategies, in token order.
+    pub fn gains(&self, strategies: &Strategies) -> Vec<Gain> {
+        let (current, next) = self.placements(strategies);
+        let arcs = refined(&current, &next);
+        let gains = arcs.flat_map(|(tokens, before, after)| {
+            let successions = Successions::new(before, after, self, strategies.alters());
+            successions.gains(tokens, self)
+        });
+        gains.collect()
+    }
+
+    /// The same, and what new replicas take over from those that go alone.
+    pub fn fetches(&self, strategies: &Strategies) -> Vec<Gain> {
+        let mut fetches = self.gains(strategies);
+        if strategies.alters() {
+            let (current, next) = self.placements(strategies);
+            for (tokens, before, after) in refined(&current, &next) {
+                let successions = Successions::new(before, after, self, true);
+                fetches.extend(successions.legacies(tokens, after, self));
+            }
+        }
+        fetches
     }
 
     /// What each node is a replica of before, and not after.
-    pub fn losses(&self, strategy: &Strategy) -> BTreeMap<NodeId, TokenSet> {
-        let (current, next) = (self.current.placement(strategy), self.next.placement(strategy));
+    pub fn losses(&self, strategies: &Strategies) -> BTreeMap<NodeId, TokenSet> {
+        let (current, next) = self.placements(strategies);
         let mut lost: BTreeMap<NodeId, Vec<TokenRange>> = BTreeMap::new();
         for (tokens, before, after) in refined(&current, &next) {
             for node in before.iter().filter(|node| !after.contains(node)) {
@@ -129,9 +167,19 @@ impl Rings {
     }
 }
 
-fn gains(current: &Placement, next: &Placement, rings: &Rings) -> Vec<Gain> {
-    let mut all = Vec::new();
-    for (tokens, before, after) in refined(current, next) {
+/// Who comes for whom in one range.
+struct Successions {
+    /// Who comes, each with its partner if it has one.
+    coming: Vec<(NodeId, Option<NodeId>)>,
+    /// Who goes alone.
+    alone: Vec<NodeId>,
+    /// Of whom a quorum has to be read by those without a partner. Of those that go alone they get all anyway.
+    others: Vec<NodeId>,
+}
+
+impl Successions {
+    /// Where a keyspace is altered one datacenter may get more replicas and another one fewer, so a partner is of the same one.
+    fn new(before: &[NodeId], after: &[NodeId], rings: &Rings, is_altered: bool) -> Self {
         let mut leaving: Vec<NodeId> = before
             .iter()
             .filter(|node| !after.contains(node))
@@ -146,27 +194,55 @@ fn gains(current: &Placement, next: &Placement, rings: &Rings) -> Vec<Gain> {
         coming.sort_unstable();
         let same_datacenter = |a: NodeId, b: NodeId| rings.datacenter(a) == rings.datacenter(b);
         let mut partners: BTreeMap<NodeId, NodeId> = BTreeMap::new();
-        for near in [true, false] {
+        let distances = if is_altered { &[true][..] } else { &[true, false] };
+        for near in distances {
             for node in &coming {
                 let mut left = leaving.iter();
-                let found = left.position(|other| !near || same_datacenter(*node, *other));
+                let found = left.position(|other| !*near || same_datacenter(*node, *other));
                 if let Some(at) = found.filter(|_| !partners.contains_key(node)) {
                     partners.insert(*node, leaving.remove(at));
                 }
             }
         }
-        for node in coming {
-            let partner = partners
-                .get(&node)
-                .filter(|partner| !rings.gone.contains(partner));
-            let way = match partner {
-                Some(partner) => Way::Partner(*partner),
-                None => Way::Quorum(quorum_of(before, node, rings)),
-            };
-            all.push(Gain { tokens, node, way });
+        let coming = coming
+            .into_iter()
+            .map(|node| (node, partners.get(&node).copied()));
+        let mut others = before.to_vec();
+        others.retain(|node| !is_altered || !leaving.contains(node));
+        Self {
+            coming: coming.collect(),
+            alone: leaving,
+            others,
         }
     }
-    all
+
+    fn gains(&self, tokens: TokenRange, rings: &Rings) -> Vec<Gain> {
+        let gains = self.coming.iter().map(|(node, partner)| {
+            let partner = partner.filter(|partner| !rings.gone.contains(partner));
+            let way = match partner {
+                Some(partner) => Way::Partner(partner),
+                None => Way::Quorum(quorum_of(&self.others, *node, rings)),
+            };
+            Gain {
+                tokens,
+                node: *node,
+                way,
+            }
+        });
+        gains.collect()
+    }
+
+    fn legacies(&self, tokens: TokenRange, after: &[NodeId], rings: &Rings) -> Vec<Gain> {
+        let alone = self.alone.iter().filter(|node| !rings.gone.contains(node));
+        let legacies = alone.flat_map(|from| {
+            after.iter().map(move |node| Gain {
+                tokens,
+                node: *node,
+                way: Way::Quorum(Quorum::just(*from)),
+            })
+        });
+        legacies.collect()
+    }
 }
 
 fn quorum_of(replicas: &[NodeId], node: NodeId, rings: &Rings) -> Quorum {

@@ -4,10 +4,9 @@ use std::{path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use starling_model::{NodeId, TableId, TokenSet};
-use starling_ring::Strategy;
 use starling_sstable::fs::Fs;
 
-use super::receive::Part;
+use super::{plan::Strategies, receive::Part};
 use crate::{durable_file, message::decode_value, start_error::StartError};
 
 const PATH: &str = "node/fetched";
@@ -113,7 +112,7 @@ impl Progress {
     }
 
     /// What is to be fetched is known.
-    pub(super) fn plan(&mut self, parts: &[(Strategy, Part)]) {
+    pub(super) fn plan(&mut self, parts: &[(Strategies, Part)]) {
         self.parts_total = parts.len() as u64;
         self.bytes_total = parts.iter().map(|(_, part)| part.bytes).sum();
     }

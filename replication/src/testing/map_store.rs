@@ -175,6 +175,11 @@ impl MapStore {
         data.get(&(table, key.clone())).cloned().unwrap_or_default()
     }
 
+    /// Loses a partition, as if it was deleted and the deletion purged.
+    pub(crate) fn forget_partition(&self, table: TableId, key: &DecoratedKey) {
+        self.data.lock().remove(&(table, key.clone()));
+    }
+
     /// Loses everything.
     pub(crate) fn forget_all(&self) {
         self.data.lock().clear();

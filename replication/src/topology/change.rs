@@ -3,8 +3,11 @@
 use std::{collections::BTreeSet, fmt, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
+use starling_cql::schema::Replications;
 use starling_model::{NodeId, Timestamp};
 use starling_ring::Member;
+
+use super::Alteration;
 
 /// One change of the ring, from the moment that it is proposed.
 ///
@@ -15,7 +18,8 @@ pub struct Change {
     pub id: u128,
     /// What it does.
     pub kind: ChangeKind,
-    /// The node that carries it through: who joins, leaves or moves; of a removal, who was asked for it.
+    /// The node that carries it through: who joins, leaves or moves; of a removal, or of a keyspace that is altered, who was
+    /// asked for it.
     pub coordinator: NodeId,
     /// When it was proposed, by its coordinator's clock.
     pub since: Timestamp,
@@ -56,6 +60,8 @@ pub enum ChangeKind {
         /// Its new rack.
         rack: String,
     },
+    /// The members stay, and a keyspace gets other replicas among them.
+    Alter(Alteration),
 }
 
 /// How far a change is. In every phase writes and reads meet their level among the old replicas and among the
@@ -111,8 +117,17 @@ impl ChangeKind {
                     member.rack.clone_from(rack);
                 }
             }
+            Self::Alter(_) => {}
         }
         next
+    }
+
+    /// What keyspaces are replicated by once the change is done, given that before.
+    pub fn next_replications(&self, current: &Replications) -> Replications {
+        match self {
+            Self::Alter(alteration) => alteration.next(current),
+            _ => current.clone(),
+        }
     }
 
     /// The node that comes in, with where peers reach it.
@@ -121,7 +136,7 @@ impl ChangeKind {
             Self::Join { member, address } | Self::Replace { member, address, .. } => {
                 Some((member, *address))
             }
-            Self::Leave(_) | Self::Remove(_) | Self::Relocate { .. } => None,
+            Self::Leave(_) | Self::Remove(_) | Self::Relocate { .. } | Self::Alter(_) => None,
         }
     }
 
@@ -130,7 +145,7 @@ impl ChangeKind {
         match self {
             Self::Remove(gone) => gone.iter().copied().collect(),
             Self::Replace { dead, .. } => BTreeSet::from([*dead]),
-            Self::Join { .. } | Self::Leave(_) | Self::Relocate { .. } => BTreeSet::new(),
+            Self::Join { .. } | Self::Leave(_) | Self::Relocate { .. } | Self::Alter(_) => BTreeSet::new(),
         }
     }
 
@@ -169,6 +184,7 @@ impl fmt::Display for ChangeKind {
                 write!(f, "node {} at {address} replaces the dead node {dead}", member.id)
             }
             Self::Relocate { node, rack } => write!(f, "node {node} moves to rack '{rack}'"),
+            Self::Alter(alteration) => alteration.fmt(f),
         }
     }
 }

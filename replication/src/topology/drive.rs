@@ -87,6 +87,7 @@ impl<E: Env> Topology<E> {
         };
         self.unwanted.lock().remove(&change.id);
         let done = match (&change.kind, change.kind.incoming()) {
+            (ChangeKind::Alter(alteration), _) => alteration.is_done(state.replications()),
             (_, Some((member, _))) => state.serves(member.id),
             (ChangeKind::Relocate { node, rack }, None) => {
                 matches!(state.place(*node), Some(Place::Serving { rack: now, .. }) if now == rack)

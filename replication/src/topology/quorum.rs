@@ -4,14 +4,58 @@
 //! its level among the replicas before the change *and* among those after it, so it overlaps with requests of
 //! coordinators that know only the one or the other.
 
-use starling_model::NodeId;
+use starling_model::{Consistency, NodeId};
 use starling_ring::{Requirement, Shortfall, Tally};
+
+use crate::placements::Placements;
 
 /// A level, and the replicas that have to meet it: one list of them, or two while they change.
 #[derive(Debug, Clone)]
 pub(crate) struct Quorum {
-    pub(crate) requirement: Requirement,
+    pub(crate) requirements: Requirements,
     pub(crate) sets: ReplicaSets,
+}
+
+/// What a level needs, of the replicas now and of those after the change that is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Requirements {
+    current: Requirement,
+    /// Only where it is another one than the current one: of a keyspace that is altered.
+    next: Option<Requirement>,
+}
+
+impl Requirements {
+    /// What a level means for a keyspace, seen from a coordinator in `local` datacenter.
+    pub(crate) fn new(level: Consistency, placements: &Placements, local: &str) -> Self {
+        let current = Requirement::new(level, placements.current.replication(), local);
+        let next = placements.next.as_ref();
+        let next = next.map(|next| Requirement::new(level, next.replication(), local));
+        Self::of(current, next)
+    }
+
+    pub(super) fn of(current: Requirement, next: Option<Requirement>) -> Self {
+        Self {
+            next: next.filter(|next| *next != current),
+            current,
+        }
+    }
+
+    /// How many answers are needed, of one set of replicas or the other; what errors report as `required`.
+    pub(crate) fn block_for(&self) -> u32 {
+        let next = self.next.as_ref().map_or(0, Requirement::block_for);
+        self.current.block_for().max(next)
+    }
+
+    /// Whether a hint on any node is as good as a replica's acknowledgement (level ANY).
+    pub(crate) fn hint_suffices(&self) -> bool {
+        self.current.hint_suffices()
+    }
+
+    /// Whether an answer from a replica in this datacenter counts in one set or the other.
+    pub(crate) fn counts(&self, datacenter: &str) -> bool {
+        let in_next = |next: &Requirement| next.counts(datacenter);
+        self.current.counts(datacenter) || self.next.as_ref().is_some_and(in_next)
+    }
 }
 
 /// Who holds a token, now and after the change that is under way.
@@ -73,7 +117,7 @@ impl Quorum {
         &self,
         replicas: impl IntoIterator<Item = (NodeId, &'a str)>,
     ) -> Result<(), Shortfall> {
-        if self.requirement.hint_suffices() {
+        if self.requirements.hint_suffices() {
             return Ok(());
         }
         let mut tally = self.tally();
@@ -85,10 +129,13 @@ impl Quorum {
 
     /// Counts answers as they come.
     pub(crate) fn tally(&self) -> JointTally {
+        let Requirements { current, next } = &self.requirements;
+        // Also where the replicas stay the level may need more of them, or fewer.
+        let is_joint = self.sets.next.is_some() || next.is_some();
         JointTally {
             sets: self.sets.clone(),
-            current: self.requirement.tally(),
-            next: self.sets.next.as_ref().map(|_| self.requirement.tally()),
+            current: current.tally(),
+            next: is_joint.then(|| next.as_ref().unwrap_or(current).tally()),
         }
     }
 }
@@ -113,10 +160,8 @@ impl JointTally {
             needed && tally.received() > before
         };
         let current = count(&mut self.current, &self.sets.current);
-        let next = match (&mut self.next, &self.sets.next) {
-            (Some(tally), Some(set)) => count(tally, set),
-            _ => false,
-        };
+        let next_set = self.sets.next.as_ref().unwrap_or(&self.sets.current);
+        let next = self.next.as_mut().is_some_and(|tally| count(tally, next_set));
         current || next
     }
 

@@ -8,6 +8,7 @@
 //!    both are given up by whoever sees both. So no node ever confirms the one and then the other, and at most one of
 //!    them is confirmed by all.
 //!    States of one change are joined: the later phase, and all who are lost.
+//!    What altered keyspaces are replicated by becomes another only at the end of a change, and has its version.
 //! 2. The epoch is the sum of the versions. So a state that knows strictly more has a strictly greater epoch.
 //!    A later release may have another log order the states; the epoch keeps this meaning.
 //! 3. States travel whole. Nobody ever holds a part of one together with a part of an older one.
@@ -19,6 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use starling_cql::schema::Replications;
 use starling_model::{NodeId, Timestamp, Token};
 use starling_ring::Member;
 
@@ -36,6 +38,9 @@ pub struct RingState {
     change: Option<Change>,
     /// Counts the steps of all changes.
     change_version: u64,
+    /// What altered keyspaces are replicated by. A release that does not know of it reads states without.
+    #[serde(default, skip_serializing_if = "Replications::is_empty")]
+    replications: Replications,
 }
 
 /// What the state says of one node.
@@ -77,7 +82,8 @@ pub enum Place {
 /// What two nodes compare to find out whether they see the same ring.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stamp {
-    /// Digest of the members and of those after the change; 0 of a node that knows no ring.
+    /// Digest of the members and of those after the change, and of what altered keyspaces are replicated by then and then; 0 of
+    /// a node that knows no ring.
     pub digest: u64,
     /// How much the node knows of the ring's history: see the contract of [`RingState`].
     pub epoch: u64,
@@ -106,6 +112,11 @@ impl RingState {
     /// The members after the change that is under way.
     pub fn next_members(&self) -> Option<Vec<Member>> {
         self.change.as_ref().map(|change| change.next(&self.members()))
+    }
+
+    /// What altered keyspaces are replicated by; all others by what they were created with.
+    pub fn replications(&self) -> &Replications {
+        &self.replications
     }
 
     /// The change that is under way.
@@ -191,8 +202,17 @@ impl RingState {
             return Stamp::default();
         }
         let next = self.change.as_ref().map(|change| change.next(&members));
-        // Writing to memory can't fail, and no member has a part of unknown length.
-        let bytes = rmp_serde::to_vec(&(members, next)).expect("members can be encoded");
+        let kind = self.change.as_ref().map(|change| &change.kind);
+        let altered = kind.map(|kind| kind.next_replications(&self.replications));
+        let never_altered =
+            self.replications.is_empty() && altered.as_ref().is_none_or(Replications::is_empty);
+        let bytes = if never_altered {
+            rmp_serde::to_vec(&(members, next))
+        } else {
+            rmp_serde::to_vec(&(members, next, &self.replications, altered))
+        };
+        // Writing to memory can't fail, and nothing has a part of unknown length.
+        let bytes = bytes.expect("members can be encoded");
         Stamp {
             digest: xxhash_rust::xxh3::xxh3_64(&bytes),
             epoch: self.epoch(),
@@ -224,6 +244,7 @@ impl RingState {
         } else if other.change_version > self.change_version {
             self.change_version = other.change_version;
             self.change.clone_from(&other.change);
+            self.replications.clone_from(&other.replications);
             new = true;
         } else if other.change_version == self.change_version && self.contests(other) {
             *self = self.aborted();
@@ -292,6 +313,7 @@ impl RingState {
             return state;
         };
         state.change_version = self.version_before(change.id) + DECIDED + change.lost.len() as u64;
+        state.replications = change.kind.next_replications(&self.replications);
         let next = change.next(&self.members());
         for member in next {
             match self.place(member.id) {

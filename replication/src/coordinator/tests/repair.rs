@@ -170,7 +170,7 @@ fn plan(cluster: &TestCluster, table: TableId) -> ReadPlan {
     let placements = snapshot.placements(keyspace).unwrap();
     let coordinator = &cluster.node(1).coordinator;
     let quorum = crate::topology::quorum::Quorum {
-        requirement: coordinator.requirement(Consistency::Quorum, placements),
+        requirements: coordinator.requirements(Consistency::Quorum, placements),
         sets: placements.sets(key("a").token),
     };
     coordinator

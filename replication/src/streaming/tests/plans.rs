@@ -9,7 +9,7 @@ use proptest::{collection::vec, prelude::*, sample::subsequence, strategy::Strat
 use starling_model::{NodeId, Token, TokenSet};
 use starling_ring::{Member, Partitioner, Ring, Strategy};
 
-use crate::streaming::plan::{Rings, Way, by_way, far_apart};
+use crate::streaming::plan::{Gain, Rings, Strategies, Way, by_way, far_apart};
 
 fn member(id: u128, rack: u8, tokens: Vec<i64>) -> Member {
     Member {
@@ -89,14 +89,79 @@ fn probes(rings: &Rings) -> BTreeSet<Token> {
         .collect()
 }
 
+/// Whose copies a node has together after it has fetched all that it is to; its own if it was a replica.
+fn has_copies_of(fetches: &[Gain], old: &[NodeId], node: NodeId, token: Token) -> BTreeSet<NodeId> {
+    let own = old.contains(&node).then_some(node);
+    let of_node = fetches
+        .iter()
+        .filter(|fetch| fetch.node == node && fetch.tokens.contains(token));
+    let fetched = of_node.flat_map(|fetch| match &fetch.way {
+        Way::Partner(partner) => vec![*partner],
+        Way::Quorum(quorum) => quorum.choose(node, |_| true).expect("all are there"),
+    });
+    own.into_iter().chain(fetched).collect()
+}
+
+/// All ways in which some of these have a write.
+fn holders(replicas: &[NodeId]) -> Vec<BTreeSet<NodeId>> {
+    let sets = (0_u32..1 << replicas.len()).map(|bits| {
+        let chosen = (0..replicas.len()).filter(|at| bits >> at & 1 == 1);
+        chosen.map(|at| replicas[at]).collect::<BTreeSet<_>>()
+    });
+    sets.filter(|set| !set.is_empty()).collect()
+}
+
 proptest! {
+    /// Of every write that a quorum of the old replicas has a quorum of the new ones has it, in all and in each datacenter
+    /// that keeps replicas; and one that a single replica has some new one has.
+    #[test]
+    fn an_altered_keyspace_loses_no_write_of_a_quorum(
+        members in members(),
+        (before, after) in (strategy(), strategy()),
+    ) {
+        let rings = rings(members.clone(), members, BTreeSet::new());
+        let strategies = Strategies { before, after };
+        let fetches = rings.fetches(&strategies);
+        let current = rings.current.placement(&strategies.before);
+        let next = rings.next.placement(&strategies.after);
+        let within = |nodes: &[NodeId], east: Option<bool>| -> Vec<NodeId> {
+            let is_in = |node: &&NodeId| east.is_none_or(|east| node.0.is_multiple_of(2) == east);
+            nodes.iter().filter(is_in).copied().collect()
+        };
+        for token in probes(&rings) {
+            let (old, new) = (current.replicas(token), next.replicas(token));
+            let copies: BTreeMap<NodeId, BTreeSet<NodeId>> = new
+                .iter()
+                .map(|node| (*node, has_copies_of(&fetches, old, *node, token)))
+                .collect();
+            for scope in [None, Some(true), Some(false)] {
+                let (old, new) = (within(old, scope), within(new, scope));
+                if old.is_empty() || new.is_empty() {
+                    continue;
+                }
+                for write in holders(&old) {
+                    let have = new.iter().filter(|node| !copies[node].is_disjoint(&write)).count();
+                    let is_quorum = write.len() > old.len() / 2;
+                    prop_assert!(!is_quorum || have > new.len() / 2, "{write:?} of {old:?} for {new:?}");
+                    prop_assert!(scope.is_some() || have > 0, "{write:?} of {old:?} for {new:?}");
+                }
+            }
+        }
+        // What is to be forgotten before is no more than what comes.
+        let gains = rings.gains(&strategies);
+        prop_assert!(gains.iter().all(|gain| fetches.contains(gain)));
+        for gain in &gains {
+            prop_assert!(!current.replicas(gain.tokens.end).contains(&gain.node));
+        }
+    }
+
     #[test]
     fn every_gain_has_one_way_that_brings_every_write_of_a_quorum(
         (before, after, gone) in change(),
         strategy in strategy(),
     ) {
         let rings = rings(before, after, gone);
-        let gains = rings.gains(&strategy);
+        let gains = rings.gains(&strategy.clone().into());
         let (current, next) = (rings.current.placement(&strategy), rings.next.placement(&strategy));
         for token in probes(&rings) {
             let (old, new) = (current.replicas(token), next.replicas(token));
@@ -153,7 +218,7 @@ proptest! {
         strategy in strategy(),
     ) {
         let rings = rings(before, after, gone);
-        let losses = rings.losses(&strategy);
+        let losses = rings.losses(&strategy.clone().into());
         let (current, next) = (rings.current.placement(&strategy), rings.next.placement(&strategy));
         for token in probes(&rings) {
             for member in rings.current.members() {
@@ -170,7 +235,7 @@ proptest! {
         let all: Vec<Member> = tokens.into_iter().zip(1_u128..).map(|(tokens, id)| member(2 * id, 0, tokens)).collect();
         let rings = rings(all[1..].to_vec(), all.clone(), BTreeSet::new());
         let factor = 2;
-        let gains = rings.gains(&Strategy::Simple { factor });
+        let gains = rings.gains(&Strategy::Simple { factor }.into());
         prop_assert!(gains.iter().all(|gain| gain.node == all[0].id));
         prop_assert!(gains.iter().all(|gain| matches!(gain.way, Way::Partner(_))));
     }
@@ -187,7 +252,7 @@ fn the_third_dead_node_of_three_leaves_too_few_to_be_sure() {
         .filter(|member| !gone.contains(&member.id))
         .cloned()
         .collect();
-    let gains = rings(all, left, gone).gains(&Strategy::Simple { factor: 3 });
+    let gains = rings(all, left, gone).gains(&Strategy::Simple { factor: 3 }.into());
     let quorums: Vec<(usize, usize)> = gains
         .iter()
         .filter_map(|gain| match &gain.way {

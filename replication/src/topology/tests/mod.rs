@@ -1,5 +1,6 @@
 //! The pure parts: what a change makes of the ring, and when a level is met on the way.
 
+mod altering;
 mod changes;
 mod deaths;
 mod phases;
@@ -9,12 +10,13 @@ mod tokens;
 
 use std::collections::BTreeSet;
 
+use starling_cql::schema::Replication as Factors;
 use starling_model::{Consistency, NodeId, Timestamp, Token};
 use starling_ring::{Member, Replication, Requirement, Strategy};
 
 use super::{
-    Change, ChangeKind, Phase, Place, RingState,
-    quorum::{Quorum, ReplicaSets},
+    Alteration, Change, ChangeKind, Phase, Place, RingState,
+    quorum::{Quorum, ReplicaSets, Requirements},
 };
 
 fn member(id: u128, tokens: &[i64]) -> Member {
@@ -88,6 +90,7 @@ fn a_change_is_seen_done_and_its_epoch_grows_at_every_step() {
             },
             vec![1, 2, 3],
         ),
+        (alter("ks", 1, 3), vec![1, 2, 3]),
     ];
     for (kind, after) in kinds {
         let start = three();
@@ -229,16 +232,101 @@ fn a_founder_that_came_after_the_tables_is_left_out() {
     assert!(state.serves(NodeId(9)));
 }
 
+fn alter(keyspace: &str, from: u32, to: u32) -> ChangeKind {
+    ChangeKind::Alter(Alteration {
+        keyspace: keyspace.to_owned(),
+        created: Timestamp(1),
+        from: Factors::simple(from),
+        to: Factors::simple(to),
+        dropped: Vec::new(),
+    })
+}
+
+#[test]
+fn what_a_keyspace_is_replicated_by_is_another_at_the_end_only() {
+    let begin = |state: &RingState, kind| state.with_change(&change(kind), Phase::Pending);
+    let pending = begin(&three(), alter("ks", 1, 3));
+    assert!(pending.replications().is_empty());
+    let settling = pending.with_change(&change(alter("ks", 1, 3)), Phase::Settling);
+    assert_eq!(
+        settling.stamp().digest,
+        pending.stamp().digest,
+        "the same replicas"
+    );
+    let done = settling.completed();
+    let by = |state: &RingState, created| state.replications().altered("ks", Timestamp(created)).cloned();
+    assert_eq!(by(&done, 1), Some(Factors::simple(3)));
+    assert_eq!(by(&done, 2), None, "a later keyspace of the same name");
+    assert_eq!(by(&pending.aborted(), 1), None);
+    assert_ne!(done.stamp().digest, three().stamp().digest);
+    assert_ne!(done.stamp().digest, settling.stamp().digest);
+
+    // Whoever hears of it knows it, whatever comes first.
+    let mut behind = begin(&three(), ChangeKind::Leave(NodeId(2))).aborted();
+    let ahead = begin(&done, alter("other", 2, 1)).completed();
+    assert!(behind.merge(&ahead, all));
+    assert_eq!(behind.replications(), ahead.replications());
+    assert_eq!(by(&behind, 1), Some(Factors::simple(3)));
+    let mut ahead = ahead;
+    assert!(!ahead.merge(&done, all), "nothing is new");
+
+    // A keyspace that is gone is forgotten with the next one that is altered.
+    let ChangeKind::Alter(mut other) = alter("third", 1, 2) else {
+        unreachable!("it is one")
+    };
+    other.dropped = vec![
+        ("ks".to_owned(), Timestamp(1)),
+        ("other".to_owned(), Timestamp(9)),
+    ];
+    let later = begin(&ahead, ChangeKind::Alter(other)).completed();
+    let left: Vec<_> = later.replications().keyspaces().collect();
+    assert_eq!(left, [("other", Timestamp(1)), ("third", Timestamp(1))]);
+    assert_eq!(RingState::decode(&later.encode()), Ok(later));
+}
+
+#[test]
+fn a_state_without_altered_keyspaces_is_what_earlier_releases_read() {
+    let state = three().with_change(&change(ChangeKind::Leave(NodeId(2))), Phase::Pending);
+    // An array of three: entries, change, version.
+    assert_eq!(state.encode()[0], 0x93);
+    let members = state.members();
+    let next = state.next_members();
+    let bytes = rmp_serde::to_vec(&(members, next)).expect("they can be encoded");
+    assert_eq!(state.stamp().digest, xxhash_rust::xxh3::xxh3_64(&bytes));
+}
+
+#[test]
+fn a_level_may_need_more_of_the_same_replicas() {
+    let single = |current: usize, next: usize| {
+        let quorum = Quorum {
+            requirements: Requirements::of(of_factor(current), Some(of_factor(next))),
+            sets: ReplicaSets::new(&nodes(&[1]), Some(&nodes(&[1]))),
+        };
+        assert_eq!(
+            quorum.requirements.block_for() as usize,
+            current.max(next) / 2 + 1
+        );
+        quorum.check([(NodeId(1), "dc")]).is_ok()
+    };
+    assert!(single(1, 1));
+    assert!(!single(1, 3), "two of three, as it will be");
+    assert!(!single(3, 1), "two of three, as it was");
+}
+
 fn nodes(ids: &[u128]) -> Vec<NodeId> {
     ids.iter().copied().map(NodeId).collect()
 }
 
-/// QUORUM of three, while the replicas change.
+fn of_factor(factor: usize) -> Requirement {
+    let factor = u32::try_from(factor).expect("few");
+    let replication = Replication::new(&Strategy::Simple { factor }, &BTreeSet::new());
+    Requirement::new(Consistency::Quorum, &replication, "dc")
+}
+
+/// QUORUM of so many replicas, while they change, or become more or fewer.
 fn quorum(current: &[u128], next: &[u128]) -> Quorum {
-    let strategy = Strategy::Simple { factor: 3 };
-    let replication = Replication::new(&strategy, &BTreeSet::new());
     Quorum {
-        requirement: Requirement::new(Consistency::Quorum, &replication, "dc"),
+        requirements: Requirements::of(of_factor(current.len()), Some(of_factor(next.len()))),
         sets: ReplicaSets::new(&nodes(current), Some(&nodes(next))),
     }
 }
@@ -264,12 +352,22 @@ fn a_level_is_met_in_both_sets_of_replicas() {
 
 #[test]
 fn any_two_quorums_of_neighbouring_views_meet() {
+    for (old, new) in [
+        (&[1, 2, 3][..], &[1, 4, 5][..]),
+        // A keyspace is altered.
+        (&[1], &[1, 2, 3]),
+        (&[1, 2, 3], &[2]),
+        (&[1, 2, 3], &[2, 3]),
+        (&[1, 2, 3, 4, 5], &[4, 5, 1]),
+        (&[1, 2], &[3, 4, 5]),
+    ] {
+        meet_through_a_change(old, new);
+    }
+}
+
+fn meet_through_a_change(old: &[u128], new: &[u128]) {
     // Before the change, during it, after it: as sets of those who answered.
-    let (before, during, after) = (
-        quorum(&[1, 2, 3], &[1, 2, 3]),
-        quorum(&[1, 2, 3], &[1, 4, 5]),
-        quorum(&[1, 4, 5], &[1, 4, 5]),
-    );
+    let (before, during, after) = (quorum(old, old), quorum(old, new), quorum(new, new));
     let quorums = |of: &Quorum| -> Vec<u32> {
         (0_u32..1 << 6)
             .filter(|answers| {
