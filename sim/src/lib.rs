@@ -6,13 +6,15 @@
 //! - [`network`]: what becomes of each message;
 //! - [`disk`]: what a crash leaves;
 //! - [`store`] and [`env`](mod@env): what the production shell builds from threads, here from tasks;
-//! - [`cluster`], [`workload`], [`nemesis`]: nodes, those who use them, and what befalls them;
+//! - [`cluster`], [`workload`], [`nemesis`]: nodes, those who use them, and what befalls them; [`operator`] and [`alterer`]: who changes
+//!   the ring and the replication;
 //! - [`history`] and [`checkers`]: what was promised, and whether it was kept;
 //! - [`run`](mod@run): all of it together, for one seed; [`trace`]: its hash;
 //! - [`bug`]: bugs on purpose, to see that the checkers find them.
 
 #![forbid(unsafe_code)]
 
+pub mod alterer;
 pub mod bug;
 pub mod checkers;
 pub mod cluster;

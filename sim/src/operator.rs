@@ -6,6 +6,7 @@ use starling_model::NodeId;
 use starling_replication::topology::{ChangeError, Phase};
 
 use crate::{
+    alterer::may_be_single,
     cluster::{Cluster, RingCommand, Role},
     executor::{Group, Handle},
     random::Random,
@@ -202,7 +203,7 @@ impl Operator {
     /// A machine dies for good, if its data is not all there is.
     fn doom(&mut self) -> Option<usize> {
         // With what rotted, that may be two losses of what two have.
-        if self.cluster.has_rotted() {
+        if self.cluster.has_rotted() || may_be_single(&self.cluster) {
             return None;
         }
         if self.replication < 2

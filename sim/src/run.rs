@@ -14,6 +14,7 @@ use starling_cql::QueryParameters;
 use starling_model::Consistency;
 
 use crate::{
+    alterer::Alterer,
     bug::Bug,
     checkers::{Promise, Violation, atomicity, causality, registers, truncation},
     cluster::{Cluster, ClusterSettings, Request, Role},
@@ -33,6 +34,9 @@ const POLLS_PER_STEP: u64 = 40_000;
 
 /// Sets the randomness of the operator apart from the rest.
 const UPHEAVAL: u64 = 0x005E_ED0F_0417_0A57;
+
+/// The same for who alters the keyspace.
+const ALTERATIONS: u64 = 0x00A1_7E2A_7104;
 
 /// The same for anti-entropy.
 const REPAIR: u64 = 0xA717_E417_0991;
@@ -174,6 +178,8 @@ struct Scene {
     steps: usize,
     /// What the operator draws from, who changes the ring; nobody does, if absent.
     upheaval: Option<Random>,
+    /// What is drawn from by who alters the keyspace.
+    alterations: Option<Random>,
     settings: ClusterSettings,
 }
 
@@ -187,6 +193,9 @@ impl Scene {
         let changes = upheaval.chance(500);
         let changes = plan.upheaval.unwrap_or(changes);
         let spares = if changes { 1 + upheaval.index(4) } else { 0 };
+        let mut alterations = Random::new(plan.seed ^ ALTERATIONS);
+        // A bug has its own seeds.
+        let alters = changes && alterations.chance(600) && plan.bug.is_none();
         let mut repair = Random::new(plan.seed ^ REPAIR);
         let space = Space {
             grace: *repair.pick(&[0, 10, 100]),
@@ -213,6 +222,7 @@ impl Scene {
             clients: 1 + random.index(6),
             steps: plan.steps,
             upheaval: changes.then_some(upheaval),
+            alterations: alters.then_some(alterations),
             settings: ClusterSettings {
                 nodes,
                 spares,
@@ -256,6 +266,11 @@ impl Scene {
         self.torment(&handle, &cluster, &recorder).await;
         Nemesis::relent(&handle, &cluster).await;
         Operator::finish(&handle, &cluster, PATIENCE).await;
+        let usual = self.space.replication;
+        if self.alterations.is_some() && !Alterer::finish(&handle, &cluster, usual, PATIENCE).await {
+            let text = "the keyspace can't be altered after healing".to_owned();
+            return vec![violation(Promise::Recovery, text)];
+        }
         let stage = acts::Stage {
             handle: &handle,
             cluster: &cluster,
@@ -318,6 +333,10 @@ impl Scene {
         if let Some(random) = &self.upheaval {
             let operator = Operator::new(handle, cluster, random.clone(), replication);
             handle.spawn(evil, operator.run());
+        }
+        if let Some(random) = &self.alterations {
+            let alterer = Alterer::new(handle, cluster, random.clone(), replication, self.evils.rot);
+            handle.spawn(evil, alterer.run());
         }
         let left = Arc::new(Mutex::new(self.steps));
         let mut working = Vec::new();
