@@ -51,5 +51,5 @@ pub use identity::has_joined;
 pub use message::{PeerRequest, PeerResponse};
 pub use node::{Executed, Node};
 pub use start_error::StartError;
-pub use status::{DepartedStatus, MemberStatus, NodeStatus};
+pub use status::{DepartedStatus, MemberStatus, NodeStatus, Owners};
 pub use streaming::{StreamStatus, estimate::Estimate};

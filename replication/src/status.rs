@@ -1,12 +1,14 @@
 //! A node's view of itself and its cluster, for operators.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use starling_model::NodeId;
+use starling_ring::Placement;
 
 use crate::anti_entropy::divergence::TableDivergence;
 use crate::streaming::StreamStatus;
+use crate::topology::Stamp;
 
 /// What a node knows and has done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +51,17 @@ pub struct NodeStatus {
     pub streams: StreamStatus,
     /// What it did since it started.
     pub counters: CounterValues,
+}
+
+/// Where a keyspace's data is, as a node plans requests by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owners {
+    /// The ring that it follows from: what its requests carry.
+    pub ring: Stamp,
+    /// The replicas of every token.
+    pub current: Arc<Placement>,
+    /// Those after the change that is under way: a request meets its level among the current ones and among these.
+    pub next: Option<Arc<Placement>>,
 }
 
 /// A member of the cluster, as this node sees it.

@@ -25,6 +25,11 @@ const LOOK: Duration = Duration::from_millis(10);
 const COMFORT: Duration = Duration::from_secs(1);
 
 impl<E: Env> Node<E> {
+    /// The schema that requests see.
+    pub fn schema(&self) -> Arc<Schema> {
+        Arc::clone(&self.views.load().schema)
+    }
+
     /// Changes the schema: durable here, then on all live nodes, then answered. A keyspace that gets other replicas does so by
     /// a change of the ring, which may still be under way then.
     pub(super) async fn change_schema(

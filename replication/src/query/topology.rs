@@ -13,7 +13,7 @@ use crate::{
     env::Env,
     membership::uuid_text,
     node::Node,
-    status::{DepartedStatus, MemberStatus, NodeStatus},
+    status::{DepartedStatus, MemberStatus, NodeStatus, Owners},
 };
 
 impl<E: Env> Node<E> {
@@ -50,6 +50,23 @@ impl<E: Env> Node<E> {
             nodes,
             keyspaces,
         }
+    }
+
+    /// Who holds what of the keyspaces that users made, by name, as this node plans requests by it.
+    pub fn owners(&self) -> BTreeMap<String, Owners> {
+        let snapshot = self.views.load();
+        let keyspaces = snapshot.schema.keyspaces();
+        let users = keyspaces.filter(|keyspace| !keyspace.is_system());
+        let placed = users.filter_map(|keyspace| {
+            let placements = snapshot.placements(&keyspace.name).ok()?;
+            let owners = Owners {
+                ring: snapshot.cluster.stamp,
+                current: placements.current.clone(),
+                next: placements.next.clone(),
+            };
+            Some((keyspace.name.clone(), owners))
+        });
+        placed.collect()
     }
 
     pub(crate) fn node_status(&self) -> NodeStatus {
