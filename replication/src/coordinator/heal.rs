@@ -6,14 +6,16 @@
 //!
 //! Invariant: every write that was acknowledged at QUORUM is there afterwards. It is on a quorum of the replicas,
 //! this one perhaps among them, so on `quorum - 1` of the `n - 1` others at least; `quorum` of those are read, and
-//! `2 quorum - 1 > n - 1`.
+//! `2 quorum - 1 > n - 1`. Where the strategy names datacenters the same is done for the quorum of this node's own: what was
+//! acknowledged at LOCAL_QUORUM is nowhere else for sure.
 
 use std::sync::{Arc, atomic::Ordering};
 
 use futures::future::join_all;
 use starling_model::{
-    ClusteringRange, Consistency, KeyRange, Limits, Mutation, Page, ReadCommand, TableId, TokenRange,
+    ClusteringRange, Consistency, KeyRange, Limits, Mutation, NodeId, Page, ReadCommand, TableId, TokenRange,
 };
+use starling_ring::Placement;
 
 use super::{
     Coordinator,
@@ -21,7 +23,7 @@ use super::{
 };
 use crate::{
     env::{Damaged, Env, Store},
-    snapshot::Peer,
+    snapshot::{Peer, Snapshot},
     tracing::Tracer,
 };
 
@@ -75,30 +77,21 @@ impl<E: Env> Coordinator<E> {
             if tokens.start >= tokens.end || !replicas.contains(&me) {
                 continue;
             }
-            let mut others = snapshot.peers_of(replicas);
-            others.retain(|peer| peer.id != me);
-            if others.is_empty() {
+            let others = Others::of(&snapshot, &placement, replicas);
+            if others.peers.is_empty() {
                 return Err("this node has the only replica: restore a snapshot, or truncate the table");
             }
-            let needed = others.len().min(replicas.len() / 2 + 1);
-            others.retain(|peer| peer.alive);
-            if others.len() < needed {
+            if !others.suffice(others.peers.iter().filter(|peer| peer.alive)) {
                 return Err("too few other replicas are alive");
             }
-            self.fetch(piece.table, tokens, &others, needed).await?;
+            self.fetch(piece.table, tokens, &others).await?;
         }
         let healed = self.env.store().heal(piece).await;
         healed.map_err(|_| "the storage could not take it")
     }
 
     /// Reads a range from other replicas and applies here what they have.
-    async fn fetch(
-        &self,
-        table: TableId,
-        tokens: TokenRange,
-        others: &[Arc<Peer>],
-        needed: usize,
-    ) -> Result<(), &'static str> {
+    async fn fetch(&self, table: TableId, tokens: TokenRange, others: &Others) -> Result<(), &'static str> {
         let mut command = ReadCommand {
             table,
             keys: KeyRange::Tokens(tokens),
@@ -113,7 +106,7 @@ impl<E: Env> Coordinator<E> {
             now: self.env.wall().seconds(),
         };
         loop {
-            let (page, missing) = self.fetch_page(&command, others, needed).await?;
+            let (page, missing) = self.fetch_page(&command, others).await?;
             // Whoever stamps a write of these rows after this has to be told what came in.
             if let Some(newest) = missing.iter().filter_map(|it| it.partition.newest()).max() {
                 let counted = self.replica.count_as_written(newest).await;
@@ -140,19 +133,60 @@ impl<E: Env> Coordinator<E> {
     async fn fetch_page(
         &self,
         command: &ReadCommand,
-        others: &[Arc<Peer>],
-        needed: usize,
+        others: &Others,
     ) -> Result<(Page, Vec<Mutation>), &'static str> {
         let task = self.task(Consistency::All, self.timeouts.range, &Tracer::OFF);
-        let asked = others
-            .iter()
-            .map(|peer| self.fetch_data(peer, command.clone(), &task));
-        let mut pages: Vec<Page> = join_all(asked).await.into_iter().flatten().collect();
-        if pages.len() < needed {
+        let alive = others.peers.iter().filter(|peer| peer.alive);
+        let asked = alive.map(|peer| {
+            let asked = self.fetch_data(peer, command.clone(), &task);
+            async move { asked.await.map(|page| (peer, page)) }
+        });
+        let answers = join_all(asked).await;
+        let (answered, mut pages): (Vec<&Arc<Peer>>, Vec<Page>) = answers.into_iter().flatten().unzip();
+        if !others.suffice(answered) {
             return Err("too few other replicas answered");
         }
         pages.push(Page::default());
         let mut reconciled = reconcile(command, pages, EVERYTHING);
         Ok((reconciled.page, reconciled.missing.pop().unwrap_or_default()))
+    }
+}
+
+/// The other replicas of a range, and how many of them have to be read.
+struct Others {
+    peers: Vec<Arc<Peer>>,
+    needed: usize,
+    /// Where this node stands, and how many have to be read there.
+    datacenter: String,
+    needed_near: usize,
+}
+
+impl Others {
+    fn of(snapshot: &Snapshot, placement: &Placement, replicas: &[NodeId]) -> Self {
+        let me = snapshot.cluster.me;
+        let mut peers = snapshot.peers_of(replicas);
+        peers.retain(|peer| peer.id != me);
+        let own = snapshot.cluster.own();
+        let datacenter = own.map_or_else(String::new, |own| own.datacenter.clone());
+        // A quorum of them and this node, or all.
+        let enough = |others: usize| others.min(others.div_ceil(2) + 1);
+        let near = peers.iter().filter(|peer| peer.datacenter == datacenter).count();
+        let named = placement.replication().by_datacenter().is_some();
+        Self {
+            needed: enough(peers.len()),
+            needed_near: if named { enough(near) } else { 0 },
+            datacenter,
+            peers,
+        }
+    }
+
+    /// Whether these of them are enough.
+    fn suffice<'a>(&self, peers: impl IntoIterator<Item = &'a Arc<Peer>>) -> bool {
+        let (mut all, mut near) = (0, 0);
+        for peer in peers {
+            all += 1;
+            near += usize::from(peer.datacenter == self.datacenter);
+        }
+        all >= self.needed && near >= self.needed_near
     }
 }

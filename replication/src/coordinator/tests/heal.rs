@@ -7,7 +7,7 @@ use starling_model::{Consistency, TableId, TokenRange};
 use super::read_all;
 use crate::{
     env::Damaged,
-    testing::{TestCluster, insert, key},
+    testing::{Link, TestCluster, insert, key},
 };
 
 fn filled(size: usize, factor: usize) -> (TestCluster, TableId) {
@@ -81,4 +81,40 @@ fn the_only_replica_stays_damaged_and_says_so() {
         Consistency::One,
     );
     assert!(read.is_err(), "never silently less");
+}
+
+#[test]
+fn what_a_datacenter_acknowledged_is_fetched_from_it() {
+    let mut cluster = TestCluster::prepared(6);
+    for number in 1..=6 {
+        let mut config = TestCluster::config(number);
+        config.datacenter = if number <= 3 { "near" } else { "far" }.to_owned();
+        cluster.start_with(number, config).expect("a node starts");
+    }
+    cluster.run_for(Duration::from_secs(3));
+    let keyspace =
+        "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'near': 3, 'far': 3}";
+    for statement in [
+        keyspace,
+        "CREATE TABLE ks.t (k text, c int, v text, PRIMARY KEY (k, c))",
+    ] {
+        cluster.cql(1, statement).expect("the schema is made");
+    }
+    let table = cluster.table(1);
+    // Acknowledged at LOCAL_QUORUM, and not come to the others yet.
+    for node in [1, 2] {
+        cluster.store(node).apply_now(insert(table, "a", 1, "value", 10));
+    }
+    damage(&cluster, 1, table);
+    cluster.partition(&[1], &[2], Link::Refused);
+    cluster.run_for(Duration::from_secs(20));
+    // Four of the other five are a quorum of all, and none of them has the row.
+    assert_eq!(cluster.node(1).status().counters.healed, 0);
+    cluster.partition(&[1], &[2], Link::Good);
+    cluster.run_for(Duration::from_secs(20));
+    assert_eq!(cluster.node(1).status().counters.healed, 1);
+    assert_eq!(
+        cluster.stored(1, table, &key("a")),
+        cluster.stored(2, table, &key("a"))
+    );
 }
