@@ -279,6 +279,7 @@ impl Scene {
         };
         let mut violations = verdict::heal_and_compare(stage, self.acts()).await;
         violations.extend(recorder.violations());
+        violations.extend(cluster.watch().violations());
         let failures = cluster.failures().into_iter();
         violations.extend(failures.map(|text| violation(Promise::Recovery, text)));
         let dooms = cluster.with_role(Role::Doomed).len();

@@ -63,6 +63,8 @@ fn bugs_of_deletions_clocks_and_the_ring_are_found() {
         (Bug::NeverBehind, 0),
         (Bug::ForgetClock, 0),
         (Bug::StreamNothing, 3),
+        (Bug::ReadOnOldRing, 0),
+        (Bug::SkipBarrier, 0),
     ]);
 }
 

@@ -67,11 +67,15 @@ pub enum Bug {
     StreamNothing,
     /// Nodes say that they keep a logged batch, and don't.
     ForgetBatches,
+    /// Replicas carry out reads that were planned on a ring older than theirs.
+    ReadOnOldRing,
+    /// Nodes confirm steps of a change of the ring that they have not taken.
+    SkipBarrier,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::AcknowledgeBeforeSync,
         Self::SkipSync,
         Self::SkipDirectorySync,
@@ -96,6 +100,8 @@ impl Bug {
         Self::IgnoreTruncation,
         Self::StreamNothing,
         Self::ForgetBatches,
+        Self::ReadOnOldRing,
+        Self::SkipBarrier,
     ];
 
     /// The bug of a name, as `{:?}` writes it.
@@ -130,6 +136,8 @@ impl Bug {
             Self::IgnoreTruncation => "a replica says that it truncated a table and does not",
             Self::StreamNothing => "old replicas have nothing to give to new ones",
             Self::ForgetBatches => "a node says that it keeps a logged batch and does not",
+            Self::ReadOnOldRing => "a replica carries out reads that were planned on an older ring",
+            Self::SkipBarrier => "a node confirms steps of a change of the ring that it has not taken",
         }
     }
 
@@ -167,14 +175,17 @@ impl Bug {
 
     /// Whether it shows only while the ring changes.
     pub fn needs_upheaval(self) -> bool {
-        self == Self::StreamNothing
+        matches!(
+            self,
+            Self::StreamNothing | Self::ReadOnOldRing | Self::SkipBarrier
+        )
     }
 
     /// The promises that it may break.
     pub fn breaks(self) -> &'static [Promise] {
         use Promise::{
-            Atomicity, Causality, Convergence, Handoff, MonotonicReads, NoInvention, NoLostWrite, Recovery,
-            SchemaAgreement, Truncation,
+            Atomicity, Causality, Convergence, Handoff, MonotonicReads, NoInvention, NoLostWrite, Ownership,
+            Recovery, SchemaAgreement, Truncation,
         };
         match self {
             Self::AcknowledgeBeforeSync
@@ -198,6 +209,8 @@ impl Bug {
             Self::KeepSchemaSecret => &[SchemaAgreement, Recovery],
             Self::IgnoreTruncation => &[Truncation],
             Self::ForgetBatches => &[Atomicity],
+            Self::ReadOnOldRing => &[Ownership],
+            Self::SkipBarrier => &[Ownership, NoLostWrite, MonotonicReads, Causality],
         }
     }
 }

@@ -6,6 +6,7 @@ use starling_replication::{
     anti_entropy::wire::SessionAnswer,
     message::{Request, Response, WriteReason},
     streaming::{StreamReply, StreamRequest},
+    topology::{Stamp, TopologyRequest, TopologyResponse},
 };
 
 use super::Bug;
@@ -30,8 +31,13 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// What a node with a bug does with a request; `wall` is its clock.
-pub(crate) fn treat(bug: Option<Bug>, mut request: PeerRequest, wall: Timestamp) -> Treatment {
+/// What a node with a bug does with a request; `wall` is its clock, `ring` what it knows of the ring.
+pub(crate) fn treat(
+    bug: Option<Bug>,
+    mut request: PeerRequest,
+    wall: Timestamp,
+    ring: impl FnOnce() -> Stamp,
+) -> Treatment {
     let kind = match request.body {
         Request::Write { .. } | Request::WriteStamped { .. } => Kind::Write,
         _ => Kind::Other,
@@ -41,6 +47,12 @@ pub(crate) fn treat(bug: Option<Bug>, mut request: PeerRequest, wall: Timestamp)
     };
     if bug == Bug::NeverBehind {
         request.clock = DEAF;
+    }
+    if bug == Bug::ReadOnOldRing && matches!(request.body, Request::Read { .. }) {
+        let known = ring();
+        if request.epoch <= known.epoch {
+            (request.ring, request.epoch) = (known.digest, known.epoch);
+        }
     }
     let instead = match (&mut request.body, bug) {
         (Request::Write { reason, .. }, Bug::DropRepairs) if *reason == WriteReason::Repair => {
@@ -60,6 +72,10 @@ pub(crate) fn treat(bug: Option<Bug>, mut request: PeerRequest, wall: Timestamp)
         | (Request::BatchStore { .. }, Bug::ForgetBatches) => Some(Response::Done),
         (Request::Stream(StreamRequest::Open { .. }), Bug::StreamNothing) => {
             Some(Response::Stream(StreamReply::Files(Vec::new())))
+        }
+        // It says that it has the step durably, and that nothing is under way on an older ring.
+        (Request::Topology(TopologyRequest::Push(state)), Bug::SkipBarrier) => {
+            Some(Response::Topology(TopologyResponse::State(state.clone())))
         }
         (Request::SchemaPull, Bug::KeepSchemaSecret) => Some(Response::Schema(NO_ENTRIES.into())),
         (Request::Hints(hints), Bug::RestampHints) => {

@@ -3,6 +3,7 @@
 pub mod atomicity;
 pub mod causality;
 pub mod convergence;
+pub mod ownership;
 pub mod registers;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,8 @@ pub enum Promise {
     Handoff,
     /// After healing, hints and repair, all replicas hold the same.
     Convergence,
+    /// Every token has its owners at all times, and no two nodes that count on them mean different ones.
+    Ownership,
     /// After healing, all nodes have the same schema.
     SchemaAgreement,
     /// After healing the cluster serves, and no crash keeps a node from starting.

@@ -10,6 +10,7 @@ use starling_replication::{Node, PeerRequest, StartError, message};
 use super::{Cluster, Role};
 use crate::{
     bug::{self, Bug, Treatment},
+    checkers::ownership::Watch,
     disk::Disk,
     env::{Clock, SimEnv},
     executor::{Group, Handle, oneshot},
@@ -167,9 +168,12 @@ impl Cluster {
                 StartFailure::Node(error)
             }
         })?;
-        machine.fate.lock().id = Some(node.status().id);
+        let id = node.status().id;
+        machine.fate.lock().id = Some(id);
+        let watch = &self.inner.watch;
+        watch.begins(group, number, id, &node);
         let clock = (handle.clone(), machine.clock.clone());
-        let handler = handler(node.clone(), clock, bug);
+        let handler = handler(node.clone(), clock, (watch.clone(), group), bug);
         self.inner.network.attach(machine.address, number, group, handler);
         *machine.power.lock() = Power::On(group, node, store);
         self.note(number, "up", String::new);
@@ -208,6 +212,7 @@ impl Cluster {
         };
         self.note(number, how, String::new);
         self.inner.handle.kill(group);
+        self.inner.watch.ends(group);
         self.inner.network.detach(machine.address);
         drop(power);
         true
@@ -236,17 +241,28 @@ impl Cluster {
     }
 }
 
-/// Decodes requests, lets the node answer, encodes the answers.
-fn handler(node: Arc<Node<SimEnv>>, (handle, clock): (Handle, Arc<Clock>), bug: Option<Bug>) -> Handler {
+/// Decodes requests, lets the node answer, encodes the answers. The watch sees both as they are on the wire.
+fn handler(
+    node: Arc<Node<SimEnv>>,
+    (handle, clock): (Handle, Arc<Clock>),
+    (watch, group): (Watch, Group),
+    bug: Option<Bug>,
+) -> Handler {
     Arc::new(move |from, bytes: Bytes| {
         let request = PeerRequest::decode(bytes)
             .unwrap_or_else(|error| panic!("a peer's request can't be decoded: {error}"));
-        match bug::treat(bug, request, clock.read(handle.now())) {
+        let ticket = watch.arrived(group, &request);
+        let ring = || node.ring_state().stamp();
+        match bug::treat(bug, request, clock.read(handle.now()), ring) {
             Treatment::Serve(request, kind) => {
                 let answer = node.handle(from, request);
+                let watch = watch.clone();
                 Box::pin(async move {
                     let mut answer = answer.await;
                     bug::spoil_answer(bug, kind, &mut answer);
+                    if let Some(ticket) = ticket {
+                        watch.answered(group, &ticket, &answer);
+                    }
                     Some(answer.encode())
                 })
             }

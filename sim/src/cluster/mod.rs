@@ -18,6 +18,7 @@ pub use self::{
 };
 use crate::{
     bug::Bug,
+    checkers::ownership::Watch,
     disk::Disk,
     env::SimEnv,
     executor::{Handle, oneshot},
@@ -60,6 +61,7 @@ struct Inner {
     network: Network,
     settings: ClusterSettings,
     machines: Vec<Machine>,
+    watch: Watch,
     failures: Mutex<Vec<String>>,
 }
 
@@ -87,12 +89,16 @@ impl Cluster {
                 Machine::new(number, role, Disk::new(random.fork()), settings.bug)
             })
             .collect();
+        let watch = Watch::default();
+        let watcher = watch.clone();
+        handle.watch(Box::new(move |group| watcher.look(group)));
         Self {
             inner: Arc::new(Inner {
                 handle,
                 network,
                 settings,
                 machines,
+                watch,
                 failures: Mutex::default(),
             }),
         }
@@ -121,6 +127,11 @@ impl Cluster {
     /// The network between the nodes.
     pub fn network(&self) -> &Network {
         &self.inner.network
+    }
+
+    /// Who looks at what the nodes believe of the ring.
+    pub fn watch(&self) -> &Watch {
+        &self.inner.watch
     }
 
     /// A node's disk.

@@ -17,7 +17,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
@@ -29,6 +29,9 @@ use crate::{
     random::Random,
     trace::{Place, Trace},
 };
+
+/// Looks at the world after every poll of a task of the group.
+pub type Watcher = Box<dyn Fn(Group) + Send + Sync>;
 
 type BoxedFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -89,6 +92,7 @@ struct Shared {
     state: Mutex<State>,
     ready: Arc<Mutex<Ready>>,
     trace: Arc<Trace>,
+    watcher: OnceLock<Watcher>,
 }
 
 struct TaskWaker {
@@ -139,6 +143,7 @@ impl Executor {
             state: Mutex::new(state),
             ready: Arc::default(),
             trace,
+            watcher: OnceLock::new(),
         };
         Self {
             handle: Handle {
@@ -184,7 +189,7 @@ impl Executor {
     /// Polls one ready task; false if there is none.
     fn poll_one(&mut self) -> bool {
         let shared = &self.handle.shared;
-        let Some((id, mut future, waker)) = shared.take_ready() else {
+        let Some((id, group, mut future, waker)) = shared.take_ready() else {
             return false;
         };
         self.polls += 1;
@@ -193,6 +198,9 @@ impl Executor {
         let dropped = shared.put_back(id, future, done);
         drop(dropped);
         self.handle.pass_poll_time(id);
+        if let Some(watcher) = shared.watcher.get() {
+            watcher(group);
+        }
         true
     }
 }
@@ -210,7 +218,7 @@ impl Drop for Executor {
 }
 
 impl Shared {
-    fn take_ready(&self) -> Option<(u64, BoxedFuture, Waker)> {
+    fn take_ready(&self) -> Option<(u64, Group, BoxedFuture, Waker)> {
         let mut state = self.state.lock();
         let mut ready = self.ready.lock();
         while !ready.queue.is_empty() {
@@ -221,7 +229,7 @@ impl Shared {
             if let Some(task) = state.tasks.get_mut(&id)
                 && let Some(future) = task.future.take()
             {
-                return Some((id, future, task.waker.clone()));
+                return Some((id, task.group, future, task.waker.clone()));
             }
         }
         None
@@ -312,6 +320,12 @@ impl Handle {
         // Dropping a task may wake others, stop timers or try to spawn.
         drop(state);
         drop(tasks);
+    }
+
+    /// Lets somebody look after every poll. The first who does so stays; what looks must not hold the handle.
+    pub fn watch(&self, watcher: Watcher) {
+        // A second one is dropped.
+        let _ = self.shared.watcher.set(watcher);
     }
 
     /// How many tasks there are; for tests of leaks.

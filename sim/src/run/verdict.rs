@@ -77,6 +77,7 @@ async fn play(stage: Stage<'_>, acts: Acts, violations: &mut Vec<Violation>) -> 
         restart_bearer(stage).await?;
     }
     deliver_hints(stage, acts, violations).await;
+    violations.extend(cluster.watch().settled());
     violations.extend(same_schema(cluster));
     judge(stage, violations).await;
     if acts.outages {
