@@ -134,6 +134,8 @@ pub struct History {
     pub settled: Option<Duration>,
     /// When coordinators of logged batches died while nothing else was wrong, from when until when.
     pub orphans: Vec<(Duration, Duration)>,
+    /// How many pairs of changes of the schema that contradict each other were done both.
+    pub contradictions: usize,
     /// Disks may have lost what they had stored. What is on fewer replicas than a quorum may be lost with it.
     pub rot: bool,
 }

@@ -25,6 +25,7 @@ pub mod history;
 pub mod nemesis;
 pub mod network;
 pub mod operator;
+pub mod quarrel;
 pub mod random;
 pub mod run;
 pub mod store;

@@ -132,7 +132,7 @@ fn find_bugs(arguments: &Arguments, seeds: Range<u64>) -> ExitCode {
 fn summary(report: &Report) -> String {
     let figures = report.figures;
     format!(
-        "seed {} {} hash {:016x}: {} nodes, {:.0} s, {} events; writes {} acknowledged, {} refused, {} unknown; {} reads; {} messages lost, {} doubled; {} appends and {} names lost; {} flushes, {} compactions; {} changes of the ring, {} died for good",
+        "seed {} {} hash {:016x}: {} nodes, {:.0} s, {} events; writes {} acknowledged, {} refused, {} unknown; {} reads; {} messages lost, {} doubled; {} appends and {} names lost; {} flushes, {} compactions; {} changes of the ring, {} died for good; {} contradictions of the schema",
         report.seed,
         if report.violations.is_empty() {
             "ok"
@@ -155,6 +155,7 @@ fn summary(report: &Report) -> String {
         figures.compactions,
         figures.ring_changes,
         figures.dooms,
+        figures.contradictions,
     )
 }
 

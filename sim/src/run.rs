@@ -1,6 +1,7 @@
 //! One seed: a cluster is made, used, tormented, healed, and judged.
 
 mod acts;
+mod schema;
 mod verdict;
 
 use std::{
@@ -23,6 +24,7 @@ use crate::{
     nemesis::{Evils, Nemesis},
     network::Network,
     operator::Operator,
+    quarrel::Quarrel,
     random::Random,
     store::StoreSettings,
     trace::{Sink, Trace},
@@ -37,6 +39,8 @@ const UPHEAVAL: u64 = 0x005E_ED0F_0417_0A57;
 
 /// The same for who alters the keyspace.
 const ALTERATIONS: u64 = 0x00A1_7E2A_7104;
+/// The same for those who quarrel about the schema.
+const QUARREL: u64 = 0x000D_15A6_4EE5_0417;
 
 /// The same for anti-entropy.
 const REPAIR: u64 = 0xA717_E417_0991;
@@ -124,6 +128,8 @@ pub struct Figures {
     pub ring_changes: u64,
     /// Nodes that died for good.
     pub dooms: usize,
+    /// Pairs of changes of the schema that contradict each other and were done both.
+    pub contradictions: usize,
 }
 
 /// Runs a plan; a panic anywhere in it is a violation too.
@@ -180,6 +186,8 @@ struct Scene {
     upheaval: Option<Random>,
     /// What is drawn from by who alters the keyspace.
     alterations: Option<Random>,
+    /// What those draw from who change the schema in ways that contradict each other; nobody does, if absent.
+    quarrel: Option<Random>,
     settings: ClusterSettings,
 }
 
@@ -196,8 +204,12 @@ impl Scene {
         let mut alterations = Random::new(plan.seed ^ ALTERATIONS);
         // A bug has its own seeds.
         let alters = changes && alterations.chance(600) && plan.bug.is_none();
+        let mut quarrel = Random::new(plan.seed ^ QUARREL);
+        let quarrels = quarrel.chance(300);
+        let quarrels = plan.bug.map_or(quarrels, Bug::needs_quarrels);
         let mut repair = Random::new(plan.seed ^ REPAIR);
         let space = Space {
+            disputed: quarrels,
             grace: *repair.pick(&[0, 10, 100]),
             ..Space::random(random, replication.min(nodes))
         };
@@ -223,6 +235,7 @@ impl Scene {
             steps: plan.steps,
             upheaval: changes.then_some(upheaval),
             alterations: alters.then_some(alterations),
+            quarrel: quarrels.then_some(quarrel),
             settings: ClusterSettings {
                 nodes,
                 spares,
@@ -339,6 +352,10 @@ impl Scene {
             let alterer = Alterer::new(handle, cluster, random.clone(), replication, self.evils.rot);
             handle.spawn(evil, alterer.run());
         }
+        if let Some(random) = &self.quarrel {
+            let quarrel = Quarrel::new(handle, cluster, random.clone(), recorder);
+            handle.spawn(evil, quarrel.run());
+        }
         let left = Arc::new(Mutex::new(self.steps));
         let mut working = Vec::new();
         for number in 0..self.clients {
@@ -407,6 +424,7 @@ fn figures(cluster: &Cluster, history: &crate::history::History) -> Figures {
         lost: messages.lost,
         duplicated: messages.duplicated,
         dooms: history.dooms,
+        contradictions: history.contradictions,
         ..Figures::default()
     };
     for number in 0..cluster.len() {

@@ -50,6 +50,7 @@ fn bugs_of_convergence_are_found() {
         (Bug::RestampHints, 1),
         (Bug::ForgetHints, 0),
         (Bug::KeepSchemaSecret, 0),
+        (Bug::FirstSchemaWins, 0),
         (Bug::ForgetChanges, 17),
         (Bug::ForgetBatches, 0),
     ]);

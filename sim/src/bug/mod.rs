@@ -71,11 +71,13 @@ pub enum Bug {
     ReadOnOldRing,
     /// Nodes confirm steps of a change of the ring that they have not taken.
     SkipBarrier,
+    /// Of two changes of one object of the schema within a second, each node keeps the one that it heard of first.
+    FirstSchemaWins,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::AcknowledgeBeforeSync,
         Self::SkipSync,
         Self::SkipDirectorySync,
@@ -102,6 +104,7 @@ impl Bug {
         Self::ForgetBatches,
         Self::ReadOnOldRing,
         Self::SkipBarrier,
+        Self::FirstSchemaWins,
     ];
 
     /// The bug of a name, as `{:?}` writes it.
@@ -138,6 +141,7 @@ impl Bug {
             Self::ForgetBatches => "a node says that it keeps a logged batch and does not",
             Self::ReadOnOldRing => "a replica carries out reads that were planned on an older ring",
             Self::SkipBarrier => "a node confirms steps of a change of the ring that it has not taken",
+            Self::FirstSchemaWins => "of two schema changes within a second the first one to come wins",
         }
     }
 
@@ -181,6 +185,11 @@ impl Bug {
         )
     }
 
+    /// Whether it shows only while the schema is changed in ways that contradict each other.
+    pub fn needs_quarrels(self) -> bool {
+        self == Self::FirstSchemaWins
+    }
+
     /// The promises that it may break.
     pub fn breaks(self) -> &'static [Promise] {
         use Promise::{
@@ -210,6 +219,7 @@ impl Bug {
             Self::IgnoreTruncation => &[Truncation],
             Self::ForgetBatches => &[Atomicity],
             Self::ReadOnOldRing => &[Ownership],
+            Self::FirstSchemaWins => &[SchemaAgreement],
             Self::SkipBarrier => &[Ownership, NoLostWrite, MonotonicReads, Causality],
         }
     }

@@ -1,15 +1,17 @@
 //! What a node does wrong with what its peers ask.
 
+use starling_cql::schema::{Schema, SchemaEntry};
 use starling_model::{CellValue, Mutation, Page, Row, Timestamp, range_tombstone::RangeTombstones};
 use starling_replication::{
-    PeerRequest, PeerResponse,
+    Node, PeerRequest, PeerResponse,
     anti_entropy::wire::SessionAnswer,
     message::{Request, Response, WriteReason},
     streaming::{StreamReply, StreamRequest},
-    topology::{Stamp, TopologyRequest, TopologyResponse},
+    topology::{TopologyRequest, TopologyResponse},
 };
 
 use super::Bug;
+use crate::env::SimEnv;
 
 /// One write in so many is lost.
 const LOST_ONE_IN: i64 = 8;
@@ -31,12 +33,12 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// What a node with a bug does with a request; `wall` is its clock, `ring` what it knows of the ring.
+/// What a node with a bug does with a request; `wall` is its clock.
 pub(crate) fn treat(
     bug: Option<Bug>,
     mut request: PeerRequest,
     wall: Timestamp,
-    ring: impl FnOnce() -> Stamp,
+    node: &Node<SimEnv>,
 ) -> Treatment {
     let kind = match request.body {
         Request::Write { .. } | Request::WriteStamped { .. } => Kind::Write,
@@ -49,7 +51,7 @@ pub(crate) fn treat(
         request.clock = DEAF;
     }
     if bug == Bug::ReadOnOldRing && matches!(request.body, Request::Read { .. }) {
-        let known = ring();
+        let known = node.ring_state().stamp();
         if request.epoch <= known.epoch {
             (request.ring, request.epoch) = (known.digest, known.epoch);
         }
@@ -78,6 +80,10 @@ pub(crate) fn treat(
             Some(Response::Topology(TopologyResponse::State(state.clone())))
         }
         (Request::SchemaPull, Bug::KeepSchemaSecret) => Some(Response::Schema(NO_ENTRIES.into())),
+        (Request::SchemaPush(entries), Bug::FirstSchemaWins) => {
+            leave_out_seconds(&node.schema(), entries);
+            None
+        }
         (Request::Hints(hints), Bug::RestampHints) => {
             for hint in hints {
                 hint.mutation = anew(&hint.mutation, wall);
@@ -107,8 +113,25 @@ fn anew(mutation: &bytes::Bytes, now: Timestamp) -> bytes::Bytes {
     }
 }
 
-/// What a node with a bug answers instead.
-pub(crate) fn spoil_answer(bug: Option<Bug>, kind: Kind, answer: &mut PeerResponse) {
+/// Leaves out entries whose object is known from another change in the same second.
+fn leave_out_seconds(known: &Schema, entries: &mut bytes::Bytes) {
+    let second = |entry: &SchemaEntry| entry.version.0.div_euclid(1_000_000);
+    let decoded: Vec<SchemaEntry> = rmp_serde::from_slice(entries).expect("a peer's schema can be decoded");
+    let is_first = |entry: &SchemaEntry| {
+        let own = known.entry(&entry.name);
+        own.is_none_or(|own| second(own) != second(entry))
+    };
+    let kept: Vec<SchemaEntry> = decoded.into_iter().filter(is_first).collect();
+    *entries = rmp_serde::to_vec(&kept).expect("a schema can be encoded").into();
+}
+
+/// What a node with a bug answers instead, or `asker` makes of its answer.
+pub(crate) fn spoil_answer(
+    bug: Option<Bug>,
+    kind: Kind,
+    answer: &mut PeerResponse,
+    asker: Option<&Node<SimEnv>>,
+) {
     if bug == Some(Bug::NeverBehind) {
         answer.clock = DEAF;
     }
@@ -117,6 +140,11 @@ pub(crate) fn spoil_answer(bug: Option<Bug>, kind: Kind, answer: &mut PeerRespon
             *body = Response::Done;
         }
         (Some(Bug::NeverBehind), body @ Response::Behind(_)) => *body = Response::Done,
+        (Some(Bug::FirstSchemaWins), Response::Schema(entries)) => {
+            if let Some(asker) = asker {
+                leave_out_seconds(&asker.schema(), entries);
+            }
+        }
         (Some(Bug::HideDeletions), Response::Page(bytes)) => hide_deletions_in(bytes),
         (Some(Bug::HideDeletions), Response::AntiEntropy(SessionAnswer::Pages(pages))) => {
             pages.iter_mut().for_each(hide_deletions_in);

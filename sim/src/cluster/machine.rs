@@ -252,14 +252,15 @@ fn handler(
         let request = PeerRequest::decode(bytes)
             .unwrap_or_else(|error| panic!("a peer's request can't be decoded: {error}"));
         let ticket = watch.arrived(group, &request);
-        let ring = || node.ring_state().stamp();
-        match bug::treat(bug, request, clock.read(handle.now()), ring) {
+        let sender = request.sender;
+        match bug::treat(bug, request, clock.read(handle.now()), &node) {
             Treatment::Serve(request, kind) => {
                 let answer = node.handle(from, request);
                 let watch = watch.clone();
                 Box::pin(async move {
                     let mut answer = answer.await;
-                    bug::spoil_answer(bug, kind, &mut answer);
+                    let asker = bug.and_then(|_| watch.node(sender));
+                    bug::spoil_answer(bug, kind, &mut answer, asker.as_deref());
                     if let Some(ticket) = ticket {
                         watch.answered(group, &ticket, &answer);
                     }

@@ -163,6 +163,11 @@ impl Network {
         self.state.lock().blocked.entry((from, to)).or_insert(now);
     }
 
+    /// Opens one way that was cut.
+    pub fn unblock(&self, from: SocketAddr, to: SocketAddr) {
+        self.state.lock().blocked.remove(&(from, to));
+    }
+
     /// Loses the requests that `sieve` picks, from now on until [`heal`](Self::heal). Answers pass.
     pub fn lose(&self, sieve: Sieve) {
         self.state.lock().sieve = Some(sieve);

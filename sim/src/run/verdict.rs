@@ -9,9 +9,10 @@ use starling_ring::{Partitioner, Ring, Strategy};
 use super::{
     LASTING_HINTS, PATIENCE,
     acts::{
-        Stage, empty, fail_at_once, isolate, look_around, orphan_batches, orphan_parts, restart_bearer,
-        turn_back,
+        Stage, empty, fail_at_once, isolate, look_around, orphan_batches, orphan_parts, quarrel,
+        restart_bearer, turn_back,
     },
+    schema::{disputed_tables, one_schema},
     violation,
 };
 use crate::{
@@ -22,8 +23,8 @@ use crate::{
 };
 
 /// How often a read that must succeed is tried, and the pause between: what rotted is fetched from others meanwhile.
-const ATTEMPTS: usize = 8;
-const PAUSE: Duration = Duration::from_secs(2);
+pub(super) const ATTEMPTS: usize = 8;
+pub(super) const PAUSE: Duration = Duration::from_secs(2);
 
 /// The tables that are compared.
 const TABLES: [&str; 4] = ["registers", "bags", "stamped", "cleared"];
@@ -69,16 +70,18 @@ pub(super) async fn heal_and_compare(stage: Stage<'_>, acts: Acts) -> Vec<Violat
 async fn play(stage: Stage<'_>, acts: Acts, violations: &mut Vec<Violation>) -> Result<(), Violation> {
     let cluster = stage.cluster;
     if !cluster.await_whole(PATIENCE).await {
-        let whole = describe(cluster);
-        let text = format!("the healed cluster does not become whole: {whole}");
-        return Err(violation(Promise::Recovery, text));
+        return Err(not_whole(cluster, "the healed cluster does not become whole"));
     }
     if acts.only_hints {
         restart_bearer(stage).await?;
     }
     deliver_hints(stage, acts, violations).await;
+    if stage.space.disputed {
+        quarrel(stage).await?;
+    }
     violations.extend(cluster.watch().settled());
-    violations.extend(same_schema(cluster));
+    violations.extend(one_schema(cluster));
+    violations.extend(disputed_tables(stage).await);
     judge(stage, violations).await;
     if acts.outages {
         fail_at_once(stage).await?;
@@ -94,11 +97,7 @@ async fn play(stage: Stage<'_>, acts: Acts, violations: &mut Vec<Violation>) -> 
     // It takes as long as hints are kept.
     if cluster.settings().hint_age < LASTING_HINTS && isolate(stage).await {
         if !cluster.await_whole(PATIENCE).await {
-            let text = format!(
-                "a node that was cut off does not come back: {}",
-                describe(cluster)
-            );
-            return Err(violation(Promise::Recovery, text));
+            return Err(not_whole(cluster, "a node that was cut off does not come back"));
         }
         look_around(stage).await;
     }
@@ -165,6 +164,16 @@ async fn compare_all(stage: Stage<'_>, tables: &[&str]) -> Vec<Violation> {
         violations.extend(compare((handle, cluster), space, table, (now, counts_from)).await);
     }
     violations
+}
+
+/// What keeps a cluster from being whole: the schema alone, or anything else.
+pub(super) fn not_whole(cluster: &Cluster, what: &str) -> Violation {
+    if cluster.settled_ring().is_some()
+        && let Some(violation) = one_schema(cluster)
+    {
+        return violation;
+    }
+    violation(Promise::Recovery, format!("{what}: {}", describe(cluster)))
 }
 
 /// What each node believes, in one line.
@@ -309,7 +318,7 @@ async fn read_all(stage: Stage<'_>) -> Vec<Violation> {
     violations
 }
 
-async fn query(
+pub(super) async fn query(
     cluster: &Cluster,
     node: usize,
     text: &str,
@@ -319,21 +328,6 @@ async fn query(
     let request = Request::Query(text.to_owned(), parameters);
     let executed = cluster.request(node, request, Duration::from_secs(90)).await?;
     Ok(executed.result)
-}
-
-fn same_schema(cluster: &Cluster) -> Option<Violation> {
-    let versions: Vec<String> = cluster
-        .serving()
-        .iter()
-        .map(|(_, node)| node.status().schema_version)
-        .collect();
-    let same = versions.windows(2).all(|pair| pair[0] == pair[1]);
-    (!same).then(|| {
-        violation(
-            Promise::SchemaAgreement,
-            format!("the nodes have the schemas {versions:?}"),
-        )
-    })
 }
 
 /// Compares all replicas of a table, as their engines have them.

@@ -130,7 +130,7 @@ impl Client {
                 Ok(QueryResult::Rows(page)) => page,
                 Ok(other) => {
                     self.recorder
-                        .violation(Promise::Validity, format!("a SELECT gave {other:?}"));
+                        .wrong(Promise::Validity, format!("a SELECT gave {other:?}"));
                     return false;
                 }
                 Err(_) => return false,
@@ -150,7 +150,7 @@ impl Client {
                     .read(span, replicas(level, self.space.replication), seen);
                 self.note("seen", || format!("read {id} saw {text}"));
             }
-            Err(nonsense) => self.recorder.violation(Promise::Validity, nonsense.to_string()),
+            Err(nonsense) => self.recorder.wrong(Promise::Validity, nonsense.to_string()),
         }
         true
     }
@@ -318,7 +318,7 @@ impl Client {
             && is_wrong(error)
         {
             self.recorder
-                .violation(Promise::Validity, format!("n{node} answered {error:?} to {text}"));
+                .wrong(Promise::Validity, format!("n{node} answered {error:?} to {text}"));
         }
         result.map(|executed| executed.result)
     }

@@ -30,6 +30,8 @@ pub struct Space {
     pub replication: usize,
     /// The tables' `gc_grace_seconds`.
     pub grace: u32,
+    /// Whether there is a table that people quarrel about.
+    pub disputed: bool,
 }
 
 impl Space {
@@ -41,6 +43,7 @@ impl Space {
             descending: random.chance(300),
             replication,
             grace: 0,
+            disputed: false,
         }
     }
 
@@ -61,7 +64,7 @@ impl Space {
     /// The statements that make the keyspace and the tables.
     pub fn schema(&self) -> Vec<String> {
         let order = if self.descending { "DESC" } else { "ASC" };
-        vec![
+        let mut statements = vec![
             format!(
                 "CREATE KEYSPACE {KEYSPACE} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': {}}}",
                 self.replication
@@ -76,7 +79,13 @@ impl Space {
                 "CREATE TABLE {KEYSPACE}.bags (p int PRIMARY KEY, m map<int, int>, t set<int>, l list<int>, c int) WITH gc_grace_seconds = {}",
                 self.grace
             ),
-        ]
+        ];
+        if self.disputed {
+            statements.push(format!(
+                "CREATE TABLE {KEYSPACE}.disputed (p int PRIMARY KEY, v int)"
+            ));
+        }
+        statements
     }
 }
 

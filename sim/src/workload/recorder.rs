@@ -23,11 +23,13 @@ struct Inner {
     next_value: i32,
     last_timestamp: i64,
     violations: Vec<Violation>,
+    /// Rows of the disputed table that were acknowledged at QUORUM: their value is their key.
+    disputed: Vec<i32>,
 }
 
 impl Recorder {
     /// A value that no other write has.
-    pub(super) fn value(&self) -> i32 {
+    pub(crate) fn value(&self) -> i32 {
         let mut inner = self.inner.lock();
         inner.next_value += 1;
         inner.next_value
@@ -135,13 +137,28 @@ impl Recorder {
         self.inner.lock().history.orphans.push((from, until));
     }
 
+    /// Notes a row of the disputed table that was acknowledged at QUORUM.
+    pub fn disputed(&self, value: i32) {
+        self.inner.lock().disputed.push(value);
+    }
+
+    /// Notes that two changes of the schema that contradict each other were done both.
+    pub fn contradiction(&self) {
+        self.inner.lock().history.contradictions += 1;
+    }
+
+    /// The rows of the disputed table that were acknowledged at QUORUM.
+    pub fn disputes(&self) -> Vec<i32> {
+        self.inner.lock().disputed.clone()
+    }
+
     /// Notes that a disk may lose what it had stored.
     pub fn rot(&self) {
         self.inner.lock().history.rot = true;
     }
 
     /// Notes something that is wrong by itself.
-    pub(super) fn violation(&self, promise: Promise, text: String) {
+    pub(crate) fn wrong(&self, promise: Promise, text: String) {
         self.inner.lock().violations.push(Violation { promise, text });
     }
 

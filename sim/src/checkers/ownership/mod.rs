@@ -87,6 +87,15 @@ impl Watch {
         drop(ended);
     }
 
+    /// A node that is up.
+    pub(crate) fn node(&self, id: NodeId) -> Option<Arc<Node<SimEnv>>> {
+        let inner = self.inner.lock();
+        let mut living = inner.living.values();
+        living
+            .find(|living| living.belief.id == id)
+            .map(|living| living.node.clone())
+    }
+
     /// Looks whether a node's ring is another one than the last time. Cheap if it is not.
     pub(crate) fn look(&self, group: Group) {
         self.inner.lock().look(group);

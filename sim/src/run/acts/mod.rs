@@ -8,12 +8,13 @@ mod isolation;
 mod orphans;
 mod outage;
 mod parts;
+mod quarrel;
 
 use std::time::Duration;
 
-use super::{PATIENCE, verdict, violation};
+use super::{PATIENCE, verdict};
 use crate::{
-    checkers::{Promise, Violation},
+    checkers::Violation,
     cluster::Cluster,
     executor::Handle,
     trace::Place,
@@ -28,6 +29,7 @@ pub(super) use self::{
     orphans::orphan_batches,
     outage::fail_at_once,
     parts::orphan_parts,
+    quarrel::quarrel,
 };
 
 /// How often a node that does not come up is started again, at most, and the pause between.
@@ -78,10 +80,7 @@ impl Stage<'_> {
         if self.cluster.await_whole(PATIENCE).await {
             return Ok(());
         }
-        let whole = verdict::describe(self.cluster);
-        Err(violation(
-            Promise::Recovery,
-            format!("the cluster does not become whole after {after}: {whole}"),
-        ))
+        let what = format!("the cluster does not become whole after {after}");
+        Err(verdict::not_whole(self.cluster, &what))
     }
 }
