@@ -5,6 +5,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::reach::{Factors, Reach};
+
 /// One cell of the checked table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cell {
@@ -80,8 +82,8 @@ pub struct Write {
     pub invoked: Duration,
     /// When it was told.
     pub returned: Duration,
-    /// How many replicas have it for sure once it is acknowledged.
-    pub replicas: usize,
+    /// Which replicas have it for sure once it is acknowledged.
+    pub reach: Reach,
     /// How it ended.
     pub outcome: Outcome,
     /// What it does.
@@ -108,8 +110,8 @@ pub struct Read {
     pub invoked: Duration,
     /// When it had the answer.
     pub returned: Duration,
-    /// How many replicas were asked, and agree with the answer once it is given.
-    pub replicas: usize,
+    /// Which replicas were asked, and agree with the answer once it is given.
+    pub reach: Reach,
     /// What it showed.
     pub seen: Vec<(Cell, Seen)>,
 }
@@ -122,7 +124,7 @@ pub struct History {
     /// In order of invocation at each client.
     pub reads: Vec<Read>,
     /// How many replicas each partition has.
-    pub replication: usize,
+    pub factors: Factors,
     /// How many nodes died for good, one after the other, and one more if a disk rots: what fewer than a quorum had may have been
     /// theirs alone.
     pub dooms: usize,
@@ -141,15 +143,15 @@ pub struct History {
 }
 
 impl History {
-    /// Of so many replicas that had something, how many have it for good. A node that dies takes its copies along; its
-    /// successors fetch what a quorum of the others has, so what a quorum had a quorum has again. What rots is mended from the others
-    /// too, and never while a node is dead for good.
-    pub fn lasting(&self, replicas: usize) -> usize {
-        if replicas > self.replication / 2 {
-            replicas
-        } else {
-            replicas.saturating_sub(self.dooms)
-        }
+    /// Of those that had something, which have it for good. A node that dies takes its copies along. What rots is mended from
+    /// the others too, and never while a node is dead for good.
+    pub fn lasting(&self, reach: Reach) -> Reach {
+        self.factors.lasting(reach, self.dooms)
+    }
+
+    /// Whether a later request finds what an earlier one left: some replica has it still, and is asked.
+    pub fn meets(&self, earlier: Reach, later: Reach) -> bool {
+        self.factors.overlap(self.lasting(earlier), later)
     }
 }
 
@@ -162,8 +164,8 @@ pub struct Stamped {
     pub invoked: Duration,
     /// When it was told.
     pub returned: Duration,
-    /// How many replicas the level waits for.
-    pub replicas: usize,
+    /// Which replicas the level waits for.
+    pub reach: Reach,
     /// Which register.
     pub register: i32,
     /// What was done.

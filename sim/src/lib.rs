@@ -8,7 +8,7 @@
 //! - [`store`] and [`env`](mod@env): what the production shell builds from threads, here from tasks;
 //! - [`cluster`], [`workload`], [`nemesis`]: nodes, those who use them, and what befalls them; [`operator`] and [`alterer`]: who changes
 //!   the ring and the replication;
-//! - [`history`] and [`checkers`]: what was promised, and whether it was kept;
+//! - [`history`], [`reach`] and [`checkers`]: what was promised, and whether it was kept;
 //! - [`run`](mod@run): all of it together, for one seed; [`trace`]: its hash;
 //! - [`bug`]: bugs on purpose, to see that the checkers find them.
 
@@ -27,6 +27,7 @@ pub mod network;
 pub mod operator;
 pub mod quarrel;
 pub mod random;
+pub mod reach;
 pub mod run;
 pub mod store;
 pub mod trace;

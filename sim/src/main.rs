@@ -132,7 +132,7 @@ fn find_bugs(arguments: &Arguments, seeds: Range<u64>) -> ExitCode {
 fn summary(report: &Report) -> String {
     let figures = report.figures;
     format!(
-        "seed {} {} hash {:016x}: {} nodes, {:.0} s, {} events; writes {} acknowledged, {} refused, {} unknown; {} reads; {} messages lost, {} doubled; {} appends and {} names lost; {} flushes, {} compactions; {} changes of the ring, {} died for good; {} contradictions of the schema",
+        "seed {} {} hash {:016x}: {} nodes, {:.0} s, {} events; writes {} acknowledged, {} refused, {} unknown; {} reads; {} messages lost, {} doubled; {} appends and {} names lost; {} flushes, {} compactions; {} changes of the ring, {} died for good; {} contradictions of the schema; {} datacenters",
         report.seed,
         if report.violations.is_empty() {
             "ok"
@@ -156,6 +156,7 @@ fn summary(report: &Report) -> String {
         figures.ring_changes,
         figures.dooms,
         figures.contradictions,
+        figures.datacenters,
     )
 }
 

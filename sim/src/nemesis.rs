@@ -7,6 +7,7 @@ use crate::{
     executor::{First, Handle, first},
     network::Weather,
     random::Random,
+    reach::Factors,
     trace::Place,
     workload::Recorder,
 };
@@ -83,12 +84,13 @@ impl Nemesis {
         handle: &Handle,
         cluster: &Cluster,
         evils: Evils,
-        replication: usize,
+        factors: Factors,
         recorder: &Recorder,
     ) -> Self {
         let mut random = handle.fork_random();
         let pace = Duration::from_millis(300 + random.below(4_000));
-        let rots = (evils.rot && replication >= 3 && random.chance(500)).then(|| random.index(cluster.len()));
+        let rots =
+            (evils.rot && factors.least() >= 3 && random.chance(500)).then(|| random.index(cluster.len()));
         Self {
             handle: handle.clone(),
             cluster: cluster.clone(),
@@ -202,7 +204,13 @@ impl Nemesis {
         let mut order = self.cluster.residents();
         let count = order.len();
         self.random.shuffle(&mut order);
-        let (left, right) = order.split_at(1 + self.random.index(count));
+        let mut at = 1 + self.random.index(count);
+        if self.cluster.settings().factors.datacenters() > 1 && self.random.chance(300) {
+            // What lies between the datacenters is cut.
+            order.sort_by_key(|number| self.cluster.datacenter(*number));
+            at = order.partition_point(|number| self.cluster.datacenter(*number) == 0);
+        }
+        let (left, right) = order.split_at(at);
         let one_way = self.random.chance(300);
         let partial = self.random.chance(300);
         note(&self.handle, "cut", || {

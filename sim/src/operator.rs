@@ -10,11 +10,15 @@ use crate::{
     cluster::{Cluster, RingCommand, Role},
     executor::{Group, Handle},
     random::Random,
+    reach::{DATACENTERS, Factors},
     trace::Place,
 };
 
 /// How long an operator looks at one command.
 const PATIENCE: Duration = Duration::from_secs(40);
+
+/// All datacenters.
+const ANYWHERE: [usize; DATACENTERS] = [0, 1];
 
 /// How often a machine that does not come up is started again, at most.
 const ATTEMPTS: usize = 20;
@@ -25,20 +29,20 @@ pub struct Operator {
     cluster: Cluster,
     random: Random,
     /// How many replicas each partition has: the ring keeps as many nodes.
-    replication: usize,
+    factors: Factors,
     /// The longest pause between two changes.
     pace: Duration,
 }
 
 impl Operator {
     /// An operator who draws from his own randomness.
-    pub fn new(handle: &Handle, cluster: &Cluster, mut random: Random, replication: usize) -> Self {
+    pub fn new(handle: &Handle, cluster: &Cluster, mut random: Random, factors: Factors) -> Self {
         let pace = Duration::from_millis(500 + random.below(8_000));
         Self {
             handle: handle.clone(),
             cluster: cluster.clone(),
             random,
-            replication,
+            factors,
             pace,
         }
     }
@@ -141,8 +145,8 @@ impl Operator {
         (!numbers.is_empty()).then(|| *self.random.pick(numbers))
     }
 
-    /// Somebody who can be spared.
-    fn victim(&mut self) -> Option<usize> {
+    /// Somebody who can be spared, of these datacenters.
+    fn victim(&mut self, datacenters: &[usize]) -> Option<usize> {
         let residents = self.cluster.with_role(Role::Resident);
         // Who is on its way in does not count yet.
         let settled: Vec<usize> = residents
@@ -152,10 +156,17 @@ impl Operator {
                 node.is_some_and(|node| node.ring_state().serves(node.status().id))
             })
             .collect();
-        if settled.len() <= self.replication {
-            return None;
-        }
-        self.any_of(&settled)
+        let stands = |number: &usize, there: usize| self.cluster.datacenter(*number) == there;
+        let has_more = |there: usize| {
+            settled.iter().filter(|number| stands(number, there)).count() > self.factors.there(there)
+        };
+        let rich = datacenters.iter().copied().filter(|there| has_more(*there));
+        let rich: Vec<usize> = rich.collect();
+        let spared = settled.iter().copied();
+        let spared: Vec<usize> = spared
+            .filter(|number| rich.iter().any(|there| stands(number, *there)))
+            .collect();
+        self.any_of(&spared)
     }
 
     fn join(&mut self) {
@@ -178,7 +189,9 @@ impl Operator {
     }
 
     async fn decommission(&mut self) {
-        let Some(number) = self.victim() else { return };
+        let Some(number) = self.victim(&ANYWHERE) else {
+            return;
+        };
         note(&self.handle, "decommission", || format!("n{number}"));
         self.cluster.set_role(number, Role::Leaving);
         let outcome = self
@@ -200,13 +213,13 @@ impl Operator {
         }
     }
 
-    /// A machine dies for good, if its data is not all there is.
-    fn doom(&mut self) -> Option<usize> {
+    /// A machine of these datacenters dies for good, if its data is not all there is.
+    fn doom(&mut self, datacenters: &[usize]) -> Option<usize> {
         // With what rotted, that may be two losses of what two have.
         if self.cluster.has_rotted() || may_be_single(&self.cluster) {
             return None;
         }
-        if self.replication < 2
+        if self.factors.least() < 2
             || !self
                 .cluster
                 .with_role(Role::Doomed)
@@ -215,8 +228,10 @@ impl Operator {
         {
             return None;
         }
-        let coming = self.coming().filter(|_| self.random.chance(300));
-        let number = coming.or_else(|| self.victim())?;
+        let coming = self.coming();
+        let coming = coming.filter(|number| datacenters.contains(&self.cluster.datacenter(*number)));
+        let coming = coming.filter(|_| self.random.chance(300));
+        let number = coming.or_else(|| self.victim(datacenters))?;
         note(&self.handle, "doom", || format!("n{number}"));
         self.cluster.set_role(number, Role::Doomed);
         self.cluster.crash(number);
@@ -255,7 +270,9 @@ impl Operator {
         if self.random.chance(500) {
             self.await_change().await;
         }
-        let Some(number) = self.doom() else { return };
+        let Some(number) = self.doom(&ANYWHERE) else {
+            return;
+        };
         let delay = Duration::from_millis(self.random.below(20_000));
         self.handle.sleep(delay).await;
         let Some(id) = self.cluster.id(number) else { return };
@@ -307,7 +324,9 @@ impl Operator {
         let Some(number) = self.any_of(&self.cluster.with_role(Role::Spare)) else {
             return;
         };
-        let Some(dead) = self.doom() else { return };
+        // Its place is in its own datacenter.
+        let there = self.cluster.datacenter(number);
+        let Some(dead) = self.doom(&[there]) else { return };
         note(&self.handle, "replace", || format!("n{dead} by n{number}"));
         self.cluster.set_role(number, Role::Resident);
         self.cluster.set_replaced(number, dead);

@@ -26,6 +26,7 @@ use crate::{
     operator::Operator,
     quarrel::Quarrel,
     random::Random,
+    reach::{DATACENTERS, Factors},
     store::StoreSettings,
     trace::{Sink, Trace},
     workload::{Client, Recorder, Space},
@@ -41,6 +42,9 @@ const UPHEAVAL: u64 = 0x005E_ED0F_0417_0A57;
 const ALTERATIONS: u64 = 0x00A1_7E2A_7104;
 /// The same for those who quarrel about the schema.
 const QUARREL: u64 = 0x000D_15A6_4EE5_0417;
+
+/// The same for where the nodes stand.
+const PLACES: u64 = 0x0DA7_ACE4_7E45_0417;
 
 /// The same for anti-entropy.
 const REPAIR: u64 = 0xA717_E417_0991;
@@ -130,6 +134,8 @@ pub struct Figures {
     pub dooms: usize,
     /// Pairs of changes of the schema that contradict each other and were done both.
     pub contradictions: usize,
+    /// Datacenters in which replicas stand.
+    pub datacenters: usize,
 }
 
 /// Runs a plan; a panic anywhere in it is a violation too.
@@ -196,6 +202,18 @@ impl Scene {
     fn new(plan: &Plan, random: &mut Random) -> Self {
         let replication = *random.pick(&[3, 3, 3, 3, 1, 2, 5]);
         let nodes = plan.nodes.unwrap_or_else(|| replication + random.index(3)).max(1);
+        let mut factors = Factors::simple(replication.min(nodes));
+        if plan.bug.is_some_and(Bug::needs_datacenters) {
+            factors = Factors::by_datacenter([3, 3]);
+        } else if plan.nodes.is_none() && plan.bug.is_none() {
+            factors = spread(&mut Random::new(plan.seed ^ PLACES), factors);
+        }
+        // In each datacenter there are as many as in the other, or one more.
+        let most = (0..DATACENTERS).map(|there| factors.there(there)).max();
+        let nodes = match factors.datacenters() {
+            1 => nodes,
+            count => most.unwrap_or(1) * count + nodes - replication,
+        };
         // Drawn apart, so that a seed is what it was in all else.
         let mut upheaval = Random::new(plan.seed ^ UPHEAVAL);
         let changes = upheaval.chance(500);
@@ -211,7 +229,7 @@ impl Scene {
         let space = Space {
             disputed: quarrels,
             grace: *repair.pick(&[0, 10, 100]),
-            ..Space::random(random, replication.min(nodes))
+            ..Space::random(random, factors)
         };
         let evils = Evils::random(random);
         let evils = plan.evils.unwrap_or(evils);
@@ -239,6 +257,7 @@ impl Scene {
             settings: ClusterSettings {
                 nodes,
                 spares,
+                factors,
                 store: StoreSettings::random(random),
                 vnodes: 1 + random.below(8) as u32,
                 hint_age,
@@ -279,7 +298,7 @@ impl Scene {
         self.torment(&handle, &cluster, &recorder).await;
         Nemesis::relent(&handle, &cluster).await;
         Operator::finish(&handle, &cluster, PATIENCE).await;
-        let usual = self.space.replication;
+        let usual = self.space.factors.total();
         if self.alterations.is_some() && !Alterer::finish(&handle, &cluster, usual, PATIENCE).await {
             let text = "the keyspace can't be altered after healing".to_owned();
             return vec![violation(Promise::Recovery, text)];
@@ -296,7 +315,7 @@ impl Scene {
         let failures = cluster.failures().into_iter();
         violations.extend(failures.map(|text| violation(Promise::Recovery, text)));
         let dooms = cluster.with_role(Role::Doomed).len();
-        let history = recorder.history(self.space.replication, dooms);
+        let history = recorder.history(self.space.factors, dooms);
         violations.extend(registers::check(&history));
         violations.extend(causality::check(&history));
         violations.extend(atomicity::check(&history));
@@ -341,15 +360,21 @@ impl Scene {
     /// Clients work while things go wrong.
     async fn torment(&self, handle: &Handle, cluster: &Cluster, recorder: &Recorder) {
         let evil = handle.group();
-        let replication = self.space.replication;
-        let nemesis = Nemesis::new(handle, cluster, self.evils, replication, recorder);
+        let factors = self.space.factors;
+        let nemesis = Nemesis::new(handle, cluster, self.evils, factors, recorder);
         handle.spawn(evil, nemesis.run());
         if let Some(random) = &self.upheaval {
-            let operator = Operator::new(handle, cluster, random.clone(), replication);
+            let operator = Operator::new(handle, cluster, random.clone(), factors);
             handle.spawn(evil, operator.run());
         }
         if let Some(random) = &self.alterations {
-            let alterer = Alterer::new(handle, cluster, random.clone(), replication, self.evils.rot);
+            let alterer = Alterer::new(
+                handle,
+                cluster,
+                random.clone(),
+                self.space.factors.total(),
+                self.evils.rot,
+            );
             handle.spawn(evil, alterer.run());
         }
         if let Some(random) = &self.quarrel {
@@ -381,6 +406,15 @@ impl Scene {
             client.await;
         }
         handle.kill(evil);
+    }
+}
+
+/// Lets racks matter in some runs, and two datacenters in others.
+fn spread(random: &mut Random, simple: Factors) -> Factors {
+    match random.below(10) {
+        0..=1 => Factors::by_datacenter([simple.total(), 0]),
+        2..=3 => Factors::by_datacenter(*random.pick(&[[2, 2], [2, 2], [3, 2], [3, 3], [3, 1]])),
+        _ => simple,
     }
 }
 
@@ -425,6 +459,7 @@ fn figures(cluster: &Cluster, history: &crate::history::History) -> Figures {
         duplicated: messages.duplicated,
         dooms: history.dooms,
         contradictions: history.contradictions,
+        datacenters: history.factors.datacenters(),
         ..Figures::default()
     };
     for number in 0..cluster.len() {

@@ -33,6 +33,7 @@ fn bugs_of_durability_are_found() {
 fn bugs_of_replicas_are_found() {
     are_found(&[
         (Bug::LoseWrites, 0),
+        (Bug::LoseNearWrites, 0),
         (Bug::LoseLastRow, 0),
         (Bug::StaleCache, 0),
         (Bug::StopAtShard, 6),

@@ -10,6 +10,7 @@ use starling_sim::{
     executor::{Executor, Handle},
     network::Network,
     random::Random,
+    reach::Factors,
     store::StoreSettings,
     trace::Trace,
 };
@@ -142,6 +143,7 @@ fn rot_on_one_node_is_found_and_mended_from_the_others() {
         let settings = ClusterSettings {
             nodes: NODES,
             spares: 0,
+            factors: Factors::simple(NODES),
             store,
             vnodes: 4,
             hint_age: Duration::from_hours(1),

@@ -95,4 +95,8 @@ fn the_runs_are_eventful() {
     assert!(sum(|figures| figures.ring_changes) > 20, "rings change");
     assert!(sum(|figures| figures.dooms as u64) > 0);
     assert!(sum(|figures| figures.contradictions as u64) > 10);
+    assert!(
+        sum(|figures| figures.datacenters as u64 - 1) > 1,
+        "some stand in two datacenters"
+    );
 }

@@ -73,11 +73,13 @@ pub enum Bug {
     SkipBarrier,
     /// Of two changes of one object of the schema within a second, each node keeps the one that it heard of first.
     FirstSchemaWins,
+    /// Replicas acknowledge clients' writes that come from their own datacenter and do nothing, once in a while.
+    LoseNearWrites,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::AcknowledgeBeforeSync,
         Self::SkipSync,
         Self::SkipDirectorySync,
@@ -105,6 +107,7 @@ impl Bug {
         Self::ReadOnOldRing,
         Self::SkipBarrier,
         Self::FirstSchemaWins,
+        Self::LoseNearWrites,
     ];
 
     /// The bug of a name, as `{:?}` writes it.
@@ -140,6 +143,9 @@ impl Bug {
             Self::StreamNothing => "old replicas have nothing to give to new ones",
             Self::ForgetBatches => "a node says that it keeps a logged batch and does not",
             Self::ReadOnOldRing => "a replica carries out reads that were planned on an older ring",
+            Self::LoseNearWrites => {
+                "of two datacenters' replicas those near the coordinator acknowledge one write in eight and do nothing"
+            }
             Self::SkipBarrier => "a node confirms steps of a change of the ring that it has not taken",
             Self::FirstSchemaWins => "of two schema changes within a second the first one to come wins",
         }
@@ -190,6 +196,11 @@ impl Bug {
         self == Self::FirstSchemaWins
     }
 
+    /// Whether it shows only where replicas stand in two datacenters.
+    pub fn needs_datacenters(self) -> bool {
+        self == Self::LoseNearWrites
+    }
+
     /// The promises that it may break.
     pub fn breaks(self) -> &'static [Promise] {
         use Promise::{
@@ -220,6 +231,7 @@ impl Bug {
             Self::ForgetBatches => &[Atomicity],
             Self::ReadOnOldRing => &[Ownership],
             Self::FirstSchemaWins => &[SchemaAgreement],
+            Self::LoseNearWrites => &[NoLostWrite, Causality],
             Self::SkipBarrier => &[Ownership, NoLostWrite, MonotonicReads, Causality],
         }
     }

@@ -1,7 +1,7 @@
 //! What a node does wrong with what its peers ask.
 
 use starling_cql::schema::{Schema, SchemaEntry};
-use starling_model::{CellValue, Mutation, Page, Row, Timestamp, range_tombstone::RangeTombstones};
+use starling_model::{CellValue, Mutation, NodeId, Page, Row, Timestamp, range_tombstone::RangeTombstones};
 use starling_replication::{
     Node, PeerRequest, PeerResponse,
     anti_entropy::wire::SessionAnswer,
@@ -65,6 +65,13 @@ pub(crate) fn treat(
         {
             Some(Response::Done)
         }
+        (Request::Write { reason, .. }, Bug::LoseNearWrites)
+            if *reason == WriteReason::Client
+                && request.clock.0 % LOST_ONE_IN == 0
+                && is_near(node, request.sender) =>
+        {
+            Some(Response::Done)
+        }
         (Request::WriteStamped { .. }, Bug::LoseWrites) if request.clock.0 % LOST_ONE_IN == 0 => {
             Some(Response::Done)
         }
@@ -96,6 +103,19 @@ pub(crate) fn treat(
         Some(response) => Treatment::Pretend(request, response),
         None => Treatment::Serve(request, kind),
     }
+}
+
+/// Whether two members stand in one datacenter.
+fn is_near(node: &Node<SimEnv>, other: NodeId) -> bool {
+    let members = node.ring_state().members();
+    let me = node.status().id;
+    let place = |id| {
+        members
+            .iter()
+            .find(|member| member.id == id)
+            .map(|member| &member.datacenter)
+    };
+    place(me) == place(other)
 }
 
 /// A clock that nobody learns anything from.

@@ -25,7 +25,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     for read in history
         .reads
         .iter()
-        .filter(|read| read.replicas == history.replication)
+        .filter(|read| history.factors.is_everybody(read.reach))
     {
         for (cell, seen) in &read.seen {
             shown.entry(*cell).or_default().push((*seen, read));

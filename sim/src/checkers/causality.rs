@@ -98,8 +98,7 @@ impl Register<'_> {
 
 /// Whether `later` was invoked after `earlier` had returned, and asks one of its replicas.
 fn follows(later: &Stamped, earlier: &Stamped, history: &History) -> bool {
-    earlier.returned < later.invoked
-        && history.lasting(earlier.replicas) + later.replicas > history.replication
+    earlier.returned < later.invoked && history.meets(earlier.reach, later.reach)
 }
 
 #[cfg(test)]
@@ -107,13 +106,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::reach::{Factors, Reach};
 
     fn call(id: u32, from: u64, to: u64, replicas: usize, deed: Deed) -> Stamped {
         Stamped {
             id,
             invoked: Duration::from_secs(from),
             returned: Duration::from_secs(to),
-            replicas,
+            reach: Reach::anywhere(replicas),
             register: 1,
             deed,
         }
@@ -130,7 +130,7 @@ mod tests {
     fn broken(stamped: Vec<Stamped>) -> Vec<Promise> {
         let history = History {
             stamped,
-            replication: 3,
+            factors: Factors::simple(3),
             ..History::default()
         };
         check(&history)

@@ -4,7 +4,8 @@
 //! A read at a level of `r` replicas with blocking repair leaves what it showed on `r` of them. So both
 //! are **bounds**: from the moment they returned, some `s` replicas of the cell hold that version or a
 //! greater one. A read of `r` replicas that is invoked later, with `s + r` greater than the number of
-//! replicas, asks one of them, and must show the bound or something greater.
+//! replicas, asks one of them, and must show the bound or something greater. The same holds within a datacenter, for levels that
+//! say in which their replicas stand ([`crate::reach`]).
 //!
 //! What a value's version is, is known: values are unique and clients give the timestamps. That nothing
 //! is shown means that some deletion won, and it is not known which; so it must be possible that one is
@@ -23,13 +24,16 @@ use std::{
 };
 
 use super::{Promise, Violation};
-use crate::history::{Cell, History, Outcome, Read, Seen, Version, Write};
+use crate::{
+    history::{Cell, History, Outcome, Read, Seen, Version, Write},
+    reach::Reach,
+};
 
 /// Some replicas have a version, or a greater one, from a moment on.
 #[derive(Debug, Clone, Copy)]
 struct Bound {
     from: Duration,
-    replicas: usize,
+    reach: Reach,
     version: Version,
     set_by: SetBy,
 }
@@ -56,11 +60,11 @@ pub fn check(history: &History) -> Vec<Violation> {
             let version = *version;
             effects.entry(*cell).or_default().push(Effect { write, version });
             if write.outcome == Outcome::Acknowledged
-                && let Some((from, replicas)) = held(history, write.returned, write.replicas)
+                && let Some((from, reach)) = held(history, write.returned, write.reach)
             {
                 bounds.entry(*cell).or_default().push(Bound {
                     from,
-                    replicas,
+                    reach,
                     version,
                     set_by: SetBy::Write(write.id),
                 });
@@ -78,10 +82,10 @@ pub fn check(history: &History) -> Vec<Violation> {
             let least = strongest(known, read, history);
             match judge(read, *cell, *seen, effects, least) {
                 Ok(Some(version)) => {
-                    if let Some((from, replicas)) = held(history, read.returned, read.replicas) {
+                    if let Some((from, reach)) = held(history, read.returned, read.reach) {
                         known.push(Bound {
                             from,
-                            replicas,
+                            reach,
                             version,
                             set_by: SetBy::Read(read.id),
                         });
@@ -97,13 +101,13 @@ pub fn check(history: &History) -> Vec<Violation> {
     violations.into_iter().collect()
 }
 
-/// From when on, and on how many replicas, there is for good what was acknowledged or shown by so many.
-fn held(history: &History, returned: Duration, replicas: usize) -> Option<(Duration, usize)> {
-    if replicas == 0 {
+/// From when on, and on which replicas, there is what was acknowledged or shown by these.
+fn held(history: &History, returned: Duration, reach: Reach) -> Option<(Duration, Reach)> {
+    if reach == Reach::NOBODY {
         let settled = history.settled.filter(|_| history.dooms == 0)?;
-        return Some((settled.max(returned), history.replication));
+        return Some((settled.max(returned), history.factors.everybody()));
     }
-    Some((returned, replicas))
+    Some((returned, reach))
 }
 
 /// Whether a read may show this of a cell that has `least`, or something greater, on all replicas.
@@ -121,7 +125,7 @@ pub(super) fn may_show(history: &History, read: &Read, cell: Cell, seen: Seen, l
         .collect();
     let bound = Bound {
         from: read.invoked,
-        replicas: history.replication,
+        reach: history.factors.everybody(),
         version: least,
         set_by: SetBy::Read(read.id),
     };
@@ -132,9 +136,7 @@ pub(super) fn may_show(history: &History, read: &Read, cell: Cell, seen: Seen, l
 fn strongest(bounds: &[Bound], read: &Read, history: &History) -> Option<Bound> {
     bounds
         .iter()
-        .filter(|bound| {
-            bound.from < read.invoked && history.lasting(bound.replicas) + read.replicas > history.replication
-        })
+        .filter(|bound| bound.from < read.invoked && history.meets(bound.reach, read.reach))
         .max_by_key(|bound| bound.version)
         .copied()
 }
@@ -205,8 +207,8 @@ fn stale(read: &Read, cell: Cell, shown: &str, least: Bound) -> Violation {
     Violation {
         promise,
         text: format!(
-            "read {} ({} replicas, invoked at {:?}) shows {shown} in {cell}, after {before} at {:?} ({} replicas)",
-            read.id, read.replicas, read.invoked, least.from, least.replicas
+            "read {} ({:?}, invoked at {:?}) shows {shown} in {cell}, after {before} at {:?} ({:?})",
+            read.id, read.reach, read.invoked, least.from, least.reach
         ),
     }
 }

@@ -9,16 +9,19 @@ use starling_model::{
 };
 
 use super::*;
-use crate::history::{Cell, Column, History, Outcome, Read, Seen, Version, Write};
+use crate::{
+    history::{Cell, Column, History, Outcome, Read, Seen, Version, Write},
+    reach::{Factors, Reach},
+};
 
 const CELL: Cell = Cell {
     partition: 1,
     row: Some(1),
     column: Column::A,
 };
-const QUORUM: usize = 2;
-const ALL: usize = 3;
-const ONE: usize = 1;
+const QUORUM: Reach = Reach::anywhere(2);
+const ALL: Reach = Reach::anywhere(3);
+const ONE: Reach = Reach::anywhere(1);
 
 fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -48,13 +51,13 @@ struct Story {
 }
 
 impl Story {
-    fn write(mut self, span: (u64, u64), replicas: usize, version: Version, outcome: Outcome) -> Self {
+    fn write(mut self, span: (u64, u64), reach: Reach, version: Version, outcome: Outcome) -> Self {
         self.next += 1;
         self.history.writes.push(Write {
             id: self.next,
             invoked: at(span.0),
             returned: at(span.1),
-            replicas,
+            reach,
             outcome,
             effects: vec![(CELL, version)],
             logged: false,
@@ -62,24 +65,24 @@ impl Story {
         self
     }
 
-    fn acknowledged(self, span: (u64, u64), replicas: usize, version: Version) -> Self {
-        self.write(span, replicas, version, Outcome::Acknowledged)
+    fn acknowledged(self, span: (u64, u64), reach: Reach, version: Version) -> Self {
+        self.write(span, reach, version, Outcome::Acknowledged)
     }
 
-    fn read(mut self, span: (u64, u64), replicas: usize, seen: Seen) -> Self {
+    fn read(mut self, span: (u64, u64), reach: Reach, seen: Seen) -> Self {
         self.next += 1;
         self.history.reads.push(Read {
             id: self.next,
             invoked: at(span.0),
             returned: at(span.1),
-            replicas,
+            reach,
             seen: vec![(CELL, seen)],
         });
         self
     }
 
     fn broken(mut self) -> Vec<Promise> {
-        self.history.replication = 3;
+        self.history.factors = Factors::simple(3);
         registers::check(&self.history)
             .into_iter()
             .map(|violation| violation.promise)
@@ -268,7 +271,7 @@ fn a_batch_that_is_there_in_part_is_caught_where_it_must_be_whole() {
     batch.logged = true;
     batch.effects.push((other, live(2, 1)));
     let mut story = story.read((60, 61), ALL, Seen::Value(1));
-    story.history.replication = 3;
+    story.history.factors = Factors::simple(3);
     story.history.reads[0].seen.push((other, Seen::Nothing));
     let broken = |history: &History| atomicity::check(history).len();
 

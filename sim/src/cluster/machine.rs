@@ -23,6 +23,7 @@ use crate::{
 pub(super) struct Machine {
     pub(super) address: SocketAddr,
     pub(super) cql: SocketAddr,
+    pub(super) datacenter: usize,
     pub(super) disk: Disk,
     pub(super) clock: Arc<Clock>,
     pub(super) fate: Mutex<Fate>,
@@ -63,13 +64,19 @@ pub enum StartFailure {
 }
 
 impl Machine {
-    pub(super) fn new(number: usize, role: Role, disk: Disk, bug: Option<Bug>) -> Self {
+    pub(super) fn new(
+        number: usize,
+        (role, datacenter): (Role, usize),
+        disk: Disk,
+        bug: Option<Bug>,
+    ) -> Self {
         bug::spoil(bug, &disk);
         let host = number as u16 + 1;
         let ip = [10, 0, (host >> 8) as u8, host as u8];
         Self {
             address: SocketAddr::from((ip, 7000)),
             cql: SocketAddr::from((ip, 9042)),
+            datacenter,
             disk,
             clock: Arc::default(),
             fate: Mutex::new(Fate {

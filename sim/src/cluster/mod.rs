@@ -24,6 +24,7 @@ use crate::{
     executor::{Handle, oneshot},
     network::Network,
     random::Random,
+    reach::Factors,
     store::{SimStore, StoreSettings},
 };
 
@@ -34,6 +35,8 @@ pub struct ClusterSettings {
     pub nodes: usize,
     /// How many machines there are that may join later.
     pub spares: usize,
+    /// How many replicas each partition has: where it names datacenters the machines stand in them, one after the other.
+    pub factors: Factors,
     /// How each stores.
     pub store: StoreSettings,
     /// Tokens of each node.
@@ -86,7 +89,8 @@ impl Cluster {
                 } else {
                     Role::Spare
                 };
-                Machine::new(number, role, Disk::new(random.fork()), settings.bug)
+                let datacenter = number % settings.factors.datacenters().max(1);
+                Machine::new(number, (role, datacenter), Disk::new(random.fork()), settings.bug)
             })
             .collect();
         let watch = Watch::default();
@@ -117,6 +121,11 @@ impl Cluster {
     /// The internode address of a node.
     pub fn address(&self, number: usize) -> SocketAddr {
         self.inner.machines[number].address
+    }
+
+    /// The datacenter that a machine stands in.
+    pub fn datacenter(&self, number: usize) -> usize {
+        self.inner.machines[number].datacenter
     }
 
     /// How it was made.
@@ -208,6 +217,9 @@ impl Cluster {
         config.vnodes = self.inner.settings.vnodes;
         config.shards = self.inner.settings.store.shards;
         let fate = machine.fate.lock();
+        if let Some(name) = self.inner.settings.factors.name(machine.datacenter) {
+            config.datacenter = name;
+        }
         config.rack = format!("rack{}", fate.rack);
         config.replace = fate.replaces.map(|dead| self.address(dead).to_string());
         drop(fate);

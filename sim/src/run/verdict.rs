@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use starling_cql::{QueryParameters, QueryResult};
 use starling_model::{Consistency, DecoratedKey, NodeId, Seconds, TableId};
-use starling_ring::{Partitioner, Ring, Strategy};
+use starling_ring::{Partitioner, Ring};
 
 use super::{
     LASTING_HINTS, PATIENCE,
@@ -342,11 +342,7 @@ async fn compare(
         Ok(id) => id,
         Err(text) => return wrong(text),
     };
-    let Some(placement) = ring(cluster).map(|ring| {
-        ring.placement(&Strategy::Simple {
-            factor: space.replication as u32,
-        })
-    }) else {
+    let Some(placement) = ring(cluster).map(|ring| ring.placement(&space.factors.strategy())) else {
         return wrong("there is no node to ask for the ring".to_owned());
     };
     let mut dumps = convergence::Dumps::new();

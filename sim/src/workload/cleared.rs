@@ -20,11 +20,11 @@ impl Client {
                 self.truncate(node).await;
             }
             1..=3 => {
-                let level = level(&mut self.random, false);
+                let level = level(&self.space, &mut self.random, false);
                 self.read_cleared(node, level).await;
             }
             _ => {
-                let level = level(&mut self.random, true);
+                let level = level(&self.space, &mut self.random, true);
                 self.add(node, level).await;
             }
         }

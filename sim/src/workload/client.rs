@@ -8,7 +8,7 @@ use starling_cql::{
 };
 use starling_model::{Consistency, Timestamp};
 
-use super::{Question, Recorder, Space, bags, change::Change, level, replicas};
+use super::{Question, Recorder, Space, bags, change::Change, level};
 use crate::{
     checkers::Promise,
     cluster::{Cluster, NoAnswer, Request},
@@ -16,6 +16,7 @@ use crate::{
     executor::Handle,
     history::Outcome,
     random::Random,
+    reach::Reach,
     trace::Place,
 };
 
@@ -101,7 +102,7 @@ impl Client {
 
     async fn read(&mut self, node: usize) {
         let question = Question::random(&self.space, &mut self.random);
-        let level = level(&mut self.random, false);
+        let level = level(&self.space, &mut self.random, false);
         let page = match self.random.below(3) {
             0 => Some(1 + self.random.below(5) as u32),
             _ => None,
@@ -145,9 +146,7 @@ impl Client {
         match question.seen(&self.space, &rows) {
             Ok(seen) => {
                 let text = format!("{seen:?}");
-                let id = self
-                    .recorder
-                    .read(span, replicas(level, self.space.replication), seen);
+                let id = self.recorder.read(span, self.reach(level, node), seen);
                 self.note("seen", || format!("read {id} saw {text}"));
             }
             Err(nonsense) => self.recorder.wrong(Promise::Validity, nonsense.to_string()),
@@ -156,7 +155,7 @@ impl Client {
     }
 
     async fn write(&mut self, node: usize) {
-        let level = level(&mut self.random, true);
+        let level = level(&self.space, &mut self.random, true);
         self.write_at(node, level).await;
     }
 
@@ -179,7 +178,7 @@ impl Client {
     }
 
     async fn batch(&mut self, node: usize) {
-        let level = level(&mut self.random, true);
+        let level = level(&self.space, &mut self.random, true);
         let kind = if self.random.chance(500) {
             BatchKind::Logged
         } else {
@@ -271,14 +270,14 @@ impl Client {
             Err(NoAnswer::Error(error)) => outcome(&error),
         };
         let span = (invoked, self.handle.now());
-        let replicas = replicas(level, self.space.replication);
-        let id = self.recorder.write(span, replicas, outcome, effects, logged);
+        let reach = self.reach(level, node);
+        let id = self.recorder.write(span, reach, outcome, effects, logged);
         self.note("written", || format!("write {id} is {outcome:?}"));
     }
 
     async fn write_bag(&mut self, node: usize) {
         let text = bags::random(&self.space, &mut self.random);
-        let level = level(&mut self.random, true);
+        let level = level(&self.space, &mut self.random, true);
         self.note("bag", || format!("{text} at {level} of n{node}"));
         let parameters = QueryParameters::with_consistency(level);
         // Only convergence is checked here, so any outcome will do.
@@ -299,6 +298,11 @@ impl Client {
         self.note("schema", || format!("{text} at n{node}"));
         let parameters = QueryParameters::with_consistency(Consistency::Quorum);
         drop(self.request(node, Request::Query(text, parameters)).await);
+    }
+
+    /// What a level promises that a node coordinates.
+    pub(super) fn reach(&self, level: Consistency, node: usize) -> Reach {
+        self.space.factors.reach(level, self.cluster.datacenter(node))
     }
 
     fn timestamp(&mut self) -> i64 {

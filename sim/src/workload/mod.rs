@@ -12,7 +12,7 @@ use starling_cql::{Values, request::Bound};
 use starling_model::Consistency;
 
 pub use self::{client::Client, question::Question, recorder::Recorder};
-use crate::random::Random;
+use crate::{random::Random, reach::Factors};
 
 /// The keyspace of all tables.
 pub const KEYSPACE: &str = "sim";
@@ -27,7 +27,7 @@ pub struct Space {
     /// Whether rows lie in descending order.
     pub descending: bool,
     /// How many replicas each partition has.
-    pub replication: usize,
+    pub factors: Factors,
     /// The tables' `gc_grace_seconds`.
     pub grace: u32,
     /// Whether there is a table that people quarrel about.
@@ -36,12 +36,12 @@ pub struct Space {
 
 impl Space {
     /// A space of random size.
-    pub fn random(random: &mut Random, replication: usize) -> Self {
+    pub fn random(random: &mut Random, factors: Factors) -> Self {
         Self {
             partitions: 1 + random.below(6) as i32,
             rows: 1 + random.below(8) as i32,
             descending: random.chance(300),
-            replication,
+            factors,
             grace: 0,
             disputed: false,
         }
@@ -66,8 +66,8 @@ impl Space {
         let order = if self.descending { "DESC" } else { "ASC" };
         let mut statements = vec![
             format!(
-                "CREATE KEYSPACE {KEYSPACE} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': {}}}",
-                self.replication
+                "CREATE KEYSPACE {KEYSPACE} WITH replication = {}",
+                self.factors.cql()
             ),
             format!(
                 "CREATE TABLE {KEYSPACE}.registers (p int, r int, a int, b int, s int STATIC, PRIMARY KEY (p, r)) WITH CLUSTERING ORDER BY (r {order}) AND gc_grace_seconds = {}",
@@ -89,32 +89,20 @@ impl Space {
     }
 }
 
-/// How many replicas a level waits for, of so many in one datacenter.
-pub fn replicas(level: Consistency, replication: usize) -> usize {
-    match level {
-        Consistency::Any => 0,
-        Consistency::One | Consistency::LocalOne => 1,
-        Consistency::Two => 2,
-        Consistency::Three => 3,
-        Consistency::Quorum
-        | Consistency::LocalQuorum
-        | Consistency::EachQuorum
-        | Consistency::Serial
-        | Consistency::LocalSerial => replication / 2 + 1,
-        Consistency::All => replication,
-    }
-}
-
-/// A level for a read or a write; most often QUORUM.
-fn level(random: &mut Random, write: bool) -> Consistency {
+/// A level for a read or a write; most often a quorum, of all or, where there are two datacenters, of one or each.
+fn level(space: &Space, random: &mut Random, write: bool) -> Consistency {
+    let two = space.factors.datacenters() > 1;
     match random.below(12) {
         0 => Consistency::One,
         1 => Consistency::LocalOne,
+        2 if two => Consistency::LocalQuorum,
         2 => Consistency::Two,
         3 => Consistency::All,
         4 => Consistency::LocalQuorum,
         5 if write => Consistency::EachQuorum,
         6 if write => Consistency::Any,
+        7..=8 if two && write => Consistency::EachQuorum,
+        5..=9 if two => Consistency::LocalQuorum,
         _ => Consistency::Quorum,
     }
 }

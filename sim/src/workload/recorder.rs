@@ -8,6 +8,7 @@ use crate::{
     checkers::{Promise, Violation},
     history::{Cell, Cleared, ClearedDeed, Deed, History, Outcome, Read, Seen, Stamped, Version, Write},
     random::Random,
+    reach::{Factors, Reach},
 };
 
 /// Collects the history of all clients. Clones share it.
@@ -52,7 +53,7 @@ impl Recorder {
     pub fn write(
         &self,
         (invoked, returned): (Duration, Duration),
-        replicas: usize,
+        reach: Reach,
         outcome: Outcome,
         effects: Vec<(Cell, Version)>,
         logged: bool,
@@ -64,7 +65,7 @@ impl Recorder {
             id,
             invoked,
             returned,
-            replicas,
+            reach,
             outcome,
             effects,
             logged,
@@ -76,7 +77,7 @@ impl Recorder {
     pub fn read(
         &self,
         (invoked, returned): (Duration, Duration),
-        replicas: usize,
+        reach: Reach,
         seen: Vec<(Cell, Seen)>,
     ) -> u32 {
         let mut inner = self.inner.lock();
@@ -86,7 +87,7 @@ impl Recorder {
             id,
             invoked,
             returned,
-            replicas,
+            reach,
             seen,
         });
         id
@@ -96,7 +97,7 @@ impl Recorder {
     pub fn stamped(
         &self,
         (invoked, returned): (Duration, Duration),
-        replicas: usize,
+        reach: Reach,
         register: i32,
         deed: Deed,
     ) -> u32 {
@@ -107,7 +108,7 @@ impl Recorder {
             id,
             invoked,
             returned,
-            replicas,
+            reach,
             register,
             deed,
         });
@@ -163,9 +164,9 @@ impl Recorder {
     }
 
     /// The history until now.
-    pub fn history(&self, replication: usize, dooms: usize) -> History {
+    pub fn history(&self, factors: Factors, dooms: usize) -> History {
         let mut history = self.inner.lock().history.clone();
-        history.replication = replication;
+        history.factors = factors;
         // What rots is lost as with a node that dies for good.
         history.dooms = dooms + usize::from(history.rot);
         history

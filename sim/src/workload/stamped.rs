@@ -4,7 +4,7 @@
 use starling_cql::{BatchEntry, BatchKind, BatchRequest, QueryParameters, QueryResult, Statement, Values};
 use starling_model::Consistency;
 
-use super::{Client, client::outcome, int, ints, level, replicas};
+use super::{Client, client::outcome, int, ints, level};
 use crate::{
     cluster::{NoAnswer, Request},
     history::{Deed, Outcome},
@@ -16,12 +16,12 @@ impl Client {
         let register = self.space.partition(&mut self.random);
         match self.random.below(10) {
             0..=3 => {
-                let level = level(&mut self.random, false);
+                let level = level(&self.space, &mut self.random, false);
                 self.read_stamped(node, register, level).await;
             }
             4 => self.batch_stamped(node, register).await,
             _ => {
-                let level = level(&mut self.random, true);
+                let level = level(&self.space, &mut self.random, true);
                 self.write_stamped(node, register, level).await;
             }
         }
@@ -42,9 +42,9 @@ impl Client {
         let seen = value
             .and_then(|bytes| bytes[..].try_into().ok())
             .map(i32::from_be_bytes);
-        let replicas = replicas(level, self.space.replication);
+        let reach = self.reach(level, node);
         let span = (invoked, self.handle.now());
-        self.recorder.stamped(span, replicas, register, Deed::Saw(seen));
+        self.recorder.stamped(span, reach, register, Deed::Saw(seen));
         true
     }
 
@@ -91,7 +91,7 @@ impl Client {
                 values,
             });
         }
-        let level = level(&mut self.random, true);
+        let level = level(&self.space, &mut self.random, true);
         let request = Request::Batch(BatchRequest {
             kind: if self.random.chance(500) {
                 BatchKind::Logged
@@ -120,10 +120,10 @@ impl Client {
             Err(NoAnswer::Error(error)) => outcome(&error),
         };
         let span = (invoked, self.handle.now());
-        let replicas = replicas(level, self.space.replication);
+        let reach = self.reach(level, node);
         for (register, value) in effects {
             let deed = Deed::Wrote(*value, outcome);
-            self.recorder.stamped(span, replicas, *register, deed);
+            self.recorder.stamped(span, reach, *register, deed);
         }
         self.note("written stamped", || format!("{effects:?} is {outcome:?}"));
     }

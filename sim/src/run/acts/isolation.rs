@@ -27,7 +27,7 @@ const COMPACTED: [&str; 2] = ["registers", "bags"];
 /// two replicas of anything, and nothing was done.
 pub(in super::super) async fn isolate(stage: Stage<'_>) -> bool {
     let nodes = stage.serving();
-    if stage.space.replication < 2 || nodes.len() < 2 {
+    if stage.space.factors.total() < 2 || nodes.len() < 2 {
         return false;
     }
     let mut random = stage.handle.fork_random();

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use starling_model::{Mutation, Token};
 use starling_replication::{PeerRequest, message::Request};
-use starling_ring::{Partitioner, Placement, Strategy};
+use starling_ring::{Partitioner, Placement};
 
 use super::Stage;
 use crate::{checkers::Violation, executor::Group, network::Sieve, run::verdict};
@@ -67,9 +67,7 @@ struct Parts {
 impl Parts {
     /// `None` if there is nobody.
     fn of(stage: Stage<'_>) -> Option<Self> {
-        let placement = verdict::ring(stage.cluster)?.placement(&Strategy::Simple {
-            factor: stage.space.replication as u32,
-        });
+        let placement = verdict::ring(stage.cluster)?.placement(&stage.space.factors.strategy());
         let token = |partition: i32| -> Token { Partitioner::Murmur3.token(&partition.to_be_bytes()) };
         let split = |number: usize| {
             let id = stage.cluster.id(number)?;
