@@ -72,8 +72,8 @@ pub struct Nemesis {
     pace: Duration,
     /// A node that stays away until all evil ends.
     exile: Option<usize>,
-    /// Whose stored tables rot, if any: one node's, and not while another is dead for good, so that the others still have what they
-    /// held.
+    /// Whose stored tables rot, if any: one node's, and where there are few replicas not while another is dead for good, so that the
+    /// others still have what they held.
     rots: Option<usize>,
     recorder: Recorder,
 }
@@ -275,7 +275,8 @@ impl Nemesis {
     fn rot(&mut self) {
         let Some(number) = self.rots else { return };
         // The copies of a node that died may be anew on this one alone, or be waited for.
-        if !self.cluster.with_role(Role::Doomed).is_empty() {
+        let bears_both = self.cluster.settings().factors.bear_rot_and_death();
+        if !bears_both && !self.cluster.with_role(Role::Doomed).is_empty() {
             return;
         }
         let mut random = self.random.fork();

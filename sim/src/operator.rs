@@ -216,7 +216,8 @@ impl Operator {
     /// A machine of these datacenters dies for good, if its data is not all there is.
     fn doom(&mut self, datacenters: &[usize]) -> Option<usize> {
         // With what rotted, that may be two losses of what two have.
-        if self.cluster.has_rotted() || may_be_single(&self.cluster) {
+        let bears_both = self.factors.bear_rot_and_death();
+        if may_be_single(&self.cluster) || self.cluster.has_rotted() && !bears_both {
             return None;
         }
         if self.factors.least() < 2

@@ -90,6 +90,12 @@ impl Factors {
         some.min().copied().unwrap_or(0)
     }
 
+    /// Whether one node may rot while another is dead for good. With three replicas these two may be all that
+    /// acknowledged a write; with five a third has it, and what rotted is mended from the three that are left.
+    pub fn bear_rot_and_death(&self) -> bool {
+        self.least() >= 5
+    }
+
     /// How many datacenters have any.
     pub fn datacenters(&self) -> usize {
         self.by_datacenter.iter().filter(|factor| **factor > 0).count()

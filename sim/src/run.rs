@@ -222,6 +222,8 @@ impl Scene {
         let mut alterations = Random::new(plan.seed ^ ALTERATIONS);
         // A bug has its own seeds.
         let alters = changes && alterations.chance(600) && plan.bug.is_none();
+        // It knows one number of replicas, not one for each datacenter.
+        let alters = alters && factors.name(0).is_none();
         let mut quarrel = Random::new(plan.seed ^ QUARREL);
         let quarrels = quarrel.chance(300);
         let quarrels = plan.bug.map_or(quarrels, Bug::needs_quarrels);
@@ -233,6 +235,8 @@ impl Scene {
         };
         let evils = Evils::random(random);
         let evils = plan.evils.unwrap_or(evils);
+        // With fewer replicas rot and death are too much together.
+        let alters = alters && !(evils.rot && factors.bear_rot_and_death());
         // Nothing that happens can keep a hint from being kept and delivered; nothing else is needed then.
         let only_hints = !evils.crashes && !evils.full_disks && !evils.rot && !changes;
         let hint_age = Duration::from_secs(1 + repair.below(60));
