@@ -46,6 +46,9 @@ pub struct Options {
     /// When the log is this large, in bytes, the memtable with the oldest write is flushed so that
     /// segments can go. Bounds the time of recovery.
     pub log_bytes: u64,
+    /// A random number that nobody else can know, for a directory that has none yet: it keeps a value that a client wrote
+    /// from being taken for a part of the log. 0 is for engines whose values nobody else chooses.
+    pub log_salt: u64,
     /// How much may wait for the log's sync, in bytes; beyond it writes are refused. At least the
     /// largest mutation.
     pub pending_bytes: usize,
@@ -130,6 +133,7 @@ impl Default for Options {
             memory_bytes: 128 << 20,
             segment_bytes: 16 << 20,
             log_bytes: 256 << 20,
+            log_salt: 0,
             pending_bytes: 64 << 20,
             reserve_bytes: 192 << 20,
             block_bytes: 4096,

@@ -125,6 +125,7 @@ fn engine(fs: &Arc<dyn Fs>, options: &StoreOptions, shard: u32) -> Result<Engine
         memtable_bytes: memory / 3,
         tokens: ShardMap::new(options.shards).slice(shard),
         reserve_bytes: reserve_bytes(options),
+        log_salt: rand::random(),
         ..Options::default()
     };
     let dir = PathBuf::from(format!("shard-{shard}"));

@@ -252,6 +252,7 @@ impl Engine {
             next_file: self.files.load(Ordering::Relaxed),
             last,
             floor,
+            salt: self.log.salt(),
             tables,
         }
     }

@@ -25,7 +25,7 @@ use crate::{
     fs::Fs,
     log::{
         self, Log, Lsn,
-        recovery::{self, Progress},
+        recovery::{self, Known, Progress},
         segment,
     },
     memtable::{Memtable, Pool, Write},
@@ -104,7 +104,7 @@ impl Engine {
             snapshot::remove_unfinished(&*opening.fs, &opening.dir.join(snapshot::DIRECTORY))?;
         opening.open_tables(&manifest)?;
         let recovered = opening.replay(&listing, &manifest, &mut recovery, progress)?;
-        let engine = opening.finish(recovered, manifest.last, is_new)?;
+        let engine = opening.finish(recovered, &manifest, is_new)?;
         recovery.tables = engine.stats().tables;
         Ok((engine, recovery))
     }
@@ -245,7 +245,11 @@ impl Opening {
             }
             Ok(())
         };
-        let recovered = recovery::recover(&*fs, &paths, manifest.floor, &mut visit, progress)?;
+        let known = Known {
+            floor: manifest.floor,
+            salt: manifest.salt,
+        };
+        let recovered = recovery::recover(&*fs, &paths, known, &mut visit, progress)?;
         self.next_file.fetch_max(recovered.next_number, Ordering::Relaxed);
         recovery.segments = recovered.segments.len();
         recovery.torn_bytes = recovered.torn_bytes;
@@ -306,9 +310,18 @@ impl Opening {
         Ok(())
     }
 
-    fn finish(self, recovered: recovery::Recovered, last: Lsn, is_new: bool) -> Result<Engine, Error> {
+    fn finish(
+        self,
+        recovered: recovery::Recovered,
+        manifest: &Manifest,
+        is_new: bool,
+    ) -> Result<Engine, Error> {
         // Numbers that the last run gave out are not given out again, also if the log lost them.
-        let last = last.max(recovered.end);
+        let last = manifest.last.max(recovered.end);
+        let salt = match manifest.salt {
+            0 => self.options.log_salt,
+            drawn => drawn,
+        };
         let files = Arc::new(self.next_file);
         let limits = log::Limits {
             segment_bytes: self.options.segment_bytes,
@@ -321,7 +334,7 @@ impl Opening {
             limits,
             Arc::clone(&files),
             recovered,
-            last,
+            (last, salt),
         );
         let pool = Arc::new(Pool::new(self.options.memtable_bytes));
         let mut engine = Engine {

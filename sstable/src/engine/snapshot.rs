@@ -101,6 +101,8 @@ impl Engine {
         let Wanted { dir, done, .. } = self.bulk.snapshots.pop_front()?;
         let mut manifest = self.manifest(&[]);
         manifest.floor = manifest.last.next();
+        // It has no log, and what is opened from it draws a salt of its own.
+        manifest.salt = 0;
         manifest.tables.retain(|_, entry| !entry.files.is_empty());
         let files = manifest.tables.values().flat_map(|entry| &entry.files);
         Some(Snapshotting {

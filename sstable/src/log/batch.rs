@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem};
 use super::{
     Lsn,
     entries::{ID_BYTES, MOST_OVERHEAD, Tables, Waiting},
-    group,
+    group::{self, Place},
 };
 
 /// A run that has this much gets no more writes, in bytes: so no buffer is moved while it grows, and none is large.
@@ -158,7 +158,7 @@ impl Batch {
     /// Makes groups of as many of the next writes as fit into `room` bytes of a segment; of at least one if `any`.
     /// Their numbers follow each other: a segment in which a number is missing would look damaged. There may be
     /// more that fit.
-    pub(super) fn seal(&mut self, room: usize, any: bool, segment: u64, synced: Lsn) -> Option<Piece> {
+    pub(super) fn seal(&mut self, room: usize, any: bool, place: Place, synced: Lsn) -> Option<Piece> {
         let first = self.next()?;
         let mut out = mem::take(&mut self.sealed);
         out.clear();
@@ -170,7 +170,7 @@ impl Batch {
             if count == 0 {
                 break;
             }
-            group::seal(&mut out[begin..], Lsn(first.0 + records), segment, synced);
+            group::seal(&mut out[begin..], Lsn(first.0 + records), place, synced);
             records += count;
         }
         let bytes = out.len();

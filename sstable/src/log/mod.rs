@@ -4,11 +4,12 @@
 //! commit), while appends go on. The log is a chain of segments, whose space is set aside in advance; a segment goes
 //! when all its writes are in tables, and its file is used again.
 //!
-//! The chapters: [`segment`], `group` and `entries` are the byte layout, [`record`] that of an earlier version; `batch`,
-//! `writer` and `files` are the way to the disk;
-//! [`recovery`] reads a log back; [`sizes`] counts.
+//! The chapters: [`segment`], `group` and `entries` are the byte layout, [`record`] that of earlier versions, `whole` reads
+//! them all; `batch`, `writer` and `files` are the way to the disk;
+//! [`recovery`] reads a log back, `damage` tells what a crash leaves from what it does not; [`sizes`] counts.
 
 mod batch;
+mod damage;
 mod entries;
 mod files;
 mod group;
@@ -16,6 +17,7 @@ pub mod record;
 pub mod recovery;
 pub mod segment;
 pub mod sizes;
+mod whole;
 mod writer;
 
 use std::{
@@ -69,6 +71,7 @@ impl fmt::Display for Lsn {
 pub struct Log {
     files: Files,
     limits: Limits,
+    salt: u64,
     pending: Mutex<Pending>,
     writer: Mutex<Writer>,
     appended: AtomicU64,
@@ -106,7 +109,7 @@ struct Pending {
 
 impl Log {
     /// A log that goes on after a recovery: new writes get numbers after `last`, in segments of their
-    /// own. Touches no disk but to ask how much of it is free. What the recovery read and can't tell to be durable
+    /// own, with this salt. Touches no disk but to ask how much of it is free. What the recovery read and can't tell to be durable
     /// is written anew by the first sync.
     pub(crate) fn new(
         fs: Arc<dyn Fs>,
@@ -114,7 +117,7 @@ impl Log {
         limits: Limits,
         next_file: Arc<AtomicU64>,
         recovered: recovery::Recovered,
-        last: Lsn,
+        (last, salt): (Lsn, u64),
     ) -> Self {
         let mut tables = Tables::default();
         let mut tail = Batch::default();
@@ -139,6 +142,7 @@ impl Log {
         let log = Self {
             files,
             limits,
+            salt,
             pending: Mutex::new(Pending {
                 writes: Gathering::default(),
                 count: 0,
@@ -147,7 +151,7 @@ impl Log {
                 room: usize::MAX,
                 trouble: None,
             }),
-            writer: Mutex::new(Writer::new(limits.segment_bytes, end, tail)),
+            writer: Mutex::new(Writer::new((limits.segment_bytes, salt), end, tail)),
             appended: AtomicU64::new(last.0),
             synced: AtomicU64::new(synced.0),
             current_bytes: AtomicU64::new(0),
@@ -278,6 +282,11 @@ impl Log {
             None if changed => tracing::info!("the log takes writes again"),
             _ => {}
         }
+    }
+
+    /// The salt of its segments.
+    pub(crate) fn salt(&self) -> u64 {
+        self.salt
     }
 
     /// The newest write that is durable.

@@ -4,7 +4,7 @@
 //! group, or several, of which only parts were written. That tail was never synced, so nobody was told of it, and it
 //! is cut. Everything else is damage, and an error, because acknowledged writes would be missing:
 //!
-//! - a bad group after which a whole one says that the bad one was synced;
+//! - a bad group after which a whole one says that the bad one was synced (`damage`);
 //! - a segment that begins after more writes than those before it hold;
 //! - a first segment that begins after writes which no table holds (`floor`).
 //!
@@ -23,14 +23,19 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Lsn, entries::Bodies, files::Segment, group, record, segment};
+use super::{
+    Lsn,
+    damage::{self, Behind},
+    files::Segment,
+    group::Place,
+    record::Claim,
+    segment,
+    whole::{Format, Whole},
+};
 use crate::{Error, fs::Fs};
 
 /// Takes a write of the log: its number, its body, and the file and the offset that it is from.
 pub(crate) type Visit<'a> = dyn FnMut(Lsn, &[u8], &Path, u64) -> Result<(), Error> + 'a;
-
-/// Numbers that a restart can skip, at most, as far as the search for damage goes.
-const GAP: u64 = 1 << 32;
 
 /// What a recovery found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,6 +56,15 @@ pub(crate) struct Recovered {
     pub(crate) torn_bytes: u64,
 }
 
+/// What a recovery knows of a log, beside its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Writes below this are in tables, or not wanted any more.
+    pub(crate) floor: Lsn,
+    /// The salt of its segments, for one whose header is lost; 0 if it may have been written before there were any.
+    pub(crate) salt: u64,
+}
+
 /// How far a recovery is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -66,7 +80,7 @@ pub struct Progress {
 
 /// A recovery that is under way.
 struct Reading<'a> {
-    floor: Lsn,
+    known: Known,
     visit: &'a mut Visit<'a>,
     found: Recovered,
     /// Groups with writes that are not proven, in order.
@@ -85,80 +99,19 @@ struct Unproven {
     whole: Whole,
 }
 
-/// A whole group of a segment, or a record of one that is older.
-struct Whole {
-    first: Lsn,
-    synced: Lsn,
-    content: Bytes,
-    /// Whether it is a record, which holds one write.
-    single: bool,
-}
-
-impl Whole {
-    /// What lies at a place in a segment of some version; `None` if it is not whole.
-    fn take(bytes: &Bytes, at: usize, segment: u64, version: u32) -> Option<Self> {
-        let input = bytes.get(at..)?;
-        let single = version < 3;
-        let (first, synced, content) = if single {
-            record::take(input, segment)?
-        } else {
-            let group = group::take(input, segment)?;
-            (group.first, group.synced, group.content)
-        };
-        Some(Self {
-            first,
-            synced,
-            content: bytes.slice_ref(content),
-            single,
-        })
-    }
-
-    fn len(&self) -> usize {
-        group::HEADER_BYTES + self.content.len()
-    }
-
-    /// Gives each write to `visit`; returns the number that follows them.
-    fn each(
-        &self,
-        body: &mut Vec<u8>,
-        mut visit: impl FnMut(Lsn, &[u8]) -> Result<(), Error>,
-    ) -> Result<Option<Lsn>, Error> {
-        if self.single {
-            visit(self.first, &self.content)?;
-            return Ok(Some(self.first.next()));
-        }
-        let mut lsn = self.first;
-        let mut bodies = Bodies::new(&self.content);
-        loop {
-            match bodies.next() {
-                Ok(Some(parts)) => {
-                    body.clear();
-                    for part in parts {
-                        body.extend_from_slice(part);
-                    }
-                    visit(lsn, body)?;
-                }
-                Ok(None) => return Ok(Some(lsn)),
-                Err(_) => return Ok(None),
-            }
-            lsn = lsn.next();
-        }
-    }
-}
-
-/// Gives every write from `floor` on to `visit`, in order, with the file and the offset that it is
-/// from. `files` are the segments in order of their numbers. Writes below `floor` may be missing or
+/// Gives every write from the floor on to `visit`, in order, with the file and the offset that it is
+/// from. `files` are the segments in order of their numbers. Writes below the floor may be missing or
 /// there; they are not given. Changes nothing on disk. `progress` is told after each segment.
 pub(crate) fn recover<'a>(
     fs: &dyn Fs,
     files: &[PathBuf],
-    floor: Lsn,
+    known: Known,
     visit: &'a mut Visit<'a>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recovered, Error> {
-    let before = Lsn(floor.0.saturating_sub(1));
+    let before = Lsn(known.floor.0.saturating_sub(1));
     let mut reading = Reading {
-        floor,
+        known,
         visit,
         found: Recovered {
             end: before,
@@ -228,40 +181,59 @@ fn is_segment(fs: &dyn Fs, path: &Path, number: u64) -> Result<bool, Error> {
 impl Reading<'_> {
     /// Replays the segment of a number, if a file is it.
     fn segment(&mut self, (path, number): (&Path, u64), bytes: &Bytes) -> Result<Read, Error> {
-        let header = segment::Header::decode(path, bytes)?.filter(|header| header.number >= number);
-        let Some(header) = header else {
-            // It was made, or made of an old one, and not begun; or its first sync was torn.
-            for version in segment::OLDEST_VERSION..=segment::VERSION {
-                check_tail(path, (number, version), bytes, 0, self.found.end.next())?;
-            }
+        let Some(header) = segment::Header::decode(path, bytes)? else {
+            self.headless((path, number), bytes)?;
             return Ok(Read::Whole(0));
         };
-        if header.number != number {
+        if header.number > number {
             return Ok(Read::IsAnother(header.number));
         }
-        if header.previous > self.found.end && header.previous >= self.floor {
+        if header.number < number {
+            // It was made of an old one, and not begun: all that lies in it is of its earlier use.
+            return Ok(Read::Whole(0));
+        }
+        if header.previous > self.found.end && header.previous >= self.known.floor {
             return Err(self.missing(path, header.previous));
         }
         self.prove(header.previous);
+        let format = Format::of(&header);
         let mut expected = header.first;
-        let mut at = segment::HEADER_BYTES;
-        while let Some(whole) = Whole::take(bytes, at, number, header.version)
+        let mut at = header.len();
+        while let Some(whole) = format.take(bytes, at)
             && whole.first == expected
         {
             let length = whole.len();
             expected = self.whole(path, at, whole)?;
             at += length;
         }
-        check_tail(path, (number, header.version), bytes, at, expected)?;
-        self.found.torn_bytes += torn_bytes(&bytes[at.min(bytes.len())..], expected);
+        if let Behind::Proof { at: proof, first } = damage::look(format, bytes, at, expected) {
+            return Err(damaged(path, at, (proof, first), expected));
+        }
+        self.found.torn_bytes += torn_bytes(&bytes[at.min(bytes.len())..], format, expected);
         self.ended = Some((path.to_path_buf(), at as u64));
         Ok(Read::Whole(at as u64))
+    }
+
+    /// Looks at a file without a header: it was made and not begun, or its first sync was torn, or the header is lost.
+    fn headless(&self, (path, number): (&Path, u64), bytes: &Bytes) -> Result<(), Error> {
+        let mut formats = vec![Format::Salted(Place::of(number, self.known.salt))];
+        if self.known.salt == 0 {
+            formats.extend([Format::Records(number), Format::Groups(number)]);
+        }
+        for format in formats {
+            // What is whole is not read: nobody can say which writes were before it.
+            let needed = self.found.end.next();
+            if let Behind::Proof { at, first } = damage::look(format, bytes, 0, needed) {
+                return Err(damaged(path, 0, (at, first), needed));
+            }
+        }
+        Ok(())
     }
 
     /// Replays one group; returns the number that follows it.
     fn whole(&mut self, path: &Path, at: usize, whole: Whole) -> Result<Lsn, Error> {
         self.prove(whole.synced);
-        let new = self.found.end.next().max(self.floor);
+        let new = self.found.end.next().max(self.known.floor);
         let (visit, found, at) = (&mut self.visit, &mut self.found, at as u64);
         let next = whole.each(&mut self.body, |lsn, body| {
             found.records += 1;
@@ -307,7 +279,7 @@ impl Reading<'_> {
     }
 
     fn missing(&self, path: &Path, previous: Lsn) -> Error {
-        let first = self.found.end.next().max(self.floor);
+        let first = self.found.end.next().max(self.known.floor);
         let (file, offset) = self.ended.clone().unwrap_or_else(|| (path.to_path_buf(), 32));
         Error::corrupt(
             &file,
@@ -322,52 +294,19 @@ impl Reading<'_> {
 }
 
 /// How many bytes of a group that was cut can be seen.
-fn torn_bytes(rest: &[u8], expected: Lsn) -> u64 {
-    let number = rest.get(12..).and_then(<[u8]>::first_chunk);
-    let length = rest.first_chunk().map_or(0, |length| u32::from_le_bytes(*length));
-    if number == Some(&expected.0.to_le_bytes()) {
-        rest.len().min(group::HEADER_BYTES + length as usize) as u64
-    } else {
-        0
+fn torn_bytes(rest: &[u8], format: Format, expected: Lsn) -> u64 {
+    match Claim::peek(rest) {
+        Some(claim) if claim.first == expected => rest.len().min(format.header_bytes() + claim.length) as u64,
+        _ => 0,
     }
 }
 
-/// Fails if a whole group after the bad one at `at` knew write `expected`, which should be there, to
-/// be synced.
-fn check_tail(
-    path: &Path,
-    (segment, version): (u64, u32),
-    bytes: &Bytes,
-    at: usize,
-    expected: Lsn,
-) -> Result<(), Error> {
-    let last = Lsn(expected.0.saturating_add(GAP));
-    let mut next = at;
-    while next + group::HEADER_BYTES < bytes.len() {
-        next += 1;
-        if bytes[next] == 0 {
-            // Space that was set aside is passed quickly.
-            next += bytes[next..]
-                .iter()
-                .take_while(|byte| **byte == 0)
-                .count()
-                .saturating_sub(8);
-        }
-        let claim = record::peek(&bytes[next..], group::MAX_BYTES);
-        let possible = claim.is_some_and(|lsn| lsn > expected && lsn <= last);
-        if possible
-            && let Some(whole) = Whole::take(bytes, next, segment, version)
-            && whole.synced >= expected
-        {
-            return Err(Error::corrupt(
-                path,
-                at as u64,
-                format!(
-                    "write {expected} is damaged, but the whole write {} at offset {next} shows that it was durable",
-                    whole.first
-                ),
-            ));
-        }
-    }
-    Ok(())
+fn damaged(path: &Path, at: usize, (proof, first): (usize, Lsn), lost: Lsn) -> Error {
+    Error::corrupt(
+        path,
+        at as u64,
+        format!(
+            "write {lost} is damaged, but the whole write {first} at offset {proof} shows that it was durable"
+        ),
+    )
 }

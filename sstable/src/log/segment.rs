@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! 0   8  "STARLLOG"
-//! 8   4  version, 3
+//! 8   4  version, 4
 //! 12  4  zero
 //! 16  8  the segment's number, as in its name
 //! 24  8  the number of its first write
 //! 32  8  the newest write that was on disk when it was begun
-//! 40  8  checksum of bytes 0 to 40
-//! 48     groups; in version 2 records
+//! 40  8  a random number, the salt; not there before version 4
+//! 48  8  checksum of all before it
+//! 56     groups; in version 2 records
 //! ```
 //!
 //! Behind the last group, up to the end of the file, is what the file held before: zeros, where space was set aside
@@ -24,10 +25,16 @@ use std::path::Path;
 use crate::{Error, checksum::checksum, log::Lsn};
 
 /// Bytes of the header.
-pub const HEADER_BYTES: usize = 48;
+pub const HEADER_BYTES: usize = 56;
+
+/// The same before there was a salt.
+const UNSALTED_HEADER_BYTES: usize = 48;
 
 /// The version that is written, and the newest that is read.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
+
+/// The first version with a salt.
+pub(super) const SALTED_VERSION: u32 = 4;
 
 /// The oldest version that is read.
 pub const OLDEST_VERSION: u32 = 2;
@@ -50,36 +57,42 @@ pub struct Header {
     pub first: Lsn,
     /// The newest write that was on disk when the segment was begun.
     pub previous: Lsn,
+    /// A random number that is in the checksums of all that follows, so that nobody can make up what passes for it; 0 in
+    /// a version that has none.
+    pub salt: u64,
 }
 
 impl Header {
-    /// The header's bytes.
+    /// The header's bytes, in the version that is written.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
+        debug_assert_eq!(self.version, VERSION);
         let mut out = [0; HEADER_BYTES];
         out[..8].copy_from_slice(&MAGIC);
         out[8..12].copy_from_slice(&self.version.to_le_bytes());
         out[16..24].copy_from_slice(&self.number.to_le_bytes());
         out[24..32].copy_from_slice(&self.first.0.to_le_bytes());
         out[32..40].copy_from_slice(&self.previous.0.to_le_bytes());
-        let sum = checksum(&out[..40]);
-        out[40..].copy_from_slice(&sum.to_le_bytes());
+        out[40..48].copy_from_slice(&self.salt.to_le_bytes());
+        let sum = checksum(&out[..48]);
+        out[48..].copy_from_slice(&sum.to_le_bytes());
         out
     }
 
     /// Reads a header. `Ok(None)`: there is no whole one.
     pub fn decode(path: &Path, input: &[u8]) -> Result<Option<Self>, Error> {
-        let Some(bytes) = input.first_chunk::<HEADER_BYTES>() else {
+        let word = |at: usize| {
+            let word = input.get(at..).and_then(<[u8]>::first_chunk);
+            word.map_or(0, |word| u64::from_le_bytes(*word))
+        };
+        let version = word(8) as u32;
+        let salted = version >= SALTED_VERSION;
+        let length = header_bytes(version);
+        let Some(bytes) = input.get(..length) else {
             return Ok(None);
         };
-        let word = |at: usize| {
-            bytes[at..]
-                .first_chunk()
-                .map_or(0, |word| u64::from_le_bytes(*word))
-        };
-        if checksum(&bytes[..40]) != word(40) || bytes[..8] != MAGIC {
+        if checksum(&bytes[..length - 8]) != word(length - 8) || bytes[..8] != MAGIC {
             return Ok(None);
         }
-        let version = word(8) as u32;
         if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(Error::Version {
                 file: path.to_path_buf(),
@@ -92,7 +105,21 @@ impl Header {
             number: word(16),
             first: Lsn(word(24)),
             previous: Lsn(word(32)),
+            salt: if salted { word(40) } else { 0 },
         }))
+    }
+
+    /// Bytes that it takes in its version: where what follows begins.
+    pub(super) fn len(&self) -> usize {
+        header_bytes(self.version)
+    }
+}
+
+fn header_bytes(version: u32) -> usize {
+    if version >= SALTED_VERSION {
+        HEADER_BYTES
+    } else {
+        UNSALTED_HEADER_BYTES
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     Lsn,
     batch::{Batch, Piece},
     files::{Files, Fresh, Segment},
+    group::Place,
     segment,
 };
 use crate::{Error, fs::WriteFile};
@@ -14,6 +15,7 @@ const REST_PART: u64 = 16;
 /// What is written at the moment. One thread at a time has it.
 pub(super) struct Writer {
     segment_bytes: u64,
+    salt: u64,
     current: Option<Current>,
     /// A file for the segment after it, so that what is taken has room when the disk is full.
     spare: Option<Fresh>,
@@ -25,7 +27,7 @@ pub(super) struct Writer {
 
 /// The segment that is being written.
 struct Current {
-    number: u64,
+    place: Place,
     /// Bytes that were set aside for it.
     space: u64,
     file: Box<dyn WriteFile>,
@@ -36,9 +38,10 @@ struct Current {
 
 impl Writer {
     /// `batch` are writes after `end` that are to be written first.
-    pub(super) fn new(segment_bytes: u64, end: Lsn, batch: Batch) -> Self {
+    pub(super) fn new((segment_bytes, salt): (u64, u64), end: Lsn, batch: Batch) -> Self {
         Self {
             segment_bytes,
+            salt,
             current: None,
             spare: None,
             end,
@@ -135,7 +138,7 @@ impl Writer {
                 break;
             }
             let room = current.space.saturating_sub(used) as usize;
-            let Some(piece) = self.batch.seal(room, empty, current.number, self.end) else {
+            let Some(piece) = self.batch.seal(room, empty, current.place, self.end) else {
                 break;
             };
             let written = current.file.append(self.batch.sealed());
@@ -166,13 +169,14 @@ impl Writer {
             number: fresh.number,
             first: self.batch.next().unwrap_or(self.end.next()),
             previous: self.end,
+            salt: self.salt,
         };
         let written = fresh.file.append(&header.encode());
         let written = written.map_err(Error::io("write", &fresh.path));
         let mut segment = fresh.segment(self.end);
         segment.bytes = segment::HEADER_BYTES as u64;
         self.current = Some(Current {
-            number: fresh.number,
+            place: Place::of(fresh.number, self.salt),
             space: fresh.space,
             file: fresh.file,
             segment,

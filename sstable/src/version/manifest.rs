@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! 8   "STARLMAN"
-//! 4   version, 3 (little-endian)
+//! 4   version, 4 (little-endian)
 //! 4   zero
 //! varint   the next number for a file
 //! varint   the newest write known when it was written
 //! varint   the oldest write that may be in the log only ("floor")
+//! 8   the salt of the log's segments (little-endian); not in version 3
 //! varint   number of tables, and for each, in order:
 //!          16 table id (big-endian), varint newest write of the table that the log need not be asked for,
 //!          varint number of files, and for each, ascending:
@@ -41,7 +42,13 @@ pub const FILE_NAME: &str = "manifest";
 pub const NEW_FILE_NAME: &str = "manifest.new";
 
 /// The version that is written, and the newest that is read.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
+
+/// The oldest version that is read.
+pub const OLDEST_VERSION: u32 = 3;
+
+/// The first version with a salt.
+const SALTED_VERSION: u32 = 4;
 
 const MAGIC: [u8; 8] = *b"STARLMAN";
 const HEADER_BYTES: usize = 16;
@@ -56,6 +63,9 @@ pub struct Manifest {
     pub last: Lsn,
     /// Writes older than this are in tables, or not wanted any more.
     pub floor: Lsn,
+    /// A random number in the checksums of the log's segments, so that no client can make up what passes for a part of
+    /// them; 0: none was drawn yet.
+    pub salt: u64,
     /// The tables that have files, or writes in the log to be ignored.
     pub tables: BTreeMap<TableId, Entry>,
 }
@@ -113,6 +123,7 @@ impl Manifest {
         out.varint(self.next_file);
         out.varint(self.last.0);
         out.varint(self.floor.0);
+        out.fixed(&self.salt.to_le_bytes());
         out.varint(self.tables.len() as u64);
         for (id, entry) in &self.tables {
             out.fixed(&id.0.to_be_bytes());
@@ -144,23 +155,28 @@ impl Manifest {
             return Err(Error::corrupt(path, 0, "the file does not match its checksum"));
         }
         let version = u32::from_le_bytes([checked[8], checked[9], checked[10], checked[11]]);
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(Error::Version {
                 file: path.to_path_buf(),
                 found: version,
                 known: VERSION,
             });
         }
-        body(Reader::new(bytes.slice(HEADER_BYTES..checked.len())))
+        body(version, Reader::new(bytes.slice(HEADER_BYTES..checked.len())))
             .map_err(|error| Error::corrupt(path, HEADER_BYTES as u64, error.to_string()))
     }
 }
 
-fn body(mut input: Reader) -> Result<Manifest, DecodeError> {
+fn body(version: u32, mut input: Reader) -> Result<Manifest, DecodeError> {
     let mut manifest = Manifest {
         next_file: input.varint()?,
         last: Lsn(input.varint()?),
         floor: Lsn(input.varint()?),
+        salt: if version >= SALTED_VERSION {
+            u64::from_le_bytes(input.fixed()?)
+        } else {
+            0
+        },
         tables: BTreeMap::new(),
     };
     for _ in 0..input.count()? {

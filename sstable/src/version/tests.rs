@@ -43,6 +43,7 @@ fn manifest(next_file: u64) -> Manifest {
         next_file,
         last: Lsn(1_000),
         floor: Lsn(900),
+        salt: 0x5eed,
         tables: [
             (TableId(1), entry(899, &[3, 5, 300])),
             (TableId(u128::MAX), entry(950, &[])),
@@ -94,4 +95,19 @@ fn a_changed_or_missing_byte_is_found() {
             fs.damage(&path, |bytes| *bytes = whole.to_vec()).unwrap();
         }
     }
+}
+
+#[test]
+fn one_of_version_3_is_read_and_has_no_salt() {
+    let fs = written();
+    let path = Path::new(DIR).join(FILE_NAME);
+    fs.damage(&path, |bytes| {
+        *bytes = include_bytes!("../../fixtures/manifest-3").to_vec();
+    })
+    .unwrap();
+    let expected = Manifest {
+        salt: 0,
+        ..manifest(7)
+    };
+    assert_eq!(Manifest::read(&fs, Path::new(DIR)).unwrap(), Some(expected));
 }

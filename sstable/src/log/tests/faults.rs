@@ -117,9 +117,9 @@ fn several_writes_that_wait_share_the_room_that_is_left() {
     let fs = MemoryFs::new();
     let (log, _) = open(&fs);
     fs.set_faults(full(&fs, 200));
-    write(&log, &[&[1; 35]]);
+    write(&log, &[&[1; 19]]);
     assert!(log.is_refusing());
-    // 200 bytes: a header of 48, a group of 24, a write of 37. Room for a group of 24, two writes of at most 20, and
+    // 200 bytes: a header of 56, a group of 28, a write of 21. Room for a group of 28, two writes of at most 20, and
     // the ids that they might need.
     log.append(&[2; 10]).expect("there is room for it");
     log.append(&[3; 10]).expect("and for another");

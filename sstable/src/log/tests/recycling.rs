@@ -6,7 +6,7 @@ use super::{Bodies, DIR, LIMITS, begun, expected, files, open, open_numbered, re
 use crate::{
     Lsn,
     fs::{Fs, MemoryFs, memory::Faults},
-    log::segment,
+    log::{group, segment},
 };
 use std::path::Path;
 
@@ -230,12 +230,12 @@ fn a_sync_that_a_crash_cuts_in_a_recycled_file_is_a_torn_tail() {
 fn a_file_that_was_made_ready_and_not_begun_is_no_damage() {
     let fs = MemoryFs::new();
     let (log, _) = open(&fs);
-    write(&log, &[&[1; 60]]);
+    write(&log, &[&[1; 50]]);
     write(&log, &[&[2; 30]]);
     assert_eq!(files(&fs).len(), 2, "the next one is ready");
     let survived = fs.after_crash(&mut |_, _| 0);
     let (log, bodies) = open(&survived);
-    assert_eq!(bodies, expected(&[&[1; 60], &[2; 30]]));
+    assert_eq!(bodies, expected(&[&[1; 50], &[2; 30]]));
     write(&log, &[b"more"]);
     let old = files(&fs);
     log.release(log.synced().next()).unwrap();
@@ -263,7 +263,7 @@ fn batches_are_counted() {
     );
     assert_eq!(
         log.written_bytes(),
-        3 * 24 + 11 * 3,
+        3 * group::HEADER_BYTES as u64 + 11 * 3,
         "three groups, writes of a byte each"
     );
 }
