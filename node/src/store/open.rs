@@ -136,8 +136,12 @@ fn engine(fs: &Arc<dyn Fs>, options: &StoreOptions, shard: u32) -> Result<Engine
         segments,
         replayed,
         torn_bytes,
+        damaged_bytes,
         ..
     } = recovery;
-    info!(shard, tables, segments, replayed, torn_bytes, "opened");
+    info!(
+        shard,
+        tables, segments, replayed, torn_bytes, damaged_bytes, "opened"
+    );
     Ok(engine)
 }

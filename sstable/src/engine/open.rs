@@ -49,6 +49,8 @@ pub struct Recovery {
     pub skipped: u64,
     /// Bytes of writes that a crash had cut off; nobody was told of them.
     pub torn_bytes: u64,
+    /// Bytes of the log that are damaged, of writes that are all in tables: nothing is lost.
+    pub damaged_bytes: u64,
     /// Files that were left over and removed.
     pub removed_files: usize,
 }
@@ -253,6 +255,7 @@ impl Opening {
         self.next_file.fetch_max(recovered.next_number, Ordering::Relaxed);
         recovery.segments = recovered.segments.len();
         recovery.torn_bytes = recovered.torn_bytes;
+        recovery.damaged_bytes = recovered.damaged_bytes;
         Ok(recovered)
     }
 

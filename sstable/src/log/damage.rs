@@ -16,13 +16,16 @@ const MOST_BYTES: usize = 256 << 20;
 pub(super) enum Behind {
     /// Nothing that was durable.
     Nothing,
-    /// A whole group that knew a write to be durable which is missing.
-    Proof { at: usize, first: Lsn },
+    /// The next whole group, from which on all is needed: what is missing before it is in tables.
+    Next { at: usize, first: Lsn },
+    /// A whole group that knew a write to be durable which is missing, and in no table.
+    Proof { at: usize, first: Lsn, lost: Lsn },
 }
 
-/// Looks behind `at`, where write `expected` should be.
-pub(super) fn look(format: Format, bytes: &Bytes, at: usize, expected: Lsn) -> Behind {
-    let last = Lsn(expected.0.saturating_add(GAP));
+/// Looks behind `at`, where write `expected` should be. Writes below `floor` are in tables.
+pub(super) fn look(format: Format, bytes: &Bytes, at: usize, expected: Lsn, floor: Lsn) -> Behind {
+    let needed = expected.max(floor);
+    let last = Lsn(needed.0.saturating_add(GAP));
     let mut to_read = MOST_BYTES;
     let mut next = at;
     while next + format.header_bytes() < bytes.len() {
@@ -38,7 +41,12 @@ pub(super) fn look(format: Format, bytes: &Bytes, at: usize, expected: Lsn) -> B
         let Some(claim) = Claim::peek(&bytes[next..]) else {
             break;
         };
-        if claim.first <= expected || claim.first > last || claim.synced < expected {
+        if claim.first <= expected || claim.first > last {
+            continue;
+        }
+        // What can be made up proves nothing that would be read.
+        let resumes = format.is_salted() && claim.first <= floor;
+        if !resumes && claim.synced < needed {
             continue;
         }
         if !format.is_salted() && claim.length <= bytes.len() - next {
@@ -50,12 +58,19 @@ pub(super) fn look(format: Format, bytes: &Bytes, at: usize, expected: Lsn) -> B
             };
             to_read = left;
         }
-        if let Some(whole) = format.take(bytes, next) {
-            return Behind::Proof {
+        let Some(whole) = format.take(bytes, next) else {
+            continue;
+        };
+        let first = whole.first;
+        return if resumes {
+            Behind::Next { at: next, first }
+        } else {
+            Behind::Proof {
                 at: next,
-                first: whole.first,
-            };
-        }
+                first,
+                lost: needed,
+            }
+        };
     }
     Behind::Nothing
 }

@@ -4,7 +4,8 @@
 //! group, or several, of which only parts were written. That tail was never synced, so nobody was told of it, and it
 //! is cut. Everything else is damage, and an error, because acknowledged writes would be missing:
 //!
-//! - a bad group after which a whole one says that the bad one was synced (`damage`);
+//! - a bad group after which a whole one says that the bad one was synced (`damage`), but for one whose writes are all
+//!   in tables: what is damaged there is passed, counted and told of;
 //! - a segment that begins after more writes than those before it hold;
 //! - a first segment that begins after writes which no table holds (`floor`).
 //!
@@ -18,6 +19,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -54,6 +56,8 @@ pub(crate) struct Recovered {
     pub(crate) records: u64,
     /// Bytes of groups that were begun and cut, as far as can be seen.
     pub(crate) torn_bytes: u64,
+    /// Bytes that are damaged, of writes that are all in tables.
+    pub(crate) damaged_bytes: u64,
 }
 
 /// What a recovery knows of a log, beside its files.
@@ -199,15 +203,28 @@ impl Reading<'_> {
         let format = Format::of(&header);
         let mut expected = header.first;
         let mut at = header.len();
-        while let Some(whole) = format.take(bytes, at)
-            && whole.first == expected
-        {
-            let length = whole.len();
-            expected = self.whole(path, at, whole)?;
-            at += length;
-        }
-        if let Behind::Proof { at: proof, first } = damage::look(format, bytes, at, expected) {
-            return Err(damaged(path, at, (proof, first), expected));
+        loop {
+            while let Some(whole) = format.take(bytes, at)
+                && whole.first == expected
+            {
+                let length = whole.len();
+                expected = self.whole(path, at, whole)?;
+                at += length;
+            }
+            match damage::look(format, bytes, at, expected, self.known.floor) {
+                Behind::Nothing => break,
+                Behind::Next { at: next, first } => {
+                    self.pass(path, at..next, expected);
+                    (at, expected) = (next, first);
+                }
+                Behind::Proof {
+                    at: proof,
+                    first,
+                    lost,
+                } => {
+                    return Err(damaged(path, at, (proof, first), lost));
+                }
+            }
         }
         self.found.torn_bytes += torn_bytes(&bytes[at.min(bytes.len())..], format, expected);
         self.ended = Some((path.to_path_buf(), at as u64));
@@ -223,11 +240,20 @@ impl Reading<'_> {
         for format in formats {
             // What is whole is not read: nobody can say which writes were before it.
             let needed = self.found.end.next();
-            if let Behind::Proof { at, first } = damage::look(format, bytes, 0, needed) {
-                return Err(damaged(path, 0, (at, first), needed));
+            if let Behind::Proof { at, first, lost } = damage::look(format, bytes, 0, needed, needed) {
+                return Err(damaged(path, 0, (at, first), lost));
             }
         }
         Ok(())
+    }
+
+    /// Tells of damage that costs nothing.
+    fn pass(&mut self, path: &Path, bytes: Range<usize>, first: Lsn) {
+        tracing::warn!(
+            file = %path.display(), from = bytes.start, to = bytes.end, write = %first,
+            "a part of the log is damaged, of which all writes are in tables: it is passed"
+        );
+        self.found.damaged_bytes += bytes.len() as u64;
     }
 
     /// Replays one group; returns the number that follows it.

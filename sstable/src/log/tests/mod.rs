@@ -3,6 +3,7 @@
 mod earlier;
 mod faults;
 mod forged;
+mod passed;
 mod recycling;
 
 use std::{
