@@ -41,8 +41,27 @@ pub(super) struct SliceMerge<'s, 'a> {
     place: Vec<u8>,
     row: At,
     /// Every tombstone whose start was passed, in the order of the merge.
-    passed: Vec<RangeTombstone>,
+    passed: Passed,
 }
+
+/// Range tombstones that go into a page.
+#[derive(Default)]
+struct Passed {
+    tombstones: Vec<RangeTombstone>,
+    /// What they weigh that was not asked for yet, in bytes.
+    bytes: usize,
+}
+
+impl Passed {
+    fn push(&mut self, tombstone: RangeTombstone) {
+        let end = tombstone.range.end.as_ref().map_or(0, Bytes::len);
+        self.bytes += tombstone.range.start.len() + end + TOMBSTONE_BYTES;
+        self.tombstones.push(tombstone);
+    }
+}
+
+/// What a range tombstone weighs beside its bounds, in bytes.
+const TOMBSTONE_BYTES: usize = 32;
 
 /// Where the row of a place is.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +91,7 @@ impl<'s, 'a> SliceMerge<'s, 'a> {
         merger: &'s mut RowMerger,
     ) -> Result<Self, Error> {
         let mut inputs = Vec::with_capacity(streams.len());
-        let mut passed = Vec::new();
+        let mut passed = Passed::default();
         let reversed = partition.reversed;
         for stream in streams {
             let rows = Rows::new(stream, partition.rows, slice, reversed)?;
@@ -158,6 +177,12 @@ impl<'s, 'a> SliceMerge<'s, 'a> {
         Ok(())
     }
 
+    /// Bytes of the range tombstones that were passed since this was asked last.
+    #[inline]
+    pub(super) fn take_tombstone_bytes(&mut self) -> usize {
+        std::mem::take(&mut self.passed.bytes)
+    }
+
     /// The clustering of the place.
     pub(super) fn clustering(&self) -> &[u8] {
         &self.place
@@ -199,7 +224,7 @@ impl<'s, 'a> SliceMerge<'s, 'a> {
         let Partition {
             reversed, deletion, ..
         } = self.partition;
-        let mut passed = self.passed;
+        let mut passed = self.passed.tombstones;
         if reversed {
             // Those that reach over the last place but start before it.
             let open = self.inputs.into_iter().filter_map(|input| input.tombstone);
@@ -245,7 +270,7 @@ impl Input<'_, '_> {
         place: &[u8],
         reversed: bool,
         cover: &mut Option<Deletion>,
-        passed: &mut Vec<RangeTombstone>,
+        passed: &mut Passed,
     ) -> Result<u32, Error> {
         // Backward, the tombstone over a row is the one whose start comes next.
         if reversed {

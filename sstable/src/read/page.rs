@@ -377,6 +377,7 @@ impl PageReader<'_> {
                 break;
             }
             self.visited += u64::from(visited);
+            self.bytes += merge.take_tombstone_bytes();
             if let Some(row) = merge.row() {
                 let live = self.row(merge.clustering(), row);
                 let live = live.map_err(|error| merge.unreadable(error))?;

@@ -252,6 +252,60 @@ fn a_slice_in_a_wide_partition_under_a_range_tombstone_reads_little() {
     assert!(page.next.is_some());
 }
 
+/// Very many deletions of long ranges: a page of them is as long as any other, however few rows it has.
+#[test]
+fn range_tombstones_count_as_bytes_of_a_page() {
+    for flushed in [false, true] {
+        let mut engine = open(&MemoryFs::new());
+        let mut partition = Partition::default();
+        for n in 0..300_u32 {
+            let mut start = n.to_be_bytes().to_vec();
+            start.resize(400, 7);
+            let range = ClusteringRange::row(&start.into());
+            partition.delete_range(RangeTombstone {
+                range,
+                deletion: starling_model::Deletion {
+                    timestamp: Timestamp(1),
+                    at: Seconds(1),
+                },
+            });
+        }
+        let mut deletions = insert(key(1), b"", 1, b"");
+        deletions.partition = partition.clone();
+        engine.apply(&deletions).unwrap();
+        if flushed {
+            engine.flush_all();
+            settle(&mut engine, Seconds(1));
+        }
+        for reversed in [false, true] {
+            let mut command = ReadCommand {
+                keys: KeyRange::Partition(key(1)),
+                reversed,
+                ..everything()
+            };
+            command.limits.bytes = 10_000;
+            let pages = pages(&engine, &command);
+            assert!((20..=50).contains(&pages.len()), "{} pages", pages.len());
+            let mut whole = Content::new();
+            for page in pages {
+                let bounds = |found: &RangeTombstone| {
+                    let end = found.range.end.as_ref().map_or(0, bytes::Bytes::len);
+                    found.range.start.len() + end
+                };
+                let parts = page.partitions.iter();
+                let bytes: usize = parts
+                    .flat_map(|part| part.partition.ranges.iter().map(bounds))
+                    .sum();
+                assert!(bytes < 12_000, "{bytes} bytes in a page");
+                for (key, part) in content_of(page) {
+                    whole.entry(key).or_default().merge(part);
+                }
+            }
+            assert_eq!(whole[&key(1)], partition, "{flushed} {reversed}");
+        }
+    }
+}
+
 #[test]
 fn impossible_commands_are_refused() {
     let engine = open(&MemoryFs::new());
