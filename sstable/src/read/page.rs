@@ -40,6 +40,8 @@ fn content_bytes(view: &RowView<'_>, clustering: &[u8], row: &[u8]) -> usize {
 const CELL_BYTES: usize = size_of::<starling_model::Cell>();
 /// Rows and tombstones between two looks at the clock.
 const VISITS_PER_LOOK: u64 = 512;
+/// As so many of them counts a search for where a partition or a slice begins, in one source.
+const SEARCH_VISITS: u64 = 32;
 
 /// A page, and what it cost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,6 +73,7 @@ pub fn execute(
         assembly: Assembly::default(),
         newest: Lsn::ZERO,
         visited: 0,
+        searches: 0,
         looked: 0,
         late: false,
         rows: 0,
@@ -154,7 +157,9 @@ pub(super) struct PageReader<'c> {
     pub(super) assembly: Assembly,
     pub(super) newest: Lsn,
     pub(super) visited: u64,
-    /// How much was visited when the clock was looked at.
+    /// How often the beginning of a partition or a slice was searched for.
+    searches: u64,
+    /// How much was done when the clock was looked at.
     looked: u64,
     late: bool,
     rows: u32,
@@ -178,8 +183,9 @@ impl PageReader<'_> {
         {
             return true;
         }
-        if self.visited - self.looked >= VISITS_PER_LOOK {
-            self.looked = self.visited;
+        let done = self.visited + self.searches * SEARCH_VISITS;
+        if done - self.looked >= VISITS_PER_LOOK {
+            self.looked = done;
             self.late = self.deadline.has_passed();
         }
         self.late
@@ -196,6 +202,7 @@ impl PageReader<'_> {
         let mut streams = Vec::with_capacity(sources.len());
         let mut heads = Vec::with_capacity(sources.len());
         let mut deletion = None;
+        self.searches += sources.len() as u64;
         // The newest first: what it deletes spares looking at older ones.
         for source in sources.iter().rev() {
             if let Some(mut stream) = source.open(&target, &self.command.slices, deletion)? {
@@ -283,11 +290,12 @@ impl PageReader<'_> {
         };
         let rest = after.and_then(|after| after.clustering.as_ref());
         let rest = rest.map(|last| remaining(last, reversed));
-        let count = self.command.slices.len();
+        let slices = joined(&self.command.slices);
+        let count = slices.len();
         let mut end = End::Complete;
         for at in 0..count {
             let slice = if reversed { count - 1 - at } else { at };
-            let mut slice = Cow::Borrowed(&self.command.slices[slice]);
+            let mut slice = Cow::Borrowed(&slices[slice]);
             if let Some(rest) = &rest {
                 slice = Cow::Owned(slice.intersect(rest));
                 if slice.is_empty() {
@@ -362,6 +370,7 @@ impl PageReader<'_> {
         reading: &mut Reading,
         frame: &mut Frame,
     ) -> Result<Stop, Error> {
+        self.searches += streams.len().max(1) as u64;
         let mut merger = std::mem::take(&mut self.merger);
         let mut merge = SliceMerge::new(
             streams.iter_mut().map(|stream| &mut **stream),
@@ -374,6 +383,11 @@ impl PageReader<'_> {
         loop {
             let visited = merge.advance()?;
             if visited == 0 {
+                // There may be very many slices with nothing in them.
+                if more && self.is_full() {
+                    last = last_of(slice, partition.reversed);
+                    stop = Stop::Full;
+                }
                 break;
             }
             self.visited += u64::from(visited);
@@ -398,6 +412,37 @@ impl PageReader<'_> {
         self.merger = merger;
         Ok(stop)
     }
+}
+
+/// Slices, with those that touch made one: between two that are left there is a place that belongs to neither.
+fn joined(slices: &[ClusteringRange]) -> Cow<'_, [ClusteringRange]> {
+    let touch = |a: &ClusteringRange, b: &ClusteringRange| a.end.as_ref() == Some(&b.start);
+    if !slices.windows(2).any(|pair| touch(&pair[0], &pair[1])) {
+        return Cow::Borrowed(slices);
+    }
+    let mut joined: Vec<ClusteringRange> = Vec::with_capacity(slices.len());
+    for slice in slices {
+        match joined.last_mut() {
+            Some(last) if touch(last, slice) => last.end.clone_from(&slice.end),
+            _ => joined.push(slice.clone()),
+        }
+    }
+    Cow::Owned(joined)
+}
+
+/// A place that a read has covered once it has come to the end of a slice, and nothing of the next one, which does not
+/// touch it. `None` behind the last.
+fn last_of(slice: &ClusteringRange, reversed: bool) -> Option<Clustering> {
+    if reversed {
+        return Some(Clustering(slice.start.clone()));
+    }
+    let end = slice.end.as_ref()?;
+    // What is before this end is at or before that place.
+    let place = match end.split_last() {
+        Some((0, place)) => end.slice_ref(place),
+        _ => end.clone(),
+    };
+    Some(Clustering(place))
 }
 
 /// The clustering of the only row that a command can find, if no more than that row can be there: then there are

@@ -125,6 +125,13 @@ fn pages(engine: &Engine, command: &ReadCommand) -> Vec<Page> {
     }
 }
 
+/// A page that ends when this deadline has passed.
+fn until(engine: &Engine, command: &ReadCommand, deadline: &mut dyn FnMut() -> bool) -> Page {
+    let mut deadline = || deadline();
+    let read = engine.read_encoded(command, &mut deadline).unwrap();
+    read.page.decode().unwrap()
+}
+
 fn check_limits(page: &Page, command: &ReadCommand) {
     let mut live = 0;
     for part in &page.partitions {
@@ -302,6 +309,93 @@ fn range_tombstones_count_as_bytes_of_a_page() {
                 }
             }
             assert_eq!(whole[&key(1)], partition, "{flushed} {reversed}");
+        }
+    }
+}
+
+/// An engine with every third of so many rows, and a command for all of these rows, one by one.
+fn with_gaps(rows: u32) -> (Engine, ReadCommand) {
+    let mut engine = open(&MemoryFs::new());
+    for n in (0..rows).step_by(3) {
+        engine.apply(&insert(key(1), &n.to_be_bytes(), 1, b"")).unwrap();
+    }
+    engine.flush_all();
+    settle(&mut engine, Seconds(1));
+    let row = |n: u32| ClusteringRange::row(&n.to_be_bytes().to_vec().into());
+    let command = ReadCommand {
+        keys: KeyRange::Partition(key(1)),
+        slices: (0..rows).map(row).collect(),
+        ..everything()
+    };
+    (engine, command)
+}
+
+#[test]
+fn slices_that_find_nothing_take_time_too() {
+    let (engine, mut command) = with_gaps(30);
+    // All of them are behind what is there.
+    let row = |n: u32| ClusteringRange::row(&n.to_be_bytes().to_vec().into());
+    command.slices = (100..5_100).map(row).collect();
+    for reversed in [false, true] {
+        command.reversed = reversed;
+        command.after = None;
+        let mut pages = 0;
+        loop {
+            let mut looks = 0_usize;
+            let mut passed = || {
+                looks += 1;
+                true
+            };
+            let page = until(&engine, &command, &mut passed);
+            assert_eq!(looks, usize::from(page.next.is_some()), "it has passed at once");
+            pages += 1;
+            assert!(page.partitions.is_empty());
+            command.after.clone_from(&page.next);
+            if command.after.is_none() {
+                break;
+            }
+        }
+        assert!((100..1_000).contains(&pages), "{pages} pages");
+    }
+}
+
+#[test]
+fn a_read_that_is_always_late_finds_everything() {
+    let (engine, command) = with_gaps(300);
+    let prefixes: Vec<ClusteringRange> = (0..100_u8)
+        .map(|n| ClusteringRange {
+            start: vec![0, 0, 0, n * 2].into(),
+            end: Some(vec![0, 0, 0, n * 2 + 1].into()),
+        })
+        .collect();
+    // Each touches the one behind it.
+    let touching: Vec<ClusteringRange> = (0..100_u8)
+        .map(|n| ClusteringRange {
+            start: vec![0, 0, 0, n * 2].into(),
+            end: Some(vec![0, 0, 0, n * 2 + 2].into()),
+        })
+        .collect();
+    for slices in [command.slices.clone(), prefixes, touching] {
+        for reversed in [false, true] {
+            let mut command = ReadCommand {
+                slices: slices.clone(),
+                reversed,
+                ..command.clone()
+            };
+            let expected = content_of(engine.read(&command).unwrap().page);
+            let mut found = Content::new();
+            for pages in 0.. {
+                let page = until(&engine, &command, &mut || true);
+                command.after.clone_from(&page.next);
+                for (key, part) in content_of(page) {
+                    found.entry(key).or_default().merge(part);
+                }
+                assert!(pages < 1_000, "every page makes progress");
+                if command.after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, expected);
         }
     }
 }
