@@ -87,12 +87,29 @@ impl Map {
     }
 
     /// Whether a read met a place that the file does not hold (any more), or that the disk could not deliver: it
-    /// got zeros there. To be asked after each use of bytes whose checksum was not computed in that use; once it
-    /// is `true` it stays so, and nothing from the map can be relied on.
+    /// got zeros there. Once it is `true` it stays so.
     pub fn is_poisoned(&self) -> bool {
         self.mapping
             .as_ref()
             .is_some_and(|mapping| mapping.guard.is_poisoned())
+    }
+
+    /// The same of a range of bytes, cut to the map: of its pages, or of all of the map, once there are many such places in it.
+    /// To be asked after each use of bytes whose checksum was not computed in that use.
+    #[inline]
+    pub fn is_poisoned_in(&self, range: Range<usize>) -> bool {
+        self.is_poisoned()
+            && self
+                .mapping
+                .as_ref()
+                .is_some_and(|mapping| mapping.guard.is_poisoned_in(cut(range, self.bytes.len())))
+    }
+
+    /// Makes the page at an offset one that the disk can't deliver.
+    #[cfg(test)]
+    pub(crate) fn lose(&self, offset: usize) {
+        let mapping = self.mapping.as_ref().expect("it is the map of a file");
+        mapping.guard.lose(offset);
     }
 
     /// Whether a range of bytes, cut to the map, can be read without the disk, as far as is known. A system call

@@ -3,9 +3,10 @@
 //! Reading a page of a map that the file does not reach any more (somebody truncated it), or that the disk can't
 //! deliver, is not an error that a program sees: the system sends it SIGBUS, which ends it. One bad sector must
 //! not end a node, so this module handles the signal: where the address lies in a map that was registered here,
-//! a page of zeros takes the place of the missing one, the map is marked as poisoned, and the read goes on.
-//! Zeros don't pass a checksum; and whoever reads from a map asks [`Guard::is_poisoned`] afterwards, for bytes
-//! that were checked earlier. Any other SIGBUS goes to the handler that was there before.
+//! a page of zeros takes the place of the missing one, the page is noted, and the read goes on.
+//! Zeros don't pass a checksum; and whoever reads from a map asks [`Guard::is_poisoned_in`] afterwards, for bytes
+//! that were checked earlier. So many pages of a map are noted, as of a disk with some bad sectors; where there are
+//! more, as of a file that was cut, none of it can be relied on. Any other SIGBUS goes to the handler that was there before.
 //!
 //! What the handler does is safe in a signal handler: it reads and writes atomics, calls `mmap`, which is a bare
 //! system call on Linux, and allocates and locks nothing. Maps are kept in chunks that are never freed, so that
@@ -15,6 +16,7 @@
 
 use std::{
     ffi::{c_int, c_void},
+    ops::Range,
     ptr,
     sync::{
         OnceLock,
@@ -25,7 +27,13 @@ use std::{
 use super::residency;
 
 /// Maps in a chunk. A chunk has a few KiB.
-const CHUNK: usize = 256;
+const CHUNK: usize = 128;
+
+/// Pages of a map that are noted.
+const PAGES: usize = 8;
+
+/// No page: no page of a map begins there.
+const NONE: usize = 0;
 
 static FIRST: Chunk = Chunk::new();
 static HANDLER: OnceLock<Installed> = OnceLock::new();
@@ -48,6 +56,10 @@ struct Slot {
     start: AtomicUsize,
     end: AtomicUsize,
     poisoned: AtomicBool,
+    /// Where pages begin that are zeros, until there is no room.
+    pages: [AtomicUsize; PAGES],
+    /// There was no room.
+    everywhere: AtomicBool,
 }
 
 /// The registration of a map, until it is dropped. To be dropped before the memory is unmapped.
@@ -61,6 +73,10 @@ impl Guard {
         install();
         let slot = free_slot();
         slot.poisoned.store(false, Ordering::Relaxed);
+        slot.everywhere.store(false, Ordering::Relaxed);
+        for page in &slot.pages {
+            page.store(NONE, Ordering::Relaxed);
+        }
         let start = memory.as_ptr().addr();
         slot.start.store(start, Ordering::Release);
         // The last page of a file is mapped whole.
@@ -72,6 +88,29 @@ impl Guard {
     pub(super) fn is_poisoned(&self) -> bool {
         self.slot.poisoned.load(Ordering::Acquire)
     }
+
+    /// The same of some bytes of the map; of all of it, once there are very many such places.
+    pub(super) fn is_poisoned_in(&self, bytes: Range<usize>) -> bool {
+        if !self.is_poisoned() {
+            return false;
+        }
+        let start = self.slot.start.load(Ordering::Acquire);
+        let (from, to) = (start + bytes.start, start + bytes.end);
+        let page_bytes = residency::page_bytes();
+        let met = |page: &AtomicUsize| {
+            let page = page.load(Ordering::Acquire);
+            page != NONE && page < to && from < page + page_bytes
+        };
+        self.slot.everywhere.load(Ordering::Acquire) || self.slot.pages.iter().any(met)
+    }
+
+    /// Does to the page at this offset what the handler does when the disk can't deliver it.
+    #[cfg(test)]
+    pub(super) fn lose(&self, offset: usize) {
+        let address = self.slot.start.load(Ordering::Acquire) + offset;
+        let page_bytes = residency::page_bytes();
+        assert!(poison(address, page_bytes) && put_zeros(address, page_bytes));
+    }
 }
 
 impl Drop for Guard {
@@ -82,6 +121,19 @@ impl Drop for Guard {
 }
 
 impl Slot {
+    /// Notes the page that begins at an address. Safe in a signal handler.
+    fn note(&self, page: usize) {
+        let noted = self.pages.iter().any(|place| {
+            let found = place.compare_exchange(NONE, page, Ordering::SeqCst, Ordering::SeqCst);
+            found.is_ok() || found == Err(page)
+        });
+        if !noted {
+            self.everywhere.store(true, Ordering::SeqCst);
+        }
+        // Who sees this sees the page.
+        self.poisoned.store(true, Ordering::SeqCst);
+    }
+
     fn contains(&self, address: usize) -> bool {
         let end = self.end.load(Ordering::Acquire);
         let start = self.start.load(Ordering::Acquire);
@@ -100,6 +152,8 @@ impl Chunk {
                     start: AtomicUsize::new(0),
                     end: AtomicUsize::new(0),
                     poisoned: AtomicBool::new(false),
+                    pages: [const { AtomicUsize::new(NONE) }; PAGES],
+                    everywhere: AtomicBool::new(false),
                 }
             }; CHUNK],
             next: OnceLock::new(),
@@ -149,19 +203,19 @@ extern "C" fn on_sigbus(signal: c_int, info: *mut libc::siginfo_t, context: *mut
     // SAFETY: The system passes a valid `siginfo_t` to a handler with `SA_SIGINFO`.
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
     // Not positive: a process has sent the signal, and there is no address.
-    if code > 0 && poison(address) && put_zeros(address, installed.page_bytes) {
+    if code > 0 && poison(address, installed.page_bytes) && put_zeros(address, installed.page_bytes) {
         return;
     }
     pass_on(&installed.previous, signal, info, context);
 }
 
-/// Marks the map that an address is in; whether there is one.
-fn poison(address: usize) -> bool {
+/// Notes the page of an address in the map that it is in; whether there is one.
+fn poison(address: usize, page_bytes: usize) -> bool {
     let mut found = false;
     let mut chunk = Some(&FIRST);
     while let Some(it) = chunk {
         for slot in it.slots.iter().filter(|slot| slot.contains(address)) {
-            slot.poisoned.store(true, Ordering::SeqCst);
+            slot.note(address & !(page_bytes - 1));
             found = true;
         }
         chunk = it.next.get().copied();

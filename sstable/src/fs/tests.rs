@@ -58,6 +58,32 @@ fn a_map_of_a_file_that_was_cut_reads_as_zeros_and_is_known_to_be_bad() {
 }
 
 #[test]
+fn pages_that_are_not_there_are_known_one_by_one_while_they_are_few() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, map) = mapped(dir.path());
+    truncate(&path, 10 * 4096);
+    let page = |n: usize| n * 4096..(n + 1) * 4096;
+    let pages = |map: &Map| -> Vec<usize> { (0..100).filter(|n| map.is_poisoned_in(page(*n))).collect() };
+    assert_eq!(map[50 * 4096 + 7], 0);
+    assert_eq!(map[50 * 4096 + 8], 0);
+    assert_eq!(map[70 * 4096], 0);
+    if pages(&map) == [50, 70] {
+        assert!(map.is_poisoned_in(49 * 4096..50 * 4096 + 1));
+        assert!(!map.is_poisoned_in(51 * 4096..70 * 4096));
+        assert!(map.is_poisoned_in(0..map.len()));
+    } else {
+        // A system with larger pages.
+        assert!(!map.is_poisoned_in(page(0)) && map.is_poisoned_in(page(50)));
+    }
+    assert!((20..100).all(|n| map[n * 4096] == 0));
+    assert_eq!(
+        pages(&map).len(),
+        100,
+        "where there are many, none can be relied on"
+    );
+}
+
+#[test]
 fn many_maps_are_guarded_from_many_threads() {
     let dir = tempfile::tempdir().unwrap();
     let (path, first) = mapped(dir.path());

@@ -184,7 +184,7 @@ impl Table {
         match self.stripe_of(&Separator::new(prefix)) {
             Some(stripe) => {
                 let hit = self.stripe(stripe)?.may_contain(hash);
-                self.intact()?;
+                self.intact(stripe)?;
                 Ok(hit)
             }
             None => Ok(false),
@@ -257,7 +257,7 @@ impl Table {
         };
         let Some(begin) = begin else { return Ok(None) };
         if !self.stripe(begin)?.may_contain(target.hash()) {
-            self.intact()?;
+            self.intact(begin)?;
             return Ok(None);
         }
         self.place_in(home, &key).map(Some)
@@ -289,20 +289,9 @@ impl Table {
     fn place_in(&self, stripe: usize, key: &Separator<'_>) -> Result<Place, Error> {
         let end = self.directory.start(stripe + 1);
         let block = self.stripe(stripe)?.find(key, end);
-        self.intact()?;
+        self.intact(stripe)?;
         let block = block.map_err(|_| self.malformed(self.directory.handle(stripe).offset))?;
         Ok(Place { stripe, block })
-    }
-
-    /// Fails if a part of the file that was found whole before could not be read since: what indexes and filters
-    /// said then may be wrong.
-    #[inline]
-    fn intact(&self) -> Result<(), Error> {
-        if self.file.is_poisoned() {
-            let what = "the file was cut short, or can't be read any more, while it is in use";
-            return Err(Error::corrupt(&self.path, 0, what));
-        }
-        Ok(())
     }
 
     /// The last block.
@@ -361,6 +350,7 @@ impl Table {
             0 => self.directory.start(place.stripe),
             block => self.stripe(place.stripe)?.start(block),
         };
+        self.intact(place.stripe)?;
         Ok(start.max(self.tokens.0))
     }
 
@@ -403,9 +393,9 @@ impl Table {
     }
 
     pub(super) fn range(&self, place: Place) -> Result<Range<u64>, Error> {
-        self.stripe(place.stripe)?
-            .block(place.block)
-            .ok_or_else(|| self.malformed(self.directory.handle(place.stripe).offset))
+        let range = self.stripe(place.stripe)?.block(place.block);
+        self.intact(place.stripe)?;
+        range.ok_or_else(|| self.malformed(self.directory.handle(place.stripe).offset))
     }
 
     /// A block's bytes, checked, and its offset.

@@ -14,3 +14,4 @@ mod purge;
 mod quarantine;
 mod reads;
 mod scrub;
+mod unreadable;

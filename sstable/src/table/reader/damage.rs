@@ -1,5 +1,7 @@
 //! What of a table is damaged, and which tokens that concerns.
 
+use std::ops::Range;
+
 use starling_model::Token;
 
 use super::{Place, Table, token};
@@ -7,6 +9,9 @@ use crate::{
     Error,
     table::layout::{self, Footer, Handle},
 };
+
+/// What is said of a part that was whole.
+const UNREADABLE: &str = "the file was cut short, or can't be read any more, while it is in use";
 
 impl Table {
     /// Checks a stripe's index and filter, whether they were before or not; tells how many blocks there are.
@@ -16,7 +21,7 @@ impl Table {
         if !layout::is_whole(bytes, offset) {
             return Err(self.corrupt_stripe(stripe, "the index of a stripe does not match its checksum"));
         }
-        self.intact()?;
+        self.intact(stripe)?;
         Ok(self.stripe_shape(stripe)?.1.blocks)
     }
 
@@ -31,7 +36,43 @@ impl Table {
         for (handle, what) in parts.into_iter().chain(dictionary) {
             layout::checked(&self.path, &self.file, handle, what)?;
         }
-        self.intact()
+        self.frame_is_intact()
+    }
+
+    /// Fails if the index and the filter of a stripe, or a part of the frame, could not be read since they were found
+    /// whole: what they said since then may be wrong. What blocks hold is checked each time, and is not meant.
+    #[inline]
+    pub(super) fn intact(&self, stripe: usize) -> Result<(), Error> {
+        if self.file.is_poisoned() {
+            self.parts_are_intact(stripe)?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn parts_are_intact(&self, stripe: usize) -> Result<(), Error> {
+        self.frame_is_intact()?;
+        if self.is_poisoned_in(self.index_range(stripe)) {
+            return Err(self.corrupt_stripe(stripe, UNREADABLE));
+        }
+        Ok(())
+    }
+
+    fn frame_is_intact(&self) -> Result<(), Error> {
+        if self.file.is_poisoned() && self.frame().any(|range| self.is_poisoned_in(range)) {
+            return Err(Error::corrupt(&self.path, 0, UNREADABLE));
+        }
+        Ok(())
+    }
+
+    fn is_poisoned_in(&self, range: Range<u64>) -> bool {
+        self.file.is_poisoned_in(range.start as usize..range.end as usize)
+    }
+
+    /// Makes the page of the file at an offset one that the disk can't deliver.
+    #[cfg(test)]
+    pub(crate) fn lose(&self, offset: u64) {
+        self.file.lose(offset as usize);
     }
 
     /// Between which tokens, both included, a stripe's partitions lie.
@@ -53,7 +94,9 @@ impl Table {
     #[cold]
     pub(super) fn corrupt_block(&self, place: Place, offset: u64) -> Error {
         let (mut from, mut to) = self.tokens_of(place.stripe);
-        if let Ok(stripe) = self.stripe(place.stripe) {
+        if self.intact(place.stripe).is_ok()
+            && let Ok(stripe) = self.stripe(place.stripe)
+        {
             from = token(stripe.start(place.block)).max(from);
             if let Ok(Some(next)) = self.next_place(place)
                 && next.stripe == place.stripe
@@ -81,6 +124,9 @@ impl Table {
             let handle = self.directory.handle(stripe);
             if (handle.offset..handle.offset + u64::from(handle.length)).contains(&offset) {
                 return self.tokens_of(stripe);
+            }
+            if self.intact(stripe).is_err() {
+                continue;
             }
             let Ok(view) = self.stripe(stripe) else { continue };
             let Ok((_, shape)) = self.stripe_shape(stripe) else {
