@@ -2,7 +2,8 @@
 //!
 //! What writes wait for goes first, and as fast as it can. Compactions share a pace that follows how much of them
 //! is owed, so that they take the disk and the processors from requests no more than they have to. What somebody waits for
-//! besides (exports, ingests, snapshots) takes turns with them and does not rest (`turns`).
+//! besides (exports, ingests, snapshots) takes turns with them and does not rest (`turns`). The threads take their steps from
+//! one line, so that none is idle while another has several jobs to do.
 
 use std::{
     io,
@@ -14,8 +15,8 @@ use std::{
     time::Instant,
 };
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use parking_lot::Mutex;
+use crossbeam::channel::Sender;
+use parking_lot::{Condvar, Mutex};
 use starling_sstable::{Job, Pace, PaceLimits, Step};
 
 use super::{
@@ -29,11 +30,89 @@ struct Queued {
     owner: Sender<Request>,
 }
 
+/// What waits for a thread, of all threads.
+struct Line<T> {
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+struct State<T> {
+    turns: Turns<T>,
+    /// Nothing new will come.
+    ended: bool,
+}
+
+impl<T> Line<T> {
+    fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                turns: Turns::default(),
+                ended: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Puts something new behind what waits.
+    fn put(&self, class: Class, job: T) {
+        self.state.lock().turns.enqueue(class, job);
+        self.changed.notify_one();
+    }
+
+    /// Puts something back that has more to do: who does so takes the next thing.
+    fn put_back(&self, class: Class, job: T) {
+        self.state.lock().turns.go_on(class, job);
+    }
+
+    /// Paced jobs rest.
+    fn rest(&self, until: Instant) {
+        self.state.lock().turns.rest(until);
+    }
+
+    /// What comes next, once there is something; `None` once nothing more will come and what is left, if anything,
+    /// rests.
+    fn take(&self) -> Option<T> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(job) = state.turns.next(Instant::now()) {
+                // Who is woken for one thing may have taken another, and all others may wait for nothing in particular.
+                if !state.turns.is_empty() {
+                    self.changed.notify_one();
+                }
+                return Some(job);
+            }
+            if state.ended {
+                return None;
+            }
+            match state.turns.idle_until() {
+                Some(rested) => {
+                    self.changed.wait_until(&mut state, rested);
+                }
+                None => self.changed.wait(&mut state),
+            }
+        }
+    }
+
+    fn end(&self) {
+        self.state.lock().ended = true;
+        self.changed.notify_all();
+    }
+}
+
+/// Ends the line when the last shard lets go of it.
+struct Entrance(Arc<Line<Queued>>);
+
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// Where shards put their jobs. Its length is bounded by the engines, each of which has at most a few jobs
 /// under way.
 #[derive(Clone)]
 pub(super) struct JobQueue {
-    queue: Sender<Queued>,
+    entrance: Arc<Entrance>,
     /// What each shard owes in compactions, in bytes.
     debts: Arc<[AtomicU64]>,
 }
@@ -42,7 +121,8 @@ impl JobQueue {
     /// Starts `threads` background threads for `shards` shards. They end when the last clone of the queue is
     /// dropped.
     pub(super) fn start(threads: usize, shards: u32) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
-        let (queue, jobs) = unbounded();
+        let line = Arc::new(Line::new());
+        let entrance = Arc::new(Entrance(Arc::clone(&line)));
         let debts: Arc<[AtomicU64]> = (0..shards).map(|_| AtomicU64::new(0)).collect();
         let limiter = Arc::new(Limiter {
             limits: PaceLimits::default(),
@@ -53,19 +133,17 @@ impl JobQueue {
         let threads = (0..threads)
             .map(|n| {
                 let worker = Worker {
-                    jobs: jobs.clone(),
+                    line: Arc::clone(&line),
                     limiter: Arc::clone(&limiter),
-                    turns: Turns::default(),
                 };
                 thread::vital(format!("background-{n}"), move || worker.run())
             })
             .collect::<io::Result<_>>()?;
-        Ok((Self { queue, debts }, threads))
+        Ok((Self { entrance, debts }, threads))
     }
 
     pub(super) fn push(&self, job: Box<Job>, owner: Sender<Request>) {
-        // The threads live as long as the queue.
-        let _ = self.queue.send(Queued { job, owner });
+        self.entrance.0.put(class_of(&job), Queued { job, owner });
     }
 
     /// Tells how much a shard owes in compactions, in bytes.
@@ -98,45 +176,28 @@ impl Limiter {
 
 /// One background thread.
 struct Worker {
-    jobs: Receiver<Queued>,
+    line: Arc<Line<Queued>>,
     limiter: Arc<Limiter>,
-    turns: Turns<Queued>,
 }
 
 impl Worker {
-    /// Gives jobs a step in turn, and looks at what else waits. Ends when all shards have stopped: what is half
-    /// done then would be thrown away.
-    fn run(mut self) {
-        loop {
-            for queued in self.jobs.clone().try_iter() {
-                self.turns.enqueue(class_of(&queued.job), queued);
-            }
-            if let Some(queued) = self.turns.next(Instant::now()) {
-                self.step(queued);
-                continue;
-            }
-            let received = match self.turns.idle_until() {
-                Some(rested) => self.jobs.recv_deadline(rested),
-                None => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match received {
-                Ok(queued) => self.turns.enqueue(class_of(&queued.job), queued),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
+    /// Gives jobs a step in turn. Ends when all shards have stopped: what is half done then would be thrown away.
+    fn run(&self) {
+        while let Some(queued) = self.line.take() {
+            self.step(queued);
         }
     }
 
-    fn step(&mut self, mut queued: Queued) {
+    fn step(&self, mut queued: Queued) {
         let before = queued.job.worked();
         let outcome = queued.job.step();
         let bytes = queued.job.worked() - before;
         let class = class_of(&queued.job);
         if class == Class::Paced && bytes > 0 {
-            self.turns.rest(self.limiter.paid_at(bytes));
+            self.line.rest(self.limiter.paid_at(bytes));
         }
         match outcome {
-            Ok(Step::More) => self.turns.go_on(class, queued),
+            Ok(Step::More) => self.line.put_back(class, queued),
             Ok(Step::Done) => drop(queued.owner.send(Request::JobDone(queued.job, Ok(())))),
             Err(error) => drop(queued.owner.send(Request::JobDone(queued.job, Err(error)))),
         }
@@ -150,5 +211,71 @@ fn class_of(job: &Job) -> Class {
         Class::Paced
     } else {
         Class::Prompt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, thread};
+
+    use super::*;
+
+    /// Each of two urgent jobs waits for the other to be under way.
+    #[test]
+    fn as_many_jobs_are_under_way_as_there_are_threads() {
+        let line = Line::new();
+        let both = Barrier::new(2);
+        line.put(Class::Urgent, 1);
+        line.put(Class::Urgent, 2);
+        let mut taken = thread::scope(|scope| {
+            let take = || {
+                let job = line.take();
+                both.wait();
+                job
+            };
+            let threads = [scope.spawn(take), scope.spawn(take)];
+            threads.map(|thread| thread.join().unwrap())
+        });
+        taken.sort_unstable();
+        assert_eq!(taken, [Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn what_is_put_back_goes_on_until_it_is_done_and_the_threads_end() {
+        let line = Line::new();
+        let done = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while let Some((class, steps, number)) = line.take() {
+                        if steps > 0 {
+                            line.put_back(class, (class, steps - 1, number));
+                        } else {
+                            done.lock().push(number);
+                        }
+                    }
+                });
+            }
+            for number in 0..300 {
+                let class = [Class::Urgent, Class::Prompt, Class::Paced][number % 3];
+                line.put(class, (class, number % 7, number));
+            }
+            line.end();
+        });
+        let mut done = done.into_inner();
+        done.sort_unstable();
+        assert_eq!(done, (0..300).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn paced_jobs_rest_in_all_threads_and_hold_up_nothing_else() {
+        let line = Line::new();
+        line.put(Class::Paced, "compaction");
+        line.rest(Instant::now() + std::time::Duration::from_hours(1));
+        line.put(Class::Prompt, "export");
+        line.put(Class::Urgent, "flush");
+        assert_eq!((line.take(), line.take()), (Some("flush"), Some("export")));
+        line.end();
+        assert_eq!(line.take(), None, "what rests is thrown away");
     }
 }

@@ -1,6 +1,6 @@
-//! Which of the jobs that a background thread has comes next.
+//! Which of the jobs of the background threads comes next.
 //!
-//! - *Urgent* jobs go first, each until it is done: writes wait for them.
+//! - *Urgent* jobs go first, each until it is done, one in each thread: writes wait for them.
 //! - *Prompt* jobs take turns: someone waits for them (a node that joins, an operator's snapshot), or they give space back.
 //! - *Paced* jobs (compactions, scrubbing) take turns too, and rest between their steps, which holds up nobody else.
 //!
@@ -58,9 +58,14 @@ impl<T> Turns<T> {
         }
     }
 
-    /// Paced jobs rest.
+    /// Paced jobs rest until then, or longer if that was said before.
     pub(super) fn rest(&mut self, until: Instant) {
-        self.rest_until = Some(until);
+        self.rest_until = self.rest_until.max(Some(until));
+    }
+
+    /// Whether nothing waits, not even what rests.
+    pub(super) fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.prompt.is_empty() && self.paced.is_empty()
     }
 
     /// The job whose turn it is; `None` if there is none, or all that there are rest.
