@@ -47,8 +47,10 @@ done
 "$bench" report "$out/long.json" -o "$out/long.html"
 
 # A node that dies and comes back, and one that is cut off; with proof.
-"$bench" run registers --nodes 3 --rate 1000 --duration 90s --fault kill:node2@20s,restart@50s --verify --json "$out/kill.json"
-"$bench" run registers --nodes 3 --rate 1000 --duration 90s --fault partition:node2@20s,heal@50s --verify --json "$out/partition.json"
+"$bench" run registers --nodes 3 --rate 1000 --duration 90s --fault kill:node2@20s,restart@50s --verify \
+    --label "a node dies" --json "$out/kill.json"
+"$bench" run registers --nodes 3 --rate 1000 --duration 90s --fault partition:node2@20s,heal@50s --verify \
+    --label "a node is cut off" --json "$out/partition.json"
 "$bench" report "$out/kill.json" "$out/partition.json" -o "$out/faults.html"
 
 # The clusters' start, their memory when idle, and the closed loop at three depths.

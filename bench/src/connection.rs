@@ -1,6 +1,6 @@
 //! One pipelined connection of the CQL native protocol, version 4.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use starling_cql::{
@@ -21,9 +21,16 @@ use crate::error::Error;
 /// The largest response that is accepted, in bytes.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
+/// How long a server may take to accept a connection, and to answer the handshake.
+const OPEN_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a server may take to answer [`Connection::ask`]: a change of the schema may have to reach all nodes.
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+
 /// A connection that is open and past its handshake. Requests are queued, then flushed in one write;
 /// responses come in any order, under the stream id of their request.
 pub struct Connection {
+    address: SocketAddr,
     socket: TcpStream,
     encoder: Encoder,
     decoder: Decoder,
@@ -33,10 +40,20 @@ pub struct Connection {
 
 impl Connection {
     /// Connects and opens with protocol version 4, without compression.
+    ///
+    /// # Errors
+    /// Nobody listens, or nobody answers within ten seconds; each names the address.
     pub async fn open(address: SocketAddr) -> Result<Self, Error> {
-        let socket = TcpStream::connect(address).await?;
-        socket.set_nodelay(true)?;
+        let opened = tokio::time::timeout(OPEN_WITHIN, Self::shake_hands(address)).await;
+        opened.unwrap_or_else(|_| Err(late(address, OPEN_WITHIN)))
+    }
+
+    async fn shake_hands(address: SocketAddr) -> Result<Self, Error> {
+        let broken = |error| failed(address, error);
+        let socket = TcpStream::connect(address).await.map_err(broken)?;
+        socket.set_nodelay(true).map_err(broken)?;
         let mut connection = Self {
+            address,
             socket,
             encoder: Encoder::new(Version::V4),
             decoder: Decoder::new(Direction::Responses, MAX_RESPONSE_BYTES),
@@ -50,11 +67,15 @@ impl Connection {
         }
     }
 
-    /// Sends one request and waits for its response. Nothing else may be in flight.
+    /// Sends one request and waits for its response, a minute at most. Nothing else may be in flight.
     pub async fn ask(&mut self, request: Request) -> Result<Response, Error> {
         self.queue(0, &request.into())?;
-        self.flush().await?;
-        let envelope = self.next().await?;
+        let answer = async {
+            self.flush().await?;
+            self.next().await
+        };
+        let answer = tokio::time::timeout(ANSWER_WITHIN, answer).await;
+        let envelope = answer.unwrap_or_else(|_| Err(late(self.address, ANSWER_WITHIN)))?;
         match decode(envelope)? {
             Response::Error(error) => Err(Error::Statement(error.to_string())),
             response => Ok(response),
@@ -100,7 +121,8 @@ impl Connection {
 
     /// Sends what was queued, in one write.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        self.socket.write_all(&self.output).await?;
+        let written = self.socket.write_all(&self.output).await;
+        written.map_err(|error| failed(self.address, error))?;
         self.output.clear();
         Ok(())
     }
@@ -111,8 +133,9 @@ impl Connection {
             if let Some(envelope) = self.ready()? {
                 return Ok(envelope);
             }
-            if self.socket.read_buf(&mut self.input).await? == 0 {
-                return Err(Error::Protocol("it closed the connection".into()));
+            let read = self.socket.read_buf(&mut self.input).await;
+            if read.map_err(|error| failed(self.address, error))? == 0 {
+                return Err(failed(self.address, "it closed the connection"));
             }
         }
     }
@@ -136,6 +159,14 @@ pub fn check(envelope: Envelope, wants_row: bool) -> Result<(), Error> {
         Response::Error(error) => Err(Error::Statement(error.to_string())),
         other => Err(unexpected(&other)),
     }
+}
+
+fn failed(address: SocketAddr, error: impl fmt::Display) -> Error {
+    Error::Connection(format!("{address}: {error}"))
+}
+
+fn late(address: SocketAddr, patience: Duration) -> Error {
+    failed(address, format!("no answer within {} s", patience.as_secs()))
 }
 
 fn decode(envelope: Envelope) -> Result<Response, Error> {

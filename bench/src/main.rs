@@ -97,27 +97,40 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let outcome = match Benchmark::parse() {
-        Benchmark::Cluster(arguments) => run(&arguments).map_err(|error| error.to_string()),
-        Benchmark::Engine(arguments) => engine::command::run(&arguments).map_err(|error| error.to_string()),
-        Benchmark::Bootstrap(arguments) => bootstrap::run(&arguments).map_err(|error| error.to_string()),
-        Benchmark::Run(arguments) => compare::run(&arguments).map_err(|error| error.to_string()),
-        Benchmark::Compare(arguments) => compare::compare(&arguments).map_err(|error| error.to_string()),
-        Benchmark::Report(arguments) => report::run(&arguments).map_err(|error| error.to_string()),
-        Benchmark::Costs(arguments) => costs::run(&arguments).map_err(|error| error.to_string()),
-        Benchmark::Workloads { name } => workloads(name.as_deref()).map_err(|error| error.to_string()),
-        Benchmark::Part => part::run().map_err(|error| error.to_string()),
-        Benchmark::Study(arguments) => study::command::run(&arguments).map_err(|error| error.to_string()),
-        Benchmark::Repair(arguments) => repair::command::run(&arguments).map_err(|error| error.to_string()),
-        Benchmark::Abandon(arguments) => abandon::run(&arguments).map_err(|error| error.to_string()),
-        Benchmark::EngineRun { plan } => engine::command::run_one(&plan).map_err(|error| error.to_string()),
+        Benchmark::Cluster(arguments) => run(&arguments).map_err(|error| ended(&error)),
+        Benchmark::Engine(arguments) => {
+            engine::command::run(&arguments).map_err(|error| (error.to_string(), 1))
+        }
+        Benchmark::Bootstrap(arguments) => bootstrap::run(&arguments).map_err(|error| ended(&error)),
+        Benchmark::Run(arguments) => compare::run(&arguments).map_err(|error| ended(&error)),
+        Benchmark::Compare(arguments) => compare::compare(&arguments).map_err(|error| ended(&error)),
+        Benchmark::Report(arguments) => report::run(&arguments).map_err(|error| ended(&error)),
+        Benchmark::Costs(arguments) => costs::run(&arguments).map_err(|error| ended(&error)),
+        Benchmark::Workloads { name } => workloads(name.as_deref()).map_err(|error| ended(&error)),
+        Benchmark::Part => part::run().map_err(|error| ended(&error)),
+        Benchmark::Study(arguments) => {
+            study::command::run(&arguments).map_err(|error| (error.to_string(), 1))
+        }
+        Benchmark::Repair(arguments) => {
+            repair::command::run(&arguments).map_err(|error| (error.to_string(), 1))
+        }
+        Benchmark::Abandon(arguments) => abandon::run(&arguments).map_err(|error| (error.to_string(), 1)),
+        Benchmark::EngineRun { plan } => {
+            engine::command::run_one(&plan).map_err(|error| (error.to_string(), 1))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("starling-bench: {error}");
-            ExitCode::FAILURE
+        Err((message, code)) => {
+            eprintln!("starling-bench: {message}");
+            ExitCode::from(code)
         }
     }
+}
+
+/// What is said, and what the process ends with.
+fn ended(error: &Error) -> (String, u8) {
+    (error.to_string(), error.exit_code())
 }
 
 fn workloads(name: Option<&str>) -> Result<(), Error> {
@@ -161,7 +174,7 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
     print!("{}", report.to_markdown());
     if let Some(path) = &arguments.json {
         let json = serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?;
-        std::fs::write(path, json)?;
+        std::fs::write(path, json).map_err(Error::file(path))?;
     }
     Ok(())
 }

@@ -162,6 +162,17 @@ fn a_partition_is_survived_at_quorum() {
 }
 
 #[test]
+fn a_node_that_left_is_not_waited_for_at_the_end() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut arguments = vec!["registers", "--nodes", "4", "--warm-up", "0s", "--duration", "4s"];
+    arguments.extend(["--rate", "50", "--fault", "decommission:node4@500ms", "--verify"]);
+    let result = run(&arguments, dir.path());
+    let verification = result.verification.expect("it was asked for");
+    assert!(verification.passed, "{verification:?}");
+    assert_eq!(verification.records, verification.final_reads);
+}
+
+#[test]
 fn several_processes_share_an_open_load() {
     let dir = tempfile::tempdir().expect("a directory");
     let arguments = [
@@ -200,8 +211,38 @@ fn what_the_server_does_not_support_is_said_in_its_words() {
 }
 
 #[test]
+fn a_run_in_which_nothing_is_done_fails_and_names_the_address() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let json = dir.path().join("result.json");
+    let mut arguments = vec![
+        "run",
+        "point-reads",
+        "--quiet",
+        "--no-load",
+        "--target",
+        "cql:127.0.0.1:1",
+    ];
+    arguments.extend(["--warm-up", "0s", "--duration", "300ms", "--json"]);
+    arguments.push(json.to_str().expect("a path"));
+    let output = bench(&arguments);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("nothing was done") && error.contains("127.0.0.1:1"),
+        "{error}"
+    );
+    let text = std::fs::read_to_string(json).expect("the result was written before");
+    let result: RunResult = serde_json::from_str(&text).expect("the result is JSON");
+    assert!(result.total.errors["Unreachable"] > 0, "{:?}", result.total);
+    // An output that can't be written is told before anything is run.
+    let output = bench(&["run", "point-reads", "--json", "/no/such/directory/result.json"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("/no/such/directory/result.json: "), "{error}");
+}
+
+#[test]
 fn what_does_not_go_together_is_refused_before_anything_starts() {
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["run", "nothing"], "cannot read the workload nothing"),
         (&["run", "ycsb-c", "--verify"], "no [verify] section"),
         (
@@ -209,12 +250,23 @@ fn what_does_not_go_together_is_refused_before_anything_starts() {
             "cluster of our own",
         ),
         (&["run", "ycsb-a", "--fault", "burn:node1@1s"], "is no fault"),
+        (&["run", "ycsb-c", "--rate", "1e10"], "--rate must be"),
+        (&["run", "ycsb-c", "--rate", "1e-300"], "--rate must be"),
+        (
+            &["run", "ycsb-c", "--target", "cql:127.0.0.1"],
+            "--replication-factor",
+        ),
+        (
+            &["run", "ycsb-c", "--in-flight", "1", "--processes", "4"],
+            "a request in flight",
+        ),
+        (&["run", "ycsb-c", "--pid", "4194305"], "there is no such process"),
     ];
     for (arguments, words) in cases {
         let output = bench(arguments);
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(
-            !output.status.success() && error.contains(words),
+            output.status.code() == Some(2) && error.contains(words),
             "{arguments:?}: {error}"
         );
     }

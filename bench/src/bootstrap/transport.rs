@@ -193,7 +193,7 @@ fn transport() -> TransportConfig {
 }
 
 fn failed(why: &dyn std::fmt::Display) -> Error {
-    Error::Connection(io::Error::other(format!("the transport's probe: {why}")))
+    Error::Connection(format!("the transport's probe: {why}"))
 }
 
 #[cfg(test)]

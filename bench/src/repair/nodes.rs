@@ -231,5 +231,5 @@ fn run(command: &mut Command) -> Result<(), Error> {
 }
 
 fn signal(process: Pid, signal: Signal) -> Result<(), Error> {
-    kill_process(process, signal).map_err(|error| Error::Connection(error.into()))
+    kill_process(process, signal).map_err(|error| Error::Machine(error.into()))
 }

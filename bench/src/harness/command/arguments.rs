@@ -4,6 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use super::super::local::fault::duration;
 
+/// Requests in flight of a closed load, unless said otherwise.
+const IN_FLIGHT: u32 = 64;
+
+/// Of an open load: enough that a server which stands still for a moment does not keep operations from beginning.
+const IN_FLIGHT_OPEN: u32 = 4096;
+
 /// How a workload is driven; the same for `run` and `compare`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LoadArguments {
@@ -18,16 +24,18 @@ pub struct LoadArguments {
     /// An argument for each node of a cluster of our own, as in --node-argument=--memtable-mib=64; may be repeated
     #[arg(long, allow_hyphen_values = true)]
     pub node_argument: Vec<String>,
-    /// Replicas of each row [default: 3, or the number of nodes of our own if that is less]
-    #[arg(long)]
+    /// Replicas of each row. Must be said for servers that are not of our own, unless --no-load
+    /// [default: 3, or the number of nodes of our own if that is less]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub replication_factor: Option<u32>,
-    /// Requests in flight, at most
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub in_flight: u32,
+    /// Requests in flight, at most; of an open load what does not find room waits [default: 64, with --rate 4096]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub in_flight: Option<u32>,
     /// Connections (CQL) or sessions (QUIC) that they are spread over
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub connections: u32,
-    /// Operations a second that arrive, whatever the server does (open load); without it, as many as are answered (closed)
+    /// Operations a second that arrive, whatever the server does (open load), 0.001 to 10 million; without it, as many as
+    /// are answered (closed)
     #[arg(long)]
     pub rate: Option<f64>,
     /// Before the measurement
@@ -73,6 +81,18 @@ pub struct LoadArguments {
     /// Show no progress
     #[arg(long)]
     pub quiet: bool,
+}
+
+impl LoadArguments {
+    /// Requests in flight, at most.
+    pub fn in_flight(&self) -> u32 {
+        let usual = if self.rate.is_some() {
+            IN_FLIGHT_OPEN
+        } else {
+            IN_FLIGHT
+        };
+        self.in_flight.unwrap_or(usual)
+    }
 }
 
 /// Drives one workload against one target and tells what it cost.

@@ -1,8 +1,7 @@
 //! `run`, and two targets in turn.
 
 use std::{
-    fs::{self, File},
-    io::BufWriter,
+    fs::{self, OpenOptions},
     path::Path,
 };
 
@@ -23,12 +22,15 @@ use crate::error::Error;
 pub fn run(arguments: &RunArguments) -> Result<(), Error> {
     let target = Target::parse(&arguments.target)?;
     let label = arguments.label.clone().unwrap_or_else(|| target.text.clone());
+    if let Some(path) = &arguments.json {
+        writable(path)?;
+    }
     let result = one(&arguments.load, target, label)?;
     print!("{}", summary::text(&result));
     if let Some(path) = &arguments.json {
         write(&result, path)?;
     }
-    verified(&result)
+    holds(&result)
 }
 
 /// `starling-bench compare`.
@@ -42,7 +44,8 @@ pub fn compare(arguments: &CompareArguments) -> Result<(), Error> {
             "both targets have the same label; write --a old=TARGET --b new=TARGET".into(),
         ));
     }
-    fs::create_dir_all(&arguments.results)?;
+    fs::create_dir_all(&arguments.results).map_err(Error::file(&arguments.results))?;
+    writable(&arguments.output)?;
     let mut files = vec![Vec::new(), Vec::new()];
     for run in 0..arguments.runs {
         // Who goes first changes, so that neither always has the warmer machine.
@@ -59,7 +62,7 @@ pub fn compare(arguments: &CompareArguments) -> Result<(), Error> {
             let path = arguments.results.join(format!("{label}-{}.json", run + 1));
             write(&result, &path)?;
             files[place].push(path);
-            verified(&result)?;
+            holds(&result)?;
         }
     }
     let [first, second] = [files.remove(0), files.remove(0)];
@@ -83,21 +86,35 @@ fn labelled(text: &str) -> Result<(String, Target), Error> {
 }
 
 fn write(result: &RunResult, path: &Path) -> Result<(), Error> {
-    let file = File::create(path)?;
-    serde_json::to_writer(BufWriter::new(file), result).map_err(std::io::Error::from)?;
-    Ok(())
+    let text = serde_json::to_vec(result).map_err(std::io::Error::from)?;
+    fs::write(path, text).map_err(Error::file(path))
 }
 
-/// A figure whose check failed is no figure.
-fn verified(result: &RunResult) -> Result<(), Error> {
+/// Whether a file can be written: known before the run, not after it. What it holds stays.
+fn writable(path: &Path) -> Result<(), Error> {
+    let mut file = OpenOptions::new();
+    let opened = file.create(true).append(true).open(path);
+    opened.map(drop).map_err(Error::file(path))
+}
+
+/// A figure whose check failed is no figure, and neither is one of nothing.
+fn holds(result: &RunResult) -> Result<(), Error> {
+    if result.total.count == 0 && result.total.answered == 0 {
+        let first = result.examples.iter().next();
+        return Err(Error::Nothing(first.map_or_else(
+            || "no operation was answered".to_owned(),
+            |(kind, message)| format!("{kind}: {message}"),
+        )));
+    }
     match &result.verification {
-        Some(verification) if !verification.passed => Err(Error::Verification(
-            verification
-                .examples
-                .first()
-                .cloned()
-                .unwrap_or_else(|| "see the result".into()),
-        )),
+        Some(verification) if !verification.passed => {
+            let missing = verification.not_verified.as_ref();
+            let missing = missing.map(|reason| format!("it could not be made: {reason}"));
+            let first = missing.or_else(|| verification.examples.first().cloned());
+            Err(Error::Verification(
+                first.unwrap_or_else(|| "see the result".to_owned()),
+            ))
+        }
         _ => Ok(()),
     }
 }

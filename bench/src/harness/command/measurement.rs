@@ -56,6 +56,15 @@ impl Watched<'_> {
         all
     }
 
+    fn sample(&self, meter: &mut Meter) -> Sample {
+        if let Some(cluster) = self.cluster {
+            for (process, last) in lock(cluster).take_ended() {
+                meter.ended(process, last);
+            }
+        }
+        meter.sample(&self.processes())
+    }
+
     fn disk_bytes(&self) -> Option<u64> {
         let own = self
             .cluster
@@ -96,6 +105,8 @@ pub struct Measured {
     pub total: OperationResult,
     /// Each operation.
     pub operations: Vec<OperationResult>,
+    /// How late operations were begun.
+    pub begun_late_p99_us: Option<u64>,
     /// Each second.
     pub timeline: Vec<Second>,
     /// What the servers spent.
@@ -115,6 +126,8 @@ struct Spent {
     before: Option<Sample>,
     after: Sample,
     ended: Instant,
+    /// Whether any server could be looked at.
+    known: bool,
 }
 
 impl Measurement<'_> {
@@ -127,9 +140,11 @@ impl Measurement<'_> {
             0 | 1 => None,
             several => Some(Parts::start(self.plan, several)?),
         };
+        // A second that the warm-up ends in is not a measured one.
+        let warm_up = self.plan.warm_up.as_secs_f64().ceil() as u64;
         let mut meter = Meter::default();
         // Taken before the load begins: what the servers spend on a short load's first moments counts too.
-        let idle = meter.sample(&self.watched.processes());
+        let idle = self.watched.sample(&mut meter);
         let start = Instant::now();
         let measured = start + self.plan.warm_up;
         let (news, received) = channel();
@@ -137,7 +152,7 @@ impl Measurement<'_> {
         let (end_faults, faults_end) = channel();
         let (hint_news, hints_told) = channel();
         let (end_hints, hints_end) = channel();
-        let mut collector = Collector::new(self.plan.warm_up.as_secs());
+        let mut collector = Collector::new(warm_up);
         let (spent, outcome, gone) = std::thread::scope(|scope| {
             let load = scope.spawn(move || match parts {
                 Some(parts) => parts.run(&news),
@@ -159,6 +174,7 @@ impl Measurement<'_> {
                 before: self.plan.warm_up.is_zero().then_some(idle),
                 after: idle,
                 ended: start,
+                known: false,
             };
             let spent = self.watch(&mut collector, &received, (start, measured), (meter, spent));
             let outcome = load
@@ -186,7 +202,7 @@ impl Measurement<'_> {
             timeline.resize_with(end as usize, Second::default);
             for (at, second) in timeline.iter_mut().enumerate() {
                 second.second = at as u64;
-                second.warm_up = (at as u64) < self.plan.warm_up.as_secs();
+                second.warm_up = (at as u64) < warm_up;
             }
         }
         let mut faults: Vec<FaultEvent> = faults_told.try_iter().collect();
@@ -194,7 +210,8 @@ impl Measurement<'_> {
         let availability = availability::judge(&timeline, &mut faults);
         Ok(Measured {
             seconds,
-            server: self.cost(&spent, &collector, total.count),
+            server: self.cost(&spent, &collector, total.answered),
+            begun_late_p99_us: collector.lateness_p99_us(),
             total,
             operations,
             timeline,
@@ -245,11 +262,11 @@ impl Measurement<'_> {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if spent.before.is_none() && now >= measured {
-                spent.before = Some(meter.sample(&self.watched.processes()));
+                spent.before = Some(self.watched.sample(&mut meter));
             }
             let current = now.saturating_duration_since(start).as_secs();
             if current > second {
-                let sample = meter.sample(&self.watched.processes());
+                let sample = self.watched.sample(&mut meter);
                 collector.sample(current - 1, sample);
                 second = current;
                 live.at(current);
@@ -258,13 +275,14 @@ impl Measurement<'_> {
                 }
             }
         }
-        spent.after = meter.sample(&self.watched.processes());
+        spent.after = self.watched.sample(&mut meter);
+        spent.known = meter.has_seen_any();
         live.end();
         spent
     }
 
     fn cost(&self, spent: &Spent, collector: &Collector, operations: u64) -> Option<ServerCost> {
-        if self.watched.processes().is_empty() {
+        if !spent.known {
             return None;
         }
         let before = spent.before.unwrap_or(spent.after);
@@ -283,7 +301,7 @@ impl Measurement<'_> {
             payload_bytes: payload,
             disk_bytes: disk,
             written_per_payload: ratio(written, payload),
-            disk_per_payload: ratio(disk, payload + self.loaded_payload),
+            disk_per_payload: ratio(disk, collector.all_payload_bytes() + self.loaded_payload),
         })
     }
 }

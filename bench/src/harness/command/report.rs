@@ -17,7 +17,8 @@ use crate::error::Error;
 /// A file is no result, or of another format; or the page can't be written.
 pub fn run(arguments: &ReportArguments) -> Result<(), Error> {
     let results: Result<Vec<RunResult>, Error> = arguments.results.iter().map(|path| read(path)).collect();
-    fs::write(&arguments.output, page::html(&results?))?;
+    let page = page::html(&results?);
+    fs::write(&arguments.output, page).map_err(Error::file(&arguments.output))?;
     println!("wrote {}", arguments.output.display());
     Ok(())
 }

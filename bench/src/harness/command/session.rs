@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, mpsc::channel},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -12,6 +13,7 @@ use starling_model::Consistency;
 use super::{
     super::{
         drive::{
+            answer::gives,
             cql,
             generator::Generator,
             plan::{Plan, Protocol},
@@ -21,14 +23,14 @@ use super::{
             live::Live,
             process::machine,
             recorder::News,
-            result::{RunResult, RunSettings},
+            result::{RunResult, RunSettings, Verification},
         },
         local::{
             cluster::{LocalCluster, Wishes},
             execution::lock,
             fault::{self, Fault},
         },
-        verify::{Verifier, needed},
+        verify::{Verifier, last_reads, needed},
         workload::{
             file::Workload,
             ready,
@@ -43,6 +45,13 @@ use crate::{cluster::server_beside_this_program, connection::Connection, error::
 
 /// How long nodes may take to learn of the workload's tables.
 const SCHEMA_WITHIN: Duration = Duration::from_secs(20);
+
+/// What is missing for servers that somebody else set up.
+const NO_REPLICAS: &str = "say with --replication-factor how many replicas each row is to have on these servers, or leave their \
+                           tables as they are with --no-load";
+
+/// Operations a second that can be asked for.
+const RATES: RangeInclusive<f64> = 1e-3..=1e7;
 
 /// A target that is ready, a workload that fits, and how it is driven.
 #[derive(Debug)]
@@ -102,11 +111,16 @@ impl Session {
         let program = self.plan.program()?;
         let records = program.growth.loaded();
         let replicas = self.replication_factor();
-        let verifier = self.verifier(&program, replicas)?;
+        let known = || replicas.ok_or_else(|| Error::Usage(NO_REPLICAS.to_owned()));
+        let verifier = if self.arguments.verify {
+            Some(Self::verifier(&program, known()?)?)
+        } else {
+            None
+        };
         let loaded_payload = if self.arguments.no_load {
             0
         } else {
-            self.make_tables(replicas)?;
+            self.make_tables(known()?)?;
             self.wait_for_tables(&program)?;
             self.load(records)?
         };
@@ -128,24 +142,18 @@ impl Session {
             quiet: self.arguments.quiet,
         };
         let measured = measurement.run(&program)?;
-        let verification = match verifier {
-            None => None,
-            Some(verifier) => {
-                self.heal(&measured.gone)?;
-                self.runtime.block_on(self.read_all(&verifier))?;
-                Some(verifier.verdict())
-            }
-        };
+        let verification = verifier.map(|verifier| self.verified(&verifier, &measured.gone));
         Ok(RunResult {
             format: super::super::evidence::result::FORMAT,
             label: self.label.clone(),
             workload: self.arguments.workload.clone(),
             started,
-            settings: self.settings(records, replicas),
+            settings: self.settings(&program, replicas),
             machine: machine(),
             seconds: measured.seconds,
             total: measured.total,
             operations: measured.operations,
+            begun_late_p99_us: measured.begun_late_p99_us,
             timeline: measured.timeline,
             server: measured.server,
             faults: measured.faults,
@@ -155,17 +163,26 @@ impl Session {
         })
     }
 
-    fn settings(&self, records: u64, replicas: u32) -> RunSettings {
+    fn settings(&self, program: &Program, replicas: Option<u32>) -> RunSettings {
+        let mut levels: Vec<String> = Vec::new();
+        for statement in &program.statements {
+            let level = statement.consistency.to_string();
+            if !levels.contains(&level) {
+                levels.push(level);
+            }
+        }
         RunSettings {
             target: self.target.text.clone(),
             protocol: self.plan.protocol.name().to_owned(),
-            in_flight: self.arguments.in_flight,
+            in_flight: self.arguments.in_flight(),
             connections: self.arguments.connections,
             rate: self.arguments.rate,
             processes: self.arguments.processes,
             warm_up: self.plan.warm_up.as_secs_f64(),
-            records,
+            records: program.growth.loaded(),
             replication_factor: replicas,
+            levels,
+            fault: self.arguments.fault.clone(),
             consistency: self.arguments.consistency.clone(),
             seed: self.arguments.seed,
         }
@@ -182,18 +199,14 @@ impl Session {
         }
     }
 
-    fn replication_factor(&self) -> u32 {
-        let nodes = match &self.target.servers {
-            Servers::Own(_) => self.arguments.nodes,
-            Servers::Given(addresses) => addresses.len() as u32,
-        };
-        self.arguments.replication_factor.unwrap_or(nodes.clamp(1, 3))
+    /// Unknown of tables that are there, unless it was said.
+    fn replication_factor(&self) -> Option<u32> {
+        let own = matches!(self.target.servers, Servers::Own(_));
+        let usual = own.then(|| self.arguments.nodes.min(3));
+        self.arguments.replication_factor.or(usual)
     }
 
-    fn verifier(&self, program: &Program, replicas: u32) -> Result<Option<Arc<Verifier>>, Error> {
-        if !self.arguments.verify {
-            return Ok(None);
-        }
+    fn verifier(program: &Program, replicas: u32) -> Result<Arc<Verifier>, Error> {
         // The weakest of several decides what is promised.
         let level = |of: &dyn Fn(&Prepared) -> Option<Consistency>| {
             let levels = program.statements.iter().filter_map(of);
@@ -208,12 +221,13 @@ impl Session {
         let (Some(write), Some(read)) = (write, read) else {
             return Err(Error::Usage("the workload's [verify] names no statement".into()));
         };
-        Ok(Some(Arc::new(Verifier::new(
-            program.growth.loaded(),
-            write,
-            read,
-            replicas,
-        ))))
+        // Records that nothing loads are not there at first.
+        let loaded = if program.load.is_empty() {
+            0
+        } else {
+            program.growth.loaded()
+        };
+        Ok(Arc::new(Verifier::new(loaded, write, read, replicas)))
     }
 
     fn make_tables(&self, replicas: u32) -> Result<(), Error> {
@@ -249,7 +263,9 @@ impl Session {
                 }
                 Protocol::Quic => {
                     let session = quic::connect(&self.contacts(), self.plan.timeout).await?;
-                    quic::prepare(&session, program).await.map(drop)
+                    let prepared = quic::prepare(&session, program).await?;
+                    let mut all = program.statements.iter().zip(&prepared);
+                    all.try_for_each(|(statement, prepared)| gives(statement, &prepared.columns()))
                 }
             }
         })
@@ -288,16 +304,41 @@ impl Session {
         }
     }
 
-    /// Reads every record that was followed: at ALL, or at the statement's own level if that can't be had.
-    async fn read_all(&self, verifier: &Verifier) -> Result<(), Error> {
+    /// The verdict, after every record was read once more. That this fails does not take the measurement away.
+    fn verified(&self, verifier: &Verifier, gone: &[u32]) -> Verification {
+        let healed = self
+            .heal(gone)
+            .map_err(|error| format!("healing the cluster: {error}"));
+        let read = healed.and_then(|()| self.runtime.block_on(self.read_all(verifier)));
+        let mut verification = verifier.verdict();
+        match read {
+            Ok(how) => verification.last_reads = how,
+            Err(reason) => {
+                verification.passed = false;
+                verification.not_verified = Some(reason);
+            }
+        }
+        verification
+    }
+
+    /// Reads every record that was followed: at ALL, or, where that can't be had, at the reads' own level if that meets every
+    /// acknowledged write too. Says how.
+    async fn read_all(&self, verifier: &Verifier) -> Result<String, String> {
         let mut plan = self.plan.clone();
         plan.consistency = Some(Consistency::All.to_string());
-        let strict = super::super::verify::last_reads::read(&plan, verifier).await;
-        if strict.is_ok() {
-            return Ok(());
+        let Err(strict) = last_reads::read(&plan, verifier).await else {
+            return Ok("at ALL".to_owned());
+        };
+        let (left, promise) = (verifier.unread().len(), verifier.promise());
+        let strict = format!("{left} records could not be read at ALL: {strict}");
+        if !promise.overlap {
+            return Err(strict);
         }
         plan.consistency.clone_from(&self.plan.consistency);
-        super::super::verify::last_reads::read(&plan, verifier).await
+        match last_reads::read(&plan, verifier).await {
+            Ok(()) => Ok(format!("at ALL, but for these at {}: {strict}", promise.read)),
+            Err(own) => Err(format!("{strict}; nor at {}: {own}", promise.read)),
+        }
     }
 
     fn contacts(&self) -> Vec<String> {
@@ -320,6 +361,20 @@ fn check(arguments: &LoadArguments, target: &Target, workload: &Workload) -> Res
         return refuse("--fault needs a cluster of our own: --target own-cql or own-quic");
     }
     faults(arguments)?;
+    if !own && !arguments.no_load && arguments.replication_factor.is_none() {
+        return refuse(NO_REPLICAS);
+    }
+    let least = arguments.in_flight().min(arguments.connections);
+    if least < arguments.processes {
+        return refuse(
+            "each of --processes needs a connection and a request in flight: raise --connections and --in-flight",
+        );
+    }
+    for process in &arguments.pid {
+        if !Path::new(&format!("/proc/{process}")).exists() {
+            return Err(Error::Usage(format!("--pid {process}: there is no such process")));
+        }
+    }
     if arguments.verify && workload.verify.is_none() {
         return refuse(
             "the workload has no [verify] section, so that nothing can be verified; 'registers', 'hot-keys', and YCSB A, B \
@@ -332,11 +387,8 @@ fn check(arguments: &LoadArguments, target: &Target, workload: &Workload) -> Res
     if arguments.verify && arguments.no_load {
         return refuse("--verify must know what was loaded: leave --no-load away");
     }
-    if arguments
-        .rate
-        .is_some_and(|rate| !(rate > 0.0 && rate.is_finite()))
-    {
-        return refuse("--rate must be above 0");
+    if arguments.rate.is_some_and(|rate| !RATES.contains(&rate)) {
+        return refuse("--rate must be from 0.001 to 10000000 operations a second");
     }
     if own && arguments.no_load {
         return refuse("a cluster of our own is empty: leave --no-load away");
@@ -348,7 +400,10 @@ fn plan(arguments: &LoadArguments, target: &Target) -> Result<Plan, Error> {
     let ready = ready::text(&arguments.workload);
     let text = match ready {
         Some(text) => text.to_owned(),
-        None => std::fs::read_to_string(&arguments.workload)?,
+        None => {
+            let path = Path::new(&arguments.workload);
+            std::fs::read_to_string(path).map_err(Error::file(path))?
+        }
     };
     let folder = match ready {
         Some(_) => PathBuf::new(),
@@ -363,7 +418,7 @@ fn plan(arguments: &LoadArguments, target: &Target) -> Result<Plan, Error> {
         folder,
         protocol: target.protocol,
         addresses: Vec::new(),
-        in_flight: arguments.in_flight,
+        in_flight: arguments.in_flight(),
         connections: arguments.connections,
         rate: arguments.rate,
         warm_up: if arguments.operations.is_some() {

@@ -8,8 +8,82 @@ use super::super::evidence::{
     result::{RunResult, Verification},
 };
 
+/// From this share of the rate on an open load kept it.
+const KEPT_UP: f64 = 0.98;
+
 /// A run's figures as text.
 pub fn text(result: &RunResult) -> String {
+    let load = match result.settings.rate {
+        Some(rate) => format!("open, {rate}/s"),
+        None => format!("closed, {} in flight", result.settings.in_flight),
+    };
+    let replicas = match result.settings.replication_factor {
+        Some(1) => "1 replica".to_owned(),
+        Some(replicas) => format!("{replicas} replicas"),
+        None => "replicas unknown".to_owned(),
+    };
+    let mut lines = vec![format!(
+        "{} on {} ({}, {load}, {}, {replicas}), {:.1} s measured",
+        result.workload,
+        result.label,
+        result.settings.protocol,
+        result.settings.levels.join(" and "),
+        result.seconds
+    )];
+    lines.push(table(result).to_string());
+    if let Some(server) = &result.server {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let ratio =
+            |ratio: Option<f64>| ratio.map_or_else(|| "unknown".into(), |ratio| format!("{ratio:.2}"));
+        lines.push(format!(
+            "servers: {:.1} µs CPU an operation, {:.0} MiB at most, {} bytes written and {} on disk for each byte of values",
+            server.cpu_us_per_operation,
+            mib(server.memory_peak_bytes),
+            ratio(server.written_per_payload),
+            ratio(server.disk_per_payload)
+        ));
+    }
+    if let Some((worst, median)) = availability::steadiness(&result.timeline) {
+        lines.push(format!(
+            "p99 of the worst second {}, of the median second {}: {:.1} times",
+            latency(worst),
+            latency(median),
+            worst as f64 / (median.max(1) as f64)
+        ));
+    }
+    if let Some(late) = result.begun_late_p99_us {
+        lines.push(format!(
+            "99 % of the operations began at most {} after their time, which their latencies contain",
+            latency(late)
+        ));
+    }
+    lines.extend(fell_short(result));
+    for (kind, message) in &result.examples {
+        let number: u64 = result.total.errors.get(kind).copied().unwrap_or(0);
+        // Of the warm-up alone.
+        if number > 0 {
+            lines.push(format!("{number} x {kind}: {message}"));
+        }
+    }
+    for fault in &result.faults {
+        let slow = fault.last_slow_after.map_or_else(
+            || "no request was slow after it".to_owned(),
+            |seconds| format!("the last slow request after {seconds:.1} s"),
+        );
+        lines.push(format!(
+            "{:.1} s: {}: {}; {slow}",
+            fault.at, fault.action, fault.outcome
+        ));
+    }
+    lines.extend(whether_usable(result));
+    if let Some(verification) = &result.verification {
+        lines.push(verdict(verification));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The operations and their latencies.
+fn table(result: &RunResult) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN).set_header([
         "operation",
@@ -38,49 +112,12 @@ pub fn text(result: &RunResult) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let load = match result.settings.rate {
-        Some(rate) => format!("open, {rate}/s"),
-        None => format!("closed, {} in flight", result.settings.in_flight),
-    };
-    let mut lines = vec![format!(
-        "{} on {} ({}, {load}), {:.1} s measured",
-        result.workload, result.label, result.settings.protocol, result.seconds
-    )];
-    lines.push(table.to_string());
-    if let Some(server) = &result.server {
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        let ratio =
-            |ratio: Option<f64>| ratio.map_or_else(|| "unknown".into(), |ratio| format!("{ratio:.2}"));
-        lines.push(format!(
-            "servers: {:.1} µs CPU an operation, {:.0} MiB at most, {} bytes written and {} on disk for each byte of values",
-            server.cpu_us_per_operation,
-            mib(server.memory_peak_bytes),
-            ratio(server.written_per_payload),
-            ratio(server.disk_per_payload)
-        ));
-    }
-    if let Some((worst, median)) = availability::steadiness(&result.timeline) {
-        lines.push(format!(
-            "p99 of the worst second {}, of the median second {}: {:.1} times",
-            latency(worst),
-            latency(median),
-            worst as f64 / (median.max(1) as f64)
-        ));
-    }
-    for (kind, message) in &result.examples {
-        let number: u64 = result.total.errors.get(kind).copied().unwrap_or(0);
-        lines.push(format!("{number} x {kind}: {message}"));
-    }
-    for fault in &result.faults {
-        let slow = fault.last_slow_after.map_or_else(
-            || "no request was slow after it".to_owned(),
-            |seconds| format!("the last slow request after {seconds:.1} s"),
-        );
-        lines.push(format!(
-            "{:.1} s: {}: {}; {slow}",
-            fault.at, fault.action, fault.outcome
-        ));
-    }
+    table
+}
+
+/// Hints and availability, of runs in which there is something to tell of them.
+fn whether_usable(result: &RunResult) -> Vec<String> {
+    let mut lines = Vec::new();
     if let Some(hints) = availability::hand_off(&result.timeline) {
         let mib = hints.most_bytes as f64 / f64::from(1 << 20);
         let delivered = hints.seconds.map_or_else(
@@ -98,10 +135,17 @@ pub fn text(result: &RunResult) -> String {
             availability.longest_gap_seconds
         ));
     }
-    if let Some(verification) = &result.verification {
-        lines.push(verdict(verification));
-    }
-    lines.join("\n") + "\n"
+    lines
+}
+
+/// A warning, if fewer operations were carried out than arrived.
+fn fell_short(result: &RunResult) -> Option<String> {
+    let (rate, done) = (result.settings.rate?, result.total.per_second);
+    (done < rate * KEPT_UP).then(|| {
+        format!(
+            "warning: {rate}/s were asked for and {done:.0}/s done: the servers, or this harness, did not keep up"
+        )
+    })
 }
 
 /// What `--verify` found.
@@ -110,7 +154,11 @@ pub fn verdict(verification: &Verification) -> String {
     let mut text = format!(
         "verification {}: {}; {} writes ({} of unknown outcome, {} conditions did not hold) and {} reads of {} records, {} read at the end; {} lost, {} own \
          writes missed, {} reads went back, {} stale, {} phantoms; {} histories, {} not linearizable, {} undecided",
-        if v.passed { "passed" } else { "FAILED" },
+        match (&v.not_verified, v.passed) {
+            (Some(_), _) => "NOT MADE",
+            (None, true) => "passed",
+            (None, false) => "FAILED",
+        },
         v.promise,
         v.writes,
         v.unknown_writes,
@@ -127,6 +175,14 @@ pub fn verdict(verification: &Verification) -> String {
         v.not_linearizable,
         v.undecided
     );
+    if !v.last_reads.is_empty() {
+        text.push_str("\n  last reads: ");
+        text.push_str(&v.last_reads);
+    }
+    if let Some(reason) = &v.not_verified {
+        text.push_str("\n  could not be verified: ");
+        text.push_str(reason);
+    }
     for example in &v.examples {
         text.push_str("\n  ");
         text.push_str(example);

@@ -132,6 +132,8 @@ impl Drive {
         let mut line = vec!["costs", self.workload, "--quiet", "--records", &rows];
         line.extend(["--in-flight", &in_flight, "--connections", &connections]);
         line.extend(["--consistency", self.consistency]);
+        let replicas = self.target.split(',').count().min(3).to_string();
+        line.extend(["--replication-factor", &replicas]);
         let processes: Vec<String> = self.processes.iter().map(u32::to_string).collect();
         for process in &processes {
             line.extend(["--pid", process]);

@@ -1,6 +1,10 @@
 //! What comes back for a statement, by either protocol.
 
-use starling_client::{Error, ErrorKind, Outcome};
+use starling_client::{ColumnSpec, ErrorKind, Outcome};
+use starling_cql::CqlType;
+
+use super::super::workload::script::{Look, Prepared};
+use crate::error::Error;
 
 /// A statement was carried out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,6 +19,30 @@ pub struct Answer {
 
 /// The column in which servers say whether a conditional write was carried out.
 pub const APPLIED: &str = "[applied]";
+
+/// Whether a statement that returns these columns gives what is looked at. Servers that do not say what it returns are
+/// believed.
+///
+/// # Errors
+/// A sentence: the version that `[verify]` names is not among them, or no bigint.
+pub fn gives(statement: &Prepared, columns: &[ColumnSpec]) -> Result<(), Error> {
+    let Look::Version(wanted) = &statement.look else {
+        return Ok(());
+    };
+    let found = columns.iter().find(|column| column.name == *wanted);
+    let fits = found.is_some_and(|column| column.cql_type == CqlType::Bigint);
+    if fits || columns.is_empty() {
+        return Ok(());
+    }
+    let is = found.map_or_else(
+        || "does not return it".to_owned(),
+        |column| format!("returns it as {}", column.cql_type),
+    );
+    Err(Error::Usage(format!(
+        "[verify] follows the bigint column '{wanted}', and the statement '{}' {is}",
+        statement.name
+    )))
+}
 
 /// A statement failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +79,8 @@ impl Failure {
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
+impl From<starling_client::Error> for Failure {
+    fn from(error: starling_client::Error) -> Self {
         let passing = matches!(
             error.kind(),
             ErrorKind::Unavailable

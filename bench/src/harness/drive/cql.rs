@@ -17,13 +17,17 @@ use super::{
         random::Random,
         script::{Look, Prepared, Program},
     },
-    answer::{APPLIED, Answer, Failure},
+    alarm::Alarm,
+    answer::{APPLIED, Answer, Failure, gives},
     lane::{Lane, Work},
 };
 use crate::{connection::Connection, error::Error};
 
 /// How long a lane waits before it tries the next node.
 const RECONNECT_AFTER: Duration = Duration::from_millis(50);
+
+/// How long a lane that has nothing to do waits before it looks again.
+const IDLE: Duration = Duration::from_millis(100);
 
 /// A run without an end of its own is given up when no node could be reached for so long.
 const UNREACHABLE_AFTER: Duration = Duration::from_mins(1);
@@ -41,17 +45,21 @@ pub async fn run(mut lane: Lane, addresses: &[SocketAddr], first: usize, window:
         let address = addresses[at % addresses.len()];
         let opened = tokio::time::timeout(lane.timeout, Link::connect(address, &lane.program, window)).await;
         // The statements were accepted before the run: a node that refuses them now is not ready yet.
-        if let Ok(Ok(mut link)) = opened {
-            match link.drive(&mut lane).await {
+        match opened {
+            Ok(Ok(mut link)) => match link.drive(&mut lane).await {
                 Ok(()) => break,
                 Err(broken) => {
                     link.fail_all(&mut lane, &broken);
                     reached = Instant::now();
                 }
-            }
+            },
+            Ok(Err(error)) => lane.recorder.unreachable(Instant::now(), || error.to_string()),
+            Err(_) => lane.recorder.unreachable(Instant::now(), || {
+                format!("{address} did not answer within {:?}", lane.timeout)
+            }),
         }
         let now = Instant::now();
-        if lane.is_over(now) || lane.recorder.is_past_end(now, lane.timeout) {
+        if lane.is_over(now) {
             break;
         }
         if now.duration_since(reached) > UNREACHABLE_AFTER && lane.recorder.has_no_end() {
@@ -62,23 +70,27 @@ pub async fn run(mut lane: Lane, addresses: &[SocketAddr], first: usize, window:
         tokio::time::sleep(RECONNECT_AFTER).await;
         at += 1;
     }
-    lane.close(Instant::now());
+    lane.close();
 }
 
 /// Waits until a node knows the workload's tables: a change of the schema takes a moment to reach all nodes.
 ///
 /// # Errors
-/// The node refuses a statement for longer than `patience`, or can't be reached.
+/// The node refuses a statement for longer than `patience`, or can't be reached; or what is verified is not what it reads.
 pub async fn accepts(address: SocketAddr, program: &Program, patience: Duration) -> Result<(), Error> {
     let deadline = Instant::now() + patience;
     let mut connection = Connection::open(address).await?;
     for statement in &program.statements {
-        while let Err(error) = connection.prepare_whole(&statement.cql).await {
-            if Instant::now() > deadline || !matches!(error, Error::Statement(_)) {
-                return Err(error);
+        let prepared = loop {
+            match connection.prepare_whole(&statement.cql).await {
+                Ok(prepared) => break prepared,
+                Err(error) if Instant::now() > deadline || !matches!(error, Error::Statement(_)) => {
+                    return Err(error);
+                }
+                Err(_) => tokio::time::sleep(RECONNECT_AFTER).await,
             }
-            tokio::time::sleep(RECONNECT_AFTER).await;
-        }
+        };
+        gives(statement, &prepared.columns)?;
     }
     Ok(())
 }
@@ -138,27 +150,30 @@ impl Link {
     }
 
     async fn drive(&mut self, lane: &mut Lane) -> Result<(), Failure> {
+        let mut alarm = Alarm::new().map_err(|error| Failure::lost("Machine", error))?;
         loop {
-            let mut now = Instant::now();
+            let now = Instant::now();
             while self.active < self.window
                 && let Some(work) = lane.begin(now)
             {
                 self.send(lane, work)?;
             }
             self.flush(lane.timeout).await?;
-            now = Instant::now();
-            if self.active == 0 && (lane.is_over(now) || lane.recorder.is_past_end(now, lane.timeout)) {
+            if self.active == 0 && lane.is_over(now) {
                 return Ok(());
             }
             let room = self.active < self.window;
             let due = lane.pace.next_due().filter(|_| room);
             let deadline = self.deadlines.front().map(|(deadline, ..)| *deadline);
-            let wake = [due, deadline].into_iter().flatten().min();
             // Without anything in flight and nothing due the lane only waits for others to end the run.
-            let wake = wake.unwrap_or(now + Duration::from_millis(100));
+            let look = deadline.unwrap_or(now + IDLE);
             let envelope = tokio::select! {
                 envelope = self.connection.next() => Some(envelope.map_err(lost)?),
-                () = tokio::time::sleep_until(wake.into()) => None,
+                rung = alarm.until(due.unwrap_or(now)), if due.is_some() => {
+                    rung.map_err(|error| Failure::lost("Machine", error))?;
+                    None
+                }
+                () = tokio::time::sleep_until(look.into()) => None,
             };
             let mut next = envelope;
             while let Some(envelope) = next {

@@ -133,13 +133,15 @@ impl Generator {
                 timeout: plan.timeout,
             };
             let addresses = plan.addresses.clone();
+            // Processes take turns as lanes do, so that their connections spread over all nodes.
+            let first = plan.process as usize + number as usize * plan.processes as usize;
             let protocol = plan.protocol;
             running.spawn(async move {
                 let window = window as usize;
                 tokio::time::sleep_until(span.start.into()).await;
                 match protocol {
                     Protocol::Cql => {
-                        cql::run(lane, &addresses, number as usize, window).await;
+                        cql::run(lane, &addresses, first, window).await;
                         Ok(())
                     }
                     Protocol::Quic => {

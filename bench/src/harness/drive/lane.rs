@@ -111,6 +111,9 @@ impl Lane {
             return None;
         }
         let intended = self.pace.take(now)?;
+        if self.pace.is_open() {
+            self.recorder.begun(intended, now);
+        }
         let drawn = match &mut self.source {
             Source::Run(script) => script.draw(),
             Source::Load { next, records, .. } => {
@@ -132,7 +135,7 @@ impl Lane {
         })
     }
 
-    /// Whether no operation begins any more.
+    /// Whether no operation begins later than `now`, the time of the last call of [`Lane::begin`].
     pub fn is_over(&self, now: Instant) -> bool {
         let loaded = match &self.source {
             Source::Load { next, records, .. } => next.load(Ordering::Relaxed) >= *records,
@@ -251,9 +254,10 @@ impl Lane {
     }
 
     /// Ends the lane: operations that were due and never sent are errors.
-    pub fn close(&mut self, now: Instant) {
-        let never = self.pace.abandon();
-        self.recorder.never_sent(never, now);
+    pub fn close(&mut self) {
+        if let Some(missed) = self.pace.abandon() {
+            self.recorder.never_sent(missed);
+        }
         self.recorder.close();
     }
 }

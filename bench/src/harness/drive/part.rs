@@ -29,6 +29,8 @@ enum Line {
     Slice(Slice),
     Total(Total),
     Failed(String),
+    /// Everything was said.
+    Done,
 }
 
 /// Is such a process.
@@ -46,6 +48,12 @@ pub fn run() -> Result<(), Error> {
     let generator = Generator::new(plan, None)?;
     say(&Line::Ready)?;
     line()?;
+    drop(input);
+    // The parent keeps its end open while it lives: a load that nobody measures must not go on.
+    std::thread::spawn(|| {
+        let _closed = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(1);
+    });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -66,7 +74,7 @@ pub fn run() -> Result<(), Error> {
     drop(news);
     let _printed = printer.join();
     match outcome {
-        Ok(()) => Ok(()),
+        Ok(()) => say(&Line::Done),
         Err(error) => say(&Line::Failed(error.to_string())),
     }
 }
@@ -125,17 +133,17 @@ impl Parts {
         for (child, _) in &mut self.0 {
             writeln!(child.stdin.as_mut().expect("it is kept until the end"), "go")?;
         }
-        let mut readers = Vec::new();
+        let (ended, outcomes) = channel();
         for mut output in self.0.iter_mut().filter_map(|(_, output)| output.take()) {
-            let news = news.clone();
-            readers.push(std::thread::spawn(move || forward(&mut output, &news)));
+            let (news, ended) = (news.clone(), ended.clone());
+            std::thread::spawn(move || {
+                // Nobody waits any more once another one failed.
+                let _failed = ended.send(forward(&mut output, &news));
+            });
         }
-        for reader in readers {
-            reader
-                .join()
-                .map_err(|_| Error::Protocol("a reader of a load-generating process ended".into()))??;
-        }
-        Ok(())
+        drop(ended);
+        // The first that fails ends all: what the others do is no whole load.
+        outcomes.iter().collect()
     }
 }
 
@@ -164,9 +172,14 @@ fn next(output: &mut impl BufRead) -> Result<Option<Line>, Error> {
     Ok(Some(line))
 }
 
+/// Hands on what a process says until it has said everything.
+///
+/// # Errors
+/// It failed, or ended before: what it did would be missing from the result.
 fn forward(output: &mut impl BufRead, news: &Sender<News>) -> Result<(), Error> {
     while let Some(line) = next(output)? {
         let sent = match line {
+            Line::Done => return Ok(()),
             Line::Ready => Ok(()),
             Line::Slice(slice) => news.send(News::Slice(slice)),
             Line::Total(total) => news.send(News::Total(total)),
@@ -176,5 +189,36 @@ fn forward(output: &mut impl BufRead, news: &Sender<News>) -> Result<(), Error> 
             return Ok(());
         }
     }
-    Ok(())
+    Err(Error::Protocol(
+        "a load-generating process ended in the middle of the run".into(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::{Line, Total, forward};
+
+    #[test]
+    fn a_process_that_ends_early_is_an_error() {
+        let text = |lines: &[Line]| {
+            let lines = lines
+                .iter()
+                .map(|line| serde_json::to_string(line).expect("JSON") + "\n");
+            lines.collect::<String>()
+        };
+        let (news, received) = channel();
+        let total = || Line::Total(Total::default());
+        forward(&mut text(&[total(), Line::Done]).as_bytes(), &news).expect("it said all");
+        for died in [
+            text(&[]),
+            text(&[total()]),
+            text(&[total(), Line::Failed("x".into())]),
+        ] {
+            forward(&mut died.as_bytes(), &news).expect_err("it did not end as it should");
+        }
+        drop(news);
+        assert_eq!(received.iter().count(), 3);
+    }
 }

@@ -7,10 +7,14 @@ use starling_client::{Prepared, Session};
 
 use super::{
     super::workload::script::{Bound, Look, Program},
+    alarm::Alarm,
     answer::{APPLIED, Answer, Failure},
     lane::{Lane, Work},
 };
 use crate::error::Error;
+
+/// How long a lane that has nothing to do waits before it looks again.
+const IDLE: Duration = Duration::from_millis(100);
 
 /// A session to the nodes behind `contacts`.
 ///
@@ -34,9 +38,10 @@ pub async fn connect(contacts: &[String], timeout: Duration) -> Result<Session, 
 pub async fn run(mut lane: Lane, contacts: &[String], window: usize) -> Result<(), Error> {
     let session = connect(contacts, lane.timeout).await?;
     let prepared = prepare(&session, &lane.program).await?;
+    let mut alarm = Alarm::new().map_err(Error::Machine)?;
     let mut flying = FuturesUnordered::new();
     loop {
-        let mut now = Instant::now();
+        let now = Instant::now();
         while flying.len() < window
             && let Some(mut work) = lane.begin(now)
         {
@@ -45,16 +50,20 @@ pub async fn run(mut lane: Lane, contacts: &[String], window: usize) -> Result<(
                 None => break,
             }
         }
-        now = Instant::now();
-        if flying.is_empty() && (lane.is_over(now) || lane.recorder.is_past_end(now, lane.timeout)) {
+        if flying.is_empty() && lane.is_over(now) {
             break;
         }
         let room = flying.len() < window;
         let due = lane.pace.next_due().filter(|_| room);
-        let wake = due.unwrap_or(now + Duration::from_millis(100));
+        // Without anything in flight and nothing due the lane only waits for others to end the run.
+        let idle = flying.is_empty() && due.is_none();
         let done = tokio::select! {
             Some(done) = flying.next() => Some(done),
-            () = tokio::time::sleep_until(wake.into()) => None,
+            rung = alarm.until(due.unwrap_or(now)), if due.is_some() => {
+                rung.map_err(Error::Machine)?;
+                None
+            }
+            () = tokio::time::sleep(IDLE), if idle => None,
         };
         if let Some((work, outcome)) = done
             && let Some(mut work) = lane.answered(work, outcome, Instant::now())
@@ -64,7 +73,7 @@ pub async fn run(mut lane: Lane, contacts: &[String], window: usize) -> Result<(
         }
     }
     drop(flying);
-    lane.close(Instant::now());
+    lane.close();
     Ok(())
 }
 

@@ -4,7 +4,8 @@ use std::{
 };
 
 use super::{
-    pace::Pace,
+    alarm::Alarm,
+    pace::{Missed, Pace},
     plan::{Plan, Protocol},
 };
 
@@ -17,7 +18,7 @@ fn a_closed_pace_gives_whenever_it_is_asked() {
     let late = now + Duration::from_secs(1);
     assert_eq!(
         (pace.take(late), pace.is_over(late), pace.abandon()),
-        (None, true, 0)
+        (None, true, None)
     );
 }
 
@@ -31,12 +32,40 @@ fn an_open_pace_keeps_its_times_however_late_it_is_asked() {
     // The server did not answer for a while: what should have begun meanwhile begins now, with its own time.
     let late: Vec<Instant> = std::iter::from_fn(|| pace.take(at(45))).collect();
     assert_eq!(late, [at(20), at(30), at(40)]);
-    assert!(
-        !pace.is_over(at(500)),
-        "some were due before the end and have not begun"
+    assert!(!pace.is_over(at(45)));
+    let missed = Missed {
+        first: at(50),
+        interval: Duration::from_millis(10),
+        number: 5,
+    };
+    assert_eq!(pace.abandon(), Some(missed), "50, 60, 70, 80, 90");
+    assert_eq!(pace.abandon(), None);
+}
+
+#[test]
+fn nothing_begins_after_the_end_however_much_waits() {
+    let start = Instant::now();
+    let at = |millis| start + Duration::from_millis(millis);
+    let mut pace = Pace::open(at(0), Duration::from_millis(10), Some(at(100)), None);
+    assert_eq!(pace.take(at(1)), Some(at(0)));
+    // There was room for nothing more until the end; the first look after it has room for two.
+    assert_eq!(
+        (pace.take(at(101)), pace.take(at(101))),
+        (Some(at(10)), Some(at(20)))
     );
-    assert_eq!(pace.abandon(), 5, "50, 60, 70, 80, 90");
-    assert!(pace.is_over(at(500)));
+    assert_eq!(pace.take(at(102)), None, "an answer made room after the end");
+    assert!(pace.is_over(at(101)));
+    assert_eq!(pace.next_due(), None, "nobody is to wake for what never begins");
+    assert_eq!(pace.abandon().map(|missed| missed.number), Some(7), "30 to 90");
+}
+
+#[test]
+fn what_was_due_a_moment_before_the_end_is_not_missed() {
+    let start = Instant::now();
+    let at = |millis| start + Duration::from_millis(millis);
+    let mut pace = Pace::open(at(95), Duration::from_millis(10), Some(at(100)), None);
+    assert_eq!(pace.take(at(120)), Some(at(95)));
+    assert_eq!((pace.take(at(120)), pace.abandon()), (None, None));
 }
 
 #[test]
@@ -87,4 +116,31 @@ fn shares_make_up_the_whole() {
             .all(|share| share.rate == Some(300.0) && share.processes == 3)
     );
     assert_ne!(shares[0].seed, shares[1].seed);
+}
+
+#[tokio::test]
+async fn an_alarm_rings_at_its_time_and_can_be_set_anew() {
+    let mut alarm = Alarm::new().expect("a timer");
+    let start = Instant::now();
+    alarm.until(start).await.expect("it has been");
+    let hour = start + Duration::from_hours(1);
+    let soon = start + Duration::from_micros(300);
+    tokio::select! {
+        biased;
+        rung = alarm.until(hour) => panic!("too early: {rung:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    alarm.until(soon).await.expect("it rings");
+    assert!(Instant::now() >= soon);
+    // It rang, and nobody was there to hear it: that is not the next one's ringing.
+    let next = Instant::now() + Duration::from_micros(100);
+    tokio::select! {
+        biased;
+        _ = alarm.until(next) => panic!("the timer was only just set"),
+        () = std::future::ready(()) => {}
+    }
+    std::thread::sleep(Duration::from_millis(2));
+    let later = Instant::now() + Duration::from_millis(3);
+    alarm.until(later).await.expect("it rings");
+    assert!(Instant::now() >= later);
 }

@@ -20,9 +20,45 @@ pub struct Collector {
     seconds: BTreeMap<u64, Tallied>,
     samples: BTreeMap<u64, Sample>,
     hints: BTreeMap<u64, u64>,
-    operations: BTreeMap<usize, (Histogram<u64>, BTreeMap<String, u64>)>,
+    operations: BTreeMap<usize, Operation>,
+    errors: BTreeMap<String, u64>,
+    lateness: Histogram<u32>,
     payload_bytes: u64,
+    all_payload_bytes: u64,
     examples: BTreeMap<String, String>,
+}
+
+/// What all lanes did of one operation.
+#[derive(Debug)]
+struct Operation {
+    latencies: Histogram<u64>,
+    answered: u64,
+    errors: BTreeMap<String, u64>,
+}
+
+impl Operation {
+    fn new() -> Self {
+        Self {
+            latencies: fine(),
+            answered: 0,
+            errors: BTreeMap::new(),
+        }
+    }
+
+    fn result(&self, name: &str, seconds: f64) -> OperationResult {
+        OperationResult::of(
+            name,
+            &self.latencies,
+            self.errors.clone(),
+            (self.answered, seconds),
+        )
+    }
+}
+
+fn add_errors(all: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
+    for (kind, number) in more {
+        *all.entry(kind.clone()).or_default() += number;
+    }
 }
 
 #[derive(Debug)]
@@ -41,7 +77,10 @@ impl Collector {
             samples: BTreeMap::new(),
             hints: BTreeMap::new(),
             operations: BTreeMap::new(),
+            errors: BTreeMap::new(),
+            lateness: coarse(),
             payload_bytes: 0,
+            all_payload_bytes: 0,
             examples: BTreeMap::new(),
         }
     }
@@ -58,22 +97,22 @@ impl Collector {
             });
         add_counts(&mut second.latencies, &slice.latencies);
         add_tenths(&mut second.tenths, &slice.tenths);
-        for (kind, number) in &slice.errors {
-            *second.errors.entry(kind.clone()).or_default() += number;
-        }
+        add_errors(&mut second.errors, &slice.errors);
     }
 
     /// A lane's total.
     pub fn total(&mut self, total: Total) {
         self.payload_bytes += total.payload_bytes;
+        self.all_payload_bytes += total.all_payload_bytes;
         for tally in total.tallies {
             let entry = self.operations.entry(tally.operation);
-            let (latencies, errors) = entry.or_insert_with(|| (fine(), BTreeMap::new()));
-            add_counts(latencies, &tally.latencies);
-            for (kind, number) in tally.errors {
-                *errors.entry(kind).or_default() += number;
-            }
+            let operation = entry.or_insert_with(Operation::new);
+            add_counts(&mut operation.latencies, &tally.latencies);
+            operation.answered += tally.answered;
+            add_errors(&mut operation.errors, &tally.errors);
         }
+        add_errors(&mut self.errors, &total.errors);
+        add_counts(&mut self.lateness, &total.lateness);
         for (kind, message) in total.examples {
             self.examples.entry(kind).or_insert(message);
         }
@@ -89,9 +128,10 @@ impl Collector {
         self.hints.insert(second.min(MAX_SECONDS), bytes);
     }
 
-    /// The newest complete second, for the terminal.
+    /// The newest complete second, for the terminal, when second `now` has just begun. Of the one before most lanes say what
+    /// they did only when they have done something in this one.
     pub fn newest(&self, now: u64) -> Option<Second> {
-        let (&second, _) = self.seconds.range(..now).next_back()?;
+        let (&second, _) = self.seconds.range(..now.saturating_sub(1)).next_back()?;
         Some(self.second(second))
     }
 
@@ -135,24 +175,35 @@ impl Collector {
 
     /// The figures of each operation, in the order of the program, and of all together.
     pub fn operations(&self, names: &[String], seconds: f64) -> (Vec<OperationResult>, OperationResult) {
-        let mut all = fine();
-        let mut all_errors = BTreeMap::new();
+        let mut all = Operation::new();
+        all.errors.clone_from(&self.errors);
         let mut each = Vec::new();
         for (place, name) in names.iter().enumerate() {
-            let none = (fine(), BTreeMap::new());
-            let (latencies, errors) = self.operations.get(&place).unwrap_or(&none);
-            all.add(latencies).expect("both have the same bounds");
-            for (kind, number) in errors {
-                *all_errors.entry(kind.clone()).or_default() += number;
-            }
-            each.push(OperationResult::of(name, latencies, errors.clone(), seconds));
+            let none = Operation::new();
+            let one = self.operations.get(&place).unwrap_or(&none);
+            all.latencies
+                .add(&one.latencies)
+                .expect("both have the same bounds");
+            all.answered += one.answered;
+            add_errors(&mut all.errors, &one.errors);
+            each.push(one.result(name, seconds));
         }
-        (each, OperationResult::of("all", &all, all_errors, seconds))
+        (each, all.result("all", seconds))
+    }
+
+    /// How late 99 % of the operations of an open load were begun at most, in microseconds; `None` of a closed one.
+    pub fn lateness_p99_us(&self) -> Option<u64> {
+        (!self.lateness.is_empty()).then(|| self.lateness.value_at_quantile(0.99))
     }
 
     /// Bytes of values in acknowledged, measured writes.
     pub fn payload_bytes(&self) -> u64 {
         self.payload_bytes
+    }
+
+    /// The same of the whole run, warm-up included.
+    pub fn all_payload_bytes(&self) -> u64 {
+        self.all_payload_bytes
     }
 
     /// For each kind of error the first message.

@@ -22,6 +22,16 @@ pub struct Meter {
 }
 
 impl Meter {
+    /// What a process had spent when it ended, which nobody can ask any more.
+    pub fn ended(&mut self, process: u32, last: Sample) {
+        self.last.insert(process, last);
+    }
+
+    /// Whether anything is known of any process.
+    pub fn has_seen_any(&self) -> bool {
+        !self.last.is_empty()
+    }
+
     /// Adds up what the processes that run now, and those that ran before, spent. Memory is that of those that run.
     pub fn sample(&mut self, processes: &[u32]) -> Sample {
         for &process in processes {
@@ -44,7 +54,8 @@ impl Meter {
     }
 }
 
-fn sample_of(process: u32) -> Option<Sample> {
+/// What a process has spent and holds; also of one that has ended, until its parent takes note. `None` if there is none.
+pub fn sample_of(process: u32) -> Option<Sample> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let io = fs::read_to_string(format!("/proc/{process}/io")).ok();

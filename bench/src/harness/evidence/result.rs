@@ -27,10 +27,14 @@ pub struct RunResult {
     pub machine: Machine,
     /// The measured time, without warm-up, in seconds.
     pub seconds: f64,
-    /// All operations together.
+    /// All operations together, and errors of none: what was never sent, nodes that could not be reached.
     pub total: OperationResult,
     /// Each operation.
     pub operations: Vec<OperationResult>,
+    /// How late 99 % of the operations of an open load were begun at most, in microseconds: by the generator itself, and by
+    /// waiting for room where all requests in flight were taken. Latencies contain it. Absent of a closed load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_late_p99_us: Option<u64>,
     /// Each second, warm-up included.
     pub timeline: Vec<Second>,
     /// What the servers spent, where they are processes of this machine.
@@ -64,8 +68,15 @@ pub struct RunSettings {
     pub warm_up: f64,
     /// Records that were loaded.
     pub records: u64,
-    /// Replicas of each row.
-    pub replication_factor: u32,
+    /// Replicas of each row; absent where the tables were there and nobody said it.
+    #[serde(default)]
+    pub replication_factor: Option<u32>,
+    /// The levels of the workload's statements, each once. Results of older versions have none.
+    #[serde(default)]
+    pub levels: Vec<String>,
+    /// `--fault`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
     /// The level set on the command line, if it was.
     pub consistency: Option<String>,
     /// The seed.
@@ -90,9 +101,12 @@ pub struct Machine {
 pub struct OperationResult {
     /// Its name in the workload; `all`.
     pub name: String,
-    /// How many succeeded.
+    /// How many succeeded of those that should have begun in the measured time, however late.
     pub count: u64,
-    /// How many of them in each second of the measured time.
+    /// How many succeeded within the measured time, whenever they should have begun. Results of older versions have 0.
+    #[serde(default)]
+    pub answered: u64,
+    /// These, for each second of the measured time.
     pub per_second: f64,
     /// Errors by kind.
     pub errors: BTreeMap<String, u64>,
@@ -115,12 +129,18 @@ pub struct OperationResult {
 }
 
 impl OperationResult {
-    /// The figures of a histogram.
-    pub fn of(name: &str, latencies: &Histogram<u64>, errors: BTreeMap<String, u64>, seconds: f64) -> Self {
+    /// The figures of a histogram, and of so many operations that succeeded within so many seconds.
+    pub fn of(
+        name: &str,
+        latencies: &Histogram<u64>,
+        errors: BTreeMap<String, u64>,
+        (answered, seconds): (u64, f64),
+    ) -> Self {
         Self {
             name: name.to_owned(),
             count: latencies.len(),
-            per_second: latencies.len() as f64 / seconds.max(1e-9),
+            answered,
+            per_second: answered as f64 / seconds.max(1e-9),
             errors,
             mean_us: latencies.mean(),
             p50_us: latencies.value_at_quantile(0.5),
@@ -163,9 +183,9 @@ pub struct Second {
     pub p999_us: u64,
     /// The slowest.
     pub max_us: u64,
-    /// Errors by kind.
+    /// Errors by kind, of operations that should have begun in it.
     pub errors: BTreeMap<String, u64>,
-    /// When in it the slow ones were answered. Results of older versions have none.
+    /// When in it slow ones, and those that failed, should have begun. Results of older versions have none.
     #[serde(default)]
     pub tenths: Tenths,
     /// CPU that all servers spent in it, in seconds.
@@ -194,7 +214,7 @@ pub struct ServerCost {
     pub disk_bytes: Option<u64>,
     /// `disk_written_bytes` over `payload_bytes`.
     pub written_per_payload: Option<f64>,
-    /// `disk_bytes` over the payload of loading and run together; replicas count.
+    /// `disk_bytes` over the payload of loading and the whole run together, warm-up included; replicas count.
     pub disk_per_payload: Option<f64>,
 }
 
@@ -209,8 +229,8 @@ pub struct FaultEvent {
     pub outcome: String,
     /// Whether it was carried out.
     pub done: bool,
-    /// Seconds from the fault to the last slow answer or error before the next fault, up to the end of the tenth of a second
-    /// in which it came; absent if none was slow.
+    /// Seconds from the fault to when the last operation before the next fault that was slow or failed should have begun, up
+    /// to the end of that tenth of a second; absent if none was slow.
     pub last_slow_after: Option<f64>,
 }
 
@@ -231,8 +251,14 @@ pub struct Availability {
 /// What `--verify` found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verification {
-    /// Whether everything that was promised held.
+    /// Whether everything that was promised held, and every record could be read at the end.
     pub passed: bool,
+    /// Why not every record could be read at the end: then what is lost is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_verified: Option<String>,
+    /// At which level the last reads were made, and why at no stronger one.
+    #[serde(default)]
+    pub last_reads: String,
     /// What was promised: the levels, and what follows from them.
     pub promise: String,
     /// Records that were followed.

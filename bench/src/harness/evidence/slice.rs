@@ -45,9 +45,10 @@ pub fn add_counts<C: hdrhistogram::Counter>(histogram: &mut Histogram<C>, counts
 /// What was worst in a tenth of a second: how long requests are slow after a fault is told that exactly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tenth {
-    /// The slowest operation that was answered in it, in microseconds; 0 if none was.
+    /// The slowest of the operations that should have begun in it, or in the tenth before and were still under way; in
+    /// microseconds, 0 if all that did failed.
     pub slowest_us: u64,
-    /// Whether one failed.
+    /// Whether one of them failed.
     pub failed: bool,
 }
 
@@ -69,9 +70,9 @@ pub struct Slice {
     pub second: u64,
     /// Latencies of the operations that were answered in it.
     pub latencies: Counts,
-    /// Errors by kind.
+    /// Errors by kind, of operations that should have begun in it.
     pub errors: BTreeMap<String, u64>,
-    /// When in it the slow ones were answered.
+    /// When in it slow ones, and those that failed, should have begun.
     pub tenths: Tenths,
 }
 
@@ -82,6 +83,8 @@ pub struct Tally {
     pub operation: usize,
     /// Latencies.
     pub latencies: Counts,
+    /// How many succeeded within the measured time, whenever they should have begun.
+    pub answered: u64,
     /// Errors by kind.
     pub errors: BTreeMap<String, u64>,
 }
@@ -91,8 +94,14 @@ pub struct Tally {
 pub struct Total {
     /// For each operation.
     pub tallies: Vec<Tally>,
-    /// Bytes of values in writes that were acknowledged in the measured time.
+    /// Errors of no operation: what was never sent, and nodes that could not be reached.
+    pub errors: BTreeMap<String, u64>,
+    /// How late operations of an open load were begun, in microseconds.
+    pub lateness: Counts,
+    /// Bytes of values in acknowledged writes that should have begun in the measured time.
     pub payload_bytes: u64,
+    /// The same of the whole run.
+    pub all_payload_bytes: u64,
     /// For each kind of error the first message.
     pub examples: BTreeMap<String, String>,
 }

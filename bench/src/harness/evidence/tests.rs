@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::{
-    super::drive::answer::Failure,
+    super::drive::{answer::Failure, pace::Missed},
     availability::{HandOff, hand_off, judge, steadiness},
     collector::Collector,
     process::{Meter, Sample, cpu_of, machine},
@@ -66,6 +66,7 @@ fn the_warm_up_is_shown_and_not_counted() {
     });
     let (_, total) = collector.operations(&["read".into(), "write".into()], 3.0);
     assert_eq!((total.count, collector.payload_bytes()), (1, 0));
+    assert_eq!(collector.all_payload_bytes(), 100, "it lies on the disk too");
     let timeline = collector.timeline();
     let done: Vec<u64> = timeline.iter().map(|second| second.done).collect();
     assert_eq!(done, [1, 0, 2]);
@@ -79,7 +80,11 @@ fn errors_are_counted_by_kind_and_the_first_message_is_kept() {
             let failure = Failure::lost("Timeout", message);
             recorder.failed(0, ms(start, 1100), ms(start, 1200), &failure);
         }
-        recorder.never_sent(7, ms(start, 4000));
+        recorder.never_sent(Missed {
+            first: ms(start, 3990),
+            interval: Duration::from_millis(1),
+            number: 7,
+        });
     });
     let (operations, total) = collector.operations(&["read".into(), "write".into()], 3.0);
     assert_eq!(operations[0].errors["Timeout"], 2);
@@ -100,16 +105,74 @@ fn slow_answers_and_errors_are_placed_within_their_second() {
     let timeline = collector.timeline();
     let slowest = timeline[1].tenths.map(|tenth| tenth.slowest_us);
     assert_eq!(slowest, [0, 90_000, 0, 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(
-        timeline[1]
-            .tenths
-            .map(|tenth| tenth.failed)
-            .iter()
-            .position(|&failed| failed),
-        Some(9)
-    );
+    let failed = timeline[1].tenths.map(|tenth| tenth.failed);
+    let begun = [false, true, true, false, false, false, false, false, false, false];
+    assert_eq!(failed, begun, "where it should have begun, and the tenth after");
+    // It was under way when the second ended.
+    assert_eq!(timeline[2].tenths[9].slowest_us, 101_000);
     assert_eq!(timeline[3].tenths[0].slowest_us, 101_000);
-    assert!(!timeline[3].tenths[9].failed, "a second begins anew");
+}
+
+#[test]
+fn what_fails_after_the_end_belongs_to_where_it_should_have_begun() {
+    let collector = recorded(|recorder, start| {
+        recorder.done(0, ms(start, 2000), ms(start, 2001));
+        let failure = Failure::lost("ClientTimeout", "silent");
+        recorder.failed(0, ms(start, 3500), ms(start, 13_500), &failure);
+    });
+    let mut timeline = collector.timeline();
+    assert_eq!(timeline.len(), 4);
+    assert_eq!(timeline[3].errors["ClientTimeout"], 1);
+    let mut faults = [FaultEvent {
+        at: 3.05,
+        action: "pause node1".into(),
+        outcome: "done".into(),
+        done: true,
+        last_slow_after: None,
+    }];
+    timeline[3].done = 100;
+    let availability = judge(&timeline, &mut faults);
+    assert!(availability.without_errors < 0.5, "{availability:?}");
+    assert_eq!(faults[0].last_slow_after, Some(3.7 - 3.05));
+}
+
+#[test]
+fn what_was_never_sent_is_an_error_where_it_was_due() {
+    let collector = recorded(|recorder, start| {
+        recorder.done(0, ms(start, 490), ms(start, 495));
+        recorder.never_sent(Missed {
+            first: ms(start, 500),
+            interval: Duration::from_millis(20),
+            number: 175,
+        });
+    });
+    let timeline = collector.timeline();
+    let errors: Vec<u64> = timeline
+        .iter()
+        .map(|second| second.errors.get("NeverSent").copied().unwrap_or(0))
+        .collect();
+    assert_eq!(errors, [25, 50, 50, 50]);
+    let failed = timeline[0].tenths.map(|tenth| tenth.failed);
+    assert_eq!(failed.iter().position(|&failed| failed), Some(5));
+    let (operations, total) = collector.operations(&["read".into(), "write".into()], 3.0);
+    assert_eq!(total.errors["NeverSent"], 150, "25 were of the warm-up");
+    assert_eq!(operations[0].failed(), 0, "nobody knows which it would have been");
+}
+
+#[test]
+fn throughput_is_what_was_answered_within_the_measured_time() {
+    let collector = recorded(|recorder, start| {
+        // The server is slower than the rate: what it answers is ever older, and goes on after the end.
+        for answered in 1..8_u64 {
+            recorder.begun(ms(start, answered * 500), ms(start, answered * 1000 - 1));
+            recorder.done(0, ms(start, answered * 500), ms(start, answered * 1000));
+        }
+    });
+    let (_, total) = collector.operations(&["read".into(), "write".into()], 3.0);
+    assert_eq!((total.count, total.answered), (6, 3), "at 1, 2 and 3 s");
+    assert!((total.per_second - 1.0).abs() < 1e-9);
+    let late = collector.lateness_p99_us().expect("the load is open");
+    assert!((3_400_000..3_600_000).contains(&late), "{late}");
 }
 
 #[test]

@@ -10,10 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
 
-use super::{relay::Relay, status};
+use super::{
+    super::evidence::process::{Sample, sample_of},
+    relay::Relay,
+    status,
+};
 use crate::{cluster::free_ports, error::Error};
 
 /// How long a cluster may take until it is ready.
@@ -24,6 +28,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// How often a node is looked at.
 const POLL: Duration = Duration::from_millis(20);
+
+/// Lines of a node's log that are quoted when it fails.
+const LOG_LINES: usize = 8;
 
 /// Addresses that are kept free for nodes that join later.
 const MAY_JOIN: u32 = 8;
@@ -38,6 +45,8 @@ pub struct LocalCluster {
     relay: Option<Relay>,
     extra: Vec<String>,
     nodes: Vec<Node>,
+    /// Last samples of processes that were killed.
+    ended: Vec<(u32, Sample)>,
 }
 
 /// Each node has the same ports, on its own address.
@@ -88,6 +97,7 @@ impl LocalCluster {
             relay: wishes.partitions.then(|| Relay::start(inner)).transpose()?,
             extra: wishes.extra.to_vec(),
             nodes: Vec::new(),
+            ended: Vec::new(),
             dir,
         };
         let ca = cluster.dir.path().join("ca");
@@ -220,9 +230,26 @@ impl LocalCluster {
         let node = &mut self.nodes[node as usize - 1];
         node.paused = false;
         if let Some(mut process) = node.process.take() {
+            self.note_end(&process);
             process.wait()?;
         }
         Ok(())
+    }
+
+    /// What processes that were ended had spent by then. Gives each once.
+    pub fn take_ended(&mut self) -> Vec<(u32, Sample)> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Waits until a process has ended, and keeps what it had spent: after it was waited for the system knows no more.
+    fn note_end(&mut self, process: &Child) {
+        let id = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
+        let ended = id.map(|id| waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT));
+        if matches!(ended, Some(Ok(_)))
+            && let Some(sample) = sample_of(process.id())
+        {
+            self.ended.push((process.id(), sample));
+        }
     }
 
     /// Stops a node's threads without ending it (SIGSTOP): it neither answers nor closes anything.
@@ -278,12 +305,18 @@ impl LocalCluster {
         Ok(command)
     }
 
-    /// Ends partitions, lets paused nodes go on and starts those that do not run, but for those in `gone`, and waits until all are ready.
+    /// Ends partitions, lets paused nodes go on and starts those that do not run, and waits until all are ready. Those in
+    /// `gone` have left the cluster: they are ended, and nobody waits for them.
     ///
     /// # Errors
     /// One is not ready in time, or ended.
     pub fn heal(&mut self, gone: &[u32]) -> Result<(), Error> {
         self.unite();
+        for &node in gone {
+            self.existing(node)?;
+            self.resume_if_paused(node)?;
+            self.stop(node);
+        }
         for node in (1..=self.len()).filter(|node| !gone.contains(node)) {
             self.resume_if_paused(node)?;
             if self.check_alive(node).is_err() || self.node(node).process.is_none() {
@@ -410,10 +443,19 @@ impl LocalCluster {
         self.dir.path().join(format!("node{node}"))
     }
 
-    /// The last line of a node's log: its reason, if it failed.
+    /// The last lines of a node's log: its reason is among them, if it failed.
     fn log_end(&self, node: u32) -> String {
-        let text = fs::read_to_string(self.node_dir(node).join("log")).unwrap_or_default();
-        text.lines().next_back().unwrap_or("its log is empty").to_owned()
+        let text = fs::read(self.node_dir(node).join("log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        match lines.len() {
+            0 => "its log is empty".to_owned(),
+            1 => lines[0].to_owned(),
+            all => format!(
+                "the end of its log:\n  {}",
+                lines[all.saturating_sub(LOG_LINES)..].join("\n  ")
+            ),
+        }
     }
 
     fn command(&self, arguments: &[&str]) -> Result<Output, Error> {

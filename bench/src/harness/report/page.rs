@@ -6,7 +6,7 @@ use super::{
     super::{
         command::summary::verdict,
         evidence::{
-            result::{RunResult, Second},
+            result::{RunResult, RunSettings, Second},
             slice::{add_counts, fine},
         },
     },
@@ -21,12 +21,16 @@ const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:900px;ma
     svg polyline{fill:none;stroke-width:1.6}svg .g{stroke:#e5e5e5}svg .f{stroke:#a00;stroke-dasharray:4 3}\
     .k{display:inline-block;width:1.2em;height:.8em;margin-right:.4em}.sure{font-weight:600}small{color:#666}";
 
-/// The runs of a label.
+/// Repetitions: runs of a label with the same workload, settings and faults.
 struct Group<'a> {
-    label: &'a str,
+    /// The label, and what tells groups of one label apart.
+    label: String,
     colour: &'static str,
     runs: Vec<&'a RunResult>,
 }
+
+/// Marks that are nearer than this, in seconds, are one: faults come a moment after their time.
+const SAME_MARK: f64 = 0.5;
 
 /// A figure of a run, if it has one.
 type Figure = fn(&RunResult) -> Option<f64>;
@@ -76,16 +80,64 @@ pub fn html(results: &[RunResult]) -> String {
 fn groups(results: &[RunResult]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for run in results {
-        match groups.iter_mut().find(|group| group.label == run.label) {
+        match groups.iter_mut().find(|group| repeats(group.runs[0], run)) {
             Some(group) => group.runs.push(run),
             None => groups.push(Group {
-                label: &run.label,
+                label: run.label.clone(),
                 colour: COLOURS[groups.len() % COLOURS.len()],
                 runs: vec![run],
             }),
         }
     }
+    let labels: Vec<String> = groups.iter().map(|group| group.label.clone()).collect();
+    for (place, group) in groups.iter_mut().enumerate() {
+        let alike = labels.iter().filter(|label| **label == group.label).count();
+        if alike > 1 {
+            let number = labels[..=place]
+                .iter()
+                .filter(|label| **label == group.label)
+                .count();
+            group.label = format!("{} ({number}: {})", group.label, difference(group.runs[0]));
+        }
+    }
     groups
+}
+
+/// Whether two results are repetitions of one run: all but chance and the moment is the same.
+fn repeats(one: &RunResult, other: &RunResult) -> bool {
+    let settings = |run: &RunResult| RunSettings {
+        seed: 0,
+        ..run.settings.clone()
+    };
+    one.label == other.label
+        && one.workload == other.workload
+        && settings(one) == settings(other)
+        && actions(one).eq(actions(other))
+}
+
+fn actions(run: &RunResult) -> impl Iterator<Item = &str> {
+    run.faults.iter().map(|fault| fault.action.as_str())
+}
+
+/// What a run was, for groups whose labels are the same.
+fn difference(run: &RunResult) -> String {
+    let faults: Vec<&str> = actions(run).collect();
+    let mut parts = vec![
+        run.workload.clone(),
+        load(run),
+        format!("{} records", short(run.settings.records as f64)),
+    ];
+    if !faults.is_empty() {
+        parts.push(faults.join(", "));
+    }
+    parts.join(", ")
+}
+
+fn load(run: &RunResult) -> String {
+    run.settings.rate.map_or_else(
+        || format!("closed, {} in flight", run.settings.in_flight),
+        |rate| format!("open, {} a second", short(rate)),
+    )
 }
 
 fn add(out: &mut String, text: impl AsRef<str>) {
@@ -113,10 +165,6 @@ fn what_was_run(out: &mut String, groups: &[Group<'_>]) {
     for group in groups {
         let run = group.runs[0];
         let settings = &run.settings;
-        let load = settings.rate.map_or_else(
-            || format!("closed, {} in flight", settings.in_flight),
-            |rate| format!("open, {} a second", short(rate)),
-        );
         row(
             out,
             "td",
@@ -124,12 +172,14 @@ fn what_was_run(out: &mut String, groups: &[Group<'_>]) {
                 format!(
                     "<span class=\"k\" style=\"background:{}\"></span>{}",
                     group.colour,
-                    escape(group.label)
+                    escape(&group.label)
                 ),
                 escape(&run.workload),
-                load,
+                load(run),
                 escape(&settings.protocol),
-                settings.replication_factor.to_string(),
+                settings
+                    .replication_factor
+                    .map_or_else(|| "unknown".to_owned(), |replicas| replicas.to_string()),
                 group.runs.len().to_string(),
                 format!("{:.0}", run.seconds),
             ],
@@ -155,10 +205,10 @@ fn ratios(out: &mut String, groups: &[Group<'_>]) {
         return;
     };
     add(out, "<h2>Figures</h2>\n<table>");
-    let mut head = vec!["median of the runs".to_owned(), escape(base.label)];
+    let mut head = vec!["median of the runs".to_owned(), escape(&base.label)];
     for other in others {
-        head.push(escape(other.label));
-        head.push(format!("{} / {}", escape(other.label), escape(base.label)));
+        head.push(escape(&other.label));
+        head.push(format!("{} / {}", escape(&other.label), escape(&base.label)));
     }
     row(out, "th", &head);
     for (name, figure) in FIGURES {
@@ -230,7 +280,7 @@ fn operations(out: &mut String, groups: &[Group<'_>]) {
                 "td",
                 &[
                     escape(name),
-                    escape(group.label),
+                    escape(&group.label),
                     of(&|operation| operation.per_second),
                     of(&|operation| operation.p50_us as f64),
                     of(&|operation| operation.p99_us as f64),
@@ -273,6 +323,23 @@ fn percentiles(groups: &[Group<'_>]) -> Plot {
     }
 }
 
+/// Where the measured time and the faults of each group begin; what is at the same place in several groups once.
+fn marks(groups: &[Group<'_>]) -> Vec<(f64, String)> {
+    let mut marks: Vec<(f64, String)> = Vec::new();
+    for run in groups.iter().map(|group| group.runs[0]) {
+        let warm_up = Some(run.settings.warm_up).filter(|warm_up| *warm_up > 0.0);
+        let warm_up = warm_up.map(|at| (at, "measured from here".to_owned()));
+        let faults = run.faults.iter().map(|fault| (fault.at, fault.action.clone()));
+        for (at, text) in warm_up.into_iter().chain(faults) {
+            let near = |known: &(f64, String)| (known.0 - at).abs() < SAME_MARK && known.1 == text;
+            if !marks.iter().any(near) {
+                marks.push((at, text));
+            }
+        }
+    }
+    marks
+}
+
 fn timelines(groups: &[Group<'_>]) -> Vec<Plot> {
     type Value = fn(&Second) -> Option<f64>;
     let plots: [(&str, bool, Value); 6] = [
@@ -296,13 +363,7 @@ fn timelines(groups: &[Group<'_>]) -> Vec<Plot> {
             .iter()
             .flat_map(|group| group.runs.iter().map(|run| (group.colour, *run)))
     };
-    let mut marks = Vec::new();
-    for (_, run) in runs().take(1) {
-        if run.settings.warm_up > 0.0 {
-            marks.push((run.settings.warm_up, "measured from here".to_owned()));
-        }
-        marks.extend(run.faults.iter().map(|fault| (fault.at, fault.action.clone())));
-    }
+    let marks = marks(groups);
     let has_errors = runs().any(|(_, run)| run.timeline.iter().any(|second| !second.errors.is_empty()));
     plots
         .into_iter()
@@ -330,7 +391,7 @@ fn timelines(groups: &[Group<'_>]) -> Vec<Plot> {
 fn faults_and_checks(out: &mut String, groups: &[Group<'_>]) {
     let runs: Vec<(&str, &RunResult)> = groups
         .iter()
-        .flat_map(|group| group.runs.iter().map(|run| (group.label, *run)))
+        .flat_map(|group| group.runs.iter().map(|run| (group.label.as_str(), *run)))
         .collect();
     if runs.iter().any(|(_, run)| !run.faults.is_empty()) {
         add(out, "<h2>Faults</h2>\n<table>");

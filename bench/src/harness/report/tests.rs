@@ -98,7 +98,7 @@ fn run(label: &str, factor: u64) -> RunResult {
             protocol: "cql".into(),
             in_flight: 8,
             warm_up: 1.0,
-            replication_factor: 3,
+            replication_factor: Some(3),
             ..RunSettings::default()
         },
         machine: Machine {
@@ -110,6 +110,7 @@ fn run(label: &str, factor: u64) -> RunResult {
         seconds: 3.0,
         total: operation("all"),
         operations: vec![operation("read")],
+        begun_late_p99_us: None,
         timeline: (0..4).map(second).collect(),
         server: Some(ServerCost {
             cpu_us_per_operation: 30.0,
@@ -146,6 +147,29 @@ fn the_page_is_what_it_was() {
             written.display()
         );
     }
+}
+
+#[test]
+fn only_repetitions_are_put_together() {
+    let mut faster = run("own", 1);
+    faster.settings.rate = Some(500.0);
+    let mut cut_off = run("own", 1);
+    cut_off.workload = "registers".into();
+    cut_off.faults[0].action = "partition node2".into();
+    cut_off.faults[0].at = 2.2;
+    let mut again = run("own", 1);
+    again.settings.seed = 7;
+    let page = page::html(&[run("own", 1), faster, cut_off, again]);
+    for name in [
+        "own (1: ycsb-&lt;a&gt;, closed, 8 in flight, 0 records, kill node2)",
+        "own (2: ycsb-&lt;a&gt;, open, 500 a second, 0 records, kill node2)",
+        "own (3: registers, closed, 8 in flight, 0 records, partition node2)",
+    ] {
+        assert!(page.contains(name), "{name}: {page}");
+    }
+    assert!(!page.contains("own (4"), "a seed is chance");
+    // Its own, and the text of the table.
+    assert!(page.matches("partition node2</text>").count() > 0, "{page}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Reads every record that the verifier followed, at the plan's level.
+/// Reads every record that the verifier followed and that was not read at the end before, at the plan's level.
 ///
 /// # Errors
 /// A record can't be read in time: then nothing is known of it.
@@ -39,7 +39,7 @@ pub async fn read(plan: &Plan, verifier: &Verifier) -> Result<(), Error> {
     let place = place.ok_or_else(|| Error::Usage("the workload's [verify] names no read".into()))?;
     let mut reader = Reader::open(plan, &program).await?;
     let mut random = Random::new(0);
-    for record in verifier.records() {
+    for record in verifier.unread() {
         let deadline = Instant::now() + PATIENCE;
         let subject = Subject {
             record,

@@ -28,7 +28,7 @@ mod register;
 mod tests;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -85,6 +85,8 @@ pub struct Verifier {
 struct State {
     registers: HashMap<u64, Register>,
     histories: usize,
+    /// Records that were read at the end.
+    last_read: HashSet<u64>,
     counts: Verification,
 }
 
@@ -189,21 +191,33 @@ impl Verifier {
         }
     }
 
-    /// The records that were used in the run: each is to be read once more.
-    pub fn records(&self) -> Vec<u64> {
-        let mut records: Vec<u64> = self.state().registers.keys().copied().collect();
+    /// The records that were used in the run, and have not been read at its end: each is to be read once more.
+    pub fn unread(&self) -> Vec<u64> {
+        let state = self.state();
+        let all = state.registers.keys().copied();
+        let mut records: Vec<u64> = all.filter(|record| !state.last_read.contains(record)).collect();
         records.sort_unstable();
         records
     }
 
-    /// What a record held at the end. `None`: there was no row.
+    /// What the levels of the run promise.
+    pub fn promise(&self) -> Promise {
+        self.promise
+    }
+
+    /// What a record held at the end. `None`: there was no row. A record counts once.
     pub fn final_read(&self, record: u64, version: Option<i64>) {
         let mut state = self.state();
         let (began, ended) = (self.now(), self.now());
         let State {
-            registers, counts, ..
+            registers,
+            counts,
+            last_read,
+            ..
         } = &mut *state;
-        if let Some(register) = registers.get_mut(&record) {
+        if let Some(register) = registers.get_mut(&record)
+            && last_read.insert(record)
+        {
             counts.final_reads += 1;
             register.read_begins(FINAL_SESSION, began);
             let finding = register.read_returned(FINAL_SESSION, began, ended, version);

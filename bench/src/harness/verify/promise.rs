@@ -8,7 +8,8 @@ use starling_model::Consistency;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Promise {
     write: Consistency,
-    read: Consistency,
+    /// The weakest level of the reads.
+    pub read: Consistency,
     replicas: u32,
     /// Whether every read meets every acknowledged write at some replica: R + W > N.
     pub overlap: bool,
