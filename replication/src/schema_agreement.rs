@@ -28,7 +28,7 @@ use starling_cql::{
     schema::{Definition, Replication, Schema, SchemaEntry},
 };
 use starling_model::{TableId, Timestamp};
-use starling_ring::Strategy;
+use starling_ring::{Member, Strategy};
 use starling_sstable::{TableSettings, fs::Fs};
 
 use crate::{
@@ -339,6 +339,19 @@ pub(crate) fn oldest_user_table(schema: &Schema) -> Option<Timestamp> {
 /// Refuses replication options that the ring can't place data by.
 pub(crate) fn check_replication(replication: &Replication) -> Result<(), Error> {
     Strategy::parse(&replication.class, &replication.options)
+        .map(drop)
+        .map_err(|error| Error::new(starling_cql::ErrorKind::Config, error.to_string()))
+}
+
+/// Refuses them, too, if they name a datacenter that no member is in: there, data would go to nobody.
+pub(crate) fn check_datacenters<'a>(
+    replication: &Replication,
+    members: impl IntoIterator<Item = &'a Member>,
+) -> Result<(), Error> {
+    let members = members.into_iter();
+    let datacenters = members.map(|member| member.datacenter.clone()).collect();
+    Strategy::parse(&replication.class, &replication.options)
+        .and_then(|strategy| strategy.expand(&datacenters))
         .map(drop)
         .map_err(|error| Error::new(starling_cql::ErrorKind::Config, error.to_string()))
 }

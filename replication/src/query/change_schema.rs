@@ -13,7 +13,7 @@ use crate::{
     deadline::Deadline,
     env::Env,
     node::Node,
-    schema_agreement::check_replication,
+    schema_agreement::check_datacenters,
     topology::{Alteration, Altered, ChangeError, ChangeKind, Wanted},
     tracing::Tracer,
 };
@@ -88,7 +88,7 @@ impl<E: Env> Node<E> {
         let datacenters: Vec<String> = snapshot.cluster.ring.datacenters().into_iter().collect();
         let plan = plan.clone().with_datacenters(&datacenters);
         let (keyspace, to) = plan.altered_replication(&snapshot.schema)?.ok_or_else(nothing)?;
-        check_replication(&to)?;
+        check_datacenters(&to, snapshot.cluster.ring.members())?;
         Ok(ChangeKind::Alter(Alteration {
             keyspace: keyspace.name.clone(),
             created: keyspace.created,
@@ -110,7 +110,7 @@ impl<E: Env> Node<E> {
         let Some((keyspace, to)) = plan.altered_replication(&schema)? else {
             return Ok(false);
         };
-        check_replication(&to)?;
+        check_datacenters(&to, self.views.load().cluster.ring.members())?;
         let name = &keyspace.name;
         tracer.note(
             || self.env.wall(),

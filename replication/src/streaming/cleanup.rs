@@ -95,8 +95,13 @@ impl<E: Env> Streaming<E> {
         for past in old.layouts() {
             self.forget(&snapshot, past).await?;
         }
-        for (table, gained) in self.gained(&snapshot, change) {
-            let gone = self.env.store().discard(table, gained).await;
+        for (table, gained, ownerless) in self.gained(&snapshot, change) {
+            // What nobody else has comes from nobody: if it is here, this is all of it.
+            let stale = gained.without(&ownerless);
+            if stale.is_empty() {
+                continue;
+            }
+            let gone = self.env.store().discard(table, stale).await;
             gone.map_err(|error| format!("what is left of an earlier time could not be removed: {error}"))?;
         }
         // Gives the change time to begin.
@@ -125,8 +130,8 @@ impl<E: Env> Streaming<E> {
         self.hold(held).await
     }
 
-    /// What this node gains of each table.
-    fn gained(&self, snapshot: &Snapshot, change: &Change) -> Vec<(TableId, TokenSet)> {
+    /// What this node gains of each table; and what nobody is a replica of before.
+    fn gained(&self, snapshot: &Snapshot, change: &Change) -> Vec<(TableId, TokenSet, TokenSet)> {
         let ring = &snapshot.cluster.ring;
         let rings = Rings {
             current: Arc::clone(ring),
@@ -139,7 +144,7 @@ impl<E: Env> Streaming<E> {
             let gains = rings.gains(&strategies);
             let own = gains.iter().filter(|gain| gain.node == self.id);
             let tokens: TokenSet = own.map(|gain| gain.tokens).collect();
-            (!tokens.is_empty()).then_some((table.id, tokens))
+            (!tokens.is_empty()).then(|| (table.id, tokens, rings.ownerless(&strategies)))
         });
         gained.collect()
     }

@@ -153,11 +153,21 @@ impl Rings {
         fetches
     }
 
-    /// What each node is a replica of before, and not after.
+    /// The tokens that nobody is a replica of before.
+    pub fn ownerless(&self, strategies: &Strategies) -> TokenSet {
+        let (current, next) = self.placements(strategies);
+        let arcs = refined(&current, &next);
+        let ownerless = arcs.filter(|(_, before, _)| before.is_empty());
+        ownerless.map(|(tokens, _, _)| tokens).collect()
+    }
+
+    /// What each node is a replica of before, and not after. What nobody would be a replica of is not lost: it is all that
+    /// there is.
     pub fn losses(&self, strategies: &Strategies) -> BTreeMap<NodeId, TokenSet> {
         let (current, next) = self.placements(strategies);
         let mut lost: BTreeMap<NodeId, Vec<TokenRange>> = BTreeMap::new();
-        for (tokens, before, after) in refined(&current, &next) {
+        let owned = refined(&current, &next).filter(|(_, _, after)| !after.is_empty());
+        for (tokens, before, after) in owned {
             for node in before.iter().filter(|node| !after.contains(node)) {
                 lost.entry(*node).or_default().push(tokens);
             }

@@ -87,6 +87,10 @@ impl<E: Env> Topology<E> {
             return TopologyResponse::State(state.encode());
         }
         let snapshot = self.views.load();
+        // What is forgotten before the change goes by what requests see, which follows the state a moment later.
+        if snapshot.cluster.stamp != state.stamp() {
+            return TopologyResponse::NotYet("the ring has just become another one".to_owned());
+        }
         let alive = |id| snapshot.cluster.peers.get(&id).is_some_and(|peer| peer.alive);
         if let Some((member, _)) = change.kind.incoming()
             && !alive(member.id)

@@ -5,11 +5,11 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::channel::oneshot;
-use starling_cql::schema::{ObjectName, Replication, Schema};
+use starling_cql::schema::{Keyspace, ObjectName, Replication, Schema};
 use starling_model::Timestamp;
 
 use super::{Alteration, Change, ChangeError, ChangeKind, RingState, Topology};
-use crate::{deadline::Deadline, env::Env};
+use crate::{deadline::Deadline, env::Env, schema_agreement::check_datacenters};
 
 /// The pause before an alteration that waits for another one is proposed again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -128,6 +128,12 @@ impl<E: Env> Topology<E> {
             return Err(ChangeError::Nothing);
         }
         let schema = Arc::clone(&self.views.load().schema);
+        let is_there = |now: &Arc<Keyspace>| now.created == *created;
+        if !schema.keyspace(keyspace).is_some_and(is_there) {
+            return Err(ChangeError::Refused("it was dropped meanwhile".to_owned()));
+        }
+        // A datacenter may have gone while this waited for its turn.
+        check_datacenters(to, &state.members()).map_err(|error| ChangeError::Refused(error.message))?;
         Ok(ChangeKind::Alter(Alteration {
             keyspace: keyspace.clone(),
             created: *created,

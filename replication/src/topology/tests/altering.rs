@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use starling_cql::ErrorKind;
 use starling_model::{Consistency, NodeId, TableId};
 
 use super::{
@@ -456,4 +457,16 @@ fn a_single_node_is_altered_at_once() {
         )
         .expect("it is listed");
     assert!(format!("{:?}", listed.result).contains("replication_factor"));
+}
+
+#[test]
+fn a_datacenter_that_is_not_there_is_refused_and_nothing_is_forgotten() {
+    let (cluster, table) = cluster(1, 1);
+    write(&cluster, table, 1, 0);
+    let wrong = "ALTER KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'DC1': 1}";
+    let error = cluster.cql(1, wrong).expect_err("nobody would have the data");
+    assert_eq!(error.kind, ErrorKind::Config);
+    assert!(error.message.contains("no datacenter 'DC1'"), "{error:?}");
+    cluster.run_for(QUIET * 3);
+    assert_readable(&cluster, table, &[1], 1);
 }
