@@ -28,7 +28,7 @@ use starling_cql::{
     schema::{Definition, Replication, Schema, SchemaEntry},
 };
 use starling_model::{TableId, Timestamp};
-use starling_ring::{Member, Strategy};
+use starling_ring::{Member, Strategy, StrategyError};
 use starling_sstable::{TableSettings, fs::Fs};
 
 use crate::{
@@ -337,10 +337,8 @@ pub(crate) fn oldest_user_table(schema: &Schema) -> Option<Timestamp> {
 }
 
 /// Refuses replication options that the ring can't place data by.
-pub(crate) fn check_replication(replication: &Replication) -> Result<(), Error> {
-    Strategy::parse(&replication.class, &replication.options)
-        .map(drop)
-        .map_err(|error| Error::new(starling_cql::ErrorKind::Config, error.to_string()))
+fn check_replication(replication: &Replication) -> Result<(), Error> {
+    parsed(replication).map(drop).map_err(unusable)
 }
 
 /// Refuses them, too, if they name a datacenter that no member is in: there, data would go to nobody.
@@ -350,8 +348,14 @@ pub(crate) fn check_datacenters<'a>(
 ) -> Result<(), Error> {
     let members = members.into_iter();
     let datacenters = members.map(|member| member.datacenter.clone()).collect();
+    let strategy = parsed(replication).and_then(|strategy| strategy.expand(&datacenters));
+    strategy.map(drop).map_err(unusable)
+}
+
+fn parsed(replication: &Replication) -> Result<Strategy, StrategyError> {
     Strategy::parse(&replication.class, &replication.options)
-        .and_then(|strategy| strategy.expand(&datacenters))
-        .map(drop)
-        .map_err(|error| Error::new(starling_cql::ErrorKind::Config, error.to_string()))
+}
+
+fn unusable(error: StrategyError) -> Error {
+    Error::new(starling_cql::ErrorKind::Config, error.to_string())
 }
