@@ -44,6 +44,17 @@ impl RowMerger {
         &self.result
     }
 
+    /// The result of the last merge, with its memory. Buffers that were made for a large row are given up, too.
+    pub fn take(&mut self) -> Vec<u8> {
+        const KEPT_BYTES: usize = 64 << 10;
+        for buffer in [&mut self.cells, &mut self.so_far] {
+            if buffer.capacity() > KEPT_BYTES {
+                *buffer = Vec::new();
+            }
+        }
+        std::mem::take(&mut self.result)
+    }
+
     /// Merges one or two rows into `result`; whether anything is left.
     fn pair(
         &mut self,

@@ -145,6 +145,7 @@ proptest! {
         for _ in 0..2 {
             let merged = merger.merge(&slices, cover).unwrap();
             prop_assert_eq!(merged.map(<[u8]>::to_vec), (!expected.is_empty()).then(|| encode(&expected)));
+            prop_assert_eq!(merger.take(), encode(&expected));
         }
     }
 

@@ -178,7 +178,7 @@ impl Engine {
         }
         let before = state.active.weight();
         let applied = state.active.apply(lsn, &write);
-        self.memory += state.active.weight() - before;
+        self.memory = self.memory + state.active.weight() - before;
         if state.active.weight() >= self.options.memtable_bytes.min(memtable::MAX_BYTES) {
             state.rotate(&self.pool);
         }

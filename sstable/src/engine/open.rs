@@ -270,7 +270,7 @@ impl Opening {
             .active
             .apply(lsn, write)
             .map_err(|_| Error::Invalid("a write of the log changed while it was read"))?;
-        self.memory += state.active.weight() - before;
+        self.memory = self.memory + state.active.weight() - before;
         let full = state.active.weight() >= self.options.memtable_bytes;
         if full || self.memory >= self.options.memory_bytes / 2 {
             self.flush_largest()?;

@@ -6,11 +6,11 @@ use starling_model::{Token, encoding::Writer, ordered};
 
 use super::{
     Memtable,
-    arena::Place,
     content::{Content, Record},
+    heap::Slot,
     index::Spot,
     row_key::RowKey,
-    wide::{Wide, row_at},
+    wide::Wide,
 };
 use crate::{
     log::Lsn,
@@ -48,14 +48,14 @@ enum Value<'a> {
 /// Rows of a wide partition next to the current one, so that stepping needs no search.
 #[derive(Debug, Clone)]
 struct RowsAhead<'a> {
-    range: btree_map::Range<'a, RowKey, Place>,
+    range: btree_map::Range<'a, RowKey, Slot>,
     backward: bool,
 }
 
 /// One entry of a partition.
 enum Entry<'a> {
     Head(&'a Wide),
-    Static(&'a Wide),
+    Static(Slot),
     Range(&'a Wide, usize),
     Row { clustering: &'a [u8], row: &'a [u8] },
 }
@@ -234,8 +234,10 @@ impl<'a> Cursor<'a> {
         if before(Kind::Partition) && has_head(wide) {
             return Some(Entry::Head(wide));
         }
-        if before(Kind::Static) && !wide.static_row.is_empty() {
-            return Some(Entry::Static(wide));
+        if before(Kind::Static)
+            && let Some(slot) = wide.static_row
+        {
+            return Some(Entry::Static(slot));
         }
         let from = |own: Kind| if kind < own as u8 { &[] } else { clustering };
         if kind <= Kind::Range as u8 {
@@ -283,8 +285,10 @@ impl<'a> Cursor<'a> {
             }
         }
         let after = |own: Kind| kind > own as u8 || (kind == own as u8 && !clustering.is_empty());
-        if after(Kind::Static) && !wide.static_row.is_empty() {
-            return Some(Entry::Static(wide));
+        if after(Kind::Static)
+            && let Some(slot) = wide.static_row
+        {
+            return Some(Entry::Static(slot));
         }
         (after(Kind::Partition) && has_head(wide)).then_some(Entry::Head(wide))
     }
@@ -315,10 +319,10 @@ impl<'a> Cursor<'a> {
         } else {
             rows.range.next()
         };
-        let (key, place) = next?;
+        let (key, slot) = next?;
         Some(Entry::Row {
             clustering: key.as_slice(),
-            row: row_at(self.memtable.arena(), *place),
+            row: self.memtable.heap().row(*slot),
         })
     }
 
@@ -331,9 +335,9 @@ impl<'a> Cursor<'a> {
                 self.key.extend_from_slice(clustering);
                 self.value = Value::Held(row);
             }
-            Entry::Static(wide) => {
+            Entry::Static(slot) => {
                 self.key.push(Kind::Static as u8);
-                self.value = Value::Held(&wide.static_row);
+                self.value = Value::Held(self.memtable.heap().row(slot));
             }
             Entry::Head(wide) => {
                 self.key.push(Kind::Partition as u8);

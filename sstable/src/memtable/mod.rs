@@ -7,12 +7,15 @@
 //!
 //! - [`write`](mod@write): a mutation that was checked, and can be applied;
 //! - `content` and `wide`: what is held of a partition with one row, and of one with more;
+//! - `heap`: where the rows lie, `grown`: what is held of a large one that grows by small writes;
 //! - [`part`] and [`cursor`]: how it is read, by partition and entry by entry.
 
 mod arena;
 mod content;
 pub mod cursor;
 pub mod facts;
+mod grown;
+mod heap;
 mod index;
 pub mod part;
 mod row_key;
@@ -32,8 +35,8 @@ pub use part::Part;
 pub use write::Write;
 
 use crate::log::Lsn;
-use arena::Arena;
 use content::{Content, Contents, Record};
+use heap::{Heap, is_apart};
 use index::{Index, Spot};
 use wide::{WIDE_BYTES, Wide};
 
@@ -45,7 +48,7 @@ pub const MAX_BYTES: usize = arena::MAX_BYTES;
 pub struct Memtable {
     index: Index,
     contents: Contents,
-    /// Bytes held by wide partitions outside of the arena, about.
+    /// Bytes held by wide partitions outside of the heap, about.
     outside: usize,
     last: Lsn,
     facts: Facts,
@@ -56,7 +59,7 @@ impl Memtable {
     /// An empty one whose memory comes from `pool` and goes there.
     pub fn with_pool(pool: &Arc<Pool>) -> Self {
         let mut memtable = Self::default();
-        memtable.contents.arena.share(pool);
+        memtable.contents.heap.share(pool);
         memtable
     }
 
@@ -91,16 +94,16 @@ impl Memtable {
             }
             write::Content::Any(partition) => {
                 let at = match found {
-                    Ok(spot) => self.widen(spot, lsn)?,
+                    Ok(spot) => self.widen(spot, lsn),
                     Err(spot) => {
                         let at = self.new_wide(token, write.view.key);
                         self.index.insert(spot, token, at, &self.contents);
                         at
                     }
                 };
-                if let Some((wide, arena)) = self.contents.wide_mut(at) {
+                if let Some((wide, heap)) = self.contents.wide_mut(at) {
                     wide.last = lsn;
-                    self.outside += wide.merge(partition, arena, &mut self.merger)?;
+                    self.outside += wide.merge(partition, heap, &mut self.merger)?;
                 }
                 Ok(())
             }
@@ -112,6 +115,7 @@ impl Memtable {
         let at = self.index.content(spot).unwrap_or_default();
         if let Content::Row(held) = self.contents.at(at)
             && held.clustering == record.clustering
+            && !is_apart(held.row, record.row)
         {
             if let Some(merged) = self.merger.merge(&[held.row, record.row], None)? {
                 let at = self.contents.replace_record(at, record.last, merged);
@@ -119,31 +123,31 @@ impl Memtable {
             }
             return Ok(());
         }
-        let at = self.widen(spot, record.last)?;
-        if let Some((wide, arena)) = self.contents.wide_mut(at) {
-            self.outside += wide.put_row(record.clustering, record.row, arena, &mut self.merger)?;
+        let at = self.widen(spot, record.last);
+        if let Some((wide, heap)) = self.contents.wide_mut(at) {
+            self.outside += wide.put_row(record.clustering, record.row, heap, &mut self.merger)?;
         }
         Ok(())
     }
 
     /// Makes the partition at a spot a wide one, if it isn't yet; where its content is.
-    fn widen(&mut self, spot: Spot, last: Lsn) -> Result<u32, DecodeError> {
+    fn widen(&mut self, spot: Spot, last: Lsn) -> u32 {
         let at = self.index.content(spot).unwrap_or_default();
         if let Some((wide, _)) = self.contents.wide_mut(at) {
             wide.last = last;
-            return Ok(at);
+            return at;
         }
         let Content::Row(held) = self.contents.at(at) else {
-            return Ok(at);
+            return at;
         };
         let (key, clustering, row) = (held.key.to_vec(), held.clustering.to_vec(), held.row.to_vec());
         let at = self.new_wide(held.token, &key);
-        if let Some((wide, arena)) = self.contents.wide_mut(at) {
+        if let Some((wide, heap)) = self.contents.wide_mut(at) {
             wide.last = last;
-            self.outside += wide.put_row(&clustering, &row, arena, &mut self.merger)?;
+            self.outside += wide.take_row(&clustering, row, heap);
         }
         self.index.set(spot, at);
-        Ok(at)
+        at
     }
 
     fn new_wide(&mut self, token: u64, key: &[u8]) -> u32 {
@@ -163,7 +167,7 @@ impl Memtable {
 
     /// Memory held, in bytes.
     pub fn weight(&self) -> usize {
-        self.contents.arena.bytes() + self.index.bytes() + self.outside
+        self.contents.heap.bytes() + self.index.bytes() + self.outside
     }
 
     /// The oldest write in it.
@@ -190,7 +194,7 @@ impl Memtable {
     pub fn get(&self, key: &DecoratedKey) -> Option<Part<'_>> {
         let found = self.index.find(place(key.token), &key.key, &self.contents);
         let at = self.index.content(found.ok()?)?;
-        Some(Part::new(self.contents.at(at), &self.contents.arena))
+        Some(Part::new(self.contents.at(at), &self.contents.heap))
     }
 
     /// The first partition after `after` whose token lies in `range`, which does not wrap.
@@ -245,8 +249,8 @@ impl Memtable {
         self.index.content(spot).map(|at| self.contents.at(at))
     }
 
-    fn arena(&self) -> &Arena {
-        &self.contents.arena
+    fn heap(&self) -> &Heap {
+        &self.contents.heap
     }
 }
 

@@ -5,10 +5,9 @@ use std::{collections::btree_map, ops::Bound};
 use starling_model::{ClusteringRange, Deletion, RangeTombstone};
 
 use super::{
-    arena::{Arena, Place},
     content::Content,
+    heap::{Heap, Slot},
     row_key::RowKey,
-    wide::row_at,
 };
 use crate::log::Lsn;
 
@@ -18,12 +17,12 @@ use crate::log::Lsn;
 #[derive(Debug, Clone, Copy)]
 pub struct Part<'a> {
     content: Content<'a>,
-    arena: &'a Arena,
+    heap: &'a Heap,
 }
 
 impl<'a> Part<'a> {
-    pub(super) fn new(content: Content<'a>, arena: &'a Arena) -> Self {
-        Self { content, arena }
+    pub(super) fn new(content: Content<'a>, heap: &'a Heap) -> Self {
+        Self { content, heap }
     }
 
     /// The newest write to it.
@@ -43,9 +42,7 @@ impl<'a> Part<'a> {
     pub fn is_plain(&self) -> bool {
         match self.content {
             Content::Row(_) => true,
-            Content::Wide(wide) => {
-                wide.deletion.is_none() && wide.static_row.is_empty() && wide.ranges.is_empty()
-            }
+            Content::Wide(wide) => wide.is_plain(),
         }
     }
 
@@ -53,7 +50,7 @@ impl<'a> Part<'a> {
     pub fn only_row(&self) -> Option<&'a [u8]> {
         match self.content {
             Content::Row(record) => Some(record.clustering),
-            Content::Wide(_) => None,
+            Content::Wide(wide) => wide.only_row(),
         }
     }
 
@@ -61,7 +58,7 @@ impl<'a> Part<'a> {
     pub fn static_row(&self) -> Option<&'a [u8]> {
         match self.content {
             Content::Row(_) => None,
-            Content::Wide(wide) => Some(&wide.static_row[..]).filter(|row| !row.is_empty()),
+            Content::Wide(wide) => wide.static_row.map(|slot| self.heap.row(slot)),
         }
     }
 
@@ -90,7 +87,7 @@ impl<'a> Part<'a> {
                     && (clustering.is_empty() || record.clustering == clustering);
                 same.then_some(record.row)
             }
-            Content::Wide(wide) => wide.row(clustering, self.arena),
+            Content::Wide(wide) => wide.row(clustering, self.heap),
         }
     }
 
@@ -109,7 +106,7 @@ impl<'a> Part<'a> {
                     None => Bound::Unbounded,
                 };
                 let range = wide.rows().range::<[u8], _>((Bound::Included(start), end));
-                Rows(Inner::Many(range, self.arena))
+                Rows(Inner::Many(range, self.heap))
             }
         }
     }
@@ -123,7 +120,7 @@ pub struct Rows<'a>(Inner<'a>);
 enum Inner<'a> {
     /// At most one.
     One(Option<(&'a [u8], &'a [u8])>),
-    Many(btree_map::Range<'a, RowKey, Place>, &'a Arena),
+    Many(btree_map::Range<'a, RowKey, Slot>, &'a Heap),
 }
 
 impl<'a> Iterator for Rows<'a> {
@@ -132,7 +129,7 @@ impl<'a> Iterator for Rows<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             Inner::One(row) => row.take(),
-            Inner::Many(range, arena) => range.next().map(|entry| row_of(entry, arena)),
+            Inner::Many(range, heap) => range.next().map(|entry| row_of(entry, heap)),
         }
     }
 }
@@ -141,11 +138,11 @@ impl DoubleEndedIterator for Rows<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             Inner::One(row) => row.take(),
-            Inner::Many(range, arena) => range.next_back().map(|entry| row_of(entry, arena)),
+            Inner::Many(range, heap) => range.next_back().map(|entry| row_of(entry, heap)),
         }
     }
 }
 
-fn row_of<'a>((key, place): (&'a RowKey, &Place), arena: &'a Arena) -> (&'a [u8], &'a [u8]) {
-    (key.as_slice(), row_at(arena, *place))
+fn row_of<'a>((key, slot): (&'a RowKey, &Slot), heap: &'a Heap) -> (&'a [u8], &'a [u8]) {
+    (key.as_slice(), heap.row(*slot))
 }

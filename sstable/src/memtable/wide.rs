@@ -8,13 +8,13 @@ use starling_model::{
 };
 
 use super::{
-    arena::{Arena, Place},
+    heap::{Heap, Slot},
     row_key::RowKey,
 };
 use crate::log::Lsn;
 
 /// What an entry of the map of rows costs, in bytes: its place in a node that is filled as it comes.
-const ROW_BYTES: usize = (size_of::<RowKey>() + size_of::<Place>()) * 5 / 3;
+const ROW_BYTES: usize = (size_of::<RowKey>() + size_of::<Slot>()) * 5 / 3;
 /// What a range tombstone costs beside its bounds, in bytes.
 const RANGE_BYTES: usize = 160;
 /// What a partition costs, in bytes.
@@ -32,10 +32,9 @@ pub(super) struct Wide {
     /// The newest write.
     pub(super) last: Lsn,
     pub(super) deletion: Option<Deletion>,
-    /// Encoded; empty if there is none.
-    pub(super) static_row: Vec<u8>,
+    pub(super) static_row: Option<Slot>,
     pub(super) ranges: RangeTombstones,
-    rows: BTreeMap<RowKey, Place>,
+    rows: BTreeMap<RowKey, Slot>,
 }
 
 impl Wide {
@@ -49,49 +48,61 @@ impl Wide {
     }
 
     /// A row: what is held for it, encoded.
-    pub(super) fn row<'a>(&self, clustering: &[u8], arena: &'a Arena) -> Option<&'a [u8]> {
-        self.rows.get(clustering).map(|place| row_at(arena, *place))
+    pub(super) fn row<'a>(&self, clustering: &[u8], heap: &'a Heap) -> Option<&'a [u8]> {
+        self.rows.get(clustering).map(|slot| heap.row(*slot))
+    }
+
+    /// Whether there are rows and nothing else.
+    pub(super) fn is_plain(&self) -> bool {
+        self.deletion.is_none() && self.static_row.is_none() && self.ranges.is_empty()
+    }
+
+    /// The clustering of the only row, if it is one and nothing else.
+    pub(super) fn only_row(&self) -> Option<&[u8]> {
+        let only = self.rows.len() == 1 && self.is_plain();
+        self.rows.keys().next().filter(|_| only).map(RowKey::as_slice)
     }
 
     /// The rows, by clustering.
-    pub(super) fn rows(&self) -> &BTreeMap<RowKey, Place> {
+    pub(super) fn rows(&self) -> &BTreeMap<RowKey, Slot> {
         &self.rows
     }
 
-    /// Merges an encoded row in. Returns the bytes that it takes outside of the arena.
+    /// Takes the first row. Returns the bytes that it takes outside of the heap.
+    pub(super) fn take_row(&mut self, clustering: &[u8], row: Vec<u8>, heap: &mut Heap) -> usize {
+        let key = RowKey::new(clustering);
+        let outside = key.outside();
+        self.rows.insert(key, heap.take(row));
+        ROW_BYTES + outside
+    }
+
+    /// Merges an encoded row in. Returns the bytes that it takes outside of the heap.
     pub(super) fn put_row(
         &mut self,
         clustering: &[u8],
         row: &[u8],
-        arena: &mut Arena,
+        heap: &mut Heap,
         merger: &mut RowMerger,
     ) -> Result<usize, DecodeError> {
         match self.rows.entry(RowKey::new(clustering)) {
             Entry::Vacant(vacant) => {
                 let outside = vacant.key().outside();
-                vacant.insert(put(arena, row));
+                vacant.insert(heap.put(row));
                 Ok(ROW_BYTES + outside)
             }
             Entry::Occupied(mut occupied) => {
-                let held = row_at(arena, *occupied.get());
-                let room = held.len();
-                if let Some(merged) = merger.merge(&[held, row], None)? {
-                    if merged.len() <= room {
-                        write(arena.at_mut(*occupied.get()), merged);
-                    } else {
-                        occupied.insert(put(arena, merged));
-                    }
-                }
+                let slot = heap.merge(Some(*occupied.get()), row, merger)?;
+                occupied.insert(slot);
                 Ok(0)
             }
         }
     }
 
-    /// Merges a partition in. Returns the bytes that it takes outside of the arena.
+    /// Merges a partition in. Returns the bytes that it takes outside of the heap.
     pub(super) fn merge(
         &mut self,
         partition: &Partition,
-        arena: &mut Arena,
+        heap: &mut Heap,
         merger: &mut RowMerger,
     ) -> Result<usize, DecodeError> {
         let mut bytes = 0;
@@ -104,21 +115,12 @@ impl Wide {
         let mut out = Writer::default();
         if !partition.static_row.is_empty() {
             out.row(&partition.static_row);
-            bytes += out.as_slice().len();
-            let states = [&self.static_row[..], out.as_slice()];
-            let states = if self.static_row.is_empty() {
-                &states[1..]
-            } else {
-                &states[..]
-            };
-            if let Some(merged) = merger.merge(states, None)? {
-                self.static_row = merged.to_vec();
-            }
+            self.static_row = Some(heap.merge(self.static_row, out.as_slice(), merger)?);
         }
         for (clustering, row) in &partition.rows {
             out.clear();
             out.row(row);
-            bytes += self.put_row(&clustering.0, out.as_slice(), arena, merger)?;
+            bytes += self.put_row(&clustering.0, out.as_slice(), heap, merger)?;
         }
         Ok(bytes)
     }
@@ -134,20 +136,4 @@ fn detached(tombstone: &starling_model::RangeTombstone) -> starling_model::Range
         },
         deletion: tombstone.deletion,
     }
-}
-
-/// A row in the arena: its length (4 bytes, little-endian), then its bytes.
-pub(super) fn row_at(arena: &Arena, place: Place) -> &[u8] {
-    let bytes = arena.at(place);
-    let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    &bytes[4..4 + length as usize]
-}
-
-fn put(arena: &mut Arena, row: &[u8]) -> Place {
-    arena.put(&[&(row.len() as u32).to_le_bytes(), row])
-}
-
-fn write(bytes: &mut [u8], row: &[u8]) {
-    bytes[..4].copy_from_slice(&(row.len() as u32).to_le_bytes());
-    bytes[4..4 + row.len()].copy_from_slice(row);
 }

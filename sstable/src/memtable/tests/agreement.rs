@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Everything in a part, covered by its own tombstones.
-fn content(part: Part<'_>) -> Partition {
+pub(super) fn content(part: Part<'_>) -> Partition {
     let mut found = Partition {
         deletion: part.deletion(),
         ..Partition::default()

@@ -1,4 +1,5 @@
 mod agreement;
+mod growing;
 mod index;
 
 use starling_model::{Mutation, Timestamp, TokenRange};
