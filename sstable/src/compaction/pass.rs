@@ -42,8 +42,8 @@ const LOOK_AHEAD: usize = 64;
 pub(super) struct Partition {
     prefix: Vec<u8>,
     deletion: Option<Deletion>,
-    /// There are range tombstones.
-    ranges: bool,
+    /// The inputs that have range tombstones of it. No others are searched for any: most partitions are in few.
+    ranges: Vec<usize>,
     /// Those that start before this are written.
     written: Bytes,
 }
@@ -63,6 +63,7 @@ pub(super) struct Pass<'a> {
     /// What lies after this token is looked up in `plan.only` before it is taken.
     wanted_to: u64,
     read: u64,
+    searches: u64,
 }
 
 impl<'a> Pass<'a> {
@@ -88,12 +89,18 @@ impl<'a> Pass<'a> {
             purger,
             plan,
             read: 0,
+            searches: 0,
         })
     }
 
     /// Bytes that were looked at.
     pub(super) fn read(&self) -> u64 {
         self.read
+    }
+
+    /// How often an input was searched for a partition's range tombstones.
+    pub(super) fn searches(&self) -> u64 {
+        self.searches
     }
 
     /// Where the next step goes on.
@@ -189,15 +196,17 @@ impl<'a> Pass<'a> {
     /// Begins a partition that was deleted, or has range tombstones.
     fn head(&mut self, count: usize, prefix: usize, sink: &mut Sink) -> Result<(), Error> {
         let mut deletion = None;
-        let mut ranges = false;
+        let mut ranges = Vec::new();
         let mut own = Vec::new();
-        for stream in self.merge.first(count) {
+        for (input, stream) in self.merge.first_of_sources(count) {
             own.clear();
             own.extend_from_slice(&stream.here()[..prefix]);
             let head = entry::head(Bytes::copy_from_slice(stream.value()));
             let head = head.map_err(|error| stream.malformed(error.to_string()))?;
             deletion = Deletion::strongest(deletion, head.deletion);
-            ranges |= head.ranges;
+            if head.ranges {
+                ranges.push(input);
+            }
         }
         let kept = match deletion {
             Some(deletion) if self.purger.purges(&own, deletion) => None,
@@ -211,7 +220,7 @@ impl<'a> Pass<'a> {
         });
         let head = Head {
             deletion: kept,
-            ranges: ranges && self.keeps_ranges()?,
+            ranges: self.keeps_ranges()?,
         };
         if head != Head::default() {
             let mut value = Writer::default();
@@ -225,10 +234,14 @@ impl<'a> Pass<'a> {
 
     /// Whether a range tombstone of the partition stays, as far as a short look tells.
     fn keeps_ranges(&mut self) -> Result<bool, Error> {
-        let Some(partition) = &self.partition else {
+        let Some(partition) = self.partition.as_ref().filter(|it| !it.ranges.is_empty()) else {
             return Ok(false);
         };
-        let mut ranges = Ranges::new(&self.plan.inputs, &partition.prefix, &[])?;
+        if partition.deletion.is_none() && !self.purger.is_needed() {
+            return Ok(true);
+        }
+        self.searches += partition.ranges.len() as u64;
+        let mut ranges = ranges_of(self.plan, partition, &[])?;
         for _ in 0..LOOK_AHEAD {
             match ranges.next()? {
                 None => return Ok(false),
@@ -242,13 +255,14 @@ impl<'a> Pass<'a> {
     /// Writes the partition's range tombstones, and goes on to its rows; or, if they are more than a step's work,
     /// some of them, and stays.
     fn ranges(&mut self, sink: &mut Sink, limit: u64) -> Result<(), Error> {
-        let Some(partition) = self.partition.as_mut().filter(|partition| partition.ranges) else {
+        let Some(partition) = self.partition.as_mut().filter(|it| !it.ranges.is_empty()) else {
             let stream = self.merge.least();
             return Err(stream.map_or(Error::Invalid("no entry"), |stream| {
                 stream.malformed("a range tombstone in a partition that has none")
             }));
         };
-        let mut ranges = Ranges::new(&self.plan.inputs, &partition.prefix, &partition.written)?;
+        self.searches += partition.ranges.len() as u64;
+        let mut ranges = ranges_of(self.plan, partition, &partition.written)?;
         let mut value = Writer::default();
         while let Some(tombstone) = ranges.next()? {
             self.read += 64;
@@ -274,15 +288,16 @@ impl<'a> Pass<'a> {
         let (Some(partition), Some(stream)) = (&self.partition, self.merge.least()) else {
             return Ok(None);
         };
-        if !partition.ranges {
+        if partition.ranges.is_empty() {
             return Ok(partition.deletion);
         }
         let clustering = &stream.here()[at..];
         let cover = match &mut self.cover {
             Some(cover) => cover,
             None => {
-                let cover = Cover::new(&self.plan.inputs, &partition.prefix, clustering)?;
-                self.cover.insert(cover)
+                self.searches += partition.ranges.len() as u64;
+                let ranges = ranges_of(self.plan, partition, clustering)?;
+                self.cover.insert(Cover::new(ranges)?)
             }
         };
         Ok(Deletion::strongest(partition.deletion, cover.at(clustering)?))
@@ -319,6 +334,12 @@ impl<'a> Pass<'a> {
         value.row(&row);
         sink.push(stream.here(), value.as_slice())
     }
+}
+
+/// The range tombstones of a partition that reach past `from`.
+fn ranges_of<'a>(plan: &'a Plan, partition: &Partition, from: &[u8]) -> Result<Ranges<'a>, Error> {
+    let inputs = partition.ranges.iter().filter_map(|at| plan.inputs.get(*at));
+    Ranges::new(inputs, &partition.prefix, from)
 }
 
 /// Whether a range tombstone of a partition stays.

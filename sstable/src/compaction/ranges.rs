@@ -26,8 +26,13 @@ pub(super) struct Ranges<'a> {
 }
 
 impl<'a> Ranges<'a> {
-    /// Those of the partition with this prefix that reach past `from`, cut there.
-    pub(super) fn new(inputs: &'a [Input], prefix: &[u8], from: &[u8]) -> Result<Self, Error> {
+    /// Those of the partition with this prefix that reach past `from`, cut there. `inputs` are those that have any of
+    /// the partition: each is searched.
+    pub(super) fn new(
+        inputs: impl Iterator<Item = &'a Input>,
+        prefix: &[u8],
+        from: &[u8],
+    ) -> Result<Self, Error> {
         let mut ranges = Self {
             inputs: Vec::new(),
             prefix: key::entry(prefix, Kind::Range, &[]),
@@ -111,9 +116,8 @@ pub(super) struct Cover<'a> {
 }
 
 impl<'a> Cover<'a> {
-    /// The cover of a partition from a clustering on.
-    pub(super) fn new(inputs: &'a [Input], prefix: &[u8], from: &[u8]) -> Result<Self, Error> {
-        let mut ranges = Ranges::new(inputs, prefix, from)?;
+    /// The cover by some tombstones of a partition, from their start on.
+    pub(super) fn new(mut ranges: Ranges<'a>) -> Result<Self, Error> {
         let current = ranges.next()?;
         Ok(Self { ranges, current })
     }

@@ -57,6 +57,7 @@ pub struct Worker {
     behind: Option<Behind>,
     output: Option<Arc<Table>>,
     read: u64,
+    searches: u64,
 }
 
 /// The table in the making. It is begun with the first entry.
@@ -128,6 +129,7 @@ impl Worker {
             done: false,
             output: None,
             read: 0,
+            searches: 0,
         }
     }
 
@@ -166,6 +168,11 @@ impl Worker {
         2 * self.read
     }
 
+    /// How often an input was searched for the range tombstones of a partition: a block, or two, are read each time.
+    pub fn searches(&self) -> u64 {
+        self.searches
+    }
+
     /// Goes on for a step; `true` once the merge is complete. After an error, the merge is to be given up.
     pub fn step(&mut self) -> Result<bool, Error> {
         if self.done {
@@ -179,6 +186,7 @@ impl Worker {
         let mut pass = Pass::new(&plan, &self.next, self.partition.take())?;
         let over = pass.run(&mut self.sink, self.tokens.end)?;
         self.read += pass.read();
+        self.searches += pass.searches();
         if over {
             self.complete()?;
         } else {

@@ -15,6 +15,8 @@ pub(crate) struct Lanes<'a> {
 struct Lane<'a> {
     /// The start of the key that the stream stands on.
     token: u64,
+    /// Which of the sources it is of.
+    source: usize,
     stream: Box<Stream<'a>>,
 }
 
@@ -22,11 +24,14 @@ impl<'a> Lanes<'a> {
     /// All entries of some sources at or after `from`.
     pub(crate) fn new(sources: impl IntoIterator<Item = Source<'a>>, from: &[u8]) -> Result<Self, Error> {
         let mut lanes = Self { lanes: Vec::new() };
-        for source in sources {
+        for (number, source) in sources.into_iter().enumerate() {
             let mut stream = source.stream();
             if stream.seek(from)? {
-                let stream = Box::new(stream);
-                lanes.insert(Lane { token: 0, stream });
+                lanes.insert(Lane {
+                    token: 0,
+                    source: number,
+                    stream: Box::new(stream),
+                });
             }
         }
         Ok(lanes)
@@ -71,6 +76,12 @@ impl<'a> Lanes<'a> {
     /// The first `count` streams.
     pub(crate) fn first(&self, count: usize) -> impl Iterator<Item = &Stream<'a>> {
         self.lanes.iter().rev().take(count).map(|lane| &*lane.stream)
+    }
+
+    /// The first `count` streams, and of which of the sources each is, from 0.
+    pub(crate) fn first_of_sources(&self, count: usize) -> impl Iterator<Item = (usize, &Stream<'a>)> {
+        let first = self.lanes.iter().rev().take(count);
+        first.map(|lane| (lane.source, &*lane.stream))
     }
 
     /// The first `count` streams, to be moved. Then [`arrange`](Self::arrange) them.

@@ -2,6 +2,7 @@ mod behind;
 mod choices;
 mod costs;
 mod pace;
+mod ranges;
 mod scaling;
 mod slices;
 mod tombstones;
