@@ -9,7 +9,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use starling_model::{KeyRange, ReadCommand, Token};
+use starling_model::{KeyRange, ReadCommand, Token, TokenRange};
 
 use super::Engine;
 use crate::{
@@ -22,6 +22,9 @@ use crate::{
 
 /// How long pages that were in memory are taken to be there still, in seconds.
 const TRUSTED_SECONDS: u32 = 10;
+
+/// What is looked at of what stands before a partition's rows, in bytes: its deletion and its static row.
+const HEAD_BYTES: u64 = 64 << 10;
 
 /// The most of a table that is looked at, and loaded, before a read, in bytes.
 const MOST_BYTES: u64 = 8 << 20;
@@ -55,113 +58,166 @@ impl Engine {
     pub fn cold(&self, command: &ReadCommand) -> Option<Cold> {
         let state = self.tables.get(&command.table)?;
         let mut parts = Vec::new();
-        let mut target = match &command.keys {
-            KeyRange::Partition(key) => Some(Target::new(key, Kind::Row, &[])),
-            KeyRange::Tokens(_) => None,
+        let partition = match (&command.keys, &command.after) {
+            (KeyRange::Partition(key), _) => Some(key),
+            // It goes on in the midst of one.
+            (KeyRange::Tokens(_), Some(after)) if after.clustering.is_some() => Some(&after.key),
+            (KeyRange::Tokens(_), _) => None,
         };
+        let target = partition.map(|key| Target::new(key, Kind::Row, &[]));
         for table in state.tables.live() {
-            let found = match &mut target {
-                Some(target) => self.cold_partition(table, target, command),
-                None => self.cold_scan(table, command),
+            let mut needs = Needs {
+                engine: self,
+                table,
+                command,
+                cold: Vec::new(),
             };
             // What is damaged the read itself tells.
-            if let Ok(Some(range)) = found {
-                parts.push((Arc::clone(table), range));
-            }
+            let _ = match (&target, &command.keys) {
+                (Some(target), KeyRange::Partition(_)) => needs.partition(target),
+                (Some(target), KeyRange::Tokens(range)) => needs
+                    .partition(target)
+                    .and_then(|()| needs.scan(*range, key::after_partition(target.prefix()))),
+                (None, KeyRange::Tokens(range)) => needs.scan(*range, start_of(command, *range)),
+                (None, KeyRange::Partition(_)) => Ok(()),
+            };
+            let cold = needs.cold.into_iter();
+            parts.extend(cold.map(|range| (Arc::clone(table), range)));
         }
         (!parts.is_empty()).then_some(Cold { parts })
     }
+}
 
-    /// What a read of a partition needs of a table.
-    fn cold_partition(
-        &self,
-        table: &Arc<Table>,
-        target: &mut Target,
-        command: &ReadCommand,
-    ) -> Result<Option<Range<u64>>, Error> {
-        let Some(way) = table.way_to(target) else {
-            return Ok(None);
+/// Which way entries between two keys are gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Forward,
+    /// Forward, from the last one before the first key.
+    FromBefore,
+    /// From the last one before the second key.
+    Backward,
+}
+
+/// What a read needs of one table.
+struct Needs<'a> {
+    engine: &'a Engine,
+    table: &'a Table,
+    command: &'a ReadCommand,
+    /// What of it is not in memory.
+    cold: Vec<Range<u64>>,
+}
+
+impl Needs<'_> {
+    /// Of a partition: what stands before its rows, where there is such a thing in the table; the range tombstones, and
+    /// the rows, from where the read begins.
+    fn partition(&mut self, target: &Target) -> Result<(), Error> {
+        let Some(way) = self.table.way_to(target) else {
+            return Ok(());
         };
-        if !self.is_warm(table, way.clone()) {
-            return Ok(Some(way));
+        if self.add_cold(way) || !self.table.may_contain_target(target)? {
+            return Ok(());
         }
-        if !table.may_contain_target(target)? {
-            return Ok(None);
-        }
-        let (Some(first), Some(last)) = (command.slices.first(), command.slices.last()) else {
-            return Ok(None);
+        let (Some(first), Some(last)) = (self.command.slices.first(), self.command.slices.last()) else {
+            return Ok(());
         };
-        let after = command.after.as_ref().and_then(|after| after.clustering.as_ref());
+        let reversed = self.command.reversed;
+        let after = self.command.after.as_ref();
         let (mut start, mut end) = (&first.start[..], last.end.as_deref());
-        if let Some(after) = after {
-            if command.reversed {
+        if let Some(after) = after.and_then(|after| after.clustering.as_ref()) {
+            if reversed {
                 end = Some(&after.0);
             } else {
                 start = start.max(&after.0);
             }
         }
         let prefix = target.prefix();
-        let from = key::entry(prefix, Kind::Row, start);
-        let to = match end {
-            Some(end) => key::entry(prefix, Kind::Row, end),
-            None => key::after_partition(prefix),
-        };
-        self.cold_between(table, &from, &to, command)
+        let (properties, wanted) = (self.table.properties(), wanted_bytes(self.table, self.command));
+        if !properties.rows_only() {
+            let rows = key::entry(prefix, Kind::Range, &[]);
+            self.between((prefix, &rows), Way::Forward, HEAD_BYTES)?;
+        }
+        let rows = if reversed { Way::Backward } else { Way::Forward };
+        // The last tombstone that starts before the rows may reach over them.
+        let tombstones = if reversed { Way::Backward } else { Way::FromBefore };
+        for (kind, way) in [(Kind::Range, tombstones), (Kind::Row, rows)] {
+            if kind == Kind::Range && properties.range_tombstones == 0 {
+                continue;
+            }
+            let from = key::entry(prefix, kind, start);
+            let to = match end {
+                Some(end) => key::entry(prefix, kind, end),
+                None => key::after_kind(prefix, kind),
+            };
+            self.between((&from, &to), way, wanted)?;
+        }
+        Ok(())
     }
 
-    /// What a scan needs of a table.
-    fn cold_scan(&self, table: &Arc<Table>, command: &ReadCommand) -> Result<Option<Range<u64>>, Error> {
-        let KeyRange::Tokens(range) = &command.keys else {
-            return Ok(None);
-        };
-        let from = match &command.after {
-            Some(after) => key::prefix(&after.key),
-            None => Token(range.start.0.saturating_add(1)).ordered_bytes().to_vec(),
-        };
+    /// Of a range of tokens, from a key on.
+    fn scan(&mut self, range: TokenRange, from: Vec<u8>) -> Result<(), Error> {
         let mut to = range.end.ordered_bytes().to_vec();
         to.push(u8::MAX);
-        let (first, last) = table.token_range();
+        let (first, last) = self.table.token_range();
         if first > range.end || Token::from_ordered_bytes(*from.first_chunk().unwrap_or(&[0; 8])) > last {
-            return Ok(None);
+            return Ok(());
         }
-        self.cold_between(table, &from, &to, command)
+        let wanted = wanted_bytes(self.table, self.command);
+        self.between((&from, &to), Way::Forward, wanted)
     }
 
-    /// What of the blocks between two keys, both included, is needed first and is not in memory, with the indexes on
-    /// the way.
-    fn cold_between(
-        &self,
-        table: &Arc<Table>,
-        from: &[u8],
-        to: &[u8],
-        command: &ReadCommand,
-    ) -> Result<Option<Range<u64>>, Error> {
-        let backward = command.reversed && matches!(command.keys, KeyRange::Partition(_));
+    /// Of the blocks between two keys, both included, those that are needed first, or the index that leads to them: the
+    /// first one, and of what follows as much as is wanted, or another one of about the same size.
+    fn between(&mut self, (from, to): (&[u8], &[u8]), way: Way, wanted: u64) -> Result<(), Error> {
+        let backward = way == Way::Backward;
         let (near, far) = if backward { (to, from) } else { (from, to) };
-        let way = table.index_of(near);
-        if !self.is_warm(table, way.clone()) {
-            return Ok(Some(way));
+        let index = self.table.index_of(near);
+        if self.add_cold(index.clone()) {
+            return Ok(());
         }
-        let first = table.block_of(near)?;
+        let first = self.table.block_of(near)?;
         // The far end matters where it is near; elsewhere its index may be cold.
-        let last = if table.index_of(far) == way {
-            Some(table.block_of(far)?)
+        let last = if self.table.index_of(far) == index {
+            Some(self.table.block_of(far)?)
         } else {
             None
         };
-        let wanted = wanted_bytes(table, command).max(first.end - first.start);
+        let one = first.end - first.start;
+        let wanted = wanted.max(one);
         let range = if backward {
-            let start = last.map_or(0, |last| last.start);
-            start.max(first.end.saturating_sub(wanted)).min(first.start)..first.end
+            let start = last.map_or(0, |last| last.start).min(first.start);
+            // What is looked for is before the key, and so may be before the block.
+            start
+                .min(first.start.saturating_sub(one))
+                .max(first.start.saturating_sub(wanted))..first.end
         } else {
-            let end = last.map_or(u64::MAX, |last| last.end);
-            first.start..end.min(first.start + wanted).max(first.end)
+            let end = last.map_or(u64::MAX, |last| last.end).max(first.end);
+            let start = if way == Way::FromBefore {
+                first.start.saturating_sub(one)
+            } else {
+                first.start
+            };
+            start..end.min(first.end + wanted)
         };
-        Ok((!self.is_warm(table, range.clone())).then_some(range))
+        self.add_cold(range);
+        Ok(())
     }
 
-    fn is_warm(&self, table: &Table, range: Range<u64>) -> bool {
-        table.is_warm(range, self.reports.now.0, TRUSTED_SECONDS)
+    /// Adds a range of the file if it is not in memory; whether it is not.
+    fn add_cold(&mut self, range: Range<u64>) -> bool {
+        let now = self.engine.reports.now.0;
+        let cold = !self.table.is_warm(range.clone(), now, TRUSTED_SECONDS);
+        if cold {
+            self.cold.push(range);
+        }
+        cold
+    }
+}
+
+/// The key from which a scan goes on.
+fn start_of(command: &ReadCommand, range: TokenRange) -> Vec<u8> {
+    match &command.after {
+        Some(after) => key::after_partition(&key::prefix(&after.key)),
+        None => Token(range.start.0.saturating_add(1)).ordered_bytes().to_vec(),
     }
 }
 

@@ -203,9 +203,10 @@ impl PageReader<'_> {
         let mut heads = Vec::with_capacity(sources.len());
         let mut deletion = None;
         self.searches += sources.len() as u64;
+        let start = start_of(self.command, after);
         // The newest first: what it deletes spares looking at older ones.
         for source in sources.iter().rev() {
-            if let Some(mut stream) = source.open(&target, &self.command.slices, deletion)? {
+            if let Some(mut stream) = source.open(&target, &self.command.slices, start, deletion)? {
                 let head = Head::take(&mut stream, target.prefix())?;
                 deletion = Deletion::strongest(deletion, head.deletion);
                 heads.push(head);
@@ -412,6 +413,14 @@ impl PageReader<'_> {
         self.merger = merger;
         Ok(stop)
     }
+}
+
+/// The clustering at which a read of a partition that goes forward begins; `None`: it goes backward.
+fn start_of<'c>(command: &'c ReadCommand, after: Option<&'c Position>) -> Option<&'c [u8]> {
+    let first = command.slices.first().map_or(&[][..], |slice| &slice.start);
+    let after = after.and_then(|after| after.clustering.as_ref());
+    let start = after.map_or(first, |after| first.max(&after.0));
+    (!command.reversed).then_some(start)
 }
 
 /// Slices, with those that touch made one: between two that are left there is a place that belongs to neither.

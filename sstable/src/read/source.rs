@@ -9,7 +9,10 @@ use crate::{
     Error,
     log::Lsn,
     memtable::Memtable,
-    table::{Table, Target, entry, key::Kind},
+    table::{
+        Table, Target, entry,
+        key::{self, Kind},
+    },
 };
 
 /// Something that holds partitions in order.
@@ -53,10 +56,15 @@ impl<'a> Source<'a> {
 
     /// A cursor on the first entry of a partition; `None` if it has nothing of it. Tables in which nothing can
     /// matter to these slices, because a deletion covers all of it or no row lies in them, are not looked at.
+    ///
+    /// Of tables with nothing but rows the partition's beginning is not looked at, which may be far from what is wanted:
+    /// the cursor is on the first row at or after `start`, where a read begins that goes forward; for one that goes
+    /// backward (`None`) it is on no entry yet.
     pub(super) fn open(
         &self,
         target: &Target,
         slices: &[ClusteringRange],
+        start: Option<&[u8]>,
         deletion: Option<Deletion>,
     ) -> Result<Option<Stream<'a>>, Error> {
         if let Self::Table(table) = self {
@@ -71,7 +79,15 @@ impl<'a> Source<'a> {
             }
         }
         let mut stream = self.stream();
-        stream.seek(target.prefix())?;
+        match (self, start) {
+            (Self::Table(table), None) if table.properties().rows_only() => return Ok(Some(stream)),
+            (Self::Table(table), Some(start)) if table.properties().rows_only() => {
+                stream.seek(&key::entry(target.prefix(), Kind::Row, start))?;
+            }
+            _ => {
+                stream.seek(target.prefix())?;
+            }
+        }
         Ok(stream.under(target.prefix()).is_some().then_some(stream))
     }
 }

@@ -20,7 +20,7 @@ const PAGE_BYTES: usize = 256;
 
 /// Pages that were loaded; no others are in memory.
 #[derive(Debug, Default)]
-struct Pages(Mutex<BTreeSet<usize>>);
+pub(super) struct Pages(Mutex<BTreeSet<usize>>);
 
 fn pages(range: Range<usize>) -> Range<usize> {
     range.start / PAGE_BYTES..range.end.div_ceil(PAGE_BYTES)
@@ -73,7 +73,7 @@ fn of_partition(command: ReadCommand, number: u8) -> ReadCommand {
 }
 
 /// Loads what is named until nothing is; how often that was.
-fn warm(engine: &Engine, command: &ReadCommand) -> usize {
+pub(super) fn warm(engine: &Engine, command: &ReadCommand) -> usize {
     for round in 0..10 {
         match engine.cold(command) {
             Some(cold) => {

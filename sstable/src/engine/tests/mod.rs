@@ -1,6 +1,7 @@
 mod bulk;
 mod changed;
 mod cold;
+mod cold_partitions;
 mod crash;
 mod durability;
 mod forgetting;
