@@ -12,7 +12,7 @@ use std::{
 
 use futures::channel::mpsc;
 use starling_cql::{BatchRequest, Error, PreparedMetadata, QueryParameters, QueryResult, Statement, native};
-use starling_model::{NodeId, Token};
+use starling_model::{NodeId, TableId, Token};
 use starling_ring::Member;
 
 use crate::{
@@ -453,6 +453,13 @@ impl<E: Env> Node<E> {
     /// What every live node moves, by host id.
     pub async fn stream_statuses(&self) -> Vec<(NodeId, StreamStatus)> {
         self.streaming.statuses().await
+    }
+
+    /// Keyspace and name of a table; `None` if there is none with this id.
+    pub fn table_name(&self, table: TableId) -> Option<String> {
+        let views = self.views.load();
+        let table = views.schema.table_by_id(table)?;
+        Some(format!("{}.{}", table.keyspace, table.name))
     }
 
     /// What the node knows and has done.

@@ -12,7 +12,7 @@ use crate::{
     clock_floor::{COVERED_MICROS, ClockFloor, Now},
     deadline::Deadline,
     env::{Env, Store, StoreError, StoredPage},
-    message::{Failure, MAX_PAGE_BYTES},
+    message::{Failure, MAX_PAGE_BYTES, MAX_SENT_PAGE_BYTES},
     newest::Newest,
     snapshot::Views,
     status::Counters,
@@ -182,6 +182,9 @@ impl<E: Env> Replica<E> {
             .await
             .ok_or(Failure::Late)?
             .map_err(failure)?;
+        if read.page.bytes() > MAX_SENT_PAGE_BYTES {
+            return Err(self.row_too_large(table, &read.page));
+        }
         tracer.note(
             || self.env.wall(),
             || {
@@ -194,6 +197,24 @@ impl<E: Env> Replica<E> {
         );
         self.note_dead(table, &keys, &read);
         Ok(read.page)
+    }
+
+    /// A page that no message takes, because of a row: refused wherever it is read, so that it does not depend on who coordinates.
+    #[cold]
+    fn row_too_large(&self, table: TableId, page: &EncodedPage) -> Failure {
+        let views = self.views.load();
+        let name = views.schema.table_by_id(table);
+        let name = name.map_or_else(
+            || table.to_string(),
+            |table| format!("{}.{}", table.keyspace, table.name),
+        );
+        let key = page.last_key().map(|key| key.key).unwrap_or_default();
+        let (mib, most) = (page.bytes() >> 20, MAX_SENT_PAGE_BYTES >> 20);
+        ::tracing::warn!(table = name, ?key, mib, "a row is too large to be read");
+        Failure::Invalid(format!(
+            "a row of {name} has {mib} MiB, and {most} MiB can be read at most (partition key {key:?}): delete elements \
+             of its collections, or the row"
+        ))
     }
 
     /// What was read for nothing is counted, and told where it is much: deletions that pile up in a partition make

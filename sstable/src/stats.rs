@@ -64,6 +64,7 @@ pub struct Stats {
     pub compacted_bytes_out: u64,
     /// Bytes of tables that are being compacted, or are due for it.
     pub compaction_debt: u64,
-    /// The most tables of one table id that overlap: what a read may have to look at.
+    /// The most tables of one table id that overlap: what a read may have to look at. Without those that have a row so
+    /// large that they are [kept apart](crate::compaction::rows).
     pub overlapping: usize,
 }

@@ -65,6 +65,7 @@ pub(super) fn text(status: &StatusView, cql: &cql_server::Counters) -> String {
     coordinator(&mut out, status);
     listener(&mut out, cql);
     shards(&mut out, status);
+    large_rows(&mut out, status);
     out.text
 }
 
@@ -367,6 +368,30 @@ fn shards(out: &mut Page, status: &StatusView) {
         for (n, shard) in status.shards.iter().enumerate() {
             out.sample(&name, &format!("shard=\"{n}\""), value(shard));
         }
+    }
+}
+
+fn large_rows(out: &mut Page, status: &StatusView) {
+    let tables = &status.large_rows;
+    out.family(
+        "large_rows",
+        "gauge",
+        "Rows of 16 MiB and more in a table; one that is in several files counts several times.",
+    );
+    for of in tables {
+        out.sample("large_rows", &format!("table=\"{}\"", of.table), of.rows);
+    }
+    out.family(
+        "largest_row_bytes",
+        "gauge",
+        "Bytes of a table's largest row, if it has 1 MiB or more.",
+    );
+    for of in tables {
+        out.sample(
+            "largest_row_bytes",
+            &format!("table=\"{}\"", of.table),
+            of.largest_bytes,
+        );
     }
 }
 

@@ -31,7 +31,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 pub use orders::{ChangeView, NodeMoves, Order, TopologyView};
 pub use repair::RepairQuery;
-pub use status::{PoolView, RingEntry, ShardView, StatusView};
+pub use status::{LargeRowsView, PoolView, RingEntry, ShardView, StatusView};
 
 use crate::{cql_server, env::TokioEnv, store::ShardedStore};
 
@@ -82,6 +82,7 @@ impl Admin {
             self.node.status(),
             &self.budget,
             &self.store.stats().await,
+            |table| self.node.table_name(table).unwrap_or_else(|| table.to_string()),
         )
     }
 }

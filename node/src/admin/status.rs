@@ -1,10 +1,12 @@
 //! A node's state as JSON: what the pages show and the commands print.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use starling_cql::native::Topology;
+use starling_model::TableId;
 use starling_replication::{Budget, NodeStatus, budget::Pool};
+use starling_sstable::table::properties::LargeRows;
 
 use crate::store::ShardStats;
 
@@ -26,6 +28,20 @@ pub struct StatusView {
     pub budget: Vec<PoolView>,
     /// The shards of its storage.
     pub shards: Vec<ShardView>,
+    /// Large rows, of the tables that have any.
+    #[serde(default)]
+    pub large_rows: Vec<LargeRowsView>,
+}
+
+/// The large rows of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LargeRowsView {
+    /// Keyspace and name, or the id of a table that is not known any more.
+    pub table: String,
+    /// Rows of 16 MiB and more. One that is in several files counts several times.
+    pub rows: u64,
+    /// Bytes of the largest row: at least 1 MiB.
+    pub largest_bytes: u64,
 }
 
 /// A part of the node's budget (`--in-flight-mib`).
@@ -116,6 +132,7 @@ impl StatusView {
         node: NodeStatus,
         budget: &Budget,
         shards: &[ShardStats],
+        table_name: impl Fn(TableId) -> String,
     ) -> Self {
         Self {
             name: name.to_owned(),
@@ -125,8 +142,24 @@ impl StatusView {
             resident_bytes: resident_bytes(),
             budget: budget.pools().map(pool).to_vec(),
             shards: shards.iter().map(shard).collect(),
+            large_rows: large_rows(shards, table_name),
         }
     }
+}
+
+fn large_rows(shards: &[ShardStats], table_name: impl Fn(TableId) -> String) -> Vec<LargeRowsView> {
+    let mut all: BTreeMap<TableId, LargeRows> = BTreeMap::new();
+    for (table, rows) in shards.iter().flat_map(|shard| &shard.large_rows) {
+        let sum = all.entry(*table).or_default();
+        sum.count += rows.count;
+        sum.largest = sum.largest.max(rows.largest);
+    }
+    let views = all.into_iter().map(|(table, rows)| LargeRowsView {
+        table: table_name(table),
+        rows: rows.count,
+        largest_bytes: rows.largest,
+    });
+    views.collect()
 }
 
 fn pool((name, pool): (&'static str, &Pool)) -> PoolView {

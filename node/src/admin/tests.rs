@@ -104,6 +104,11 @@ fn view() -> StatusView {
             waits: 8,
         }],
         shards: Vec::new(),
+        large_rows: vec![LargeRowsView {
+            table: "shop.carts".to_owned(),
+            rows: 2,
+            largest_bytes: 20 << 20,
+        }],
     }
 }
 
@@ -122,6 +127,10 @@ fn metrics_are_what_prometheus_reads() {
     assert!(text.contains(departed), "{text}");
     assert!(
         text.contains("\nstarling_budget_held_bytes{pool=\"replies\"} 5\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\nstarling_large_rows{table=\"shop.carts\"} 2\n"),
         "{text}"
     );
     for line in text.lines().filter(|line| !line.starts_with('#')) {

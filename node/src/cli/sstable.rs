@@ -238,6 +238,8 @@ fn stats_json(table: &Table) -> Value {
         "partitions": known.partitions,
         "rows": known.rows,
         "static_rows": known.static_rows,
+        "large_rows": known.large_rows.count,
+        "largest_row_bytes": known.large_rows.largest,
         "cells": known.cells,
         "partition_deletions": known.partition_deletions,
         "range_tombstones": known.range_tombstones,
@@ -270,6 +272,17 @@ fn stats_text(table: &Table) -> String {
         ),
         ("partitions", known.partitions.to_string()),
         ("rows", format!("{} and {} static", known.rows, known.static_rows)),
+        (
+            "large rows",
+            match known.large_rows.largest {
+                0 => "none".to_owned(),
+                largest => format!(
+                    "{} of 16 MiB and more, the largest {}",
+                    known.large_rows.count,
+                    output::bytes(largest)
+                ),
+            },
+        ),
         ("cells", format!("{}, {} expire", known.cells, known.expiring)),
         (
             "deleted",

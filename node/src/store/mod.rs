@@ -44,7 +44,9 @@ use std::{
 use parking_lot::Mutex;
 use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, TokenSet};
 use starling_replication::{Damaged, Exported, Store, StoreError, StoredPage};
-use starling_sstable::{Cells, PageResult, PurgePolicy, ShardMap, Stats, TableSettings};
+use starling_sstable::{
+    Cells, PageResult, PurgePolicy, ShardMap, Stats, TableSettings, table::properties::LargeRows,
+};
 use tokio::sync::oneshot;
 
 pub use layout::{Layout, LayoutError};
@@ -80,12 +82,14 @@ struct Inner {
 }
 
 /// What one shard tells about itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ShardStats {
     /// Requests that wait.
     pub queued: usize,
     /// The engine's figures.
     pub engine: Stats,
+    /// Its large rows, of the tables that have any.
+    pub large_rows: Vec<(TableId, LargeRows)>,
 }
 
 impl Store for ShardedStore {
@@ -252,7 +256,14 @@ impl ShardedStore {
         let all = self.inner.desks.iter().enumerate().map(|(shard, desk)| {
             let queued = desk.queued();
             let engine = self.ask(shard as u32, Request::Stats);
-            async move { engine.await.ok().map(|engine| ShardStats { queued, engine }) }
+            async move {
+                let (engine, large_rows) = engine.await.ok()?;
+                Some(ShardStats {
+                    queued,
+                    engine,
+                    large_rows,
+                })
+            }
         });
         futures::future::join_all(all)
             .await

@@ -4,7 +4,9 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Instant};
 
 use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, TokenRange, TokenSet};
 use starling_replication::{Damaged, StoreError};
-use starling_sstable::{Cells, Error, Job, PageResult, PurgePolicy, Stats, TableSettings};
+use starling_sstable::{
+    Cells, Error, Job, PageResult, PurgePolicy, Stats, TableSettings, table::properties::LargeRows,
+};
 use tokio::sync::oneshot;
 
 /// Where an answer goes. Whoever asked may be gone: then it is dropped.
@@ -56,7 +58,7 @@ pub(super) enum Request {
     /// Forget tokens.
     Discard(TableId, TokenSet, Answer<u64>),
     /// Tell figures.
-    Stats(Answer<Stats>),
+    Stats(Answer<(Stats, Vec<(TableId, LargeRows)>)>),
     /// A background job is through, or has failed.
     JobDone(Box<Job>, Result<(), Error>),
     /// Make everything durable and end.

@@ -125,7 +125,9 @@ impl Shard {
             Request::Discard(table, tokens, answer) => {
                 later(answer, |done| self.engine.discard(table, tokens, done));
             }
-            Request::Stats(answer) => drop(answer.send(Ok(self.engine.stats()))),
+            Request::Stats(answer) => {
+                drop(answer.send(Ok((self.engine.stats(), self.engine.large_rows()))));
+            }
             Request::JobDone(job, outcome) => self.install(*job, outcome),
             Request::Stop(answer) => {
                 self.stopped = Some(answer);

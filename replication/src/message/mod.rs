@@ -275,6 +275,9 @@ pub enum MessageError {
 /// to hold more.
 pub const MAX_PAGE_BYTES: u32 = 8 << 20;
 
+/// The largest page that is sent, encoded: so much that a message has room for what is around it.
+pub const MAX_SENT_PAGE_BYTES: usize = MAX_MESSAGE_BYTES - (1 << 20);
+
 impl PeerRequest {
     /// The bytes on the wire.
     pub fn encode(&self) -> Bytes {

@@ -24,6 +24,8 @@ pub struct Candidate {
     pub things: u64,
     /// About how many of them may be forgotten by now, as far as their age tells.
     pub due: u64,
+    /// Bytes of the largest row, in its encoding; 0 if it is small.
+    pub largest_row: u64,
 }
 
 /// Tables to merge.

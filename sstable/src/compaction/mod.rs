@@ -1,7 +1,7 @@
 //! Merging tables: which ones (the pickers, pure), and how (the worker, in bounded steps).
 //!
 //! - [`strategy`]: what an operator chooses; [`unified`] and [`window`]: the strategies; [`expired`]: tables that
-//!   go without being read; [`tombstones`]: those worth a merge for what they forget; [`slices`]: how results are cut by token; [`space`]: what fits on the disk;
+//!   go without being read; [`tombstones`]: those worth a merge for what they forget; [`slices`]: how results are cut by token; [`space`]: what fits on the disk, [`rows`]: in an entry;
 //! - [`pace`]: how fast it may go;
 //! - [`worker`]: the merge, a flush being one whose inputs are memtables; [`purge`]: what it may forget.
 
@@ -13,6 +13,7 @@ pub mod pace;
 mod pass;
 pub mod purge;
 mod ranges;
+pub mod rows;
 pub mod slices;
 pub mod space;
 pub mod strategy;

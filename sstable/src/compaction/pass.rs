@@ -28,6 +28,7 @@ use crate::{
     table::{
         entry::{self, Head},
         key::{self, Kind},
+        writer::MAX_ROW_BYTES,
     },
 };
 
@@ -303,12 +304,32 @@ impl<'a> Pass<'a> {
         Ok(Deletion::strongest(partition.deletion, cover.at(clustering)?))
     }
 
+    /// The error for a row that would be too large. The tables are known to have it from now on, and are not merged again
+    /// with each other: those of earlier builds do not tell.
+    #[cold]
+    fn too_large(&self, count: usize, bytes: usize) -> Error {
+        for stream in self.merge.first(count) {
+            if let Stream::Table(cursor) = stream {
+                cursor.table().meet_row(stream.value().len() as u64);
+            }
+        }
+        Error::TooLarge {
+            what: "a row that is merged",
+            bytes,
+            limit: MAX_ROW_BYTES,
+        }
+    }
+
     /// Writes what is left of a row of `count` streams.
     fn row(&mut self, count: usize, cover: Option<Deletion>, sink: &mut Sink) -> Result<(), Error> {
         let Some(stream) = self.merge.least() else {
             return Ok(());
         };
         let damaged = |error: starling_model::DecodeError| stream.malformed(error.to_string());
+        let bytes: usize = self.merge.first(count).map(|stream| stream.value().len()).sum();
+        if bytes > MAX_ROW_BYTES {
+            return Err(self.too_large(count, bytes));
+        }
         let mut rows: [&[u8]; MAX_INPUTS] = [&[]; MAX_INPUTS];
         for (row, stream) in rows.iter_mut().zip(self.merge.first(count)) {
             *row = stream.value();

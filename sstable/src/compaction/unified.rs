@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use super::{
     Scaling,
     candidate::{Candidate, MAX_INPUTS, Pick},
+    rows,
     slices::Slices,
 };
 
@@ -83,10 +84,16 @@ pub fn everything(tables: &[Candidate], sizes: Sizes) -> Vec<Pick> {
         .collect()
 }
 
-/// The merge of some tables, of the oldest where they are too many; `None` for no tables.
+/// The merge of some tables, of the oldest where they are too many, without those whose rows are [too large](rows).
+/// `None` for no tables, or if only one is left.
 pub fn merge_of(mut tables: Vec<Candidate>, sizes: Sizes) -> Option<Pick> {
+    let wanted = tables.len();
     tables.sort_by_key(|table| table.number);
     tables.truncate(MAX_INPUTS);
+    rows::leave_out(&mut tables);
+    if wanted > 1 && tables.len() == 1 {
+        return None;
+    }
     let span = Candidate::span(&tables)?;
     let bytes = Candidate::total(&tables);
     let slices = Slices::count(sizes.slices.density(bytes, span), sizes.table_bytes);

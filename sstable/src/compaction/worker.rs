@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use starling_model::{TokenRange, TokenSet};
+use starling_model::{DecoratedKey, TokenRange, TokenSet};
 
 pub use super::input::Input;
 use super::{
@@ -15,7 +15,7 @@ use crate::{
     fs::Fs,
     log::Lsn,
     read::lanes::start_of,
-    table::{Table, TableWriter, WriterOptions, reader},
+    table::{Table, TableWriter, WriterOptions, key, properties::LARGE_ROW_BYTES, reader},
 };
 
 /// What is merged, and how.
@@ -72,14 +72,44 @@ pub(super) struct Sink {
     /// Nobody is expected to read it soon.
     cold: bool,
     transient: bool,
+    /// A row with so many bytes, or more, is remembered.
+    least_told: usize,
+    largest: Option<LargeRow>,
+}
+
+/// A row that people should know of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LargeRow {
+    /// Its partition.
+    pub key: DecoratedKey,
+    /// Its clustering; empty for a static row.
+    pub clustering: Vec<u8>,
+    /// Its encoding, in bytes.
+    pub bytes: usize,
 }
 
 impl Sink {
     pub(super) fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        if value.len() >= self.least_told {
+            self.tell(key, value.len());
+        }
         match &mut self.writer {
             Some(writer) => writer.push(key, value),
             None => self.begin()?.push(key, value),
         }
+    }
+
+    /// Remembers the largest row.
+    #[cold]
+    fn tell(&mut self, key: &[u8], bytes: usize) {
+        self.least_told = bytes + 1;
+        self.largest = key::parts(key).and_then(|parts| {
+            Some(LargeRow {
+                key: key::partition_key(parts.prefix)?,
+                clustering: parts.clustering.to_vec(),
+                bytes,
+            })
+        });
     }
 
     #[cold]
@@ -120,6 +150,8 @@ impl Worker {
                 begun: false,
                 cold: false,
                 transient: plan.transient,
+                least_told: LARGE_ROW_BYTES as usize,
+                largest: None,
             },
             behind: None,
             begun: false,
@@ -161,6 +193,11 @@ impl Worker {
     /// The output of a complete merge; `None` if nothing was left.
     pub fn output(&self) -> Option<Arc<Table>> {
         self.output.clone()
+    }
+
+    /// The largest row of the output so far, if it is [large](LARGE_ROW_BYTES).
+    pub fn large_row(&self) -> Option<&LargeRow> {
+        self.sink.largest.as_ref()
     }
 
     /// Bytes read and written so far, before compression, about.

@@ -17,6 +17,7 @@ use crate::{
         candidate::MAX_INPUTS,
         expired,
         purge::Purging,
+        rows,
         space::{self, Room},
         tombstones,
         unified::{self, Sizes},
@@ -204,9 +205,14 @@ fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> O
             return Some(Due::Merge(pick));
         }
     }
+    let together: Vec<Candidate> = idle
+        .iter()
+        .filter(|table| !rows::is_apart(table.largest_row))
+        .copied()
+        .collect();
     let picks = match state.options(options).compaction {
-        Strategy::Unified(scaling) => unified::picks(&idle, sizes, scaling),
-        Strategy::TimeWindow { seconds } => window::picks(&idle, sizes, seconds, now),
+        Strategy::Unified(scaling) => unified::picks(&together, sizes, scaling),
+        Strategy::TimeWindow { seconds } => window::picks(&together, sizes, seconds, now),
     };
     state.owed += picks.iter().map(|pick| pick.bytes).sum::<u64>();
     if let Some(pick) = space::fitting(picks, &idle, sizes, room) {
@@ -241,5 +247,6 @@ fn candidate(state: &TableState, table: &Table, now: Seconds) -> Candidate {
         droppable: properties.ages.is_some() && state.purge != PurgePolicy::Keep,
         things: properties.things(),
         due: before.map_or(0, |before| properties.droppable_before(before)),
+        largest_row: table.largest_row(),
     }
 }

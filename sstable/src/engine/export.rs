@@ -23,6 +23,7 @@ use crate::{
     compaction::{
         candidate::MAX_INPUTS,
         purge::Purging,
+        rows,
         worker::{Input, Plan, Worker},
     },
     fs::Fs,
@@ -225,7 +226,12 @@ impl Exporting {
             let only = wanted.intersection(&TokenSet::from(*part));
             let holders = cut.iter().filter(|(span, _)| only.touches(*span));
             let inputs: Vec<Input> = holders.map(|(_, input)| input.clone()).collect();
-            for inputs in inputs.chunks(MAX_INPUTS) {
+            let mut left = &inputs[..];
+            while !left.is_empty() {
+                let most = left.len().min(MAX_INPUTS);
+                let largest: Vec<u64> = left[..most].iter().map(Input::largest_row).collect();
+                let (inputs, behind) = left.split_at(rows::fitting(&largest));
+                left = behind;
                 let plan = Plan {
                     inputs: inputs.to_vec(),
                     purging: Purging {

@@ -10,6 +10,10 @@ use crate::{
     read::{self, Deadline, Never, Point},
 };
 
+/// A page with more bytes is too much to be sent: it is read again, and ends with its first row, until the large one has
+/// few others beside it. 31 MiB.
+const MOST_PAGE_BYTES: usize = 31 << 20;
+
 /// A page, and when it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadResult {
@@ -121,13 +125,16 @@ impl Engine {
         let state = self.tables.get(&command.table);
         let sources = state.map(TableState::sources).unwrap_or_default();
         let guarded = Guarded::new(state, command)?;
-        let mut answer = read::execute(
-            &sources,
-            &guarded.command,
-            deadline,
-            &mut self.points.borrow_mut(),
-        )
-        .map_err(|error| self.met(error))?;
+        let mut points = self.points.borrow_mut();
+        let mut answer = read::execute(&sources, &guarded.command, deadline, &mut points)
+            .map_err(|error| self.met(error))?;
+        if answer.page.bytes() > MOST_PAGE_BYTES {
+            let mut alone = guarded.command.clone().into_owned();
+            alone.limits.bytes = 1;
+            answer =
+                read::execute(&sources, &alone, deadline, &mut points).map_err(|error| self.met(error))?;
+        }
+        drop(points);
         guarded.finish(&mut answer)?;
         self.reads.set(self.reads.get() + 1);
         self.visited.set(self.visited.get() + answer.visited);

@@ -55,10 +55,12 @@ pub use quarantine::Quarantined;
 
 use crate::{
     Error, Options, PurgePolicy, Stats, TableOptions, TableSettings,
+    compaction::rows,
     fs::Fs,
     log::{Log, Lsn},
     memtable::{self, Pool, Write},
     read,
+    table::properties::LargeRows,
 };
 use install::{Change, Turn};
 use merges::{Replaces, Work};
@@ -179,7 +181,8 @@ impl Engine {
         let before = state.active.weight();
         let applied = state.active.apply(lsn, &write);
         self.memory = self.memory + state.active.weight() - before;
-        if state.active.weight() >= self.options.memtable_bytes.min(memtable::MAX_BYTES) {
+        let full = state.active.weight() >= self.options.memtable_bytes.min(memtable::MAX_BYTES);
+        if full || rows::is_apart(state.active.largest_row()) {
             state.rotate(&self.pool);
         }
         applied.map_err(|_| NOT_CANONICAL)?;
@@ -222,6 +225,19 @@ impl Engine {
     /// [Sets](Self::set_table_options) what a table wants otherwise than the engine has it.
     pub fn set_table_settings(&mut self, table: TableId, settings: &TableSettings) {
         self.set_table_options(table, self.options.table_with(settings));
+    }
+
+    /// What there is of large rows, of the table ids that have any. A row that is in several files counts several times.
+    pub fn large_rows(&self) -> Vec<(TableId, LargeRows)> {
+        let of = |state: &TableState| {
+            let files = state.tables.live().iter();
+            files.fold(LargeRows::default(), |all, table| LargeRows {
+                count: all.count + table.properties().large_rows.count,
+                largest: all.largest.max(table.largest_row()),
+            })
+        };
+        let all = self.tables.iter().map(|(id, state)| (*id, of(state)));
+        all.filter(|(_, rows)| rows.largest > 0).collect()
     }
 
     /// Figures of the engine.

@@ -20,6 +20,7 @@ use crate::{
     compaction::{
         Slices,
         purge::Purging,
+        rows,
         worker::{Input, Plan, Worker},
     },
     fs::Fs,
@@ -271,7 +272,8 @@ impl Opening {
             .apply(lsn, write)
             .map_err(|_| Error::Invalid("a write of the log changed while it was read"))?;
         self.memory = self.memory + state.active.weight() - before;
-        let full = state.active.weight() >= self.options.memtable_bytes;
+        let full = state.active.weight() >= self.options.memtable_bytes
+            || rows::is_apart(state.active.largest_row());
         if full || self.memory >= self.options.memory_bytes / 2 {
             self.flush_largest()?;
         }

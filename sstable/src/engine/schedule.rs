@@ -5,7 +5,8 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use starling_model::{Seconds, TokenRange};
+use bytes::Bytes;
+use starling_model::{Seconds, TableId, TokenRange};
 
 use super::{
     Engine,
@@ -19,7 +20,8 @@ use crate::{
     compaction::{
         Slices,
         purge::Purging,
-        worker::{Input, Plan, Worker},
+        rows,
+        worker::{Input, LargeRow, Plan, Worker},
     },
     memtable::Memtable,
 };
@@ -105,7 +107,14 @@ impl Engine {
             .iter_mut()
             .filter(|(_, state)| state.flushing == 0 && !state.waiting.is_empty())
             .min_by_key(|(_, state)| state.first_unflushed())?;
-        let inputs: Vec<Arc<Memtable>> = state.waiting.iter().take(FLUSH_INPUTS).cloned().collect();
+        let largest: Vec<u64> = state
+            .waiting
+            .iter()
+            .take(FLUSH_INPUTS)
+            .map(|it| it.largest_row())
+            .collect();
+        let count = rows::fitting(&largest);
+        let inputs: Vec<Arc<Memtable>> = state.waiting.iter().take(count).cloned().collect();
         state.flushing = inputs.len();
         let last = inputs
             .iter()
@@ -200,6 +209,9 @@ impl Engine {
             return;
         };
         let complete = part.worker.is_done();
+        if let Some(row) = part.worker.large_row().filter(|_| complete) {
+            tell_of(merge.table, row);
+        }
         let output = part.worker.output();
         if output.is_none() && part.worker.has_file() {
             self.work.dead.push(part.worker.path());
@@ -244,4 +256,18 @@ impl Engine {
             major: merge.major,
         });
     }
+}
+
+/// Tells people of the largest row that was written to a table's file.
+fn tell_of(table: TableId, row: &LargeRow) {
+    let LargeRow {
+        key,
+        clustering,
+        bytes,
+    } = row;
+    tracing::warn!(
+        %table, token = %key.token, partition = ?key.key, clustering = ?Bytes::copy_from_slice(clustering), bytes,
+        "a row is very large; one of 31 MiB can't be read, and one of 64 MiB keeps its file out of compaction: delete \
+         elements of its collections, or the row"
+    );
 }

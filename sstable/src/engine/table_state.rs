@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     PurgePolicy,
-    compaction::slices,
+    compaction::{rows, slices},
     log::Lsn,
     memtable::{Memtable, Pool},
     options::{Options, TableOptions},
@@ -43,7 +43,7 @@ pub(super) struct TableState {
     pub(super) flushed: u64,
     /// Files that were asked to be compacted.
     pub(super) major: BTreeSet<u64>,
-    /// The most files that overlap.
+    /// The most files that overlap, as [`count_crowd`](Self::count_crowd) counts them.
     pub(super) crowd: usize,
     /// Bytes of the compactions that are due and not begun.
     pub(super) owed: u64,
@@ -168,9 +168,10 @@ impl TableState {
         freed.extend(self.waiting.drain(..flushed));
     }
 
-    /// Counts how many files overlap.
+    /// Counts how many files overlap, without those that no compaction would change.
     pub(super) fn count_crowd(&mut self) {
         let tables = self.tables.live().iter();
+        let tables = tables.filter(|table| !rows::is_apart(table.largest_row()));
         self.crowd = slices::crowd(tables.map(|table| self.tables.tokens(table.number())));
     }
 

@@ -63,6 +63,7 @@ impl Contents {
     /// Adds a partition with one row.
     pub(super) fn put_record(&mut self, record: &Record<'_>) -> u32 {
         let header = self.header(record);
+        self.heap.note(record.row.len());
         self.arena_mut()
             .put(&[&header, record.key, record.clustering, record.row])
             .0
@@ -86,6 +87,7 @@ impl Contents {
         let length = Length::roomy(row);
         header[4..8].copy_from_slice(&length.bytes());
         let names = bytes[names].to_vec();
+        self.heap.note(row.len());
         self.arena_mut().put(&[&header, &names, row, length.padding()]).0
     }
 

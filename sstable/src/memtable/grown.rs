@@ -66,9 +66,14 @@ impl Grown {
         }
     }
 
+    /// Bytes of all runs: the row has no more.
+    pub(super) fn bytes(&self) -> usize {
+        self.runs.iter().map(Vec::len).sum()
+    }
+
     /// Memory held, in bytes, about, with what readers may make of it: so they change nothing.
     pub(super) fn weight(&self) -> usize {
-        let bytes: usize = self.runs.iter().map(Vec::len).sum();
+        let bytes = self.bytes();
         let merged = if self.runs.len() > 1 { bytes } else { 0 };
         bytes + merged + self.runs.len() * RUN_BYTES + size_of::<Self>()
     }

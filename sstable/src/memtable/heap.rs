@@ -36,6 +36,8 @@ pub(super) struct Heap {
     grown: Vec<Grown>,
     /// What those hold, in bytes.
     outside: usize,
+    /// The most bytes that a row had, or more.
+    largest: usize,
 }
 
 impl Length {
@@ -109,6 +111,11 @@ impl Heap {
         self.arena.bytes() + self.outside
     }
 
+    /// No row has more bytes.
+    pub(super) fn largest(&self) -> usize {
+        self.largest
+    }
+
     /// A row, encoded.
     #[inline]
     pub(super) fn row(&self, slot: Slot) -> &[u8] {
@@ -121,6 +128,7 @@ impl Heap {
 
     /// Takes a row as it is.
     pub(super) fn put(&mut self, row: &[u8]) -> Slot {
+        self.note(row.len());
         Slot(self.arena.put(&[&Length::exact(row).bytes(), row]).0)
     }
 
@@ -133,7 +141,14 @@ impl Heap {
         }
     }
 
+    /// A row of so many bytes is put in.
+    #[inline]
+    pub(super) fn note(&mut self, bytes: usize) {
+        self.largest = self.largest.max(bytes);
+    }
+
     fn grow(&mut self, row: Vec<u8>) -> Slot {
+        self.note(row.len());
         let grown = Grown::new(row);
         self.outside += grown.weight();
         self.grown.push(grown);
@@ -155,6 +170,7 @@ impl Heap {
             self.outside -= grown.weight();
             let pushed = grown.push(row, merger);
             self.outside += grown.weight();
+            self.largest = self.largest.max(grown.bytes());
             return pushed.map(|()| slot);
         }
         let (held, length) = row_at(&self.arena, Place(slot.0));
@@ -171,6 +187,7 @@ impl Heap {
             bytes[4..4 + merged.len()].copy_from_slice(merged);
             return Ok(slot);
         }
+        self.largest = self.largest.max(merged.len());
         let length = Length::roomy(merged);
         let place = self.arena.put(&[&length.bytes(), merged, length.padding()]);
         Ok(Slot(place.0))

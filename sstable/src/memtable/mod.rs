@@ -170,6 +170,11 @@ impl Memtable {
         self.contents.heap.bytes() + self.index.bytes() + self.outside
     }
 
+    /// No row in it has more bytes, in its encoding.
+    pub fn largest_row(&self) -> u64 {
+        self.contents.heap.largest() as u64
+    }
+
     /// The oldest write in it.
     pub fn first(&self) -> Lsn {
         self.contents.first

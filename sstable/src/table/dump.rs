@@ -12,6 +12,7 @@ use super::{
     Properties, Table,
     entry::{self, Head},
     key::{self, Kind},
+    properties::LargeRows,
 };
 use crate::Error;
 
@@ -124,6 +125,13 @@ fn stats(out: &mut String, properties: &Properties) {
         properties.expiring,
         properties.immortal
     );
+    if properties.large_rows != LargeRows::default() {
+        let LargeRows { count, largest } = properties.large_rows;
+        let _ = writeln!(
+            out,
+            "rows of 16 MiB and more {count}, the largest {largest} bytes"
+        );
+    }
     if let Some((smallest, largest)) = properties.timestamps {
         let _ = writeln!(out, "timestamps {smallest} to {largest}");
     }

@@ -5,7 +5,10 @@ mod damage;
 use std::{
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -47,6 +50,8 @@ pub struct Table {
     tokens: (u64, u64),
     holes: Holes,
     warmth: Warmth,
+    /// Bytes of the largest row, as far as is known.
+    largest_row: AtomicU64,
 }
 
 /// A block in the file: its stripe, and its number in it.
@@ -88,6 +93,7 @@ impl Table {
             file,
             footer,
             directory,
+            largest_row: AtomicU64::new(properties.large_rows.largest),
             properties,
             holes: Holes::default(),
             warmth,
@@ -168,6 +174,16 @@ impl Table {
     /// What is known of it without reading.
     pub fn properties(&self) -> &Properties {
         &self.properties
+    }
+
+    /// Bytes of its largest row, in its encoding; 0 if that is small, or nothing is known of it.
+    pub fn largest_row(&self) -> u64 {
+        self.largest_row.load(Ordering::Relaxed)
+    }
+
+    /// A row of so many bytes was met in it.
+    pub fn meet_row(&self, bytes: u64) {
+        self.largest_row.fetch_max(bytes, Ordering::Relaxed);
     }
 
     /// Whether a partition with this prefix (see [`super::key::prefix`]) may be in it.

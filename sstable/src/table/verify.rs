@@ -10,7 +10,7 @@ use starling_model::{
 use super::{
     Cursor, Properties, Table, entry, filter,
     key::{self, Kind},
-    properties::Collector,
+    properties::{Collector, LargeRows},
 };
 use crate::Error;
 
@@ -37,7 +37,11 @@ pub struct Verified {
 /// [`Error::Corrupt`] for the first thing that is wrong.
 pub fn verify(table: &Arc<Table>) -> Result<Verified, Error> {
     let verified = cover(table)?;
-    let (entries, properties) = entries(table)?;
+    let (entries, mut properties) = entries(table)?;
+    // Builds before tables told of them left them out.
+    if table.properties().large_rows == LargeRows::default() {
+        properties.large_rows = LargeRows::default();
+    }
     if properties != *table.properties() {
         let what = "the statistics are not those of the data";
         return Err(Error::corrupt(table.path(), 0, what));

@@ -2,6 +2,7 @@
 
 mod budget;
 mod heal;
+mod large;
 mod paging;
 mod repair;
 mod scan;

@@ -28,6 +28,7 @@ pub(super) fn table(number: u64, bytes: u64) -> Candidate {
         droppable: false,
         things: 100,
         due: 0,
+        largest_row: 0,
     }
 }
 

@@ -3,6 +3,7 @@ mod choices;
 mod costs;
 mod pace;
 mod ranges;
+mod rows;
 mod scaling;
 mod slices;
 mod tombstones;

@@ -5,6 +5,7 @@ mod cold_partitions;
 mod crash;
 mod durability;
 mod forgetting;
+mod large_rows;
 mod limits;
 mod lost;
 mod model;

@@ -86,6 +86,7 @@ impl Collector {
     fn row(&mut self, value: &[u8]) -> Result<(), DecodeError> {
         let row = RowView::new(value)?;
         self.properties.rows += 1;
+        self.properties.large_rows.add(value.len());
         self.properties.cells += row.count as u64;
         if let Some(marker) = row.marker {
             self.timestamp(marker.timestamp);
@@ -174,6 +175,7 @@ impl Properties {
             ages: None,
             due: super::Histogram::default(),
             clusterings: None,
+            large_rows: super::LargeRows::default(),
             first_key: nobody.clone(),
             last_key: nobody,
         }

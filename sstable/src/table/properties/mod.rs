@@ -6,9 +6,11 @@
 //!           range tombstones, row deletions, cell tombstones, cells (tombstones included),
 //!           expiring cells and markers, those that live for ever, bytes of keys and values,
 //!           the newest write in it
-//! 1 byte    flags: 1 has timestamps, 2 has ages, 4 has clusterings, 8 they have an upper bound
+//! 1 byte    flags: 1 has timestamps, 2 has ages, 4 has clusterings, 8 they have an upper bound, 16 has a row of
+//!           1 MiB or more
 //! [timestamp smallest, timestamp largest] [varint smallest age, varint largest age]
 //! [bytes lower bound [bytes upper bound]]
+//! [varints rows of 16 MiB and more, bytes of the largest row]
 //! due       varint logarithm of the width of a bin in seconds, varint number of bins,
 //!           for each: varint number of the bin, varint count
 //! 8, bytes  first partition: token (big-endian), key
@@ -42,6 +44,32 @@ pub struct Clusterings {
     pub lower: Vec<u8>,
     /// None is greater; `None` if there is no such bound.
     pub upper: Option<Vec<u8>>,
+}
+
+/// From this many bytes on, in its encoding, the largest row of a table is told: that, and none for smaller ones, is what
+/// compactions need to know. So tables without one are as those of builds that told none.
+pub const TOLD_ROW_BYTES: u64 = 1 << 20;
+
+/// Rows of this many bytes and more are counted, and people are told of them.
+pub const LARGE_ROW_BYTES: u64 = 16 << 20;
+
+/// Rows that are too large to be handled well.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LargeRows {
+    /// Those of [`LARGE_ROW_BYTES`] and more.
+    pub count: u64,
+    /// Bytes of the largest row; 0 if it has less than [`TOLD_ROW_BYTES`].
+    pub largest: u64,
+}
+
+impl LargeRows {
+    fn add(&mut self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.count += u64::from(bytes >= LARGE_ROW_BYTES);
+        if bytes >= TOLD_ROW_BYTES {
+            self.largest = self.largest.max(bytes);
+        }
+    }
 }
 
 /// Statistics of a table.
@@ -81,6 +109,8 @@ pub struct Properties {
     pub due: Histogram,
     /// Bounds of the clusterings of all rows but the static ones; `None` if there are no such rows.
     pub clusterings: Option<Clusterings>,
+    /// Large rows, static ones included.
+    pub large_rows: LargeRows,
     /// The first partition.
     pub first_key: DecoratedKey,
     /// The last partition.
@@ -162,7 +192,8 @@ impl Properties {
             u8::from(self.timestamps.is_some())
                 | u8::from(self.ages.is_some()) << 1
                 | u8::from(self.clusterings.is_some()) << 2
-                | u8::from(upper.is_some()) << 3,
+                | u8::from(upper.is_some()) << 3
+                | u8::from(self.large_rows.largest > 0) << 4,
         );
         if let Some((smallest, largest)) = self.timestamps {
             out.timestamp(smallest);
@@ -177,6 +208,10 @@ impl Properties {
         }
         if let Some(upper) = upper {
             out.bytes(upper);
+        }
+        if self.large_rows.largest > 0 {
+            out.varint(self.large_rows.count);
+            out.varint(self.large_rows.largest);
         }
         self.due.encode(&mut out);
         for key in [&self.first_key, &self.last_key] {
@@ -213,7 +248,7 @@ impl Properties {
             raw_bytes,
             last,
         ] = numbers;
-        let flags = input.flags(15)?;
+        let flags = input.flags(31)?;
         let timestamps = if flags & 1 != 0 {
             Some((input.timestamp()?, input.timestamp()?))
         } else {
@@ -234,6 +269,10 @@ impl Properties {
         } else {
             None
         };
+        let mut large_rows = LargeRows::default();
+        if flags & 16 != 0 {
+            (large_rows.count, large_rows.largest) = (input.varint()?, input.varint()?);
+        }
         let properties = Self {
             partitions,
             rows,
@@ -254,6 +293,7 @@ impl Properties {
                 lower: lower.to_vec(),
                 upper,
             }),
+            large_rows,
             due: Histogram::decode(&mut input)?,
             first_key: key(&mut input)?,
             last_key: key(&mut input)?,
