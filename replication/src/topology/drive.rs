@@ -75,7 +75,10 @@ impl<E: Env> Topology<E> {
             }
             ::tracing::info!(what = %now.kind, phase = %now.phase, "a step of a change of the ring is done");
             if next.change().is_none() {
+                // By the time that all have been told the ring, or the keyspace, may be another one again.
+                let outcome = self.outcome(&next, Some(now));
                 self.spread(&next, now).await;
+                return outcome;
             }
         }
     }

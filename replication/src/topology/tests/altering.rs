@@ -2,14 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use starling_cql::ErrorKind;
+use parking_lot::Mutex;
+use starling_cql::{Error, ErrorKind};
 use starling_model::{Consistency, NodeId, TableId};
 
 use super::{
     super::Phase,
     scene::{STEP, assert_readable, hold, id, name, phase, release, remove, spawn, until, write},
 };
-use crate::testing::{Link, TestCluster, insert, key, rows_of, whole_partition};
+use crate::testing::{Link, TestCluster, address, insert, key, rows_of, whole_partition};
 
 const ROWS: u32 = 40;
 
@@ -39,14 +40,18 @@ fn alter(cluster: &TestCluster, through: usize, factor: usize) -> Vec<String> {
     altered.expect("it is altered").warnings
 }
 
-/// Begins to alter it, and waits for nothing.
-fn begin(cluster: &TestCluster, through: usize, factor: usize) {
+/// Begins to alter it, and waits for nothing. What its client is told comes later.
+fn begin(cluster: &TestCluster, through: usize, factor: usize) -> Arc<Mutex<Option<Result<(), Error>>>> {
     let node = Arc::clone(cluster.node(through));
     let text = starling_cql::Statement::Text(statement(factor));
     let parameters = starling_cql::QueryParameters::with_consistency(Consistency::Quorum);
+    let told = Arc::new(Mutex::new(None));
+    let slot = Arc::clone(&told);
     cluster.world.executor.spawn(async move {
-        let _ = node.execute(text, parameters, false).await;
+        let executed = node.execute(text, parameters, false).await;
+        *slot.lock() = Some(executed.map(drop));
     });
+    told
 }
 
 /// What a node shows that the keyspace is replicated by.
@@ -247,6 +252,35 @@ fn the_statement_is_answered_though_data_is_still_on_its_way() {
     assert!(took < TestCluster::config(1).timeouts.schema, "{took:?}");
     assert_eq!(factor(&cluster, 1), "1", "the schema says what holds");
     until(&cluster, "it is done", || is_over(&cluster, &[1, 2, 3], "3"));
+}
+
+#[test]
+fn who_altered_it_is_told_so_though_it_was_altered_again_meanwhile() {
+    let (cluster, _) = cluster(3, 1);
+    cluster.envs[1].set_disk_delay(Duration::from_millis(100));
+    let told = begin(&cluster, 1, 3);
+    until(&cluster, "all data is there", || {
+        phase(&cluster, 1) == Some(Phase::Settling)
+    });
+    // It stores the end for a while before it tells the others of it, and one hears of it late.
+    cluster.envs[0].set_disk_delay(Duration::from_millis(200));
+    until(&cluster, "it is done", || phase(&cluster, 1).is_none());
+    release(&cluster, 2);
+    let late = Link::Slow(Duration::from_secs(1));
+    cluster.world.set_link(address(1), address(3), late);
+    until(&cluster, "it is stored", || {
+        cluster.node(1).ring_changes.is_stored()
+    });
+    cluster.run_for(STEP);
+    assert!(is_over(&cluster, &[2], "3"), "n2 is told");
+    release(&cluster, 1);
+    cluster.world.set_link(address(1), address(3), Link::Good);
+    let other = "ALTER KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'datacenter1': 3}";
+    let altered = cluster.cql(2, other).expect("it has its turn");
+    assert!(altered.warnings.is_empty(), "{:?}", altered.warnings);
+    assert!(told.lock().is_none(), "n1 still tells n3");
+    until(&cluster, "its client is told", || told.lock().is_some());
+    assert_eq!(told.lock().take(), Some(Ok(())));
 }
 
 #[test]
