@@ -388,15 +388,15 @@ impl<E: Env> Node<E> {
     }
 
     /// Takes this node out of the ring; its data goes to the others. Ends when it is out: it still coordinates then,
-    /// and can be stopped.
-    pub async fn decommission(&self) -> Result<(), ChangeError> {
-        self.ring_changes.leave().await
+    /// and can be stopped. Refused if too few nodes would be left for a keyspace's replicas, unless with `force`.
+    pub async fn decommission(&self, force: bool) -> Result<(), ChangeError> {
+        self.ring_changes.leave(force).await
     }
 
     /// Takes dead nodes out of the ring, all at once; their data is fetched from the other replicas. Ends when
-    /// it is done.
-    pub async fn remove(&self, gone: &[NodeId]) -> Result<(), ChangeError> {
-        self.ring_changes.remove(gone).await
+    /// it is done. Refused if too few nodes would be left for a keyspace's replicas, unless with `force`.
+    pub async fn remove(&self, gone: &[NodeId], force: bool) -> Result<(), ChangeError> {
+        self.ring_changes.remove(gone, force).await
     }
 
     /// Gives up the change of the ring that is under way. Ends when the ring is what it was, or, if all data was there

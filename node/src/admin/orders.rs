@@ -89,12 +89,20 @@ pub(super) async fn topology(State(admin): State<Arc<Admin>>) -> Json<TopologyVi
 pub(super) async fn decommission(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
+    Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<(StatusCode, String), Refusal> {
     let node = Arc::clone(&admin.node);
+    let force = is_forced(&query)?;
     give(&admin, &headers, "decommission", async move {
-        node.decommission().await
+        node.decommission(force).await
     })
     .await
+}
+
+/// Whether an order is to be carried out although too few nodes would be left for the replicas.
+fn is_forced(query: &BTreeMap<String, String>) -> Result<bool, Refusal> {
+    let force = query.get("force").map_or(Ok(false), |text| text.parse());
+    force.map_err(|_| refuse("force is true or false"))
 }
 
 pub(super) async fn remove(
@@ -105,12 +113,10 @@ pub(super) async fn remove(
     let names = query.get("node").map(String::as_str).unwrap_or_default();
     let gone = find(&admin.node.status(), names)?;
     let node = Arc::clone(&admin.node);
-    give(
-        &admin,
-        &headers,
-        "remove",
-        async move { node.remove(&gone).await },
-    )
+    let force = is_forced(&query)?;
+    give(&admin, &headers, "remove", async move {
+        node.remove(&gone, force).await
+    })
     .await
 }
 

@@ -25,6 +25,9 @@ pub(super) struct OrderArgs {
     /// Return once it is under way; `starling topology` shows how far it is
     #[arg(long)]
     pub(super) no_wait: bool,
+    /// Do it although fewer nodes are left than a keyspace has replicas
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 /// `starling decommission`.
@@ -34,7 +37,7 @@ pub(super) fn decommission(args: &OrderArgs) -> Result<(), Failure> {
     }
     give(
         args,
-        "/topology/decommission",
+        &format!("/topology/decommission?force={}", args.force),
         "The node has left the ring: its data is with the others. Stop its process; its directory is not needed any more.",
     )
 }
@@ -45,7 +48,11 @@ pub(super) fn remove(args: &OrderArgs, nodes: &[String]) -> Result<(), Failure> 
     if args.dry_run {
         return plan::show(&args.admin, &[("change", "remove"), ("node", &nodes)]);
     }
-    let path = format!("/topology/remove?node={}", plan::escaped(&nodes));
+    let path = format!(
+        "/topology/remove?node={}&force={}",
+        plan::escaped(&nodes),
+        args.force
+    );
     give(
         args,
         &path,

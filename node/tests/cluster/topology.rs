@@ -178,7 +178,12 @@ fn a_dead_node_is_replaced_and_another_removed_under_load() {
                 members.any(|member| member.address == listen && !member.up)
             });
         }
-        let said = tokio::task::block_in_place(|| run(&cluster, 0, &["remove", &other]));
+        let why = refused(&cluster, 0, &["remove", &other]);
+        assert!(
+            why.contains("asks for 3 replicas") && why.contains("--force"),
+            "{why}"
+        );
+        let said = tokio::task::block_in_place(|| run(&cluster, 0, &["remove", &other, "--force"]));
         assert!(said.contains("Removed"), "{said}");
         until("the others know", || {
             (0..2).all(|node| tokens(&cluster, node) == 2 * 16).then_some(())

@@ -4,10 +4,10 @@
 //! at QUORUM go on with the others). The data is read from as many other replicas as a quorum counts, or from all
 //! of them where they are fewer; merged, applied here, and then the storage is told to give the damaged piece up.
 //!
-//! Invariant: every write that was acknowledged at QUORUM is there afterwards. It is on a quorum of the replicas,
-//! this one perhaps among them, so on `quorum - 1` of the `n - 1` others at least; `quorum` of those are read, and
-//! `2 quorum - 1 > n - 1`. Where the strategy names datacenters the same is done for the quorum of this node's own: what was
-//! acknowledged at LOCAL_QUORUM is nowhere else for sure.
+//! Invariant: every write that was acknowledged at QUORUM is there afterwards. Of the `f` replicas that the keyspace asks for
+//! at most `f - quorum` missed it, and one more may be this one; more than that are read. There may be fewer
+//! replicas than `f` for want of nodes: as many may have missed it all the same. Where the strategy names datacenters the same is
+//! done for the quorum of this node's own: what was acknowledged at LOCAL_QUORUM is nowhere else for sure.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -168,13 +168,14 @@ impl Others {
         peers.retain(|peer| peer.id != me);
         let own = snapshot.cluster.own();
         let datacenter = own.map_or_else(String::new, |own| own.datacenter.clone());
-        // A quorum of them and this node, or all.
-        let enough = |others: usize| others.min(others.div_ceil(2) + 1);
+        // A quorum of those that are asked for, or all that there are.
+        let enough = |factor: u32, others: usize| others.min(factor as usize / 2 + 1);
         let near = peers.iter().filter(|peer| peer.datacenter == datacenter).count();
-        let named = placement.replication().by_datacenter().is_some();
+        let asked = placement.replication();
+        let asked_near = asked.by_datacenter().and_then(|asked| asked.get(&datacenter));
         Self {
-            needed: enough(peers.len()),
-            needed_near: if named { enough(near) } else { 0 },
+            needed: enough(asked.total(), peers.len()),
+            needed_near: asked_near.map_or(0, |asked| enough(*asked, near)),
             datacenter,
             peers,
         }

@@ -132,8 +132,9 @@ impl<E: Env> Coordinator<E> {
         !task.deadline.is_over(&self.env)
     }
 
-    fn unavailable(&self, consistency: Consistency, short: &Shortfall) -> Error {
+    fn unavailable(&self, consistency: Consistency, short: &Shortfall, why: Option<&str>) -> Error {
         self.counters.unavailable.one();
+        let why = why.map_or_else(String::new, |why| format!(" ({why})"));
         Error::new(
             ErrorKind::Unavailable {
                 consistency,
@@ -141,7 +142,7 @@ impl<E: Env> Coordinator<E> {
                 alive: short.alive,
             },
             format!(
-                "Cannot achieve consistency level {consistency}: it needs {} replicas and {} are alive; nothing was changed",
+                "Cannot achieve consistency level {consistency}: it needs {} replicas and {} are alive{why}; nothing was changed",
                 short.required, short.alive
             ),
         )

@@ -172,7 +172,7 @@ impl<E: Env> Coordinator<E> {
             .collect();
         quorum
             .check(usable.iter().map(|peer| (peer.id, peer.datacenter.as_str())))
-            .map_err(|short| self.unavailable(consistency, &short))?;
+            .map_err(|short| self.unavailable(consistency, &short, quorum.want_of_nodes().as_deref()))?;
         // Latencies by their order of magnitude, so that the choice doesn't flutter and caches stay warm.
         usable.sort_by_key(|peer| {
             let magnitude = peer.latency.usual().as_micros().max(1).ilog2();
@@ -432,7 +432,7 @@ impl<E: Env> Coordinator<E> {
                 required,
                 alive: received,
             });
-            return self.unavailable(consistency, &short);
+            return self.unavailable(consistency, &short, plan.quorum.want_of_nodes().as_deref());
         }
         if !answers.refusals.is_empty() {
             self.counters.read_failures.one();

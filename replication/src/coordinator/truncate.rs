@@ -90,7 +90,7 @@ impl<E: Env> Coordinator<E> {
                 required: u32::try_from(members.len()).unwrap_or(u32::MAX),
                 alive: u32::try_from(alive).unwrap_or(u32::MAX),
             };
-            return Err(self.unavailable(Consistency::All, &short));
+            return Err(self.unavailable(Consistency::All, &short, None));
         }
         let truncations = members.iter().map(|peer| async move {
             if peer.id == snapshot.cluster.me {

@@ -126,7 +126,7 @@ impl<E: Env> Coordinator<E> {
         let alive = replicas.iter().filter(|peer| peer.alive);
         quorum
             .check(alive.map(|peer| (peer.id, peer.datacenter.as_str())))
-            .map_err(|short| self.unavailable(consistency, &short))?;
+            .map_err(|short| self.unavailable(consistency, &short, quorum.want_of_nodes().as_deref()))?;
         let encoded = self.encode(&mutation);
         if encoded.len() > MAX_MUTATION_BYTES {
             return Err(Error::invalid(format!(

@@ -7,7 +7,7 @@ use starling_cql::{
     plan::{Plan, SchemaPlan},
     schema::{Definition, Keyspace, Replication, Schema, SchemaEntry},
 };
-use starling_ring::{Replication as Factors, Strategy};
+use starling_ring::{Member, Replication as Factors, Strategy};
 
 use crate::{
     deadline::Deadline,
@@ -53,7 +53,7 @@ impl<E: Env> Node<E> {
             .await?;
         for entry in &entries {
             if let Some(Definition::Keyspace(keyspace)) = &entry.definition {
-                warnings.extend(self.replication_warning(&keyspace.name, &keyspace.replication));
+                warnings.extend(self.replication_warnings(&keyspace.name, &keyspace.replication));
             }
         }
         if !entries.is_empty() {
@@ -126,7 +126,7 @@ impl<E: Env> Node<E> {
         };
         let altered = self.ring_changes.alter(wanted, deadline).await;
         let altered = altered.map_err(|error| not_altered(name, &error))?;
-        warnings.extend(self.replication_warning(name, &to));
+        warnings.extend(self.replication_warnings(name, &to));
         if altered == Altered::UnderWay {
             warnings.push(format!(
                 "The data of keyspace {name} is on its way to its new replicas. Reads and writes go on meanwhile, and the schema \
@@ -137,18 +137,32 @@ impl<E: Env> Node<E> {
         Ok(altered == Altered::Done)
     }
 
-    fn replication_warning(&self, keyspace: &str, replication: &Replication) -> Option<String> {
-        let strategy = Strategy::parse(&replication.class, &replication.options).ok()?;
+    /// As Cassandra words it, for drivers' users know the sentence.
+    fn replication_warnings(&self, keyspace: &str, replication: &Replication) -> Vec<String> {
+        let Ok(strategy) = Strategy::parse(&replication.class, &replication.options) else {
+            return Vec::new();
+        };
         let ring = Arc::clone(&self.views.load().cluster.ring);
         let datacenters = ring.datacenters();
         let names = datacenters.iter().map(String::as_str).collect();
-        let factor = Factors::new(&strategy, &names).total();
-        let nodes = u32::try_from(ring.members().len()).unwrap_or(u32::MAX);
-        (factor > nodes).then(|| {
-            format!(
-                "Your replication factor {factor} for keyspace {keyspace} is higher than the number of nodes {nodes}"
-            )
-        })
+        let factors = Factors::new(&strategy, &names);
+        let warning = |factor: u32, datacenter: Option<&str>| {
+            let is_there = |member: &&Member| datacenter.is_none_or(|name| member.datacenter == name);
+            let nodes = ring.members().iter().filter(is_there).count();
+            let place = datacenter.map_or_else(String::new, |name| format!(" in datacenter {name}"));
+            (factor as usize > nodes).then(|| {
+                format!(
+                    "Your replication factor {factor} for keyspace {keyspace} is higher than the number of nodes {nodes}{place}"
+                )
+            })
+        };
+        match factors.by_datacenter() {
+            None => warning(factors.total(), None).into_iter().collect(),
+            Some(factors) => {
+                let warnings = factors.iter().map(|(name, factor)| warning(*factor, Some(name)));
+                warnings.flatten().collect()
+            }
+        }
     }
 }
 

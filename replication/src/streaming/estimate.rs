@@ -15,7 +15,11 @@ use super::{
     plan::{self, Rings, Strategies, Way},
     wire::MAX_SETS,
 };
-use crate::{env::Env, snapshot::Snapshot, topology::ChangeKind};
+use crate::{
+    env::Env,
+    snapshot::Snapshot,
+    topology::{ChangeKind, sparing},
+};
 
 /// What a newcomer is assumed to fetch in a second where no rate is set, in bytes: about half of what was measured on
 /// two cores, because requests go first.
@@ -245,6 +249,12 @@ impl<E: Env> Streaming<E> {
             gone: change.dead(),
         };
         let mut flows = flows(&snapshot, &rings, change);
+        let (replications, members) = (&snapshot.cluster.replications, rings.current.members());
+        let shortages = sparing::shortages(&snapshot.schema, replications, members, change);
+        let shortages = shortages.into_iter();
+        flows
+            .warnings
+            .extend(shortages.map(|shortage| format!("{shortage}: it needs --force")));
         let mut questions: BTreeMap<NodeId, BTreeMap<TableId, Vec<TokenSet>>> = BTreeMap::new();
         let fetches = flows.fetches.iter().map(|(_, wanted)| wanted);
         for (node, table, tokens) in fetches.chain(&flows.losses).chain(&flows.holdings) {

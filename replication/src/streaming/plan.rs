@@ -6,15 +6,20 @@
 //! of the old replicas missed it. Partners stand in the same datacenter where they can, so that the same holds for quorums
 //! of one datacenter.
 //!
-//! Where there is no partner (it is dead, damaged, or more replicas are wanted) the newcomer fetches from half of the old
-//! replicas, rounded up, in its datacenter and in all. What they have together holds every write that a quorum had: of `n`
-//! old replicas at least `n/2 + 1` had it, so of any `n - n/2` one did. Where so many are not left, it takes what
-//! there is.
+//! Where there is no partner (it is dead, damaged, or more replicas are wanted) the newcomer fetches from half as many of the
+//! old replicas as the keyspace asks for, rounded up, in its datacenter and in all. What they have together holds every
+//! write that a quorum had: of `f` replicas at most `f - (f/2 + 1)` missed it, so of any `f - f/2` one did not. Where so
+//! many are not left, it takes what there is. There may be fewer replicas than the factor `f` for want of nodes. A quorum is
+//! one of `f` all the same: the nodes that left may be just those that had a write, and as many as ever may have missed it.
 //!
-//! A keyspace that is altered may get fewer replicas. Those that stay may be those that missed a write, so each of the new ones, also
-//! if it was one before, takes copies of all that go *alone*: without one that comes for them in their datacenter. Of a write
-//! that one of these had all have it then; one that none of these had is where it was, or at partners. So as many have it as
-//! before, or all; in each datacenter too.
+//! Where a node goes *alone*, without one that comes for it, those that stay may be those that missed a write. So each of the new
+//! replicas, also if it was one before, takes copies of what it has: where the ring gets fewer nodes than replicas are asked
+//! for, and where a keyspace is altered and gets fewer (there a partner is of the same datacenter). Of a write that one of these
+//! had all have it then; one that none of these had is where it was, or at partners. So as many have it as before, or all; in
+//! each datacenter too.
+//!
+//! A keyspace may ask for fewer replicas than before while it has not even as many. Then as many may have missed a write as its new
+//! quorum does not ask. So each new replica takes copies of what all old ones have.
 //!
 //! Invariants (`tests.rs`):
 //! 1. a gain is what the new placement has for a node and the old one had not; each has exactly one way to be fetched;
@@ -27,7 +32,7 @@ use std::{
 };
 
 use starling_model::{NodeId, Token, TokenRange, TokenSet};
-use starling_ring::{Placement, Ring};
+use starling_ring::{Placement, Replication, Ring};
 
 pub use crate::placements::Strategies;
 
@@ -132,9 +137,10 @@ impl Rings {
     /// All that nodes gain of a keyspace with these strategies, in token order.
     pub fn gains(&self, strategies: &Strategies) -> Vec<Gain> {
         let (current, next) = self.placements(strategies);
+        let terms = Terms::new(&current, &next, strategies);
         let arcs = refined(&current, &next);
         let gains = arcs.flat_map(|(tokens, before, after)| {
-            let successions = Successions::new(before, after, self, strategies.alters());
+            let successions = Successions::new(before, after, self, &terms);
             successions.gains(tokens, self)
         });
         gains.collect()
@@ -143,12 +149,11 @@ impl Rings {
     /// The same, and what new replicas take over from those that go alone.
     pub fn fetches(&self, strategies: &Strategies) -> Vec<Gain> {
         let mut fetches = self.gains(strategies);
-        if strategies.alters() {
-            let (current, next) = self.placements(strategies);
-            for (tokens, before, after) in refined(&current, &next) {
-                let successions = Successions::new(before, after, self, true);
-                fetches.extend(successions.legacies(tokens, after, self));
-            }
+        let (current, next) = self.placements(strategies);
+        let terms = Terms::new(&current, &next, strategies);
+        for (tokens, before, after) in refined(&current, &next) {
+            let successions = Successions::new(before, after, self, &terms);
+            fetches.extend(successions.legacies(tokens, after, self));
         }
         fetches
     }
@@ -177,19 +182,77 @@ impl Rings {
     }
 }
 
-/// Who comes for whom in one range.
-struct Successions {
-    /// Who comes, each with its partner if it has one.
-    coming: Vec<(NodeId, Option<NodeId>)>,
-    /// Who goes alone.
-    alone: Vec<NodeId>,
-    /// Of whom a quorum has to be read by those without a partner. Of those that go alone they get all anyway.
-    others: Vec<NodeId>,
+/// What a keyspace asks for before and after.
+struct Terms<'a> {
+    before: &'a Replication,
+    is_altered: bool,
+    /// A quorum bears fewer replicas that missed a write than before, in all or in a datacenter.
+    bears_less: bool,
 }
 
-impl Successions {
+impl<'a> Terms<'a> {
+    fn new(current: &'a Placement, next: &Placement, strategies: &Strategies) -> Self {
+        let (before, after) = (current.replication(), next.replication());
+        let borne = |factor: u32| factor.saturating_sub(factor / 2 + 1);
+        let near = before.by_datacenter().zip(after.by_datacenter());
+        let near = near.is_some_and(|(before, after)| {
+            let mut kept = before
+                .iter()
+                .filter_map(|(name, factor)| Some((*factor, *after.get(name)?)));
+            kept.any(|(before, after)| borne(after) < borne(before))
+        });
+        Self {
+            is_altered: strategies.alters(),
+            bears_less: near || borne(after.total()) < borne(before.total()),
+            before,
+        }
+    }
+}
+
+/// How many replicas a range has not that its keyspace asks for, because there are no more nodes.
+#[derive(Default)]
+struct Lack<'a> {
+    all: usize,
+    /// By datacenter, where the strategy names them.
+    near: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Lack<'a> {
+    fn new(replicas: &[NodeId], asked: &'a Replication, rings: &Rings) -> Self {
+        let lack = |asked: u32, count: usize| (asked as usize).saturating_sub(count);
+        let of = |name: &str| {
+            let there = replicas.iter().filter(|id| rings.datacenter(**id) == Some(name));
+            there.count()
+        };
+        let named = asked.by_datacenter().into_iter().flatten();
+        Self {
+            all: lack(asked.total(), replicas.len()),
+            near: named
+                .map(|(name, factor)| (name.as_str(), lack(*factor, of(name))))
+                .collect(),
+        }
+    }
+
+    /// In all, or in a datacenter: elsewhere there are never more than asked for.
+    fn is_any(&self) -> bool {
+        self.all > 0
+    }
+}
+
+/// Who comes for whom in one range.
+struct Successions<'a> {
+    /// Who comes, each with its partner if it has one.
+    coming: Vec<(NodeId, Option<NodeId>)>,
+    /// Those of whom every new replica takes a copy: who goes alone, or all.
+    testators: Vec<NodeId>,
+    /// Of whom a quorum has to be read by those without a partner. Of those that go alone they get all anyway.
+    others: Vec<NodeId>,
+    lack: Lack<'a>,
+}
+
+impl<'a> Successions<'a> {
     /// Where a keyspace is altered one datacenter may get more replicas and another one fewer, so a partner is of the same one.
-    fn new(before: &[NodeId], after: &[NodeId], rings: &Rings, is_altered: bool) -> Self {
+    fn new(before: &[NodeId], after: &[NodeId], rings: &Rings, terms: &Terms<'a>) -> Self {
         let mut leaving: Vec<NodeId> = before
             .iter()
             .filter(|node| !after.contains(node))
@@ -204,7 +267,11 @@ impl Successions {
         coming.sort_unstable();
         let same_datacenter = |a: NodeId, b: NodeId| rings.datacenter(a) == rings.datacenter(b);
         let mut partners: BTreeMap<NodeId, NodeId> = BTreeMap::new();
-        let distances = if is_altered { &[true][..] } else { &[true, false] };
+        let distances = if terms.is_altered {
+            &[true][..]
+        } else {
+            &[true, false]
+        };
         for near in distances {
             for node in &coming {
                 let mut left = leaving.iter();
@@ -218,11 +285,14 @@ impl Successions {
             .into_iter()
             .map(|node| (node, partners.get(&node).copied()));
         let mut others = before.to_vec();
-        others.retain(|node| !is_altered || !leaving.contains(node));
+        others.retain(|node| !terms.is_altered || !leaving.contains(node));
+        let lack = Lack::new(before, terms.before, rings);
+        let merges = terms.bears_less && lack.is_any();
         Self {
             coming: coming.collect(),
-            alone: leaving,
+            testators: if merges { before.to_vec() } else { leaving },
             others,
+            lack,
         }
     }
 
@@ -231,7 +301,7 @@ impl Successions {
             let partner = partner.filter(|partner| !rings.gone.contains(partner));
             let way = match partner {
                 Some(partner) => Way::Partner(partner),
-                None => Way::Quorum(quorum_of(&self.others, *node, rings)),
+                None => Way::Quorum(quorum_of(&self.others, &self.lack, *node, rings)),
             };
             Gain {
                 tokens,
@@ -243,9 +313,10 @@ impl Successions {
     }
 
     fn legacies(&self, tokens: TokenRange, after: &[NodeId], rings: &Rings) -> Vec<Gain> {
-        let alone = self.alone.iter().filter(|node| !rings.gone.contains(node));
-        let legacies = alone.flat_map(|from| {
-            after.iter().map(move |node| Gain {
+        let there = self.testators.iter().filter(|node| !rings.gone.contains(node));
+        let legacies = there.flat_map(|from| {
+            let lacks = move |node: &&NodeId| *node != from && !self.coming.contains(&(**node, Some(*from)));
+            after.iter().filter(lacks).map(move |node| Gain {
                 tokens,
                 node: *node,
                 way: Way::Quorum(Quorum::just(*from)),
@@ -255,7 +326,7 @@ impl Successions {
     }
 }
 
-fn quorum_of(replicas: &[NodeId], node: NodeId, rings: &Rings) -> Quorum {
+fn quorum_of(replicas: &[NodeId], lack: &Lack<'_>, node: NodeId, rings: &Rings) -> Quorum {
     let home = rings.datacenter(node);
     let is_local = |other: &NodeId| rings.datacenter(*other) == home;
     let enough = |count: usize| count - count / 2;
@@ -266,10 +337,12 @@ fn quorum_of(replicas: &[NodeId], node: NodeId, rings: &Rings) -> Quorum {
         .collect();
     others.sort_unstable();
     let (local, remote): (Vec<_>, Vec<_>) = others.into_iter().partition(is_local);
-    let safe = enough(replicas.len());
+    // All that there ever were of them are enough.
+    let safe = enough(replicas.len() + lack.all).min(replicas.len());
     let local_replicas = replicas.iter().filter(|other| is_local(other)).count();
+    let local_lack = home.and_then(|home| lack.near.get(home)).copied().unwrap_or(0);
     Quorum {
-        needed_local: enough(local_replicas).min(local.len()),
+        needed_local: enough(local_replicas + local_lack).min(local.len()),
         needed: safe.min(local.len() + remote.len()),
         safe,
         local,

@@ -6,7 +6,7 @@ use starling_model::NodeId;
 
 use super::{
     Change, ChangeError, ChangeKind, Phase, Place, RingState, Topology, TopologyRequest, TopologyResponse,
-    arrival::Mind, proposal::Make, service::ASK,
+    arrival::Mind, proposal::Make, service::ASK, sparing,
 };
 use crate::env::Env;
 
@@ -127,8 +127,9 @@ impl<E: Env> Topology<E> {
         }
     }
 
-    /// Takes this node out of the ring: its data goes to the others. Ends when it is out.
-    pub(crate) async fn leave(self: &Arc<Self>) -> Result<(), ChangeError> {
+    /// Takes this node out of the ring: its data goes to the others. Ends when it is out. Refused where too few nodes would
+    /// be left for a keyspace's replicas, unless it is forced.
+    pub(crate) async fn leave(self: &Arc<Self>, force: bool) -> Result<(), ChangeError> {
         self.for_operator(&|state| {
             if !state.serves(self.me) {
                 return Err(ChangeError::Refused("this node is not in the ring".to_owned()));
@@ -138,15 +139,21 @@ impl<E: Env> Topology<E> {
                     "this is the only node: its data has no place to go".to_owned(),
                 ));
             }
-            Ok(ChangeKind::Leave(self.me))
+            self.spared(state, ChangeKind::Leave(self.me), force)
         })
         .await
     }
 
     /// Takes dead nodes out of the ring; their data is fetched from the other replicas. Ends when it is done. A change that
-    /// waits for them is ended first. One that was coming in by it is refused from then on too.
-    pub(crate) async fn remove(self: &Arc<Self>, gone: &[NodeId]) -> Result<(), ChangeError> {
+    /// waits for them is ended first. One that was coming in by it is refused from then on too. Refused where too few nodes
+    /// would be left for a keyspace's replicas, unless it is forced.
+    pub(crate) async fn remove(self: &Arc<Self>, gone: &[NodeId], force: bool) -> Result<(), ChangeError> {
         let before = self.book.load();
+        if let Some(TopologyResponse::Refused(reason)) = self.living(&gone.iter().copied().collect()) {
+            return Err(ChangeError::Refused(reason));
+        }
+        // Also before anything is ended for it.
+        self.spared(&before, ChangeKind::Remove(gone.to_vec()), force)?;
         let is_gone = |state: &RingState, id| matches!(state.place(id), Some(Place::Gone { .. }));
         if before.serves(self.me) && !gone.contains(&self.me) {
             self.with_patience(|| self.end_without(gone)).await?;
@@ -172,13 +179,23 @@ impl<E: Env> Topology<E> {
             }
             left.sort_unstable();
             left.dedup();
-            Ok(ChangeKind::Remove(left))
+            self.spared(state, ChangeKind::Remove(left), force)
         })
         .await
         .or_else(|error| match error {
             ChangeError::Nothing if gone.iter().all(|id| is_gone(&self.book.load(), *id)) => Ok(()),
             other => Err(other),
         })
+    }
+
+    /// The change, if it is forced or leaves enough nodes.
+    fn spared(&self, state: &RingState, change: ChangeKind, force: bool) -> Result<ChangeKind, ChangeError> {
+        let schema = Arc::clone(&self.views.load().schema);
+        let refusal = (!force).then(|| sparing::refusal(&schema, state, &change));
+        match refusal.flatten() {
+            Some(reason) => Err(ChangeError::Refused(reason)),
+            None => Ok(change),
+        }
     }
 
     /// A change that an operator waits for: what passes in moments is tried again, the rest is told.

@@ -12,6 +12,7 @@
 //! - `drive`: how its coordinator carries it through, or gives it up;
 //! - `lost`: changes that wait for nodes which are dead for good;
 //! - `commands`: leave, remove, relocate, abort;
+//! - `sparing`: whether nodes can be spared;
 //! - `arrival`: join, and replace;
 //! - `replication`: a keyspace gets other replicas;
 //! - `fetch`: new replicas get their data;
@@ -37,6 +38,7 @@ pub(crate) mod quorum;
 mod replication;
 mod ring_state;
 mod service;
+pub(crate) mod sparing;
 mod tokens;
 
 #[cfg(test)]

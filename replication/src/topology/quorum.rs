@@ -22,6 +22,8 @@ pub(crate) struct Requirements {
     current: Requirement,
     /// Only where it is another one than the current one: of a keyspace that is altered.
     next: Option<Requirement>,
+    /// The replicas that the keyspace asks for now, whether or not there are nodes for them.
+    factor: usize,
 }
 
 impl Requirements {
@@ -30,13 +32,15 @@ impl Requirements {
         let current = Requirement::new(level, placements.current.replication(), local);
         let next = placements.next.as_ref();
         let next = next.map(|next| Requirement::new(level, next.replication(), local));
-        Self::of(current, next)
+        let factor = placements.current.replication().total() as usize;
+        Self::of(current, next, factor)
     }
 
-    pub(super) fn of(current: Requirement, next: Option<Requirement>) -> Self {
+    pub(super) fn of(current: Requirement, next: Option<Requirement>, factor: usize) -> Self {
         Self {
             next: next.filter(|next| *next != current),
             current,
+            factor,
         }
     }
 
@@ -127,9 +131,20 @@ impl Quorum {
         tally.shortfall().map_or(Ok(()), Err)
     }
 
+    /// Where there are not even nodes for all replicas that the keyspace asks for: that, and what to do.
+    pub(crate) fn want_of_nodes(&self) -> Option<String> {
+        let (asked, there) = (self.requirements.factor, self.sets.current.len());
+        (there < asked).then(|| {
+            format!(
+                "the keyspace asks for {asked} replicas and there are nodes for {there}: let more nodes join, or lower its \
+                 replication factor with ALTER KEYSPACE"
+            )
+        })
+    }
+
     /// Counts answers as they come.
     pub(crate) fn tally(&self) -> JointTally {
-        let Requirements { current, next } = &self.requirements;
+        let Requirements { current, next, .. } = &self.requirements;
         // Also where the replicas stay the level may need more of them, or fewer.
         let is_joint = self.sets.next.is_some() || next.is_some();
         JointTally {

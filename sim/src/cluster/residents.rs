@@ -133,8 +133,8 @@ impl Cluster {
         let (sender, receiver) = oneshot::channel();
         self.inner.handle.spawn(group, async move {
             let outcome = match command {
-                RingCommand::Decommission => node.decommission().await,
-                RingCommand::Remove(gone) => node.remove(&gone).await,
+                RingCommand::Decommission => node.decommission(false).await,
+                RingCommand::Remove(gone) => node.remove(&gone, true).await,
                 RingCommand::Abort => node.abort_ring_change().await,
             };
             sender.send(outcome);

@@ -13,12 +13,16 @@ use crate::{
 fn filled(size: usize, factor: usize) -> (TestCluster, TableId) {
     let cluster = TestCluster::new(size);
     let table = cluster.make_table(factor);
+    let level = if size < factor {
+        Consistency::Quorum
+    } else {
+        Consistency::All
+    };
     for row in 0..20 {
         let mutation = insert(table, "a", row, "value", 10 + i64::from(row));
-        cluster
-            .write(1, mutation, Consistency::All)
-            .expect("the write succeeds");
+        cluster.write(1, mutation, level).expect("the write succeeds");
     }
+    cluster.run_for(Duration::from_secs(1));
     (cluster, table)
 }
 
@@ -66,6 +70,25 @@ fn too_few_others_are_waited_for() {
         cluster.stored(1, table, &key("a")),
         cluster.stored(2, table, &key("a"))
     );
+}
+
+/// Four of seven have a write that a quorum acknowledged, and two of these nodes have left.
+#[test]
+fn where_nodes_lack_as_many_others_are_read_as_with_all_of_them() {
+    let (mut cluster, table) = filled(5, 7);
+    let mutation = insert(table, "a", 100, "of two", 500);
+    for node in [1, 5] {
+        cluster.store(node).apply_now(mutation.clone());
+    }
+    cluster.kill(5);
+    damage(&cluster, 1, table);
+    cluster.run_for(Duration::from_secs(30));
+    assert_eq!(cluster.node(1).status().counters.healed, 0);
+    cluster.restart(5);
+    cluster.run_for(Duration::from_secs(30));
+    assert_eq!(cluster.node(1).status().counters.healed, 1);
+    let healed = cluster.stored(1, table, &key("a"));
+    assert_eq!(healed.rows.len(), 21);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod changes;
 mod deaths;
 mod phases;
 mod scene;
+mod shrinking;
 mod successors;
 mod tokens;
 
@@ -299,7 +300,7 @@ fn a_state_without_altered_keyspaces_is_what_earlier_releases_read() {
 fn a_level_may_need_more_of_the_same_replicas() {
     let single = |current: usize, next: usize| {
         let quorum = Quorum {
-            requirements: Requirements::of(of_factor(current), Some(of_factor(next))),
+            requirements: Requirements::of(of_factor(current), Some(of_factor(next)), current),
             sets: ReplicaSets::new(&nodes(&[1]), Some(&nodes(&[1]))),
         };
         assert_eq!(
@@ -326,7 +327,11 @@ fn of_factor(factor: usize) -> Requirement {
 /// QUORUM of so many replicas, while they change, or become more or fewer.
 fn quorum(current: &[u128], next: &[u128]) -> Quorum {
     Quorum {
-        requirements: Requirements::of(of_factor(current.len()), Some(of_factor(next.len()))),
+        requirements: Requirements::of(
+            of_factor(current.len()),
+            Some(of_factor(next.len())),
+            current.len(),
+        ),
         sets: ReplicaSets::new(&nodes(current), Some(&nodes(next))),
     }
 }

@@ -118,12 +118,12 @@ pub(super) fn spawn(
 
 pub(super) fn decommission(cluster: &TestCluster, node: usize) -> Outcome {
     let node = Arc::clone(cluster.node(node));
-    spawn(cluster, async move { node.decommission().await })
+    spawn(cluster, async move { node.decommission(false).await })
 }
 
 pub(super) fn remove(cluster: &TestCluster, through: usize, gone: Vec<NodeId>) -> Outcome {
     let node = Arc::clone(cluster.node(through));
-    spawn(cluster, async move { node.remove(&gone).await })
+    spawn(cluster, async move { node.remove(&gone, false).await })
 }
 
 /// The node's disk is slow from now on: no step of a change is confirmed by it.
