@@ -35,6 +35,8 @@ pub enum StateKey {
     /// The newest state of the ring that the node knows: its epoch and its digest, as decimal numbers with a colon
     /// between them. Who knows an older one asks the node for it; gossip itself only carries it.
     Epoch,
+    /// The host id of the dead node whose place the node waits to take, for as long as it waits.
+    Replaces,
     /// A key of a later release, or one that only the caller knows.
     Unknown(u16),
 }
@@ -53,6 +55,7 @@ impl From<u16> for StateKey {
             8 => Self::NativeAddress,
             9 => Self::Shards,
             33 => Self::Epoch,
+            34 => Self::Replaces,
             unknown => Self::Unknown(unknown),
         }
     }
@@ -72,6 +75,7 @@ impl From<StateKey> for u16 {
             StateKey::NativeAddress => 8,
             StateKey::Shards => 9,
             StateKey::Epoch => 33,
+            StateKey::Replaces => 34,
             StateKey::Unknown(number) => number,
         }
     }

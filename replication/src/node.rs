@@ -527,6 +527,7 @@ fn first_cluster(config: &Config, identity: &Identity, known: &[Known]) -> Clust
         tokens: Vec::new(),
         alive: true,
         joined: false,
+        replaces: None,
         schema_version: None,
         ring: Stamp::default(),
         release: Some(config.release.clone()),

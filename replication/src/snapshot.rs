@@ -45,6 +45,8 @@ pub(crate) struct Peer {
     pub(crate) alive: bool,
     /// Whether it is in the ring.
     pub(crate) joined: bool,
+    /// The dead node whose place it is started to take, as it tells itself.
+    pub(crate) replaces: Option<NodeId>,
     /// The schema version that it last told.
     pub(crate) schema_version: Option<u128>,
     /// The ring that it last told.

@@ -56,6 +56,7 @@ impl Known {
             tokens: self.tokens.clone(),
             alive: false,
             joined: true,
+            replaces: None,
             schema_version: None,
             ring: Stamp::default(),
             release: None,

@@ -197,6 +197,17 @@ impl<E: Env> Membership<E> {
         self.hurry();
     }
 
+    /// Tells everybody soon whose place this node waits to take: with that its operator has said that the other is dead for
+    /// good.
+    pub(crate) fn say_replaces(&self, dead: NodeId) {
+        let told = self.views.load().cluster.own().and_then(|own| own.replaces);
+        if told != Some(dead) {
+            self.say(StateKey::Replaces, uuid_text(dead.0));
+            self.hurry();
+            self.observe();
+        }
+    }
+
     fn say(&self, key: StateKey, value: String) {
         if let Err(error) = self.gossip.lock().set(key, value) {
             ::tracing::error!(%error, "a state is too long for gossip");

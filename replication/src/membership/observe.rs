@@ -173,6 +173,7 @@ fn peer_of(member: &Member, is_me: bool) -> Peer {
         datacenter: text(StateKey::Datacenter).unwrap_or_default(),
         rack: text(StateKey::Rack).unwrap_or_default(),
         joined: false,
+        replaces: member.get(StateKey::Replaces).and_then(parse_uuid).map(NodeId),
         tokens: Vec::new(),
         alive: is_me || member.alive,
         schema_version: member.get(StateKey::SchemaVersion).and_then(parse_uuid),
@@ -196,6 +197,7 @@ fn same(peer: &Peer, before: Option<&Arc<Peer>>) -> bool {
             && peer.tokens == before.tokens
             && peer.alive == before.alive
             && peer.joined == before.joined
+            && peer.replaces == before.replaces
             && peer.schema_version == before.schema_version
             && peer.ring == before.ring
             && peer.release == before.release

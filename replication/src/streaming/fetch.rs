@@ -105,7 +105,7 @@ impl<E: Env> Streaming<E> {
         Ok(Rings {
             current: Arc::clone(&snapshot.cluster.ring),
             next: Arc::clone(next.ok_or_else(over)?),
-            gone: change.kind.dead(),
+            gone: change.dead(),
         })
     }
 

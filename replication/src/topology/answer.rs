@@ -97,7 +97,7 @@ impl<E: Env> Topology<E> {
         {
             return TopologyResponse::NotYet("a member has not heard of the new node yet".to_owned());
         }
-        if let Some(refused) = self.living(&change.kind.dead()) {
+        if let Some(refused) = self.living(&change.dead()) {
             return refused;
         }
         match self

@@ -10,7 +10,7 @@ use starling_model::{NodeId, Token};
 use starling_ring::Member;
 
 use super::{
-    Change, ChangeError, ChangeKind, RingState, Topology, TopologyRequest, TopologyResponse,
+    Change, ChangeError, ChangeKind, Phase, RingState, Topology, TopologyRequest, TopologyResponse,
     choose_tokens_aside, proposal::moved,
 };
 use crate::{env::Env, snapshot::Peer};
@@ -47,6 +47,9 @@ impl<E: Env> Topology<E> {
     /// to be the same in every attempt.
     pub(super) async fn come_in(self: &Arc<Self>, mind: &Mind) -> Result<(), ChangeError> {
         if let Some(name) = &self.config.replace {
+            if let Ok(dead) = self.find(&self.book.load(), name) {
+                self.membership.say_replaces(dead);
+            }
             self.end_for_successor(name, mind).await?;
         }
         self.choose_ahead(mind).await?;
@@ -136,7 +139,8 @@ impl<E: Env> Topology<E> {
         let (Ok(dead), Some(change)) = (self.find(&state, name), state.change()) else {
             return Ok(());
         };
-        if !state.awaits(dead) && !change.lost.contains(&dead) {
+        let is_lost = change.phase == Phase::Settling && change.lost.contains(&dead);
+        if !state.awaits(dead) && !is_lost {
             return Ok(());
         }
         let kind = &change.kind;

@@ -25,7 +25,8 @@ pub struct Change {
     pub since: Timestamp,
     /// How far it is.
     pub phase: Phase,
-    /// The nodes that an operator has said to be dead for good since all data was there: nobody waits for them any more.
+    /// The nodes that are dead for good, as operators have said, besides those that the change itself is about: nobody waits for
+    /// them. Some were so when it was proposed, others died in its midst, when all data was there.
     #[serde(default)]
     pub lost: BTreeSet<NodeId>,
 }
@@ -91,12 +92,18 @@ impl Change {
     /// Everybody who has to confirm its steps, given the members before it: all of them but the dead ones, and who
     /// comes in.
     pub(super) fn participants(&self, current: &[Member]) -> BTreeSet<NodeId> {
-        let dead = self.kind.dead();
+        let dead = self.dead();
         let members = current.iter().map(|member| member.id);
         let incoming = self.kind.incoming().map(|(member, _)| member.id);
         let all = members.chain(incoming);
-        all.filter(|id| !dead.contains(id) && !self.lost.contains(id))
-            .collect()
+        all.filter(|id| !dead.contains(id)).collect()
+    }
+
+    /// All nodes that nobody waits for because they are dead for good.
+    pub fn dead(&self) -> BTreeSet<NodeId> {
+        let mut dead = self.kind.dead();
+        dead.extend(&self.lost);
+        dead
     }
 }
 

@@ -156,7 +156,11 @@ impl<E: Env> Topology<E> {
         self.spared(&before, ChangeKind::Remove(gone.to_vec()), force)?;
         let is_gone = |state: &RingState, id| matches!(state.place(id), Some(Place::Gone { .. }));
         if before.serves(self.me) && !gone.contains(&self.me) {
-            self.with_patience(|| self.end_without(gone)).await?;
+            // It may wait for others too whose successors wait.
+            let mut dead = self.succeeded();
+            dead.extend(gone);
+            let dead: Vec<NodeId> = dead.into_iter().collect();
+            self.with_patience(|| self.end_without(&dead)).await?;
         }
         self.for_operator(&|state| {
             if !state.serves(self.me) {

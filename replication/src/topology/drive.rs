@@ -210,6 +210,7 @@ impl<E: Env> Topology<E> {
             .next(&state.members())
             .iter()
             .map(|member| member.id)
+            .filter(|id| !change.lost.contains(id))
             .collect();
         let mut pause = PAUSE;
         loop {

@@ -17,7 +17,7 @@ pub enum ChangeError {
     },
     /// A member is down that has to take part.
     #[error(
-        "the node {id} at {address} is down, and every member has to take part in a change of the ring; nothing was changed; bring it back, or remove it if it is dead for good (`starling remove`)"
+        "the node {id} at {address} is down, and every member has to take part in a change of the ring; nothing was changed; bring it back, or if it is dead for good remove it (`starling remove`) or start a node in its place (`starling node --replace`)"
     )]
     Down {
         /// Which.

@@ -71,7 +71,7 @@ impl<E: Env> Topology<E> {
         let agreement = self.agreement().ok_or_else(stopping)?;
         let change = self.under_way().filter(|change| change.id == id);
         let change = change.ok_or_else(|| "the change is over".to_owned())?;
-        let dead = change.kind.dead();
+        let dead = change.dead();
         let snapshot = self.views.load();
         let others = snapshot.cluster.joined();
         let pulls = others

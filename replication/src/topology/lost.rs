@@ -20,13 +20,13 @@ use crate::{deadline::Deadline, env::Env, snapshot::Peer};
 
 /// A change that is being ended, whoever waits for it.
 pub(super) struct Ending {
-    dead: NodeId,
+    dead: BTreeSet<NodeId>,
     outcome: Shared<BoxFuture<'static, Result<(), ChangeError>>>,
 }
 
 impl<E: Env> Topology<E> {
-    /// Ends the change that waits for `dead`, to the end even if nobody waits for the answer, which comes shortly before
-    /// the deadline at the latest.
+    /// Ends the change that waits for `dead`, and perhaps for others whose successors wait, to the end even if nobody waits for
+    /// the answer, which comes shortly before the deadline at the latest.
     pub(super) async fn end_answer(self: &Arc<Self>, dead: NodeId, deadline: Deadline) -> TopologyResponse {
         if !self.book.load().serves(self.me) || dead == self.me {
             return TopologyResponse::Refused("this node can't end the change of the ring".to_owned());
@@ -43,8 +43,8 @@ impl<E: Env> Topology<E> {
             Some(Ok(())) => TopologyResponse::Done,
             Some(Err(ChangeError::Refused(reason))) => TopologyResponse::Refused(reason),
             Some(Err(ChangeError::Down { id, address })) => TopologyResponse::Refused(format!(
-                "a change of the ring waits for the node {id} at {address} too; bring it back, or remove all that are dead \
-                 for good at once (`starling remove`)"
+                "a change of the ring waits for the node {id} at {address} too; bring it back, or if it is dead for good too start \
+                 a node in its place (`starling node --replace`), or remove all of them at once (`starling remove`)"
             )),
             Some(Err(error)) => {
                 TopologyResponse::NotYet(format!("a change of the ring can't be ended: {error}"))
@@ -59,12 +59,16 @@ impl<E: Env> Topology<E> {
     ) -> Option<Shared<BoxFuture<'static, Result<(), ChangeError>>>> {
         let mut ending = self.ending.lock();
         if let Some(under_way) = ending.as_ref() {
-            return (under_way.dead == dead).then(|| under_way.outcome.clone());
+            return under_way.dead.contains(&dead).then(|| under_way.outcome.clone());
         }
+        let mut dead_ones = self.succeeded();
+        dead_ones.insert(dead);
+        dead_ones.remove(&self.me);
+        let gone: Vec<NodeId> = dead_ones.iter().copied().collect();
         let (done, outcome) = oneshot::channel();
         let topology = Arc::clone(self);
         self.env.spawn(async move {
-            let outcome = topology.end_without(&[dead]).await;
+            let outcome = topology.end_without(&gone).await;
             topology.ending.lock().take();
             // Nobody may be left to hear of it.
             let _ = done.send(outcome);
@@ -74,7 +78,7 @@ impl<E: Env> Topology<E> {
             .boxed()
             .shared();
         *ending = Some(Ending {
-            dead,
+            dead: dead_ones,
             outcome: outcome.clone(),
         });
         Some(outcome)
@@ -90,7 +94,8 @@ impl<E: Env> Topology<E> {
             };
             let mut awaited = change.participants(&state.members());
             awaited.retain(|id| gone.contains(id));
-            let known = change.lost.iter().any(|id| gone.contains(id));
+            // What began without them does not have to be ended.
+            let known = change.phase == Phase::Settling && change.lost.iter().any(|id| gone.contains(id));
             if awaited.is_empty() && !known {
                 return Ok(());
             }

@@ -13,7 +13,7 @@
 //! - `lost`: changes that wait for nodes which are dead for good;
 //! - `commands`: leave, remove, relocate, abort;
 //! - `sparing`: whether nodes can be spared;
-//! - `arrival`: join, and replace;
+//! - `arrival`: join, and replace; `successors`: of several that are dead;
 //! - `replication`: a keyspace gets other replicas;
 //! - `fetch`: new replicas get their data;
 //! - `tokens`: which ones a new member takes;
@@ -39,6 +39,7 @@ mod replication;
 mod ring_state;
 mod service;
 pub(crate) mod sparing;
+mod successors;
 mod tokens;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! How a change begins: with the promise of every member.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use starling_model::NodeId;
@@ -29,14 +29,16 @@ impl<E: Env> Topology<E> {
                 since: change.since,
             });
         }
+        let kind = make(&state)?;
         let change = Change {
             id: uuid_v4(self.env.random(), self.env.random()),
-            kind: make(&state)?,
+            lost: self.lost_before(&state, &kind),
+            kind,
             coordinator: self.me,
             since: self.clock.tick(self.env.wall()),
             phase: Phase::Pending,
-            lost: BTreeSet::new(),
         };
+        self.check_heirs(&change)?;
         let participants = self.participants(&state, &change, None)?;
         let mut asked = Vec::new();
         let mut outcome = Ok(());

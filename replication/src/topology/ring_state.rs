@@ -150,7 +150,12 @@ impl RingState {
 
     /// Since when a node must not come back, if that is so.
     pub fn refused_since(&self, id: NodeId) -> Option<Timestamp> {
-        if let Some(change) = self.change.as_ref().filter(|change| change.lost.contains(&id)) {
+        // One that was dead before the change began is needed again if it is given up.
+        let settling = self
+            .change
+            .as_ref()
+            .filter(|change| change.phase == Phase::Settling);
+        if let Some(change) = settling.filter(|change| change.lost.contains(&id)) {
             return Some(change.since);
         }
         match self.place(id)? {

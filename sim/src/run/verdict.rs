@@ -9,7 +9,7 @@ use starling_ring::{Partitioner, Ring};
 use super::{
     LASTING_HINTS, PATIENCE,
     acts::{
-        Stage, empty, fail_at_once, isolate, look_around, orphan_batches, orphan_parts, quarrel,
+        Stage, bereave, empty, fail_at_once, isolate, look_around, orphan_batches, orphan_parts, quarrel,
         restart_bearer, turn_back,
     },
     schema::{disputed_tables, one_schema},
@@ -93,6 +93,7 @@ async fn play(stage: Stage<'_>, acts: Acts, violations: &mut Vec<Violation>) -> 
     if acts.outages && acts.clocks {
         turn_back(stage).await?;
     }
+    bereave(stage).await?;
     empty(stage).await?;
     // It takes as long as hints are kept.
     if cluster.settings().hint_age < LASTING_HINTS && isolate(stage).await {

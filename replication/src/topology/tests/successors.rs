@@ -1,6 +1,6 @@
 //! Changes that wait for a node which is dead for good, and whoever is started to take its place.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use starling_model::{TableId, Token};
 
@@ -8,13 +8,13 @@ use super::{
     super::{ChangeError, ChangeKind, Phase},
     scene::{
         A_WHILE, ROWS, assert_readable, decommission, held_up, hold, id, let_die, phase, release, remove,
-        ring_of, settle, until, with_data, write,
+        ring_of, settle, spawn, until, with_data, write,
     },
 };
 use crate::{
     config::Config,
     start_error::StartError,
-    testing::{Link, TestCluster, address},
+    testing::{Link, TestCluster, address, insert, key},
 };
 
 /// A node that was never there is started to take this one's place.
@@ -190,24 +190,144 @@ fn a_change_is_not_ended_for_the_successor_of_who_is_alive() {
 fn a_change_that_waits_for_two_dead_nodes_ends_when_both_are_removed() {
     let (mut cluster, table, mut rows) = held_up(6, Phase::Settling, 3);
     let dead = let_die(&mut cluster, &[3, 5]);
-    succeed(&mut cluster, 6, 3);
-    cluster.run_for(A_WHILE);
-    let change = cluster.node(1).ring_change().expect("it is under way");
-    assert!(change.lost.is_empty(), "one of the two is not said to be dead");
     let removed = remove(&cluster, 1, vec![dead[1]]);
-    cluster.run_for(Duration::from_secs(10));
+    until(&cluster, "it is refused", || removed.lock().is_some());
     let refused = removed.lock().take();
     assert!(
         matches!(refused, Some(Err(ChangeError::Down { .. }))),
         "{refused:?}"
     );
+    let change = cluster.node(1).ring_change().expect("it is under way");
+    assert!(change.lost.is_empty(), "one of the two is not said to be dead");
     let removed = remove(&cluster, 1, dead);
     until(&cluster, "it is told", || removed.lock().is_some());
     assert_eq!(ring_of(&cluster, 1), [1, 2, 4].into());
     write(&cluster, table, 1, rows);
     rows += 1;
     assert_readable(&cluster, table, &[2], rows);
-    // It is to take a place that is none any more, and was somebody's who had done nothing: its operator has to say.
+}
+
+#[test]
+fn one_of_two_dead_nodes_is_removed_and_the_other_one_replaced() {
+    let (mut cluster, table, mut rows) = held_up(6, Phase::Settling, 3);
+    let old = tokens(&cluster, 1, 3);
+    let dead = let_die(&mut cluster, &[3, 5]);
+    succeed(&mut cluster, 6, 3);
     cluster.run_for(A_WHILE);
-    assert!(!cluster.node(6).is_ready() && !ring_of(&cluster, 1).contains(&6));
+    let change = cluster.node(1).ring_change().expect("it is under way");
+    assert!(change.lost.is_empty(), "one of the two is not said to be dead");
+    let removed = remove(&cluster, 1, vec![dead[1]]);
+    until(&cluster, "it is told", || removed.lock().is_some());
+    assert_eq!(removed.lock().take(), Some(Ok(())));
+    let ring = [1, 2, 4, 6];
+    settle(&cluster, table, &ring, &ring, &mut rows);
+    assert_eq!(tokens(&cluster, 1, 6), old);
+    assert_readable(&cluster, table, &[2, 6], rows);
+    assert_refused(&mut cluster, 3);
+    assert_refused(&mut cluster, 5);
+}
+
+/// Five nodes with five replicas of some rows, and room for four more nodes.
+fn of_five() -> (TestCluster, TableId) {
+    let mut cluster = TestCluster::prepared(9);
+    for number in 1..=5 {
+        cluster.start(number).expect("a node starts");
+    }
+    cluster.run_for(Duration::from_secs(3));
+    let table = cluster.make_table(5);
+    for row in 0..ROWS {
+        write(&cluster, table, 1 + row as usize % 5, row);
+    }
+    (cluster, table)
+}
+
+/// The same, and a sixth that joins; the change is in this phase, and n3 does not confirm it.
+fn of_five_and_one(at: Phase) -> (TestCluster, TableId) {
+    let (mut cluster, table) = of_five();
+    cluster.envs[2].set_disk_delay(Duration::from_secs(2));
+    cluster.start(6).expect("it finds the cluster");
+    until(&cluster, "it joins", || phase(&cluster, 6) == Some(at));
+    hold(&cluster, 3);
+    cluster.run_for(Duration::from_millis(100));
+    assert_eq!(phase(&cluster, 6), Some(at));
+    (cluster, table)
+}
+
+#[test]
+fn two_that_died_while_nothing_was_under_way_have_a_successor_each() {
+    let (mut cluster, table) = of_five();
+    let mut rows = ROWS;
+    let old = [3, 4].map(|node| tokens(&cluster, 1, node));
+    // A quorum has it, of whom one is left.
+    let quorum = insert(table, "three", 0, "v", 2_000);
+    for node in [2, 3, 4] {
+        cluster.store(node).apply_now(quorum.clone());
+    }
+    let dead = let_die(&mut cluster, &[3, 4]);
+    succeed(&mut cluster, 6, 3);
+    cluster.run_for(A_WHILE);
+    // One alone does not speak for the other.
+    assert!(cluster.node(1).ring_change().is_none() && !cluster.node(6).is_ready());
+    let state = cluster.node(1).ring_state();
+    assert!(dead.iter().all(|id| state.refused_since(*id).is_none()));
+    succeed(&mut cluster, 7, 4);
+    let ring = [1, 2, 5, 6, 7];
+    settle(&cluster, table, &ring, &ring, &mut rows);
+    assert_eq!([6, 7].map(|node| tokens(&cluster, 1, node)), old);
+    assert_readable(&cluster, table, &[1, 6, 7], rows);
+    // A quorum has it again.
+    for node in [6, 7] {
+        assert!(!cluster.stored(node, table, &key("three")).is_empty(), "n{node}");
+    }
+    assert_refused(&mut cluster, 3);
+    assert_refused(&mut cluster, 4);
+}
+
+#[test]
+fn two_that_a_change_waits_for_have_a_successor_each() {
+    for at in [Phase::Pending, Phase::Settling] {
+        let (mut cluster, table) = of_five_and_one(at);
+        let mut rows = ROWS;
+        let old = [3, 4].map(|node| tokens(&cluster, 1, node));
+        let_die(&mut cluster, &[3, 4]);
+        assert_eq!(phase(&cluster, 1), Some(at), "it is waited for");
+        succeed(&mut cluster, 7, 3);
+        cluster.run_for(A_WHILE);
+        assert!(!cluster.node(7).is_ready());
+        succeed(&mut cluster, 8, 4);
+        // Who wanted to join does in the end, in whichever order.
+        let ring = [1, 2, 5, 6, 7, 8];
+        settle(&cluster, table, &ring, &ring, &mut rows);
+        assert_eq!([7, 8].map(|node| tokens(&cluster, 1, node)), old, "{at:?}");
+        assert_readable(&cluster, table, &[1, 6, 7, 8], rows);
+        assert_refused(&mut cluster, 3);
+        assert_refused(&mut cluster, 4);
+    }
+}
+
+#[test]
+fn who_was_taken_for_dead_serves_again_if_the_change_without_it_is_given_up() {
+    let (mut cluster, table) = of_five();
+    let mut rows = ROWS;
+    let dead = let_die(&mut cluster, &[3, 4]);
+    cluster.envs[1].set_disk_delay(Duration::from_secs(2));
+    succeed(&mut cluster, 6, 3);
+    succeed(&mut cluster, 7, 4);
+    until(&cluster, "one of them comes in", || phase(&cluster, 1).is_some());
+    let change = cluster.node(1).ring_change().expect("it is under way");
+    assert_eq!(change.lost.len(), 1, "{change:?}");
+    let back = if change.lost.contains(&dead[0]) { 3 } else { 4 };
+    // The other successor is gone, and who it was for was not dead.
+    let (first, second) = if back == 4 { (6, 7) } else { (7, 6) };
+    cluster.kill(second);
+    let node = Arc::clone(cluster.node(1));
+    let aborted = spawn(&cluster, async move { node.abort_ring_change().await });
+    until(&cluster, "it is given up", || aborted.lock().is_some());
+    assert_eq!(aborted.lock().take(), Some(Ok(())));
+    cluster.restart(back);
+    release(&cluster, 2);
+    let ring = [1, 2, 5, back, first];
+    settle(&cluster, table, &ring, &ring, &mut rows);
+    assert!(cluster.node(back).is_ready());
+    assert_readable(&cluster, table, &[1, back, first], rows);
 }

@@ -2,6 +2,7 @@
 //! cluster healed again.
 
 mod bearer;
+mod bereavement;
 mod clocks;
 mod emptying;
 mod isolation;
@@ -23,6 +24,7 @@ use crate::{
 
 pub(super) use self::{
     bearer::restart_bearer,
+    bereavement::bereave,
     clocks::turn_back,
     emptying::empty,
     isolation::{isolate, look_around},
