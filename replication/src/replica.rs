@@ -310,6 +310,7 @@ pub(crate) fn failure(error: StoreError) -> Failure {
     match error {
         StoreError::Overloaded => Failure::Overloaded,
         StoreError::Stopping => Failure::NotServing,
-        StoreError::Disk(_) | StoreError::Corrupt(_) => Failure::Storage(error.to_string()),
+        StoreError::Disk(_) => Failure::Storage(error.to_string()),
+        StoreError::Corrupt(_) => Failure::Damaged(error.to_string()),
     }
 }

@@ -189,6 +189,8 @@ counters! {
     chance_repairs,
     /// Damaged pieces of this node's storage that were written anew from other replicas.
     healed,
+    /// Damaged pieces of this node's storage that an operator has accepted to be lost, as far as others did not have them.
+    losses_accepted,
     /// Reads that asked one more replica because one was slow or failed.
     speculative_reads,
     /// Hints kept for replicas that missed a write.

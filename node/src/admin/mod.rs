@@ -1,11 +1,12 @@
 //! What operators and their tools read, over HTTP: `/health`, `/status`, `/ring` (JSON), `/metrics`
-//! (Prometheus text), `/topology`; and what they ask for by POST: `/repair`, and the orders that change the ring,
+//! (Prometheus text), `/topology`; and what they ask for by POST: `/repair`, `/repair/accept-loss`, and the orders that change the ring,
 //! `/topology/decommission`, `/topology/remove`, `/topology/abort`.
 //!
 //! Bound to loopback unless the settings say otherwise: there is no authentication here, and whoever reaches the port
 //! can give the orders. No page shows what clients store.
 
 pub mod client;
+mod loss;
 mod metrics;
 mod orders;
 mod plan;
@@ -62,6 +63,7 @@ impl Admin {
             .route("/ring", get(ring))
             .route("/metrics", get(metrics))
             .route("/repair", post(repair::run))
+            .route("/repair/accept-loss", post(loss::accept))
             .route("/topology", get(orders::topology))
             .route("/topology/plan", get(plan::plan))
             .route("/topology/decommission", post(orders::decommission))

@@ -51,7 +51,7 @@ impl RepairQuery {
 }
 
 /// `START:END`, two tokens.
-fn parse_range(text: &str) -> Result<TokenRange, String> {
+pub(super) fn parse_range(text: &str) -> Result<TokenRange, String> {
     let tokens = text
         .split_once(':')
         .and_then(|(start, end)| Some((start.parse().ok()?, end.parse().ok()?)));

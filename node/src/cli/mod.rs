@@ -4,6 +4,7 @@ mod bench;
 mod ca;
 mod info;
 mod logging;
+mod loss;
 mod node;
 mod order;
 mod output;

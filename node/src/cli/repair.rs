@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use clap::Args;
 use starling_replication::RepairProgress;
 
-use super::output;
+use super::{loss, output};
 use crate::{
     admin::{RepairQuery, client},
     config::ADMIN_PORT,
@@ -21,22 +21,35 @@ const PATIENCE: Duration = Duration::from_mins(30);
 pub(super) struct RepairArgs {
     /// What: everything, a keyspace, or a table
     #[arg(value_name = "KEYSPACE[.TABLE]")]
-    target: Option<String>,
+    pub(super) target: Option<String>,
     /// Tell what differs and change nothing
     #[arg(long)]
     preview: bool,
     /// Only tokens after START up to END
     #[arg(long, value_name = "START:END", allow_hyphen_values = true)]
-    range: Option<String>,
+    pub(super) range: Option<String>,
+    /// Show what is damaged on the node that is asked and can't be given back, because other replicas are dead for good; with
+    /// --yes it is given up, for good
+    #[arg(long, requires = "target", conflicts_with = "preview")]
+    accept_loss: bool,
+    /// A node that is dead for good, by host id or address; each has to be named, unless it is being removed or replaced
+    #[arg(long, value_name = "NODE", requires = "accept_loss")]
+    pub(super) dead: Vec<String>,
+    /// With --accept-loss: do it
+    #[arg(long, requires = "accept_loss")]
+    pub(super) yes: bool,
     /// The admin address of a node
     #[arg(long, value_name = "IP:PORT", default_value_t = SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT)))]
-    admin: SocketAddr,
+    pub(super) admin: SocketAddr,
     /// How the answer is printed: JSON is an object a line
     #[arg(long, value_enum, default_value = "table")]
-    format: output::Format,
+    pub(super) format: output::Format,
 }
 
 pub(super) fn run(args: &RepairArgs) -> Result<(), Failure> {
+    if args.accept_loss {
+        return loss::run(args);
+    }
     let query = args.query().map_err(Failure::work)?;
     let mut last = RepairProgress::default();
     let mut told = 0;
@@ -129,7 +142,7 @@ fn path(query: &RepairQuery) -> String {
 }
 
 /// As part of an address (RFC 3986, 2.1).
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),

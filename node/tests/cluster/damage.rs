@@ -10,7 +10,10 @@ use starling::config::Settings;
 use starling_client::{Consistency, Session};
 use starling_cql::ErrorKind;
 
-use crate::harness::{Cluster, block_on, until};
+use crate::{
+    harness::{Cluster, block_on, until},
+    topology::{refused, run},
+};
 
 const ROWS: i32 = 500;
 const ROW_BYTES: usize = 48 << 10;
@@ -70,6 +73,90 @@ async fn failures(session: &Session, level: Consistency) -> Vec<(i32, starling_c
         }
     }
     failures
+}
+
+/// How many rows can't be read, and how many are there.
+async fn count(session: &Session) -> (usize, usize) {
+    let (mut unreadable, mut there) = (0, 0);
+    for id in 0..ROWS {
+        let text = format!("SELECT id FROM k.t WHERE id = {id}");
+        let statement = session.statement(text).with_consistency(Consistency::One);
+        match session.query(statement).await {
+            Ok(result) => there += result.rows().unwrap().len(),
+            Err(_) => unreadable += 1,
+        }
+    }
+    (unreadable, there)
+}
+
+#[test]
+fn what_nobody_can_give_back_is_given_up_by_an_operator() {
+    let settings = Settings {
+        memtable_mib: Some(16),
+        ..Settings::default()
+    };
+    let mut cluster = Cluster::start_with(3, &settings);
+    block_on(async {
+        let session = cluster.patient_session(&[0]).await;
+        crate::harness::create_table_of(&session, "id int PRIMARY KEY, v blob").await;
+        write(&session).await;
+        let dir = cluster.nodes[2].dir.clone();
+        let files = until("a memtable is written to a table", || {
+            Some(tables(&dir)).filter(|files| !files.is_empty())
+        });
+        for file in &files {
+            damage(file);
+        }
+        let dead = [0, 1].map(|node: usize| cluster.nodes[node].listen.to_string());
+        cluster.nodes[0].kill();
+        cluster.nodes[1].kill();
+        cluster.nodes[2].wait(|status| status.node.members.iter().filter(|member| member.up).count() == 1);
+        let session = cluster.session(&[2]).await;
+        let (unreadable, there) = count(&session).await;
+        assert!(unreadable > 0 && unreadable + there == ROWS as usize);
+
+        let why = refused(&cluster, 2, &["repair", "k.t", "--accept-loss"]);
+        assert!(why.contains("is down") && why.contains("--dead"), "{why}");
+        let order = [
+            "repair",
+            "k.t",
+            "--accept-loss",
+            "--dead",
+            &dead[0],
+            "--dead",
+            &dead[1],
+        ];
+        let told = run(&cluster, 2, &order);
+        assert!(
+            told.contains("damaged tokens") && told.contains("Nothing was changed"),
+            "{told}"
+        );
+        let accepted = || cluster.nodes[2].status().unwrap().node.counters.losses_accepted;
+        assert_eq!(accepted(), 0);
+        let mut order = order.to_vec();
+        order.push("--yes");
+        // What is damaged elsewhere may be found by later reads only.
+        let mut found = (unreadable, there);
+        for _ in 0..20 {
+            let done = run(&cluster, 2, &order);
+            assert!(
+                done.contains("Given up") || done.contains("Nothing of k.t"),
+                "{done}"
+            );
+            found = count(&session).await;
+            if found.0 == 0 {
+                break;
+            }
+        }
+        assert!(found.0 == 0 && (1..ROWS as usize).contains(&found.1), "{found:?}");
+        assert!(accepted() > 0);
+
+        // They were not dead after all, and have it still.
+        cluster.start_all();
+        let session = cluster.session(&[2]).await;
+        let failures = failures(&session, Consistency::All).await;
+        assert!(failures.is_empty(), "{failures:?}");
+    });
 }
 
 #[test]

@@ -19,10 +19,13 @@ use starling_ring::Placement;
 
 use super::{
     Coordinator,
+    read::Answer,
     reconcile::{EVERYTHING, reconcile},
 };
 use crate::{
     env::{Damaged, Env, Store},
+    message::Failure,
+    peers::AskError,
     snapshot::{Peer, Snapshot},
     tracing::Tracer,
 };
@@ -66,25 +69,21 @@ impl<E: Env> Coordinator<E> {
         let table = snapshot.schema.table_by_id(piece.table);
         let table = table.ok_or("the table is not known here")?;
         let placement = snapshot.placement(&table.keyspace);
-        let placement = Arc::clone(placement.map_err(|_| "the keyspace is not known here")?);
-        let me = snapshot.cluster.me;
-        for (arc, replicas) in placement.ranges() {
-            let tokens = TokenRange {
-                start: arc.start.max(piece.tokens.start),
-                end: arc.end.min(piece.tokens.end),
-            };
-            // Of what this node is no replica of, nobody asks it.
-            if tokens.start >= tokens.end || !replicas.contains(&me) {
-                continue;
-            }
-            let others = Others::of(&snapshot, &placement, replicas);
-            if others.peers.is_empty() {
-                return Err("this node has the only replica: restore a snapshot, or truncate the table");
-            }
-            if !others.suffice(others.peers.iter().filter(|peer| peer.alive)) {
-                return Err("too few other replicas are alive");
-            }
-            self.fetch(piece.table, tokens, &others).await?;
+        let placement = placement.map_err(|_| "the keyspace is not known here")?;
+        let stretches = stretches(&snapshot, placement, piece.tokens);
+        if stretches.iter().any(|stretch| stretch.others.peers.is_empty()) {
+            return Err("this node has the only replica: restore a snapshot, or truncate the table");
+        }
+        if !stretches.iter().all(Stretch::heals) {
+            return Err("too few other replicas are alive");
+        }
+        self.write_anew(piece, &stretches).await
+    }
+
+    /// Fetches what others have of a damaged piece, and gives up what was damaged.
+    pub(super) async fn write_anew(&self, piece: Damaged, stretches: &[Stretch]) -> Result<(), &'static str> {
+        for stretch in stretches {
+            self.fetch(piece.table, stretch.tokens, &stretch.others).await?;
         }
         let healed = self.env.store().heal(piece).await;
         healed.map_err(|_| "the storage could not take it")
@@ -138,12 +137,25 @@ impl<E: Env> Coordinator<E> {
         let task = self.task(Consistency::All, self.timeouts.range, &Tracer::OFF);
         let alive = others.peers.iter().filter(|peer| peer.alive);
         let asked = alive.map(|peer| {
-            let asked = self.fetch_data(peer, command.clone(), &task);
-            async move { asked.await.map(|page| (peer, page)) }
+            let asked = self.ask_for_page(peer, command.clone(), false, &task);
+            async move { (peer, asked.await) }
         });
-        let answers = join_all(asked).await;
-        let (answered, mut pages): (Vec<&Arc<Peer>>, Vec<Page>) = answers.into_iter().flatten().unzip();
-        if !others.suffice(answered) {
+        let (mut answered, mut pages) = (Vec::new(), Vec::new());
+        for (peer, answer) in join_all(asked).await {
+            match answer {
+                Ok(Answer::Page(received)) => {
+                    answered.push(peer);
+                    pages.push(received.page);
+                }
+                // What is there is all there is, and there it is not.
+                Err(AskError::Failed(Failure::Damaged(_))) if others.are_all => {}
+                Ok(Answer::Digest(_)) | Err(_) if others.are_all => {
+                    return Err("a replica that is alive did not answer");
+                }
+                Ok(Answer::Digest(_)) | Err(_) => {}
+            }
+        }
+        if !others.are_all && !others.suffice(answered) {
             return Err("too few other replicas answered");
         }
         pages.push(Page::default());
@@ -152,9 +164,51 @@ impl<E: Env> Coordinator<E> {
     }
 }
 
+/// A part of a damaged piece that has the same replicas throughout, this node among them.
+pub(super) struct Stretch {
+    tokens: TokenRange,
+    others: Others,
+}
+
+/// The parts of these tokens. Of what this node is no replica of, nobody asks it.
+pub(super) fn stretches(snapshot: &Snapshot, placement: &Placement, tokens: TokenRange) -> Vec<Stretch> {
+    let me = snapshot.cluster.me;
+    let owned = placement.ranges().filter(|(_, replicas)| replicas.contains(&me));
+    let stretches = owned.map(|(arc, replicas)| Stretch {
+        tokens: TokenRange {
+            start: arc.start.max(tokens.start),
+            end: arc.end.min(tokens.end),
+        },
+        others: Others::of(snapshot, placement, replicas),
+    });
+    let within = stretches.filter(|stretch| stretch.tokens.start < stretch.tokens.end);
+    within.collect()
+}
+
+impl Stretch {
+    /// Whether enough others are alive to give all of it back.
+    pub(super) fn heals(&self) -> bool {
+        let others = &self.others;
+        !others.peers.is_empty() && others.suffice(others.peers.iter().filter(|peer| peer.alive))
+    }
+
+    /// The other replicas, dead ones too.
+    pub(super) fn others(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.others.peers.iter()
+    }
+
+    /// Takes what those that are alive have for all there is.
+    pub(super) fn accept_what_is_there(&mut self) {
+        self.others.peers.retain(|peer| peer.alive);
+        self.others.are_all = true;
+    }
+}
+
 /// The other replicas of a range, and how many of them have to be read.
 struct Others {
     peers: Vec<Arc<Peer>>,
+    /// They are all that there will ever be: each has to answer, and what they have is enough.
+    are_all: bool,
     needed: usize,
     /// Where this node stands, and how many have to be read there.
     datacenter: String,
@@ -176,6 +230,7 @@ impl Others {
         Self {
             needed: enough(asked.total(), peers.len()),
             needed_near: asked_near.map_or(0, |asked| enough(*asked, near)),
+            are_all: false,
             datacenter,
             peers,
         }

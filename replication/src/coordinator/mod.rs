@@ -11,12 +11,14 @@
 //! - [`chance`]: once in a while all replicas are compared, beside the answer;
 //! - [`replan`]: writes whose replicas turn out to be others;
 //! - [`heal`]: what this node's storage lost is fetched from the others;
+//! - [`losses`]: what nobody can give back is accepted to be lost;
 //! - [`scan`]: a token range over many sets of replicas;
 //! - [`truncate`]: all data of a table, on all nodes.
 
 pub(crate) mod chance;
 mod flights;
 mod heal;
+pub(crate) mod losses;
 pub(crate) mod read;
 pub(crate) mod reconcile;
 mod repair;

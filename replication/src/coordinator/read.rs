@@ -53,7 +53,7 @@ impl Received {
 }
 
 /// What one replica answered.
-enum Answer {
+pub(super) enum Answer {
     Page(Received),
     Digest(u128),
 }
@@ -383,7 +383,8 @@ impl<E: Env> Coordinator<E> {
         }
     }
 
-    async fn ask_for_page(
+    /// One replica's page, or its digest.
+    pub(super) async fn ask_for_page(
         &self,
         peer: &Peer,
         command: ReadCommand,

@@ -27,6 +27,14 @@ impl<E: Env> Topology<E> {
         succeeded.filter(|dead| !is_alive(&snapshot, *dead)).collect()
     }
 
+    /// Whether an operator has said that a node is dead for good: it is being removed or replaced, was lost in the midst of a change,
+    /// or has a successor that waits.
+    pub(crate) fn is_dead_for_good(&self, id: NodeId) -> bool {
+        let state = self.book.load();
+        let named = state.change().is_some_and(|change| change.dead().contains(&id));
+        named || state.refused_since(id).is_some() || self.succeeded().contains(&id)
+    }
+
     /// Who is dead for good besides those whom a change takes out of the ring: it need not wait for them. Other changes
     /// wait until they are out.
     pub(super) fn lost_before(&self, state: &RingState, kind: &ChangeKind) -> BTreeSet<NodeId> {

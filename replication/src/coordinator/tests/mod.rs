@@ -3,6 +3,7 @@
 mod budget;
 mod heal;
 mod large;
+mod losses;
 mod paging;
 mod repair;
 mod scan;
