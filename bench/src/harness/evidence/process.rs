@@ -11,7 +11,9 @@ pub struct Sample {
     pub cpu: Duration,
     /// Resident memory, in bytes.
     pub memory_bytes: u64,
-    /// Bytes that the disk was told to write; absent where the system does not tell.
+    /// Bytes that were written to files; absent where the system does not tell. It is what was handed to `write`
+    /// (`wchar`; what goes to sockets is sent, and not in it): `write_bytes` counts a large page of the cache whole for each
+    /// byte of it that a small sync dirties.
     pub written_bytes: Option<u64>,
 }
 
@@ -62,7 +64,7 @@ pub fn sample_of(process: u32) -> Option<Sample> {
     Some(Sample {
         cpu: cpu_of(&stat, rustix::param::clock_ticks_per_second())?,
         memory_bytes: field(&status, "VmRSS:").unwrap_or(0) * 1024,
-        written_bytes: io.and_then(|io| field(&io, "write_bytes:")),
+        written_bytes: io.and_then(|io| field(&io, "wchar:")),
     })
 }
 

@@ -206,7 +206,7 @@ pub struct ServerCost {
     pub cpu_us_per_operation: f64,
     /// The most memory that all servers held together, in bytes.
     pub memory_peak_bytes: u64,
-    /// Bytes that all servers together had the disk write in the measured time; absent where the system does not tell.
+    /// Bytes that all servers together wrote to files in the measured time; absent where the system does not tell.
     pub disk_written_bytes: Option<u64>,
     /// Bytes of values in acknowledged writes in the measured time.
     pub payload_bytes: u64,
