@@ -43,7 +43,7 @@ done
 "$bench" report "$out"/sync-*.json -o "$out/group-commit.html"
 
 # Ten minutes of everything, with flushes and compactions.
-"$bench" run ycsb-a --records $((rows / 5)) --rate 10000 --duration $long --label "ten minutes" --json "$out/long.json"
+"$bench" run ycsb-a --records $((rows / 5)) --rate 10000 --duration $long --probe-disk --label "ten minutes" --json "$out/long.json"
 "$bench" report "$out/long.json" -o "$out/long.html"
 
 # A node that dies and comes back, and one that is cut off; with proof.

@@ -78,6 +78,10 @@ pub struct LoadArguments {
     /// A server's data directory, likewise; may be repeated
     #[arg(long)]
     pub data_dir: Vec<PathBuf>,
+    /// Sync four kilobytes of a file beside the data of a cluster of our own, twenty times a second: the worst of each second
+    /// tells the disk's part in a slow one
+    #[arg(long)]
+    pub probe_disk: bool,
     /// Show no progress
     #[arg(long)]
     pub quiet: bool,

@@ -15,6 +15,7 @@ use super::super::{
     evidence::{
         availability,
         collector::Collector,
+        disk_probe::DiskProbe,
         live::Live,
         process::{Meter, Sample, size_of_tree},
         recorder::News,
@@ -92,6 +93,8 @@ pub struct Measurement<'a> {
     pub watched: Watched<'a>,
     /// Bytes of values that were loaded before.
     pub loaded_payload: u64,
+    /// The disk of a cluster of our own is asked how slow it is.
+    pub probe_disk: bool,
     /// Nothing is shown.
     pub quiet: bool,
 }
@@ -147,7 +150,10 @@ impl Measurement<'_> {
         let idle = self.watched.sample(&mut meter);
         let start = Instant::now();
         let measured = start + self.plan.warm_up;
+        let probe = self.disk_probe()?;
         let (news, received) = channel();
+        let (sync_news, syncs_told) = channel();
+        let (end_syncs, syncs_end) = channel();
         let (fault_news, faults_told) = channel();
         let (end_faults, faults_end) = channel();
         let (hint_news, hints_told) = channel();
@@ -170,6 +176,9 @@ impl Measurement<'_> {
             if let Some(cluster) = self.watched.cluster.filter(|_| !self.faults.is_empty()) {
                 scope.spawn(move || waiting_hints::follow(cluster, start, &hints_end, &hint_news));
             }
+            if let Some(probe) = &probe {
+                scope.spawn(move || probe.follow(start, &syncs_end, &sync_news));
+            }
             let spent = Spent {
                 before: self.plan.warm_up.is_zero().then_some(idle),
                 after: idle,
@@ -180,7 +189,7 @@ impl Measurement<'_> {
             let outcome = load
                 .join()
                 .unwrap_or_else(|_| Err(Error::Protocol("the load ended early".into())));
-            drop((end_faults, end_hints));
+            drop((end_faults, end_hints, end_syncs));
             let gone = faults.and_then(|faults| faults.join().ok()).unwrap_or_default();
             (spent, outcome, gone)
         });
@@ -192,6 +201,9 @@ impl Measurement<'_> {
             .as_secs_f64();
         for (second, bytes) in hints_told.try_iter() {
             collector.hints(second, bytes);
+        }
+        for (second, took) in syncs_told.try_iter() {
+            collector.disk_sync(second, took);
         }
         let names: Vec<String> = program.operations.iter().map(|task| task.name.clone()).collect();
         let (operations, total) = collector.operations(&names, seconds);
@@ -220,6 +232,16 @@ impl Measurement<'_> {
             examples: collector.examples().clone(),
             gone,
         })
+    }
+
+    fn disk_probe(&self) -> Result<Option<DiskProbe>, Error> {
+        if !self.probe_disk {
+            return Ok(None);
+        }
+        let cluster = self.watched.cluster.ok_or_else(|| {
+            Error::Usage("--probe-disk asks the disk of a cluster of our own, and there is none".to_owned())
+        })?;
+        DiskProbe::new(lock(cluster).directory()).map(Some)
     }
 
     fn generate(&self, start: Instant, news: &std::sync::mpsc::Sender<News>) -> Result<(), Error> {

@@ -139,6 +139,7 @@ impl Session {
                 directories: &self.arguments.data_dir,
             },
             loaded_payload,
+            probe_disk: self.arguments.probe_disk,
             quiet: self.arguments.quiet,
         };
         let measured = measurement.run(&program)?;

@@ -51,6 +51,13 @@ pub fn text(result: &RunResult) -> String {
             worst as f64 / (median.max(1) as f64)
         ));
     }
+    if let Some((worst, median)) = availability::worst_syncs(&result.timeline) {
+        lines.push(format!(
+            "the disk itself: a sync of 4 KiB took {} at worst, {} in the median second's worst case",
+            latency(worst),
+            latency(median)
+        ));
+    }
     if let Some(late) = result.begun_late_p99_us {
         lines.push(format!(
             "99 % of the operations began at most {} after their time, which their latencies contain",

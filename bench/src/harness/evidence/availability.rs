@@ -50,9 +50,18 @@ pub fn steadiness(timeline: &[Second]) -> Option<(u64, u64)> {
     let measured = timeline
         .iter()
         .filter(|second| !second.warm_up && second.done > 0);
-    let mut p99s: Vec<u64> = measured.map(|second| second.p99_us).collect();
-    p99s.sort_unstable();
-    Some((*p99s.last()?, p99s[p99s.len() / 2]))
+    worst_and_median(measured.map(|second| second.p99_us).collect())
+}
+
+/// The same of each measured second's worst sync of the disk itself; `None` if it was not asked.
+pub fn worst_syncs(timeline: &[Second]) -> Option<(u64, u64)> {
+    let measured = timeline.iter().filter(|second| !second.warm_up);
+    worst_and_median(measured.filter_map(|second| second.disk_sync_us).collect())
+}
+
+fn worst_and_median(mut values: Vec<u64>) -> Option<(u64, u64)> {
+    values.sort_unstable();
+    Some((*values.last()?, values[values.len() / 2]))
 }
 
 /// What the servers kept for a member that was away, and how long it took them to hand it over.

@@ -1,6 +1,6 @@
 //! The timeline of all lanes, and their totals.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use hdrhistogram::Histogram;
 
@@ -20,6 +20,7 @@ pub struct Collector {
     seconds: BTreeMap<u64, Tallied>,
     samples: BTreeMap<u64, Sample>,
     hints: BTreeMap<u64, u64>,
+    disk_syncs: BTreeMap<u64, Duration>,
     operations: BTreeMap<usize, Operation>,
     errors: BTreeMap<String, u64>,
     lateness: Histogram<u32>,
@@ -76,6 +77,7 @@ impl Collector {
             seconds: BTreeMap::new(),
             samples: BTreeMap::new(),
             hints: BTreeMap::new(),
+            disk_syncs: BTreeMap::new(),
             operations: BTreeMap::new(),
             errors: BTreeMap::new(),
             lateness: coarse(),
@@ -128,6 +130,12 @@ impl Collector {
         self.hints.insert(second.min(MAX_SECONDS), bytes);
     }
 
+    /// What a sync took that had nothing to do with the servers, in the second in which it ended.
+    pub fn disk_sync(&mut self, second: u64, took: Duration) {
+        let worst = self.disk_syncs.entry(second.min(MAX_SECONDS)).or_default();
+        *worst = took.max(*worst);
+    }
+
     /// The newest complete second, for the terminal, when second `now` has just begun. Of the one before most lanes say what
     /// they did only when they have done something in this one.
     pub fn newest(&self, now: u64) -> Option<Second> {
@@ -164,6 +172,8 @@ impl Collector {
             out.tenths = tallied.tenths;
         }
         out.hint_bytes = self.hints.get(&second).copied();
+        let sync = self.disk_syncs.get(&second);
+        out.disk_sync_us = sync.map(|sync| u64::try_from(sync.as_micros()).unwrap_or(u64::MAX));
         if let Some(sample) = self.samples.get(&second) {
             out.server_memory_bytes = Some(sample.memory_bytes);
             let before = self.samples.range(..second).next_back();

@@ -2,6 +2,7 @@
 //!
 //! - [`recorder`]: what one lane measures; [`mod@slice`]: a second of it on its way to the collector;
 //! - [`collector`]: the timeline of all lanes;
+//! - [`disk_probe`]: the disk without the servers;
 //! - [`process`]: CPU, memory and disk of server processes on this machine;
 //! - [`result`]: the JSON that a run writes;
 //! - [`availability`]: what faults did to the timeline;
@@ -9,6 +10,7 @@
 
 pub mod availability;
 pub mod collector;
+pub mod disk_probe;
 pub mod live;
 pub mod process;
 pub mod recorder;

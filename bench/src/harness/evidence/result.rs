@@ -195,6 +195,10 @@ pub struct Second {
     /// Bytes of hints that the servers kept for one another at its end; only in runs with faults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint_bytes: Option<u64>,
+    /// The worst sync of four kilobytes beside the servers that ended in it, in microseconds; only in runs with
+    /// `--probe-disk`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_sync_us: Option<u64>,
 }
 
 /// What the servers spent.

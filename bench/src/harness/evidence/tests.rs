@@ -5,8 +5,9 @@ use std::{
 
 use super::{
     super::drive::{answer::Failure, pace::Missed},
-    availability::{HandOff, hand_off, judge, steadiness},
+    availability::{HandOff, hand_off, judge, steadiness, worst_syncs},
     collector::Collector,
+    disk_probe::DiskProbe,
     process::{Meter, Sample, cpu_of, machine},
     recorder::{News, Recorder, Span},
     result::{FaultEvent, Second},
@@ -207,6 +208,44 @@ fn cpu_is_the_difference_of_samples() {
         (timeline[1].server_memory_bytes, collector.memory_peak()),
         (Some(7), 7)
     );
+}
+
+#[test]
+fn the_worst_sync_of_a_second_counts() {
+    let mut collector = Collector::new(1);
+    for second in 0..3 {
+        collector.slice(&super::slice::Slice {
+            second,
+            ..Default::default()
+        });
+    }
+    for (second, millis) in [(0, 900), (1, 2), (1, 70), (1, 3)] {
+        collector.disk_sync(second, Duration::from_millis(millis));
+    }
+    let timeline = collector.timeline();
+    let syncs: Vec<Option<u64>> = timeline.iter().map(|second| second.disk_sync_us).collect();
+    assert_eq!(syncs, [Some(900_000), Some(70_000), None]);
+    assert_eq!(
+        worst_syncs(&timeline),
+        Some((70_000, 70_000)),
+        "the warm-up does not count"
+    );
+}
+
+#[test]
+fn a_probe_tells_of_each_sync_until_it_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let probe = DiskProbe::new(dir.path()).unwrap();
+    let (news, told) = channel();
+    let (end, ended) = channel();
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let probe = &probe;
+        scope.spawn(move || probe.follow(start, &ended, &news));
+        let (second, took) = told.recv().unwrap();
+        assert!(took <= start.elapsed() && second <= start.elapsed().as_secs());
+        drop(end);
+    });
 }
 
 #[test]

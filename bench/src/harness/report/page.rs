@@ -342,7 +342,7 @@ fn marks(groups: &[Group<'_>]) -> Vec<(f64, String)> {
 
 fn timelines(groups: &[Group<'_>]) -> Vec<Plot> {
     type Value = fn(&Second) -> Option<f64>;
-    let plots: [(&str, bool, Value); 6] = [
+    let plots: [(&str, bool, Value); 7] = [
         ("Operations a second", false, |second| Some(second.done as f64)),
         ("p99 of each second, µs", true, |second| {
             (second.done > 0).then_some(second.p99_us as f64)
@@ -356,6 +356,9 @@ fn timelines(groups: &[Group<'_>]) -> Vec<Plot> {
         }),
         ("Hints that wait, MiB", false, |second| {
             Some(second.hint_bytes? as f64 / f64::from(1 << 20))
+        }),
+        ("Worst sync of the disk itself, µs", true, |second| {
+            Some(second.disk_sync_us? as f64)
         }),
     ];
     let runs = || {
