@@ -11,6 +11,7 @@ use std::{
 };
 
 use lzzzz::lz4;
+use xxhash_rust::xxh3::xxh3_64;
 use zstd::zstd_safe::{CCtx, CDict, DCtx, DDict};
 
 use super::{block::Malformed, layout::MAX_CONTENT_BYTES};
@@ -220,6 +221,8 @@ fn sample(content: &[u8]) -> Option<Vec<u8>> {
 #[derive(Default)]
 pub struct Decompressor {
     dictionary: Option<Vec<u8>>,
+    /// Its hash.
+    id: u64,
     /// The same, prepared for Zstandard when it is first needed.
     prepared: OnceLock<DDict<'static>>,
     /// Contexts at rest. They are large, so they are kept; there are as many as there were readers at once.
@@ -238,14 +241,33 @@ impl Decompressor {
     /// For a table with this dictionary.
     pub fn new(dictionary: Option<&[u8]>) -> Self {
         Self {
+            id: dictionary.map_or(0, xxh3_64),
             dictionary: dictionary.map(<[u8]>::to_vec),
             prepared: OnceLock::new(),
             contexts: Mutex::default(),
         }
     }
 
-    /// Fills `out` with the body, or, of a codec that [is partial](Codec::is_partial), with its beginning.
-    pub fn decompress(&self, codec: Codec, stored: &[u8], out: &mut [u8]) -> Result<(), Malformed> {
+    /// What should lie right before the memory that a body of this codec is decompressed to: LZ4 looks back into its
+    /// dictionary for most of a small body, and does so at once where the two are one piece of memory. And a number that
+    /// tells it from others, as hashes do; 0 for none.
+    pub fn prelude(&self, codec: Codec) -> (u64, &[u8]) {
+        match (codec, &self.dictionary) {
+            (Codec::Lz4Dictionary, Some(dictionary)) => (self.id, dictionary),
+            _ => (0, &[]),
+        }
+    }
+
+    /// Fills what of `memory` is behind the [prelude](Self::prelude), which it begins with and which has so many bytes, with
+    /// the body, or, of a codec that [is partial](Codec::is_partial), with its beginning.
+    pub fn decompress(
+        &self,
+        codec: Codec,
+        stored: &[u8],
+        prelude: usize,
+        memory: &mut [u8],
+    ) -> Result<(), Malformed> {
+        let (prelude, out) = memory.split_at_mut_checked(prelude).ok_or(Malformed)?;
         let length = out.len();
         let written = match codec {
             Codec::None => {
@@ -255,8 +277,7 @@ impl Decompressor {
             Codec::Lz4 => lz4::decompress_partial(stored, out, length).map_err(|_| Malformed)?,
             Codec::Zstd => self.with_context(|context| context.decompress(out, stored))?,
             Codec::Lz4Dictionary => {
-                let dictionary = self.dictionary.as_ref().ok_or(Malformed)?;
-                lz4::decompress_partial_with_dict(stored, out, length, dictionary).map_err(|_| Malformed)?
+                lz4::decompress_partial_with_dict(stored, out, length, prelude).map_err(|_| Malformed)?
             }
             Codec::ZstdDictionary => {
                 let dictionary = self.dictionary.as_ref().ok_or(Malformed)?;

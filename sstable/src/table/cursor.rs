@@ -39,12 +39,18 @@ struct Loaded {
     offset: u64,
     block: Bytes,
     shape: Shape,
-    body: Bytes,
+    /// The body, behind what it was decompressed with.
+    memory: Bytes,
+    prelude: usize,
 }
 
 impl Loaded {
     fn entries(&self) -> Entries<'_> {
-        Entries::new(View::new(&self.block, self.shape), &self.body)
+        Entries::new(View::new(&self.block, self.shape), self.body())
+    }
+
+    fn body(&self) -> &[u8] {
+        &self.memory[self.prelude..]
     }
 }
 
@@ -76,14 +82,15 @@ impl Cursor {
     /// The entry's value; `None` on no entry. It shares memory with the block or the file.
     pub fn value(&self) -> Option<Bytes> {
         let loaded = self.loaded.as_ref().filter(|_| self.valid)?;
-        Some(loaded.body.slice(self.value.clone()))
+        let Range { start, end } = self.value;
+        Some(loaded.memory.slice(loaded.prelude + start..loaded.prelude + end))
     }
 
     /// The entry's value in place; empty on no entry.
     #[inline]
     pub fn value_bytes(&self) -> &[u8] {
         match &self.loaded {
-            Some(loaded) if self.valid => &loaded.body[self.value.clone()],
+            Some(loaded) if self.valid => &loaded.body()[self.value.clone()],
             _ => &[],
         }
     }
@@ -174,14 +181,14 @@ impl Cursor {
     pub fn each(&mut self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
         while self.valid {
             let Some(loaded) = &self.loaded else { return Ok(()) };
-            let entries = loaded.entries();
+            let (entries, body) = (loaded.entries(), loaded.body());
             let count = if self.holes {
                 self.at + 1
             } else {
                 loaded.shape.count
             };
             loop {
-                if !take(&self.key, &loaded.body[self.value.clone()]) {
+                if !take(&self.key, &body[self.value.clone()]) {
                     return Ok(());
                 }
                 if self.at + 1 >= count {
@@ -327,24 +334,36 @@ impl Cursor {
     /// Loads a block, if it is not the one that is loaded.
     fn load(&mut self, place: Place) -> Result<&Loaded, Error> {
         // A failed load must leave nothing.
-        let body = match self.loaded.take() {
+        let memory = match self.loaded.take() {
             Some(loaded) if loaded.place == place => return Ok(self.loaded.insert(loaded)),
-            Some(loaded) if loaded.shape.codec != Codec::None => loaded.body.try_into_mut().ok(),
+            Some(loaded) if loaded.shape.codec != Codec::None => {
+                let memory = loaded.memory.try_into_mut().ok();
+                memory.map(|memory| (memory, loaded.prelude))
+            }
             _ => None,
         };
         let (block, offset) = self.table.block(place)?;
         let shape = Shape::read(block).map_err(|_| self.table.malformed(offset))?;
         let stored = View::new(block, shape).stored();
-        let body = if shape.codec == Codec::None {
-            self.table.share(stored)
+        let (memory, prelude) = if shape.codec == Codec::None {
+            (self.table.share(stored), 0)
         } else {
-            let mut body = body.unwrap_or_else(|| BytesMut::with_capacity(shape.body_bytes));
-            body.resize(shape.body_bytes, 0);
-            self.table
-                .decompressor()
-                .decompress(shape.codec, stored, &mut body)
+            let decompressor = self.table.decompressor();
+            let (_, prelude) = decompressor.prelude(shape.codec);
+            let length = prelude.len() + shape.body_bytes;
+            let mut memory = match memory {
+                Some((memory, before)) if before == prelude.len() => memory,
+                _ => {
+                    let mut memory = BytesMut::with_capacity(length);
+                    memory.extend_from_slice(prelude);
+                    memory
+                }
+            };
+            memory.resize(length, 0);
+            decompressor
+                .decompress(shape.codec, stored, prelude.len(), &mut memory)
                 .map_err(|_| self.table.malformed(offset))?;
-            body.freeze()
+            (memory.freeze(), prelude.len())
         };
         let block = self.table.share(block);
         Ok(self.loaded.insert(Loaded {
@@ -352,7 +371,8 @@ impl Cursor {
             offset,
             block,
             shape,
-            body,
+            memory,
+            prelude,
         }))
     }
 }

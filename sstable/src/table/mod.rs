@@ -7,11 +7,12 @@
 //! rest of the engine wants to know without reading, [`layout`] the header, the footer and the checksums.
 //! `docs/format.md` draws it all.
 //!
-//! [`writer`] makes a table, [`reader`] opens one, [`target`] is what a point read looks for, [`cursor`] moves
+//! [`writer`] makes a table, [`reader`] opens one, [`target`] is what a point read looks for, `bodies` what it decompresses to, [`cursor`] moves
 //! through a table, [`verify`](mod@verify) reads every byte of it, [`dump`] shows it to people, `extent` tells how much of it belongs
 //! to which tokens.
 
 pub mod block;
+mod bodies;
 mod checks;
 pub mod codec;
 pub mod cursor;

@@ -227,7 +227,7 @@ impl Table {
         let malformed = |_| self.malformed(offset);
         let shape = block::Shape::read(block).map_err(malformed)?;
         let view = block::View::new(block, shape);
-        let (key, buffer) = target.parts();
+        let (key, bodies) = target.parts();
         let ties = view.ties(key);
         if ties.is_empty() {
             return Ok(None);
@@ -245,16 +245,15 @@ impl Table {
         if wanted > shape.body_bytes {
             return Err(self.malformed(offset));
         }
-        if buffer.len() < wanted {
-            buffer.resize(wanted, 0);
-        }
-        let body = &mut buffer[..wanted];
+        let (id, prelude) = self.decompressor.prelude(shape.codec);
+        let memory = bodies.memory(id, prelude, wanted);
         self.decompressor
-            .decompress(shape.codec, view.stored(), body)
+            .decompress(shape.codec, view.stored(), prelude.len(), memory)
             .map_err(malformed)?;
+        let body = &memory[prelude.len()..];
         let found = found(Entries::new(view, body), ties, key).map_err(malformed)?;
         let value = found.map(|value| Bytes::copy_from_slice(&body[value]));
-        keep_small(buffer);
+        bodies.keep_small();
         Ok(value)
     }
 
@@ -465,14 +464,6 @@ fn found(entries: Entries<'_>, ties: Range<usize>, key: &[u8]) -> Result<Option<
         entries.value(at).map(Some)
     } else {
         Ok(None)
-    }
-}
-
-/// Buffers for blocks of large rows are given back.
-fn keep_small(buffer: &mut Vec<u8>) {
-    const KEPT_BYTES: usize = 256 << 10;
-    if buffer.capacity() > KEPT_BYTES {
-        *buffer = Vec::new();
     }
 }
 

@@ -3,6 +3,7 @@
 use starling_model::DecoratedKey;
 
 use super::{
+    bodies::Bodies,
     filter,
     key::{self, Kind},
     stripe::Separator,
@@ -17,7 +18,7 @@ pub struct Target {
     prefix: usize,
     hash: u64,
     /// Where bodies are decompressed.
-    pub(super) body: Vec<u8>,
+    bodies: Bodies,
 }
 
 impl Target {
@@ -64,8 +65,8 @@ impl Target {
         Separator::new(&self.key)
     }
 
-    /// The body's memory and the key.
-    pub(super) fn parts(&mut self) -> (&[u8], &mut Vec<u8>) {
-        (&self.key, &mut self.body)
+    /// The key, and memory for bodies.
+    pub(super) fn parts(&mut self) -> (&[u8], &mut Bodies) {
+        (&self.key, &mut self.bodies)
     }
 }

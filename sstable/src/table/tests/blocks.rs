@@ -49,7 +49,7 @@ fn body(block: &[u8]) -> Result<(Shape, Vec<u8>), Malformed> {
         }
     ];
     let stored = View::new(block, shape).stored();
-    Decompressor::default().decompress(shape.codec, stored, &mut body)?;
+    Decompressor::default().decompress(shape.codec, stored, 0, &mut body)?;
     Ok((shape, body))
 }
 
@@ -114,7 +114,7 @@ proptest! {
         if let Some(last) = ties.end.checked_sub(1) && !ties.is_empty() {
             let wanted = if shape.codec.is_partial() { view.end(last) } else { shape.body_bytes };
             let mut body = vec![0; wanted];
-            Decompressor::default().decompress(shape.codec, view.stored(), &mut body).unwrap();
+            Decompressor::default().decompress(shape.codec, view.stored(), 0, &mut body).unwrap();
             let (at, exact) = Entries::new(view, &body).search(ties, &target).unwrap();
             prop_assert_eq!(exact, content.contains_key(&target));
             if exact {
@@ -131,7 +131,7 @@ proptest! {
             let (codec, stored) = compressor.compress(&content);
             prop_assert!(codec.can_hold(stored.len(), content.len()));
             let mut out = vec![0; content.len()];
-            Decompressor::default().decompress(codec, stored, &mut out).unwrap();
+            Decompressor::default().decompress(codec, stored, 0, &mut out).unwrap();
             prop_assert_eq!(&out, &content);
         }
     }

@@ -165,20 +165,24 @@ fn a_row_of_a_wide_partition_is_found_wherever_it_is() {
     verify(&table).unwrap();
 }
 
+/// Rows that hold much the same text, but for its language.
+fn alike(language: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let row = |at: i64| {
+        let text = format!(
+            "{{\"user\":{},\"country\":\"Switzerland\",\"language\":\"{language}\"}}",
+            at * 7919
+        );
+        let mut out = encoding::Writer::default();
+        out.row(&simple_row(at, text.as_bytes()));
+        (flat(&(at << 49, 1, false, Vec::new())), out.into_vec())
+    };
+    (0..12_000).map(row).collect()
+}
+
 /// What a dictionary is for: small blocks that are alike.
 #[test]
 fn a_dictionary_makes_small_blocks_smaller() {
-    let entries: BTreeMap<_, _> = (0..12_000_i64)
-        .map(|at| {
-            let text = format!(
-                "{{\"user\":{},\"country\":\"Switzerland\",\"language\":\"Romansh\"}}",
-                at * 7919
-            );
-            let mut out = encoding::Writer::default();
-            out.row(&simple_row(at, text.as_bytes()));
-            (flat(&(at << 49, 1, false, Vec::new())), out.into_vec())
-        })
-        .collect();
+    let entries = alike("Romansh");
     let [plain, trained, sampled] = [Compression::Zstd, Compression::ZstdDictionary, Compression::Lz4]
         .map(|compression| build(&entries, 512, compression));
     assert!(
@@ -191,5 +195,25 @@ fn a_dictionary_makes_small_blocks_smaller() {
         check(&table, &entries, &[]);
         let found = find(&table, &(77 << 49, 1, false, Vec::new()));
         assert!(found.is_some_and(|value| value.ends_with(b"Romansh\"}")));
+    }
+}
+
+/// A point read looks into one table after the other, and each has a dictionary of its own.
+#[test]
+fn each_table_is_read_with_its_own_dictionary() {
+    let languages = ["Romansh", "French", "German", "Italian"];
+    let contents = languages.map(alike);
+    let tables: Vec<_> = contents
+        .iter()
+        .map(|entries| build(entries, 512, Compression::Lz4))
+        .collect();
+    let mut target = Target::default();
+    for at in (0..12_000_i64).step_by(37) {
+        let name = (at << 49, 1, false, Vec::new());
+        target.set(&partition(&name), Kind::Row, &[]);
+        for (table, entries) in tables.iter().zip(&contents) {
+            let found = table.find(&mut target).unwrap();
+            assert_eq!(found.as_deref(), entries.get(&flat(&name)).map(Vec::as_slice));
+        }
     }
 }
