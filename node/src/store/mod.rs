@@ -22,6 +22,7 @@ mod layout;
 mod moves;
 mod open;
 mod readers;
+mod recovery;
 mod request;
 mod rooted;
 mod scan;

@@ -1,6 +1,6 @@
 //! Opening the shards of a data directory.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::Instant};
 
 use crossbeam::channel::bounded;
 use parking_lot::Mutex;
@@ -8,8 +8,15 @@ use starling_sstable::{Engine, Error, Options, Recovery, ShardMap, fs::Fs};
 use tracing::info;
 
 use super::{
-    CommitLogSync, Inner, ShardedStore, desk::Desk, jobs::JobQueue, readers::Readers, shard::Shard, sync,
-    sync::Waiting, thread,
+    CommitLogSync, Inner, ShardedStore,
+    desk::Desk,
+    jobs::JobQueue,
+    readers::Readers,
+    recovery::{self, Watch},
+    shard::Shard,
+    sync,
+    sync::Waiting,
+    thread,
 };
 
 /// Requests that may wait at a shard.
@@ -52,6 +59,7 @@ impl ShardedStore {
     /// Blocks while logs are replayed.
     pub fn open(fs: &Arc<dyn Fs>, options: &StoreOptions) -> Result<Self, OpenError> {
         let map = ShardMap::new(options.shards);
+        let began = Instant::now();
         let engines = std::thread::scope(|scope| {
             let opening: Vec<_> = (0..map.shards())
                 .map(|shard| scope.spawn(move || engine(fs, options, shard)))
@@ -65,6 +73,8 @@ impl ShardedStore {
                 })
                 .collect::<Result<Vec<_>, _>>()
         })?;
+        let (engines, recovered): (Vec<_>, Vec<_>) = engines.into_iter().unzip();
+        recovery::conclude(&recovered, began.elapsed());
         let (jobs, mut threads) = JobQueue::start(options.background_threads, options.shards)?;
         let readers = Readers::start(READ_THREADS, &mut threads)?;
         let mut desks = Vec::new();
@@ -118,7 +128,7 @@ fn reserve_bytes(options: &StoreOptions) -> u64 {
 }
 
 /// Opens one shard's engine in its own directory.
-fn engine(fs: &Arc<dyn Fs>, options: &StoreOptions, shard: u32) -> Result<Engine, OpenError> {
+fn engine(fs: &Arc<dyn Fs>, options: &StoreOptions, shard: u32) -> Result<(Engine, Recovery), OpenError> {
     let memory = options.memtable_bytes / options.shards.max(1) as usize;
     let engine_options = Options {
         memory_bytes: memory,
@@ -129,19 +139,23 @@ fn engine(fs: &Arc<dyn Fs>, options: &StoreOptions, shard: u32) -> Result<Engine
         ..Options::default()
     };
     let dir = PathBuf::from(format!("shard-{shard}"));
-    let (engine, recovery) = Engine::open(Arc::clone(fs), dir, engine_options)
+    let (began, mut watch) = (Instant::now(), Watch::new(shard));
+    let mut progress = |progress| watch.progress(began.elapsed(), progress);
+    let (engine, recovery) = Engine::open_watched(Arc::clone(fs), dir, engine_options, &mut progress)
         .map_err(|source| OpenError::Engine { shard, source })?;
     let Recovery {
         tables,
         segments,
+        log_bytes,
         replayed,
         torn_bytes,
         damaged_bytes,
         ..
     } = recovery;
+    let seconds = began.elapsed().as_secs_f64();
     info!(
         shard,
-        tables, segments, replayed, torn_bytes, damaged_bytes, "opened"
+        tables, segments, log_bytes, replayed, torn_bytes, damaged_bytes, seconds, "opened"
     );
-    Ok(engine)
+    Ok((engine, recovery))
 }

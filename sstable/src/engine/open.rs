@@ -44,6 +44,8 @@ pub struct Recovery {
     pub tables: usize,
     /// Log segments that were read.
     pub segments: usize,
+    /// Bytes of whole writes in them.
+    pub log_bytes: u64,
     /// Writes of the log that were applied again.
     pub replayed: u64,
     /// Writes of the log that tables hold already, or that were truncated.
@@ -255,6 +257,7 @@ impl Opening {
         let recovered = recovery::recover(&*fs, &paths, known, &mut visit, progress)?;
         self.next_file.fetch_max(recovered.next_number, Ordering::Relaxed);
         recovery.segments = recovered.segments.len();
+        recovery.log_bytes = recovered.segments.iter().map(|segment| segment.bytes).sum();
         recovery.torn_bytes = recovered.torn_bytes;
         recovery.damaged_bytes = recovered.damaged_bytes;
         Ok(recovered)

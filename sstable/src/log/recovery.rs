@@ -76,6 +76,10 @@ pub struct Progress {
     pub segments: usize,
     /// All that there are.
     pub segments_in_all: usize,
+    /// Bytes of the files that are read; not all of a file need be writes.
+    pub read: u64,
+    /// Bytes of all files.
+    pub read_in_all: u64,
     /// Writes that were read.
     pub writes: u64,
     /// Bytes of them.
@@ -126,7 +130,10 @@ pub(crate) fn recover<'a>(
         body: Vec::new(),
         ended: None,
     };
-    let mut bytes = 0;
+    let (mut bytes, mut read) = (0, 0);
+    // What can't be opened is an error below.
+    let length = |path: &PathBuf| fs.map(path).map_or(0, |content| content.len() as u64);
+    let read_in_all = files.iter().map(length).sum();
     let mut left: BTreeMap<u64, PathBuf> = files
         .iter()
         .map(|path| (segment::file_number(path).unwrap_or_default(), path.clone()))
@@ -152,6 +159,7 @@ pub(crate) fn recover<'a>(
             },
         };
         bytes += whole;
+        read += content.len() as u64;
         reading.found.segments.push(Segment {
             path,
             last: reading.found.end,
@@ -161,6 +169,8 @@ pub(crate) fn recover<'a>(
         progress(Progress {
             segments: reading.found.segments.len(),
             segments_in_all: files.len(),
+            read,
+            read_in_all,
             writes: reading.found.records,
             bytes,
         });

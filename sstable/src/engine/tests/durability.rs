@@ -273,3 +273,26 @@ fn damage_to_any_file_is_an_error_and_not_a_silent_loss() {
         }
     }
 }
+
+#[test]
+fn a_recovery_tells_how_far_it_is() {
+    let fs = MemoryFs::new();
+    let mut engine = open(&fs);
+    for number in 0..60_i64 {
+        let mutation = insert(key((number % 8) as u8), &number.to_be_bytes(), number, b"value");
+        engine.apply(&mutation).unwrap();
+        engine.log().sync().unwrap();
+    }
+    drop(engine);
+    let mut told = Vec::new();
+    let mut progress = |progress| told.push(progress);
+    let (_, recovery) =
+        Engine::open_watched(Arc::new(fs.clone()), dir(), small_options(), &mut progress).unwrap();
+    let last = *told.last().unwrap();
+    assert!(told.len() > 2, "{told:?}");
+    assert!(told.is_sorted_by_key(|progress| (progress.read, progress.bytes, progress.writes)));
+    assert!(told.iter().all(|progress| progress.read_in_all == last.read));
+    assert_eq!((last.segments, last.segments_in_all), (told.len(), told.len()));
+    assert_eq!((last.writes, last.bytes), (recovery.replayed, recovery.log_bytes));
+    assert_eq!(recovery.replayed, 60);
+}
