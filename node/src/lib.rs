@@ -2,7 +2,8 @@
 //!
 //! The core crates decide; this crate carries out. [`run`] puts a node together: [`store`] (shards, group
 //! commit, background work), [`transport`] and [`tls`] (QUIC between nodes), [`env`](mod@env) (the core's outside),
-//! [`cql_server`] and [`native_server`] (clients), [`admin`] (operators). [`cli`] has the commands, [`demo`]
+//! [`cql_server`] and [`native_server`] (clients), [`admin`] (operators),
+//! [`snapshots`] (copies of a node's tables), [`restore`]. [`cli`] has the commands, [`demo`]
 //! a cluster on this machine.
 
 #![forbid(unsafe_code)]
@@ -17,8 +18,10 @@ pub mod env;
 pub mod failure;
 pub mod native_server;
 mod open_files;
+pub mod restore;
 pub mod run;
 mod seeds;
+pub mod snapshots;
 pub mod store;
 pub mod tls;
 pub mod transport;

@@ -26,6 +26,7 @@ use crate::{
     native_server::NativeServer,
     open_files,
     seeds::{Lookup, Starter},
+    snapshots::{About, Snapshots},
     store::{ShardedStore, StoreOptions},
     tls::{Authority, Credentials, TlsFiles},
     transport::{BindError, Transport},
@@ -186,6 +187,7 @@ impl Running {
                 name: config.name.clone(),
                 node: Arc::clone(&node),
                 store: store.clone(),
+                snapshots: snapshots(config, &dir, &node, &store),
                 budget: Arc::clone(&budget),
                 cql: Arc::clone(cql.counters()),
                 started,
@@ -221,6 +223,17 @@ impl Running {
         info!("stopped");
         Ok(())
     }
+}
+
+fn snapshots(config: &NodeConfig, dir: &DataDir, node: &Node<TokioEnv>, store: &ShardedStore) -> Snapshots {
+    let status = node.status();
+    let about = About {
+        cluster: config.cluster.clone(),
+        name: config.name.clone(),
+        node: status.id.to_string(),
+        partitioner: status.partitioner,
+    };
+    Snapshots::open(Arc::clone(dir.fs()), dir.path().to_owned(), store.clone(), about)
 }
 
 fn cql_options(budget: &Arc<Budget>) -> cql_server::Options {

@@ -27,6 +27,7 @@ mod peers;
 mod placements;
 mod query;
 mod replica;
+mod restore;
 mod schema_agreement;
 mod service;
 mod snapshot;

@@ -20,17 +20,22 @@ const MAX_PAGE_BYTES: u64 = 64 << 20;
 
 /// A page's status code and body.
 pub fn get(admin: SocketAddr, path: &str) -> io::Result<(u16, String)> {
-    ask(admin, "GET", path)
+    ask(admin, "GET", path, PATIENCE)
 }
 
 /// Has something done. What is asked is in the path.
 pub fn post(admin: SocketAddr, path: &str) -> io::Result<(u16, String)> {
-    ask(admin, "POST", path)
+    post_patiently(admin, path, PATIENCE)
 }
 
-fn ask(admin: SocketAddr, method: &str, path: &str) -> io::Result<(u16, String)> {
+/// The same for what may take as long as `patience`.
+pub fn post_patiently(admin: SocketAddr, path: &str, patience: Duration) -> io::Result<(u16, String)> {
+    ask(admin, "POST", path, patience)
+}
+
+fn ask(admin: SocketAddr, method: &str, path: &str, patience: Duration) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&admin, TIMEOUT)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     // HTTP/1.0: the answer is not chunked, and the end of the connection is its end.
     write!(

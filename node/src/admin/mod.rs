@@ -1,6 +1,7 @@
 //! What operators and their tools read, over HTTP: `/health`, `/status`, `/ring` (JSON), `/metrics`
 //! (Prometheus text), `/topology`; and what they ask for by POST: `/repair`, `/repair/accept-loss`, and the orders that change the ring,
-//! `/topology/decommission`, `/topology/remove`, `/topology/abort`.
+//! `/topology/decommission`, `/topology/remove`, `/topology/abort`; and those about its tables, `/flush`, `/compact`,
+//! `/snapshots/create`, `/snapshots/delete`, `/snapshots/restore` (GET `/compact` tells how far that is, `/snapshots` those that there are).
 //!
 //! Bound to loopback unless the settings say otherwise: there is no authentication here, and whoever reaches the port
 //! can give the orders. No page shows what clients store.
@@ -11,7 +12,9 @@ mod metrics;
 mod orders;
 mod plan;
 mod repair;
+mod snapshots;
 mod status;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;
@@ -33,8 +36,9 @@ use tokio::{net::TcpListener, task::JoinHandle};
 pub use orders::{ChangeView, NodeMoves, Order, TopologyView};
 pub use repair::RepairQuery;
 pub use status::{LargeRowsView, PoolView, RingEntry, ShardView, StatusView};
+pub use upkeep::CompactView;
 
-use crate::{cql_server, env::TokioEnv, store::ShardedStore};
+use crate::{cql_server, env::TokioEnv, snapshots::Snapshots, store::ShardedStore};
 
 /// What the pages are about.
 pub struct Admin {
@@ -44,6 +48,8 @@ pub struct Admin {
     pub node: Arc<Node<TokioEnv>>,
     /// Its storage.
     pub store: ShardedStore,
+    /// Its snapshots.
+    pub snapshots: Snapshots,
     /// The bytes that it may hold for others.
     pub budget: Arc<Budget>,
     /// What its CQL listener has done.
@@ -69,6 +75,12 @@ impl Admin {
             .route("/topology/decommission", post(orders::decommission))
             .route("/topology/remove", post(orders::remove))
             .route("/topology/abort", post(orders::abort))
+            .route("/flush", post(upkeep::flush))
+            .route("/compact", get(upkeep::compacting).post(upkeep::compact))
+            .route("/snapshots", get(snapshots::list))
+            .route("/snapshots/create", post(snapshots::create))
+            .route("/snapshots/delete", post(snapshots::delete))
+            .route("/snapshots/restore", post(snapshots::restore))
             .with_state(Arc::new(self));
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {

@@ -11,11 +11,13 @@ mod output;
 mod plan;
 mod repair;
 mod ring;
+mod snapshot;
 mod sstable;
 mod status;
 mod topology;
+mod upkeep;
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{io::ErrorKind, net::SocketAddr, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -57,6 +59,16 @@ enum Command {
         #[arg(required = true)]
         nodes: Vec<String>,
     },
+    /// Keep a node's tables as they are now, show and delete what was kept
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
+    /// Write out what a node has in memory
+    Flush(AdminArgs),
+    /// Merge what tables of a node have in files
+    ///
+    /// Into files that don't overlap, and without deleted data whose time has come. Nodes compact by themselves; after many
+    /// deletions, or before a long time of reading, this does all of it at once.
+    Compact(upkeep::CompactArgs),
     /// Make a cluster's certificate authority, and certificates for its nodes
     #[command(subcommand)]
     Ca(ca::CaCommand),
@@ -90,6 +102,23 @@ impl AdminArgs {
         }
     }
 
+    /// Gives an order that may take as long as `patience`; the answer.
+    fn order(&self, path: &str, patience: Duration) -> Result<String, Failure> {
+        match admin::client::post_patiently(self.admin, path, patience) {
+            Ok((200, body)) => Ok(body),
+            Ok((400, problem)) => Err(Failure::usage(problem.trim())),
+            Ok((_, problem)) => Err(Failure::work(problem.trim())),
+            // It was connected, and silent.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(Failure::work(format!(
+                "the node at {} has not done it within {} minutes, and goes on with it; its log says what it waits \
+                     for, a full disk for example",
+                self.admin,
+                patience.as_secs() / 60
+            ))),
+            Err(error) => Err(self.unreachable(&error)),
+        }
+    }
+
     fn unreachable(&self, error: &std::io::Error) -> Failure {
         Failure::work(format!(
             "cannot ask the node at {}: {error}; check that it runs, and give its admin address with --admin",
@@ -115,6 +144,9 @@ pub fn main() -> ExitCode {
         Command::Topology(args) => topology::run(&args),
         Command::Decommission(args) => order::decommission(&args),
         Command::Remove { order, nodes } => order::remove(&order, &nodes),
+        Command::Snapshot(command) => snapshot::run(command),
+        Command::Flush(args) => upkeep::flush(&args),
+        Command::Compact(args) => upkeep::compact(&args),
         Command::Ca(command) => ca::run(command),
         Command::Sstable(command) => sstable::run(command),
         Command::Bench(args) => bench::run(&args),

@@ -21,6 +21,7 @@ mod jobs;
 mod layout;
 mod moves;
 mod open;
+mod operations;
 mod readers;
 mod recovery;
 mod request;
@@ -52,6 +53,7 @@ use tokio::sync::oneshot;
 
 pub use layout::{Layout, LayoutError};
 pub use open::{OpenError, StoreOptions};
+pub use operations::shard_dir;
 pub use rooted::RootedFs;
 
 use desk::Desk;

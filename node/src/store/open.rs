@@ -138,7 +138,7 @@ fn engine(fs: &Arc<dyn Fs>, options: &StoreOptions, shard: u32) -> Result<(Engin
         log_salt: rand::random(),
         ..Options::default()
     };
-    let dir = PathBuf::from(format!("shard-{shard}"));
+    let dir = PathBuf::from(super::shard_dir(shard));
     let (began, mut watch) = (Instant::now(), Watch::new(shard));
     let mut progress = |progress| watch.progress(began.elapsed(), progress);
     let (engine, recovery) = Engine::open_watched(Arc::clone(fs), dir, engine_options, &mut progress)

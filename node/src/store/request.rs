@@ -9,6 +9,8 @@ use starling_sstable::{
 };
 use tokio::sync::oneshot;
 
+use super::operations::Operation;
+
 /// Where an answer goes. Whoever asked may be gone: then it is dropped.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -59,6 +61,8 @@ pub(super) enum Request {
     Discard(TableId, TokenSet, Answer<u64>),
     /// Tell figures.
     Stats(Answer<(Stats, Vec<(TableId, LargeRows)>)>),
+    /// Do what an operator asks.
+    Operate(Operation),
     /// A background job is through, or has failed.
     JobDone(Box<Job>, Result<(), Error>),
     /// Make everything durable and end.

@@ -128,6 +128,7 @@ impl Shard {
             Request::Stats(answer) => {
                 drop(answer.send(Ok((self.engine.stats(), self.engine.large_rows()))));
             }
+            Request::Operate(operation) => operation.carry_out(&mut self.engine),
             Request::JobDone(job, outcome) => self.install(*job, outcome),
             Request::Stop(answer) => {
                 self.stopped = Some(answer);
@@ -255,7 +256,7 @@ impl Shard {
 }
 
 /// Begins what the engine tells the end of; the answer is sent then, or at once if it refuses.
-fn later<T: Send + 'static>(
+pub(super) fn later<T: Send + 'static>(
     answer: Answer<T>,
     begin: impl FnOnce(Box<dyn FnOnce(Result<T, Error>) + Send>) -> Result<(), Error>,
 ) {

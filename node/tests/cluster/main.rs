@@ -10,6 +10,7 @@ mod garbage;
 mod harness;
 mod joining;
 mod messages;
+mod operations;
 mod repair;
 mod strangers;
 mod topology;

@@ -46,12 +46,25 @@ enum Due {
 impl Engine {
     /// Asks for a compaction of everything a table has in files now, whatever its strategy: into tables that
     /// don't overlap. It is done by jobs, like other compactions. Also what to do to get rid of tombstones
-    /// that can be purged.
+    /// that can be purged. How far it is, [`left_to_compact`](Self::left_to_compact) tells.
     pub fn compact(&mut self, table: TableId) {
         if let Some(state) = self.tables.get_mut(&table) {
             state.major = state.tables.live().iter().map(|table| table.number()).collect();
+            state.asked.clone_from(&state.major);
             state.look_at = None;
         }
+    }
+
+    /// Bytes of a table's files that [`compact`](Self::compact) asked for and that are not compacted yet; 0: it is done, but for
+    /// what is damaged. It may wait for room on the disk, or for compactions that were under way before.
+    pub fn left_to_compact(&self, table: TableId) -> u64 {
+        let Some(state) = self.tables.get(&table) else {
+            return 0;
+        };
+        let live = state.tables.live().iter();
+        live.filter(|table| state.is_asked(table.number()))
+            .map(|table| table.bytes())
+            .sum()
     }
 
     /// Bytes of files that are being compacted, or are due for it and wait, about. What a pace goes by.
@@ -197,8 +210,10 @@ fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> O
             .copied()
             .collect();
         let picks = unified::everything(&wanted, sizes);
-        if picks.is_empty() && busy.is_empty() {
+        // Those that have nothing to be merged with are as they should be.
+        if picks.is_empty() && !busy.iter().any(|table| state.is_asked(table.number)) {
             state.major.clear();
+            state.asked.clear();
         }
         state.owed = picks.iter().map(|pick| pick.bytes).sum();
         if let Some(pick) = space::fitting(picks, &wanted, sizes, room) {

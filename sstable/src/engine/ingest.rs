@@ -24,9 +24,10 @@ use crate::{
 /// The most files of one call.
 pub const MAX_FILES: usize = 1024;
 
-/// Snapshots, exports, ingests and discards.
+/// Flushes that are waited for, snapshots, exports, ingests and discards.
 #[derive(Default)]
 pub(super) struct Bulk {
+    pub(super) flushes: VecDeque<super::flush::Wanted>,
     pub(super) snapshots: VecDeque<Wanted>,
     pub(super) exports: VecDeque<super::export::Exporting>,
     pub(super) discards: super::discard::Discards,

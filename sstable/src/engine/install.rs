@@ -279,5 +279,6 @@ impl Engine {
             self.pool.clear();
         }
         self.count_crowd();
+        self.tell_flushed();
     }
 }

@@ -3,7 +3,7 @@
 //! - `open`: the manifest, the files, the log;
 //! - [`job`] and `schedule`: the work that goes on beside, and what is offered when; `merges`, `install` and
 //!   `remove` are what it consists of, `compact` begins compactions, `pressure` slows writers down that are ahead of it;
-//! - `truncate`: emptying a table; [`Cells`]: what was written to, for digests;
+//! - `flush`: flushes that are asked for; `truncate`: emptying a table; [`Cells`]: what was written to, for digests;
 //! - [`snapshot`], [`export`], [`ingest`], `finals`: tables go out and come in as whole files; `parts`: where tokens are cut for it;
 //! - `discard`: forgetting what belongs to tokens that are not stored here any more;
 //! - `quarantine`: damaged tables.
@@ -14,6 +14,7 @@ mod compact;
 mod discard;
 pub mod export;
 mod finals;
+mod flush;
 mod get;
 pub mod ingest;
 mod install;

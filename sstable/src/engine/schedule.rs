@@ -70,13 +70,6 @@ impl Engine {
         compaction.or_else(|| self.next_discard(now))
     }
 
-    /// Makes every memtable due for its flush, whatever it holds: before a planned stop, or a snapshot.
-    pub fn flush_all(&mut self) {
-        for state in self.tables.values_mut() {
-            state.rotate(&self.pool);
-        }
-    }
-
     /// Makes a memtable wait for its flush early: the largest, when memory is half spent and nothing waits;
     /// the one with the oldest write, when the log is too long.
     fn rotate_for_space(&mut self) {

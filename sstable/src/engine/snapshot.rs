@@ -6,10 +6,13 @@
 //! space until the engine gives the table up; across disks, tables are copied instead.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+use starling_model::TableId;
 
 use super::Engine;
 use crate::{
@@ -38,6 +41,8 @@ pub(super) type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
 /// A snapshot that was asked for.
 pub(super) struct Wanted {
     dir: PathBuf,
+    /// Which tables belong to it; `None`: all.
+    tables: Option<BTreeSet<TableId>>,
     /// Writes up to this belong to it.
     last: Lsn,
     done: Done,
@@ -60,22 +65,24 @@ pub(super) struct Snapshotting {
 }
 
 impl Engine {
-    /// Asks for a snapshot in a directory, which must not exist or be empty, and is made. `done` is told, from
-    /// [`finish`](Self::finish), when it is complete and durable; after an error nothing of it is left but the
-    /// empty directory.
+    /// Asks for a snapshot of some tables (`None`: all) in a directory, which must not exist or be empty, and is made.
+    /// `done` is told, from [`finish`](Self::finish), when it is complete and durable; after an error nothing of it is
+    /// left but the empty directory.
     ///
     /// [`Error::Invalid`] if too many snapshots wait.
     pub fn snapshot(
         &mut self,
         dir: PathBuf,
+        tables: Option<BTreeSet<TableId>>,
         done: impl FnOnce(Result<(), Error>) + Send + 'static,
     ) -> Result<(), Error> {
         if self.bulk.snapshots.len() >= MAX_WAITING {
             return Err(Error::Invalid("too many snapshots wait to be made"));
         }
-        self.flush_all();
+        self.rotate_all(tables.as_ref());
         self.bulk.snapshots.push_back(Wanted {
             dir,
+            tables,
             last: self.log.appended(),
             done: Box::new(done),
         });
@@ -89,21 +96,20 @@ impl Engine {
 
     /// The next snapshot, if all that belongs to it is in tables.
     pub(super) fn next_snapshot(&mut self) -> Option<Snapshotting> {
-        let last = self.bulk.snapshots.front()?.last;
-        let first_unflushed = self
-            .tables
-            .values()
-            .filter_map(super::TableState::first_unflushed)
-            .min();
-        if first_unflushed.is_some_and(|first| first <= last) {
+        let first = self.bulk.snapshots.front()?;
+        if !self.are_flushed(first.tables.as_ref(), first.last) {
             return None;
         }
-        let Wanted { dir, done, .. } = self.bulk.snapshots.pop_front()?;
+        let Wanted {
+            dir, tables, done, ..
+        } = self.bulk.snapshots.pop_front()?;
         let mut manifest = self.manifest(&[]);
         manifest.floor = manifest.last.next();
         // It has no log, and what is opened from it draws a salt of its own.
         manifest.salt = 0;
-        manifest.tables.retain(|_, entry| !entry.files.is_empty());
+        manifest.tables.retain(|id, entry| {
+            !entry.files.is_empty() && tables.as_ref().is_none_or(|tables| tables.contains(id))
+        });
         let files = manifest.tables.values().flat_map(|entry| &entry.files);
         Some(Snapshotting {
             fs: Arc::clone(&self.fs),

@@ -41,8 +41,10 @@ pub(super) struct TableState {
     pub(super) options: Option<TableOptions>,
     /// Bytes of a usual flush on disk; 0: not known yet.
     pub(super) flushed: u64,
-    /// Files that were asked to be compacted.
+    /// Files that were asked to be compacted, and wait for it.
     pub(super) major: BTreeSet<u64>,
+    /// Those and the ones that are being compacted because of it.
+    pub(super) asked: BTreeSet<u64>,
     /// The most files that overlap, as [`count_crowd`](Self::count_crowd) counts them.
     pub(super) crowd: usize,
     /// Bytes of the compactions that are due and not begun.
@@ -104,7 +106,11 @@ impl TableState {
     pub(super) fn give_up(&mut self, replaces: &Replaces) {
         match replaces {
             Replaces::Memtables(..) => self.flushing = 0,
-            Replaces::Files(files) => self.tables.release(files),
+            Replaces::Files(files) => {
+                self.tables.release(files);
+                let again = files.iter().filter(|file| self.asked.contains(file));
+                self.major.extend(again);
+            }
             Replaces::Nothing(_) | Replaces::Everything(_) => {}
         }
         self.look_at = None;
@@ -133,6 +139,7 @@ impl TableState {
                 let paths = files.iter().filter_map(|file| self.tables.path(*file));
                 dead.extend(paths.map(Path::to_path_buf));
                 self.tables.remove(files);
+                self.asked.retain(|file| !files.contains(file));
             }
             Replaces::Nothing(_) => {}
             Replaces::Everything(last) => {
@@ -142,6 +149,7 @@ impl TableState {
                 self.replayed = *last;
                 self.epoch += 1;
                 self.major.clear();
+                self.asked.clear();
                 let paths = self.tables.files().filter_map(|file| self.tables.path(file));
                 dead.extend(paths.map(Path::to_path_buf));
                 self.tables = Tables::default();
@@ -151,6 +159,7 @@ impl TableState {
         for Output { table, tokens } in &change.outputs {
             if change.major && !self.major.is_empty() {
                 self.major.insert(table.number());
+                self.asked.insert(table.number());
             }
             if matches!(change.replaces, Replaces::Files(_)) {
                 self.merged.insert(table.number(), now);
@@ -173,6 +182,11 @@ impl TableState {
         let tables = self.tables.live().iter();
         let tables = tables.filter(|table| !rows::is_apart(table.largest_row()));
         self.crowd = slices::crowd(tables.map(|table| self.tables.tokens(table.number())));
+    }
+
+    /// Whether a compaction of a file was asked for and is to come. A damaged one waits until it is healed.
+    pub(super) fn is_asked(&self, file: u64) -> bool {
+        self.asked.contains(&file) && !self.tables.quarantined().any(|damage| damage.file == file)
     }
 
     /// Whether a merge of a file for what it may forget is not one that was just done.

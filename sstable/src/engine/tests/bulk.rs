@@ -64,7 +64,7 @@ fn a_snapshot_is_an_engine_of_its_own() {
     let place = engine.snapshots().join("first");
     let before = contents(&engine);
     let (told, done) = outcome();
-    engine.snapshot(place.clone(), done).unwrap();
+    engine.snapshot(place.clone(), None, done).unwrap();
     // Goes on while the snapshot is made, and comes too late for it once its flush has begun.
     settle(&mut engine, Seconds(1));
     taken(&told).unwrap();
@@ -105,11 +105,11 @@ fn a_deleted_snapshot_is_gone_and_nothing_else() {
     let mut engine = open(&fs);
     fill(&mut engine, 0, 30);
     let (told, done) = outcome();
-    engine.snapshot("/elsewhere/first".into(), done).unwrap();
+    engine.snapshot("/elsewhere/first".into(), None, done).unwrap();
     settle(&mut engine, Seconds(1));
     taken(&told).unwrap();
     let (told, done) = outcome();
-    engine.snapshot("/elsewhere/first".into(), done).unwrap();
+    engine.snapshot("/elsewhere/first".into(), None, done).unwrap();
     work(&mut engine, 10);
     assert!(
         matches!(taken(&told), Err(Error::Invalid(_))),
@@ -132,7 +132,7 @@ fn an_unfinished_snapshot_is_recognised_and_cleared_away() {
     settle(&mut engine, Seconds(1));
     let place = engine.snapshots().join("half");
     let (told, done) = outcome();
-    engine.snapshot(place.clone(), done).unwrap();
+    engine.snapshot(place.clone(), None, done).unwrap();
     // The manifest can't be written: what was linked goes again.
     fs.set_faults(Faults {
         fail_syncs: true,
@@ -279,4 +279,90 @@ fn every_final_table_is_announced_before_it_can_go() {
     let announced = seen.lock().unwrap().len() as u64;
     assert!(announced > engine.stats().flushes, "{announced}");
     assert_eq!(fs.list(Path::new("/backup")).unwrap().len() as u64, announced);
+}
+
+#[test]
+fn a_snapshot_of_some_tables_holds_no_others() {
+    const OTHER: TableId = TableId(8);
+    let fs = MemoryFs::new();
+    let mut engine = open(&fs);
+    fill(&mut engine, 0, 30);
+    let mut other = insert(key(1), b"other", 1, b"value");
+    other.table = OTHER;
+    engine.apply(&other).unwrap();
+    engine.log().sync().unwrap();
+    let place = engine.snapshots().join("some");
+    let (told, done) = outcome();
+    engine
+        .snapshot(place.clone(), Some(BTreeSet::from([OTHER])), done)
+        .unwrap();
+    settle(&mut engine, Seconds(1));
+    taken(&told).unwrap();
+    assert!(
+        engine.stats().memtable_bytes > 0,
+        "the other table was not flushed"
+    );
+    drop(engine);
+    let copy = open_at(&fs, &place);
+    assert!(contents(&copy).is_empty());
+    assert_eq!(copy.stats().tables, 1);
+}
+
+#[test]
+fn who_asks_for_a_flush_is_told_once_all_is_in_tables() {
+    let fs = MemoryFs::new();
+    let mut engine = open(&fs);
+    let (told, done) = outcome();
+    engine.flush(done).unwrap();
+    taken(&told).expect("there was nothing to flush");
+    fill(&mut engine, 1, 5);
+    let (told, done) = outcome();
+    engine.flush(done).unwrap();
+    // What comes later does not hold it up.
+    fill(&mut engine, 11, 5);
+    fs.set_faults(Faults {
+        fail_syncs: true,
+        ..Faults::default()
+    });
+    work(&mut engine, 5);
+    assert!(told.lock().unwrap().is_none(), "the disk does not take it");
+    assert_eq!(engine.stats().tables, 0);
+    fs.set_faults(Faults::default());
+    settle(&mut engine, Seconds(1));
+    taken(&told).unwrap();
+    assert_eq!(engine.stats().tables, 1);
+    assert!(engine.stats().memtable_bytes > 0);
+}
+
+#[test]
+fn a_compaction_that_was_asked_for_tells_how_much_is_left() {
+    let fs = MemoryFs::new();
+    let mut engine = open(&fs);
+    fill(&mut engine, 0, 25);
+    engine.flush_all();
+    settle(&mut engine, Seconds(1));
+    fill(&mut engine, 101, 8);
+    engine.flush_all();
+    while engine.stats().memtable_bytes > 0 {
+        work(&mut engine, 1);
+    }
+    assert!(engine.stats().tables > 1);
+    assert_eq!(engine.left_to_compact(TABLE), 0, "nobody asked");
+    engine.compact(TABLE);
+    assert_eq!(engine.left_to_compact(TABLE), engine.stats().table_bytes);
+    // One that fails is still to come.
+    fs.set_faults(Faults {
+        fail_syncs: true,
+        ..Faults::default()
+    });
+    work(&mut engine, 5);
+    assert_eq!(engine.left_to_compact(TABLE), engine.stats().table_bytes);
+    fs.set_faults(Faults::default());
+    settle(&mut engine, Seconds(1));
+    assert_eq!(engine.left_to_compact(TABLE), 0);
+    // Tables that don't overlap have nothing to be merged with.
+    engine.compact(TABLE);
+    assert_eq!(engine.left_to_compact(TABLE), engine.stats().table_bytes);
+    settle(&mut engine, Seconds(1));
+    assert_eq!(engine.left_to_compact(TABLE), 0);
 }

@@ -1,0 +1,207 @@
+//! Writing what a snapshot holds into the cluster, whatever its ring is now.
+//!
+//! Each row and each deletion is written to its present replicas with the timestamps that it had
+//! ([`Node::write_again`](starling_replication::Node::write_again)). So the merge law decides what comes of it, twice is as good
+//! as once, and it can be broken off and begun anew. What was deleted or overwritten later stays so; who wants the state
+//! of then empties the tables first (TRUNCATE). Dismissed: taking the files in as they are, which is cheaper but wants the
+//! same shards, and replicas that each take their own part.
+
+mod matching;
+mod pieces;
+mod source;
+
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use futures::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use starling_cql::schema::Schema;
+use starling_model::{DecoratedKey, Mutation, TableId};
+use starling_replication::Node;
+use starling_sstable::{
+    fs::{Fs, RealFs},
+    table::Table,
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    env::TokioEnv,
+    snapshots::{Selection, SnapshotError},
+};
+use matching::Target;
+use source::{File, Source};
+
+/// Writes that are under way at a time: enough to share syncs, few beside those of clients.
+const AT_ONCE: usize = 64;
+
+/// Pieces that are read ahead.
+const AHEAD: usize = 64;
+
+/// Progress that may wait to be read.
+const WAITING: usize = 16;
+
+/// How a restore is getting on. Each says what holds so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreProgress {
+    /// Files that are done.
+    pub done: u64,
+    /// Files in all.
+    pub files: u64,
+    /// Bytes of those that are done.
+    pub done_bytes: u64,
+    /// Bytes of all.
+    pub bytes: u64,
+    /// Rows that were written, the same one in several files each time.
+    pub rows: u64,
+    /// Files that could not be read to their end.
+    pub incomplete: u64,
+    /// What is to be told of the last file; absent if nothing.
+    pub message: Option<String>,
+    /// It has ended.
+    pub finished: bool,
+}
+
+/// A restore that can be begun; nothing was written yet.
+#[derive(Debug)]
+pub struct Restore {
+    files: Vec<(File, Target)>,
+    /// What is left out, in sentences.
+    notes: Vec<String>,
+}
+
+impl Restore {
+    /// Looks what there is in a directory of this machine, and where it belongs in the present schema. Blocks.
+    ///
+    /// [`SnapshotError::Wrong`] if it is no snapshot, has nothing of what is selected, or a table of it has no place.
+    pub fn plan(dir: &Path, selection: &Selection, schema: &Schema) -> Result<Self, SnapshotError> {
+        let source = Source::open(&RealFs, dir)?;
+        let mut targets: BTreeMap<TableId, Target> = BTreeMap::new();
+        for table in source.tables.values().filter(|table| selection.includes(table)) {
+            let target = Target::find(table, schema).map_err(SnapshotError::Wrong)?;
+            targets.insert(table.id, target);
+        }
+        if let (Some(name), true) = (selection.name(), targets.is_empty()) {
+            return Err(SnapshotError::Wrong(format!(
+                "the snapshot has nothing of {name}"
+            )));
+        }
+        let unknown = |file: &&File| !source.tables.contains_key(&file.table);
+        let dropped = source.files.iter().filter(unknown).count();
+        let notes = (dropped > 0).then(|| {
+            format!("{dropped} files are of tables that were dropped before the snapshot was made; they are left out")
+        });
+        let files = source.files.into_iter();
+        Ok(Self {
+            files: files
+                .filter_map(|file| Some((file.clone(), targets.get(&file.table)?.clone())))
+                .collect(),
+            notes: notes.into_iter().collect(),
+        })
+    }
+
+    /// Does it; ends early when nobody wants to hear of it any more. After a write that fails for good it ends without
+    /// being [finished](RestoreProgress::finished), with the reason as its message.
+    pub fn run(self, node: Arc<Node<TokioEnv>>) -> mpsc::Receiver<RestoreProgress> {
+        let (told, progress) = mpsc::channel(WAITING);
+        tokio::spawn(async move {
+            let mut so_far = RestoreProgress {
+                files: self.files.len() as u64,
+                bytes: self.files.iter().map(|(file, _)| file.bytes).sum(),
+                message: (!self.notes.is_empty()).then(|| self.notes.join("; ")),
+                ..RestoreProgress::default()
+            };
+            for (file, target) in self.files {
+                if told.send(so_far.clone()).await.is_err() {
+                    return;
+                }
+                so_far.message = None;
+                let bytes = file.bytes;
+                match one(&node, file, target, &told).await {
+                    Ok(Some(done)) => {
+                        so_far.rows += done.rows;
+                        so_far.incomplete += u64::from(done.damage.is_some());
+                        so_far.message = done.damage;
+                    }
+                    Ok(None) => return,
+                    Err(reason) => {
+                        so_far.message = Some(reason);
+                        let _ = told.send(so_far).await;
+                        return;
+                    }
+                }
+                so_far.done += 1;
+                so_far.done_bytes += bytes;
+            }
+            so_far.finished = true;
+            let _ = told.send(so_far).await;
+        });
+        progress
+    }
+}
+
+/// What became of a file.
+struct Done {
+    rows: u64,
+    /// Why not all of it could be read.
+    damage: Option<String>,
+}
+
+/// Writes what a file holds; `None`: nobody listens any more. An error is a write that failed.
+async fn one(
+    node: &Arc<Node<TokioEnv>>,
+    file: File,
+    target: Target,
+    told: &mpsc::Sender<RestoreProgress>,
+) -> Result<Option<Done>, String> {
+    let (pieces, mut ahead) = mpsc::channel(AHEAD);
+    let place = file.path.display().to_string();
+    let keys = Arc::clone(node);
+    let reading = tokio::task::spawn_blocking(move || read(&file.path, &target, &keys, &pieces));
+    let pieces = stream::poll_fn(|context| ahead.poll_recv(context));
+    let written = pieces.map(|(mutation, rows)| async move {
+        let written = node.write_again(mutation).await;
+        written.map(|()| rows).map_err(|error| error.to_string())
+    });
+    let mut written = std::pin::pin!(written.buffer_unordered(AT_ONCE));
+    let mut rows = 0;
+    while let Some(outcome) = written.next().await {
+        rows += outcome.map_err(|error| format!("a write failed: {error}"))?;
+        if told.is_closed() {
+            return Ok(None);
+        }
+    }
+    let damage = match reading.await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(format!(
+            "{error}; what lies behind that in the file is left out: snapshots of the other replicas have it"
+        )),
+        Err(panic) => return Err(format!("reading {place} broke off: {panic}")),
+    };
+    Ok(Some(Done { rows, damage }))
+}
+
+/// Reads a file on a thread that may wait, until its end or until nobody takes what it gives.
+fn read(
+    path: &Path,
+    target: &Target,
+    node: &Node<TokioEnv>,
+    pieces: &mpsc::Sender<(Mutation, u64)>,
+) -> Result<(), starling_sstable::Error> {
+    let fs: &dyn Fs = &RealFs;
+    let number = starling_sstable::table::reader::file_number(path).unwrap_or_default();
+    let table = Arc::new(Table::open_file(fs, PathBuf::from(path), number)?);
+    let decorate = |key: DecoratedKey| node.decorate(key.key);
+    pieces::cut(
+        &table,
+        target,
+        &decorate,
+        &mut |mutation, rows| match pieces.blocking_send((mutation, rows)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        },
+    )
+}

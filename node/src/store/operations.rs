@@ -1,0 +1,95 @@
+//! What an operator asks of all shards: flushes, compactions, snapshots.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use futures::future::try_join_all;
+use starling_model::TableId;
+use starling_replication::StoreError;
+use starling_sstable::Engine;
+
+use super::{
+    ShardedStore,
+    request::{Answer, Request},
+    shard::later,
+};
+
+/// What an operator asks of a shard.
+pub(super) enum Operation {
+    /// Write out what is in memory.
+    Flush(Answer<()>),
+    /// Begin to compact tables as a whole.
+    Compact(Vec<TableId>, Answer<()>),
+    /// Tell how many bytes of that are left.
+    LeftToCompact(Vec<TableId>, Answer<u64>),
+    /// Make a snapshot of some tables, or of all, in a directory.
+    Snapshot(Option<BTreeSet<TableId>>, PathBuf, Answer<()>),
+}
+
+impl Operation {
+    pub(super) fn carry_out(self, engine: &mut Engine) {
+        match self {
+            Self::Flush(answer) => later(answer, |done| engine.flush(done)),
+            Self::Compact(tables, answer) => {
+                for table in tables {
+                    engine.compact(table);
+                }
+                let _ = answer.send(Ok(()));
+            }
+            Self::LeftToCompact(tables, answer) => {
+                let left = tables.iter().map(|table| engine.left_to_compact(*table)).sum();
+                let _ = answer.send(Ok(left));
+            }
+            Self::Snapshot(tables, dir, answer) => {
+                later(answer, |done| engine.snapshot(dir, tables, done));
+            }
+        }
+    }
+}
+
+impl ShardedStore {
+    /// Writes out what is in memory; ends when all that was acknowledged before is in tables. While the disk is full it
+    /// does not end.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        self.operate(|_, answer| Operation::Flush(answer)).await.map(drop)
+    }
+
+    /// Begins to compact all that tables have in files now. [`left_to_compact`](Self::left_to_compact) tells how far
+    /// it is.
+    pub async fn compact(&self, tables: &[TableId]) -> Result<(), StoreError> {
+        let begin = |_, answer| Operation::Compact(tables.to_vec(), answer);
+        self.operate(begin).await.map(drop)
+    }
+
+    /// Bytes of what is left of compactions that [`compact`](Self::compact) began; 0: they are done.
+    pub async fn left_to_compact(&self, tables: &[TableId]) -> Result<u64, StoreError> {
+        let left = self.operate(|_, answer| Operation::LeftToCompact(tables.to_vec(), answer));
+        Ok(left.await?.into_iter().sum())
+    }
+
+    /// Makes a snapshot of some tables (`None`: of all) below a directory, each shard's in one of its own:
+    /// [`shard_dir`]. After an error some may be there.
+    pub async fn snapshot(&self, tables: Option<&BTreeSet<TableId>>, dir: &Path) -> Result<(), StoreError> {
+        let begin = |shard, answer| Operation::Snapshot(tables.cloned(), dir.join(shard_dir(shard)), answer);
+        self.operate(begin).await.map(drop)
+    }
+
+    /// Asks every shard; their answers, in order.
+    async fn operate<T: Send + 'static>(
+        &self,
+        operation: impl Fn(u32, Answer<T>) -> Operation,
+    ) -> Result<Vec<T>, StoreError> {
+        let operation = &operation;
+        let all: Vec<_> = (0..self.shards())
+            .map(|shard| self.ask(shard, move |answer| Request::Operate(operation(shard, answer))))
+            .collect();
+        try_join_all(all).await
+    }
+}
+
+/// The name of a shard's directory, in the data directory and in snapshots.
+pub fn shard_dir(shard: u32) -> String {
+    format!("shard-{shard}")
+}
