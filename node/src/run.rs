@@ -10,6 +10,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use starling_replication::{Budget, Config, Node, has_joined};
+use starling_sstable::fs::Fs;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -26,7 +27,7 @@ use crate::{
     native_server::NativeServer,
     open_files,
     seeds::{Lookup, Starter},
-    snapshots::{About, Snapshots},
+    snapshots::{About, Snapshots, backups},
     store::{ShardedStore, StoreOptions},
     tls::{Authority, Credentials, TlsFiles},
     transport::{BindError, Transport},
@@ -43,6 +44,9 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// How often a node that serves looks whether it still may.
 const PLACE_CHECK: Duration = Duration::from_secs(1);
+
+/// How often the schema is looked at for incremental backups.
+const SCHEMA_CHECK: Duration = Duration::from_secs(1);
 
 /// How long the whole stop may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -120,6 +124,8 @@ struct Running {
     cql: cql_server::Server,
     admin: Option<tokio::task::JoinHandle<()>>,
     lookup: tokio::task::JoinHandle<()>,
+    /// Keeps the schema beside incremental backups.
+    backups: Option<tokio::task::JoinHandle<()>>,
     _dir: DataDir,
 }
 
@@ -173,6 +179,9 @@ impl Running {
         settings.bounds.stream_rate = config.stream_rate;
         let release = settings.release.clone();
         let node = Node::start(env, settings).await.map_err(Failure::work)?;
+        let backups = config
+            .incremental_backups
+            .then(|| tokio::spawn(keep_schema(Arc::clone(&node), Arc::clone(dir.fs()))));
         let seeded = Arc::clone(&node);
         let lookup = tokio::spawn(lookup.until_all(move |seed| seeded.add_seed(seed)));
         transport.serve(
@@ -202,6 +211,7 @@ impl Running {
             cql,
             admin,
             lookup,
+            backups,
             _dir: dir,
         })
     }
@@ -209,6 +219,9 @@ impl Running {
     /// Lets clients finish, tells peers, and makes everything durable.
     async fn stop(self) -> Result<(), Failure> {
         self.lookup.abort();
+        if let Some(backups) = self.backups {
+            backups.abort();
+        }
         if let Some(admin) = self.admin {
             admin.abort();
         }
@@ -222,6 +235,28 @@ impl Running {
             .map_err(|error| Failure::work(format!("the node did not stop cleanly: {error}; see its log")))?;
         info!("stopped");
         Ok(())
+    }
+}
+
+/// Keeps the present schema beside incremental backups.
+async fn keep_schema(node: Arc<Node<TokioEnv>>, fs: Arc<dyn Fs>) {
+    let mut kept = None;
+    loop {
+        let (schema, disk) = (node.schema(), Arc::clone(&fs));
+        let stored = tokio::task::spawn_blocking(move || {
+            let outcome = backups::keep_schema(&*disk, &schema, &mut kept);
+            (kept, outcome)
+        });
+        match stored.await {
+            Ok((now, outcome)) => {
+                kept = now;
+                if let Err(error) = outcome {
+                    warn!(%error, "the schema is not stored beside the incremental backups; it is tried again");
+                }
+            }
+            Err(panic) => warn!(%panic, "storing the schema beside the incremental backups broke off"),
+        }
+        tokio::time::sleep(SCHEMA_CHECK).await;
     }
 }
 
@@ -278,6 +313,7 @@ async fn open_store(config: &NodeConfig, dir: &DataDir) -> Result<ShardedStore, 
         commitlog_sync: config.commitlog_sync,
         memtable_bytes: config.memtable_bytes,
         background_threads: BACKGROUND_THREADS,
+        incremental_backups: config.incremental_backups,
     };
     let fs = Arc::clone(dir.fs());
     let path = dir.path().display().to_string();

@@ -26,7 +26,7 @@ pub mod version;
 
 pub use compaction::{Pace, PaceLimits, PurgePolicy, Repaired, Scaling, Strategy};
 pub use engine::{
-    CELLS, Cells, Cold, Engine, Exported, Final, FinalHook, Job, PageResult, Quarantined, ReadResult,
+    CELLS, Cells, Cold, Engine, Exported, Final, FinalHook, Job, Origin, PageResult, Quarantined, ReadResult,
     Recovery, RowResult, Step,
 };
 pub use error::Error;

@@ -94,6 +94,8 @@ pub struct NodeConfig {
     pub replace: Option<String>,
     /// Bytes a second that it fetches of what it gains; 0: as fast as it goes.
     pub stream_rate: u64,
+    /// Whether tables get links in `backups/`.
+    pub incremental_backups: bool,
     /// The certificates; `None`: made for this node alone, which then is a cluster of its own.
     pub tls: Option<TlsFiles>,
 }
@@ -201,6 +203,7 @@ impl NodeConfig {
             )? << 20,
             replace: settings.replace.map(|node| node.trim().to_owned()),
             stream_rate: within(settings.stream_rate.unwrap_or(0), 0..=1 << 20, "--stream-rate")? << 20,
+            incremental_backups: settings.incremental_backups.unwrap_or(false),
             tls,
         })
     }

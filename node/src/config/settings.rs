@@ -107,6 +107,9 @@ settings! {
     /// Memory for large requests and results that are under way; what finds no room waits [default: 256]
     #[arg(long, value_name = "MIB")]
     in_flight_mib: usize,
+    /// Keep a link in backups/ of every table that a flush writes or another node brings, until you remove it [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    incremental_backups: bool,
 }
 
 impl Settings {

@@ -2,15 +2,20 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
 };
 
 use starling_cql::schema::Table;
 use starling_model::TableId;
-use starling_sstable::{fs::Fs, table::reader::file_name, version::Manifest};
+use starling_sstable::{
+    fs::Fs,
+    table::reader::{file_name, file_number},
+    version::Manifest,
+};
 
 use crate::{
-    snapshots::{Description, SnapshotError, disk, engine_error, read_tables},
+    snapshots::{Description, SnapshotError, backups, disk, engine_error, read_tables},
     store::shard_dir,
 };
 
@@ -25,7 +30,7 @@ pub(super) struct File {
     pub(super) bytes: u64,
 }
 
-/// What there is to restore.
+/// What there is to restore: a snapshot, or incremental backups.
 #[derive(Debug)]
 pub(super) struct Source {
     /// The tables as they were defined, by id.
@@ -45,6 +50,7 @@ impl Source {
         }
         let files = match Description::read(fs, dir)? {
             Some(description) => of_snapshot(fs, dir, &description)?,
+            None if backups::is_set(fs, dir)? => of_backups(fs, dir)?,
             None => {
                 return Err(SnapshotError::Wrong(format!(
                     "there is no snapshot in {} on the node's machine: it has no snapshot.toml; a snapshot is copied as a \
@@ -78,6 +84,32 @@ fn of_snapshot(fs: &dyn Fs, dir: &Path, description: &Description) -> Result<Vec
         }
     }
     Ok(files)
+}
+
+/// Each shard's directory has one for each table, named by its id.
+fn of_backups(fs: &dyn Fs, dir: &Path) -> Result<Vec<File>, SnapshotError> {
+    let mut files = Vec::new();
+    for shard in list(fs, dir)? {
+        for place in list(fs, &shard)? {
+            let Some(table) = place.file_name().and_then(backups::table_of) else {
+                continue;
+            };
+            for path in list(fs, &place)? {
+                if file_number(&path).is_some() {
+                    files.push(measure(fs, table, path)?);
+                }
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// What is in a directory; nothing if it is none.
+fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
+    match fs.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(Vec::new()),
+        other => other.map_err(disk("read", dir)),
+    }
 }
 
 fn measure(fs: &dyn Fs, table: TableId, path: PathBuf) -> Result<File, SnapshotError> {

@@ -12,6 +12,7 @@
 //! A link costs no space until the node gives the table up, by compaction mostly; then the bytes are the snapshot's own. One
 //! that a crash left unfinished is cleared away at the next start.
 
+pub(crate) mod backups;
 mod description;
 mod selection;
 mod size;

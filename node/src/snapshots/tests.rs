@@ -25,6 +25,7 @@ impl Place {
             commitlog_sync: CommitLogSync::Group,
             memtable_bytes: 64 << 20,
             background_threads: 1,
+            incremental_backups: false,
         };
         let store = ShardedStore::open(&fs, &options).unwrap();
         Self { dir, fs, store }

@@ -7,6 +7,8 @@ use parking_lot::Mutex;
 use starling_sstable::{Engine, Error, Options, Recovery, ShardMap, fs::Fs};
 use tracing::info;
 
+use crate::snapshots::backups;
+
 use super::{
     CommitLogSync, Inner, ShardedStore,
     desk::Desk,
@@ -36,6 +38,8 @@ pub struct StoreOptions {
     pub memtable_bytes: usize,
     /// Threads for flushes and compactions.
     pub background_threads: usize,
+    /// Every table that a flush writes or another node brings gets a link in `backups/`.
+    pub incremental_backups: bool,
 }
 
 /// Why the storage can't be opened.
@@ -141,7 +145,7 @@ fn engine(fs: &Arc<dyn Fs>, options: &StoreOptions, shard: u32) -> Result<(Engin
     let dir = PathBuf::from(super::shard_dir(shard));
     let (began, mut watch) = (Instant::now(), Watch::new(shard));
     let mut progress = |progress| watch.progress(began.elapsed(), progress);
-    let (engine, recovery) = Engine::open_watched(Arc::clone(fs), dir, engine_options, &mut progress)
+    let (mut engine, recovery) = Engine::open_watched(Arc::clone(fs), dir, engine_options, &mut progress)
         .map_err(|source| OpenError::Engine { shard, source })?;
     let Recovery {
         tables,
@@ -157,5 +161,8 @@ fn engine(fs: &Arc<dyn Fs>, options: &StoreOptions, shard: u32) -> Result<(Engin
         shard,
         tables, segments, log_bytes, replayed, torn_bytes, damaged_bytes, seconds, "opened"
     );
+    if options.incremental_backups {
+        engine.on_final(backups::hook(Arc::clone(fs), shard));
+    }
     Ok((engine, recovery))
 }

@@ -24,6 +24,7 @@ fn options(shards: u32) -> StoreOptions {
         commitlog_sync: CommitLogSync::Group,
         memtable_bytes: 64 << 20,
         background_threads: 1,
+        incremental_backups: false,
     }
 }
 

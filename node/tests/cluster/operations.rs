@@ -194,3 +194,60 @@ fn a_snapshot_is_restored_after_a_truncation_and_into_another_cluster() {
         assert!(why.contains("there is no snapshot"), "{why}");
     });
 }
+
+#[test]
+fn incremental_backups_hold_what_compaction_and_truncation_took() {
+    let mut cluster = Cluster::start_with(
+        1,
+        &Settings {
+            incremental_backups: Some(true),
+            ..Settings::default()
+        },
+    );
+    let place = cluster.nodes[0].dir.join("data/backups");
+    let dir = place.to_str().unwrap().to_owned();
+    let kept = block_on(async {
+        let session = cluster.session(&[0]).await;
+        make_table(&session, 1).await;
+        session.query("ALTER TABLE k.t ADD note text").await.unwrap();
+        let command = |arguments: &[&str]| tokio::task::block_in_place(|| run(&cluster, 0, arguments));
+        command(&["flush"]);
+        for statement in [
+            "INSERT INTO k.t (id, note) VALUES (1, 'second flush')",
+            "DELETE FROM k.t WHERE id = 2",
+        ] {
+            session.query(statement).await.unwrap();
+        }
+        command(&["flush"]);
+        let linked = links(&place);
+        assert!(linked >= 3, "{linked} of two flushes");
+        command(&["compact"]);
+        assert_eq!(links(&place), linked, "what a compaction made is nothing new");
+        until("the schema is stored", || {
+            let schema = fs::read_to_string(place.join("schema.cql")).ok()?;
+            schema.contains("note text").then_some(())
+        });
+        rows(&session).await
+    });
+    let before = links(&place);
+    cluster.nodes[0].stop();
+    cluster.start_all();
+    // What the compaction made is linked now.
+    assert!(links(&place) > before);
+    block_on(async {
+        let session = cluster.session(&[0]).await;
+        session.query("TRUNCATE k.t").await.unwrap();
+        tokio::task::block_in_place(|| run(&cluster, 0, &["snapshot", "restore", &dir]));
+        assert_eq!(rows(&session).await, kept);
+    });
+}
+
+/// How many tables there are below a directory.
+fn links(dir: &std::path::Path) -> usize {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    let count = |path: std::path::PathBuf| match path.extension() {
+        Some(suffix) if suffix == "table" => 1,
+        _ => links(&path),
+    };
+    entries.map(|entry| count(entry.unwrap().path())).sum()
+}

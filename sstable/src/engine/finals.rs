@@ -4,7 +4,20 @@ use std::path::Path;
 
 use starling_model::{TableId, TokenRange};
 
-use super::{Engine, merges::Output};
+use super::{Engine, install::Change, merges::Replaces};
+
+/// Where a table came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It was there when the announcements began.
+    Before,
+    /// A flush wrote it: its writes are in no other table yet.
+    Flush,
+    /// A compaction made it of others, and it holds nothing new.
+    Compaction,
+    /// It was taken in.
+    Ingest,
+}
 
 /// A table that is installed: its file stays as it is until it is removed.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +32,8 @@ pub struct Final<'a> {
     pub bytes: u64,
     /// The tokens that it was made for.
     pub tokens: TokenRange,
+    /// Where it came from.
+    pub origin: Origin,
 }
 
 /// Is told of final tables. It runs in the engine's thread, so it should do no more than a hard link or a note.
@@ -37,21 +52,29 @@ impl Engine {
                     path: table.path(),
                     bytes: table.bytes(),
                     tokens: state.tables.tokens(table.number()),
+                    origin: Origin::Before,
                 });
             }
         }
         self.hook = Some(hook);
     }
 
-    pub(super) fn announce(&mut self, table: TableId, outputs: &[Output]) {
+    pub(super) fn announce(&mut self, change: &Change) {
         let Some(hook) = &mut self.hook else { return };
-        for output in outputs {
+        let table = change.table;
+        let origin = match change.replaces {
+            Replaces::Memtables(..) => Origin::Flush,
+            Replaces::Nothing(_) => Origin::Ingest,
+            Replaces::Files(_) | Replaces::Everything(_) => Origin::Compaction,
+        };
+        for output in &change.outputs {
             hook(Final {
                 table,
                 number: output.table.number(),
                 path: output.table.path(),
                 bytes: output.table.bytes(),
                 tokens: output.tokens,
+                origin,
             });
         }
     }

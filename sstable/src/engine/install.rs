@@ -272,7 +272,7 @@ impl Engine {
             self.memory -= freed.iter().map(|memtable| memtable.weight()).sum::<usize>();
             self.work.freed.append(&mut freed);
             self.counters.count(&change);
-            self.announce(change.table, &change.outputs);
+            self.announce(&change);
             self.tell(&change, true);
         }
         if self.memory == 0 {

@@ -48,7 +48,7 @@ use starling_model::{
 pub use changed::{CELLS, Cells};
 pub use cold::Cold;
 pub use export::Exported;
-pub use finals::{Final, FinalHook};
+pub use finals::{Final, FinalHook, Origin};
 pub use get::{PageResult, ReadResult, RowResult};
 pub use job::{Job, Step};
 pub use open::Recovery;

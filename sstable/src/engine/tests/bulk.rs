@@ -9,7 +9,7 @@ use std::{
 use starling_model::{Seconds, TableId, Token, TokenRange};
 
 use crate::{
-    Engine, Error, Options, Step,
+    Engine, Error, Options, Origin, Step,
     engine::snapshot,
     fixtures::{TABLE, contents, dir, everything, insert, key, open, settle, small_options},
     fs::{Fs, MemoryFs, memory::Faults},
@@ -265,13 +265,18 @@ fn every_final_table_is_announced_before_it_can_go() {
     let backup = PathBuf::from("/backup");
     fs.create_dir_all(&backup).unwrap();
     let seen: Arc<Mutex<BTreeSet<(TableId, u64)>>> = Arc::default();
-    let (disk, notes) = (fs.clone(), Arc::clone(&seen));
+    let origins: Arc<Mutex<Vec<Origin>>> = Arc::default();
+    let (disk, notes, from) = (fs.clone(), Arc::clone(&seen), Arc::clone(&origins));
     engine.on_final(Box::new(move |table| {
         assert!(notes.lock().unwrap().insert((table.table, table.number)), "once");
+        from.lock().unwrap().push(table.origin);
         disk.hard_link(table.path, &backup.join(table.path.file_name().unwrap()))
             .unwrap();
     }));
     assert_eq!(seen.lock().unwrap().len(), engine.stats().tables);
+    let before = std::mem::take(&mut *origins.lock().unwrap());
+    assert!(before.iter().all(|origin| *origin == Origin::Before));
+    let (flushed, flushes) = (seen.lock().unwrap().len(), engine.stats().flushes);
     fill(&mut engine, 20, 80);
     settle(&mut engine, Seconds(1));
     engine.compact(TABLE);
@@ -279,6 +284,27 @@ fn every_final_table_is_announced_before_it_can_go() {
     let announced = seen.lock().unwrap().len() as u64;
     assert!(announced > engine.stats().flushes, "{announced}");
     assert_eq!(fs.list(Path::new("/backup")).unwrap().len() as u64, announced);
+    let (tables, _) = foreign(&fs, 1_000, 10);
+    let (told, done) = outcome();
+    let taken_in = tables.len();
+    engine.ingest(TABLE, tables, done).unwrap();
+    settle(&mut engine, Seconds(1));
+    taken(&told).unwrap();
+    let count = |origin| {
+        origins
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|other| **other == origin)
+            .count()
+    };
+    assert_eq!(count(Origin::Flush) as u64, engine.stats().flushes - flushes);
+    assert_eq!(count(Origin::Ingest), taken_in);
+    assert_eq!(
+        count(Origin::Compaction),
+        seen.lock().unwrap().len() - flushed - count(Origin::Flush) - taken_in
+    );
+    assert!(count(Origin::Compaction) > 0);
 }
 
 #[test]
