@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! 8   "STARLMAN"
-//! 4   version, 4 (little-endian)
-//! 4   zero
+//! 4   version, 5 (little-endian)
+//! 4   length of one copy, in bytes (little-endian); zero before version 5
 //! varint   the next number for a file
 //! varint   the newest write known when it was written
 //! varint   the oldest write that may be in the log only ("floor")
@@ -17,6 +17,9 @@
 //!          varint second it was found in, 1 healed or not, varint length and text of what is wrong
 //! 8   checksum of all before it (little-endian)
 //! ```
+//!
+//! All of that is there twice, the second time from a multiple of 4 KiB on, after zeros; then come 8 bytes, the checksum of
+//! all before them. So no bad sector costs both. Before version 5 there was one.
 //!
 //! Varints as in `model::encoding`. The file is small (some bytes for each live file), so it is
 //! written anew for every change, synced, and renamed over the old one.
@@ -42,13 +45,19 @@ pub const FILE_NAME: &str = "manifest";
 pub const NEW_FILE_NAME: &str = "manifest.new";
 
 /// The version that is written, and the newest that is read.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The oldest version that is read.
 pub const OLDEST_VERSION: u32 = 3;
 
 /// The first version with a salt.
 const SALTED_VERSION: u32 = 4;
+
+/// The first version with two copies.
+const TWICE_VERSION: u32 = 5;
+
+/// The second copy begins at a multiple of this, in bytes: disks fail by sectors, which are no larger.
+pub const COPY_ALIGNMENT: usize = 4096;
 
 const MAGIC: [u8; 8] = *b"STARLMAN";
 const HEADER_BYTES: usize = 16;
@@ -91,13 +100,21 @@ pub struct File {
 }
 
 impl Manifest {
-    /// Reads the manifest of a directory; `None` if there is none.
+    /// Reads the manifest of a directory; `None` if there is none. Where one of its copies is damaged, or can't be
+    /// read, the other one is taken, with a warning.
     pub fn read(fs: &dyn Fs, dir: &Path) -> Result<Option<Self>, Error> {
         let path = dir.join(FILE_NAME);
         if !fs.exists(&path).map_err(Error::io("find", &path))? {
             return Ok(None);
         }
-        let bytes = fs.read(&path).map_err(Error::io("read", &path))?;
+        let bytes = match fs.read(&path) {
+            Ok(bytes) => bytes,
+            // What of it can't be read is zeros in a map.
+            Err(error) => match fs.map(&path) {
+                Ok(map) => map.bytes().clone(),
+                Err(_) => return Err(Error::io("read", &path)(error)),
+            },
+        };
         Self::decode(&path, &bytes).map(Some)
     }
 
@@ -116,6 +133,19 @@ impl Manifest {
     }
 
     fn encode(&self) -> Bytes {
+        let copy = self.encode_once();
+        let second = copy.len().next_multiple_of(COPY_ALIGNMENT);
+        let mut out = Vec::with_capacity(second + copy.len() + 8);
+        out.extend_from_slice(&copy);
+        out.resize(second, 0);
+        out.extend_from_slice(&copy);
+        // A release that knows of one copy takes this for its checksum, and so sees the version.
+        let sum = checksum(&out);
+        out.extend_from_slice(&sum.to_le_bytes());
+        out.into()
+    }
+
+    fn encode_once(&self) -> Vec<u8> {
         let mut out = Writer::with_capacity(64 + 32 * self.tables.len());
         out.fixed(&MAGIC);
         out.fixed(&VERSION.to_le_bytes());
@@ -139,22 +169,56 @@ impl Manifest {
                 damage.encode(&mut out);
             }
         }
-        let sum = checksum(out.as_slice());
-        out.fixed(&sum.to_le_bytes());
-        out.finish()
+        let mut copy = out.finish().to_vec();
+        let length = (copy.len() + 8) as u32;
+        copy[12..HEADER_BYTES].copy_from_slice(&length.to_le_bytes());
+        let sum = checksum(&copy);
+        copy.extend_from_slice(&sum.to_le_bytes());
+        copy
     }
 
     fn decode(path: &Path, bytes: &Bytes) -> Result<Self, Error> {
-        let Some((checked, sum)) = bytes
-            .split_last_chunk::<8>()
-            .filter(|(rest, _)| rest.len() >= HEADER_BYTES)
-        else {
-            return Err(Error::corrupt(path, 0, "the file is too short"));
+        let first = match Self::copy_at(path, bytes, 0) {
+            Err(error @ Error::Corrupt { .. }) => error,
+            read => return read,
         };
-        if checksum(checked) != u64::from_le_bytes(*sum) || checked[..8] != MAGIC {
-            return Err(Error::corrupt(path, 0, "the file does not match its checksum"));
+        let starts = (COPY_ALIGNMENT..bytes.len()).step_by(COPY_ALIGNMENT);
+        let mut others = starts.map(|at| Self::copy_at(path, bytes, at));
+        let Some(manifest) = others.find_map(Result::ok) else {
+            return Err(first);
+        };
+        tracing::warn!(
+            error = %first,
+            "the first copy of the manifest is damaged, and the second one is whole: it is taken, and both are \
+             written anew; look after the disk"
+        );
+        Ok(manifest)
+    }
+
+    /// The copy that begins at a place, if it is whole.
+    fn copy_at(path: &Path, bytes: &Bytes, at: usize) -> Result<Self, Error> {
+        let corrupt = |what: &str| Error::corrupt(path, at as u64, what);
+        let rest = bytes.slice(at.min(bytes.len())..);
+        if rest.len() < HEADER_BYTES + 8 {
+            return Err(corrupt("the file is too short"));
         }
-        let version = u32::from_le_bytes([checked[8], checked[9], checked[10], checked[11]]);
+        let word =
+            |from: usize| u32::from_le_bytes([rest[from], rest[from + 1], rest[from + 2], rest[from + 3]]);
+        let version = word(8);
+        let length = match word(12) as usize {
+            0 => rest.len(),
+            length => length,
+        };
+        let whole = (HEADER_BYTES + 8..=rest.len()).contains(&length) && rest[..8] == MAGIC;
+        let Some((checked, sum)) = rest[..length.min(rest.len())]
+            .split_last_chunk::<8>()
+            .filter(|_| whole)
+        else {
+            return Err(corrupt("it is cut, or no manifest"));
+        };
+        if checksum(checked) != u64::from_le_bytes(*sum) {
+            return Err(corrupt("it does not match its checksum"));
+        }
         if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(Error::Version {
                 file: path.to_path_buf(),
@@ -162,8 +226,11 @@ impl Manifest {
                 known: VERSION,
             });
         }
-        body(version, Reader::new(bytes.slice(HEADER_BYTES..checked.len())))
-            .map_err(|error| Error::corrupt(path, HEADER_BYTES as u64, error.to_string()))
+        if (version >= TWICE_VERSION) != (word(12) != 0) {
+            return Err(corrupt("its length is missing"));
+        }
+        body(version, Reader::new(rest.slice(HEADER_BYTES..checked.len())))
+            .map_err(|error| Error::corrupt(path, (at + HEADER_BYTES) as u64, error.to_string()))
     }
 }
 

@@ -4,7 +4,7 @@ use starling_model::{Seconds, TableId, Token, TokenRange};
 
 use super::{
     Damage, Manifest,
-    manifest::{Entry, FILE_NAME, File},
+    manifest::{COPY_ALIGNMENT, Entry, FILE_NAME, File},
 };
 use crate::{
     Error, Lsn,
@@ -75,25 +75,121 @@ fn the_old_one_is_in_force_until_the_new_one_is_committed() {
     }
 }
 
+/// Where the second copy begins.
+fn second(whole: &[u8]) -> usize {
+    let at = (COPY_ALIGNMENT..whole.len())
+        .step_by(COPY_ALIGNMENT)
+        .find(|at| whole[*at..].starts_with(b"STARLMAN"));
+    at.expect("there are two copies")
+}
+
 #[test]
-fn a_changed_or_missing_byte_is_found() {
+fn a_changed_or_missing_byte_costs_one_copy_at_most() {
     let fs = written();
     let path = Path::new(DIR).join(FILE_NAME);
     let whole = fs.read(&path).unwrap();
-    for at in 0..whole.len() {
-        for change in [true, false] {
-            fs.damage(&path, |bytes| {
-                if change {
-                    bytes[at] ^= 4;
-                } else {
-                    bytes.truncate(at);
-                }
-            })
-            .unwrap();
-            let error = Manifest::read(&fs, Path::new(DIR)).unwrap_err();
-            assert!(matches!(error, Error::Corrupt { .. }), "{error}");
-            fs.damage(&path, |bytes| *bytes = whole.to_vec()).unwrap();
+    let second = second(&whole);
+    let copy = whole.len() - 8 - second;
+    assert!(whole[copy..second].iter().all(|byte| *byte == 0));
+    assert_eq!(whole[..copy], whole[second..second + copy]);
+    let read = |change: &mut dyn FnMut(&mut Vec<u8>)| {
+        fs.damage(&path, |bytes| change(bytes)).unwrap();
+        let read = Manifest::read(&fs, Path::new(DIR));
+        fs.damage(&path, |bytes| *bytes = whole.to_vec()).unwrap();
+        read
+    };
+    for at in (0..copy).chain(second..whole.len()) {
+        assert_eq!(
+            read(&mut |bytes| bytes[at] ^= 4).unwrap(),
+            Some(manifest(7)),
+            "byte {at}"
+        );
+    }
+    for length in 0..whole.len() {
+        let read = read(&mut |bytes| bytes.truncate(length));
+        match read {
+            Ok(read) => assert!(length >= copy && read == Some(manifest(7)), "{length} bytes"),
+            Err(error) => assert!(length < copy && matches!(error, Error::Corrupt { .. }), "{error}"),
         }
+    }
+    // Both at once are damage.
+    for at in 0..copy {
+        let error = read(&mut |bytes| {
+            bytes[at] ^= 4;
+            bytes[second + copy - 1 - at] ^= 4;
+        })
+        .unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    }
+}
+
+#[test]
+fn no_bad_sector_costs_a_manifest_of_many() {
+    let fs = written();
+    let path = Path::new(DIR).join(FILE_NAME);
+    let mut large = manifest(7);
+    let entry = large.tables[&TableId(1)].clone();
+    large.tables = (0..200).map(|id| (TableId(id), entry.clone())).collect();
+    large.prepare(&fs, Path::new(DIR)).unwrap().commit(&fs).unwrap();
+    let whole = fs.read(&path).unwrap();
+    assert!(second(&whole) > 2 * COPY_ALIGNMENT);
+    for sector in whole
+        .chunks(COPY_ALIGNMENT)
+        .enumerate()
+        .map(|(n, _)| n * COPY_ALIGNMENT)
+    {
+        fs.damage(&path, |bytes| {
+            let end = bytes.len().min(sector + COPY_ALIGNMENT);
+            bytes[sector..end].fill(0);
+        })
+        .unwrap();
+        assert_eq!(
+            Manifest::read(&fs, Path::new(DIR)).unwrap(),
+            Some(large.clone()),
+            "without the sector at {sector}"
+        );
+        fs.damage(&path, |bytes| *bytes = whole.to_vec()).unwrap();
+    }
+}
+
+#[test]
+fn a_newer_version_is_told_from_damage() {
+    let fs = written();
+    let path = Path::new(DIR).join(FILE_NAME);
+    fs.damage(&path, |bytes| {
+        let end = second(bytes);
+        let copy = bytes.len() - 8 - end;
+        bytes[8] += 1;
+        let sum = crate::checksum::checksum(&bytes[..copy - 8]);
+        bytes[copy - 8..copy].copy_from_slice(&sum.to_le_bytes());
+    })
+    .unwrap();
+    let error = Manifest::read(&fs, Path::new(DIR)).unwrap_err();
+    assert!(matches!(error, Error::Version { .. }), "{error}");
+}
+
+#[test]
+fn an_earlier_release_sees_the_version() {
+    // It takes the last eight bytes for the checksum of all before them.
+    let bytes = written().read(&Path::new(DIR).join(FILE_NAME)).unwrap();
+    let (checked, sum) = bytes.split_last_chunk::<8>().unwrap();
+    assert_eq!(crate::checksum::checksum(checked), u64::from_le_bytes(*sum));
+}
+
+#[test]
+fn one_of_version_4_is_read() {
+    let fs = written();
+    let path = Path::new(DIR).join(FILE_NAME);
+    fs.damage(&path, |bytes| {
+        *bytes = include_bytes!("../../fixtures/manifest-4").to_vec();
+    })
+    .unwrap();
+    assert_eq!(Manifest::read(&fs, Path::new(DIR)).unwrap(), Some(manifest(7)));
+    let length = fs.read(&path).unwrap().len();
+    for at in 0..length {
+        fs.damage(&path, |bytes| bytes[at] ^= 4).unwrap();
+        assert!(Manifest::read(&fs, Path::new(DIR)).is_err(), "byte {at}");
+        fs.damage(&path, |bytes| bytes[at] ^= 4).unwrap();
     }
 }
 
