@@ -1,8 +1,9 @@
 //! Parts of the token space, taken out as whole tables: what another node fetches that becomes their replica.
 //!
 //! An export holds every write of a table id to some tokens that was accepted before it was asked for, deletions and
-//! all: nothing is purged on the way. A table of which all tokens are wanted is linked; the others, and what is in
-//! memory, are merged into new tables, by a job, in bounded steps. The files belong to whoever asked: they are no part of
+//! all: nothing is purged on the way. What is in memory is flushed first, so that an export, which may take long, keeps no
+//! memtable. A table of which all tokens are wanted is linked; the others are merged into new tables, by a job, in bounded
+//! steps. The files belong to whoever asked: they are no part of
 //! the engine, and nothing of them need survive a crash.
 
 use std::{
@@ -24,9 +25,11 @@ use crate::{
         candidate::MAX_INPUTS,
         purge::Purging,
         rows,
+        space::Room,
         worker::{Input, Plan, Worker},
     },
     fs::Fs,
+    log::Lsn,
     table::{WriterOptions, reader::file_name},
 };
 
@@ -52,6 +55,17 @@ struct Whole {
     part: usize,
     bytes: u64,
     newest: Option<Timestamp>,
+}
+
+/// An export that was asked for.
+pub(super) struct Wanted {
+    table: TableId,
+    tokens: TokenSet,
+    parts: Vec<TokenRange>,
+    dir: PathBuf,
+    /// Writes up to this belong to it; they are to be in files first.
+    last: Lsn,
+    done: Done,
 }
 
 /// An export on its way.
@@ -91,25 +105,74 @@ impl Engine {
             return Err(Error::Invalid("too many exports wait to be made"));
         }
         let wanted: TokenSet = parts.iter().copied().collect();
-        let wanted = wanted.intersection(tokens);
+        let tokens = wanted.intersection(tokens);
         let room = self.room();
         let Some(state) = self.tables.get_mut(&table) else {
             done(Ok(Vec::new()));
             return Ok(());
         };
-        state.rotate_if_it_holds(&wanted, &self.pool);
-        if let Some(damage) = state
-            .tables
-            .quarantined()
-            .find(|damage| wanted.touches(damage.range()))
-        {
-            let what = format!("it is damaged there: {}", damage.what);
-            done(Err(Error::corrupt(
-                &self.dir.join(file_name(damage.file)),
-                damage.offset,
-                what,
-            )));
+        state.rotate_if_it_holds(&tokens, &self.pool);
+        let holders = state.waiting.iter().filter(|memtable| memtable.holds(&tokens));
+        let last = holders.map(|memtable| memtable.last()).max().unwrap_or_default();
+        if last > Lsn::ZERO && room.left() == 0 {
+            // Nobody knows when there will be room for the flush.
+            done(Err(self.no_room(room, 1)));
             return Ok(());
+        }
+        self.bulk.exports.push_back(Wanted {
+            table,
+            tokens,
+            parts: parts.to_vec(),
+            dir,
+            last,
+            done: Box::new(done),
+        });
+        Ok(())
+    }
+
+    /// The next export of which all that was in memory is in files: it holds up no memory while it is sent.
+    pub(super) fn next_export(&mut self) -> Option<Exporting> {
+        while let Some(at) = self
+            .bulk
+            .exports
+            .iter()
+            .position(|wanted| self.is_flushed(wanted))
+            && let Some(wanted) = self.bulk.exports.remove(at)
+        {
+            if let Some(exporting) = self.begin_export(wanted) {
+                return Some(exporting);
+            }
+        }
+        None
+    }
+
+    fn is_flushed(&self, wanted: &Wanted) -> bool {
+        let state = self.tables.get(&wanted.table);
+        let first = state.and_then(TableState::first_unflushed);
+        first.is_none_or(|first| first > wanted.last)
+    }
+
+    /// Begins an export, or tells why it can't be.
+    fn begin_export(&mut self, wanted: Wanted) -> Option<Exporting> {
+        let Wanted {
+            table,
+            tokens,
+            parts,
+            dir,
+            done,
+            ..
+        } = wanted;
+        let room = self.room();
+        let Some(state) = self.tables.get(&table) else {
+            done(Ok(Vec::new()));
+            return None;
+        };
+        let mut damaged = state.tables.quarantined();
+        if let Some(damage) = damaged.find(|damage| tokens.touches(damage.range())) {
+            let what = format!("it is damaged there: {}", damage.what);
+            let file = self.dir.join(file_name(damage.file));
+            done(Err(Error::corrupt(&file, damage.offset, what)));
+            return None;
         }
         let mut exporting = Exporting {
             fs: Arc::clone(&self.fs),
@@ -121,23 +184,26 @@ impl Engine {
             made: Vec::new(),
             named: Vec::new(),
             complete: false,
-            done: Box::new(done),
+            done,
             pin: Some(Arc::clone(&self.bulk.pin)),
         };
-        let (cut, bytes) = exporting.sort_out(state, &wanted, parts);
+        let (cut, bytes) = exporting.sort_out(state, &tokens, &parts);
         if bytes > room.left() {
-            (exporting.done)(Err(Error::NoSpace {
-                dir: self.dir.clone(),
-                free: room.free,
-                reserve: room.reserve + room.promised + bytes,
-            }));
-            return Ok(());
+            (exporting.done)(Err(self.no_room(room, bytes)));
+            return None;
         }
         let options = (state.writer_options(&self.options), self.options.step_bytes);
         let name = || self.files.fetch_add(1, Ordering::Relaxed);
-        exporting.plan(&cut, (&wanted, parts), &options, name);
-        self.bulk.exports.push_back(exporting);
-        Ok(())
+        exporting.plan(&cut, (&tokens, &parts), &options, name);
+        Some(exporting)
+    }
+
+    fn no_room(&self, room: Room, bytes: u64) -> Error {
+        Error::NoSpace {
+            dir: self.dir.clone(),
+            free: room.free,
+            reserve: room.reserve + room.promised + bytes,
+        }
     }
 
     /// About how many bytes a table id has for some tokens, in files and in memory.
@@ -161,10 +227,6 @@ impl Engine {
                 state.active.weight()
             };
         files + (memory as f64 * share) as u64
-    }
-
-    pub(super) fn next_export(&mut self) -> Option<Exporting> {
-        self.bulk.exports.pop_front()
     }
 
     /// Takes an export back, and tells who asked for it.
@@ -207,8 +269,6 @@ impl Exporting {
                 _ => {}
             }
         }
-        let memory = state.waiting.iter();
-        cut.extend(memory.map(|memtable| (TokenRange::ALL, Input::Memory(Arc::clone(memtable)))));
         // Neighbours together: then those that are more than one merge takes become tables that don't overlap.
         cut.sort_by_key(|(span, _)| span.start);
         (cut, bytes)

@@ -29,7 +29,7 @@ pub const MAX_FILES: usize = 1024;
 pub(super) struct Bulk {
     pub(super) flushes: VecDeque<super::flush::Wanted>,
     pub(super) snapshots: VecDeque<Wanted>,
-    pub(super) exports: VecDeque<super::export::Exporting>,
+    pub(super) exports: VecDeque<super::export::Wanted>,
     pub(super) discards: super::discard::Discards,
     /// No file is removed while someone else holds it.
     pub(super) pin: Arc<()>,

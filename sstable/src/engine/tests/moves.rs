@@ -245,27 +245,25 @@ fn an_export_that_can_t_be_written_is_an_error_and_leaves_nothing() {
     engine
         .export(TABLE, &range(-1_500, 500), &[whole()], OUT.into(), done)
         .unwrap();
-    fs.set_faults(Faults {
+    let mut job = until_job(&mut engine, "Export").expect("it is offered");
+    let full = Faults {
         capacity: Some(0),
         ..Faults::default()
-    });
-    let mut failed = false;
-    for _ in 0..100 {
-        let Some(mut job) = engine.next_job(Seconds(1)) else {
-            break;
-        };
-        let outcome = loop {
-            match job.step() {
-                Ok(Step::More) => {}
-                other => break other,
-            }
-        };
-        failed |= outcome.is_err();
-        engine.finish(job).unwrap();
-        fs.set_faults(Faults::default());
-    }
-    assert!(failed);
+    };
+    fs.set_faults(full);
+    let outcome = loop {
+        match job.step() {
+            Ok(Step::More) => {}
+            other => break other,
+        }
+    };
+    assert!(outcome.is_err());
+    engine.finish(job).unwrap();
     assert!(taken(&told).is_err());
+    // Nor is it begun on a full disk.
+    let refused = export(&mut engine, &range(-1_500, 500), &[whole()]);
+    assert!(matches!(refused, Err(Error::NoSpace { .. })), "{refused:?}");
+    fs.set_faults(Faults::default());
     settle(&mut engine, Seconds(1));
     assert_eq!(fs.list(Path::new(OUT)).unwrap_or_default(), Vec::<PathBuf>::new());
     assert_eq!(
@@ -274,4 +272,41 @@ fn an_export_that_can_t_be_written_is_an_error_and_leaves_nothing() {
             .len(),
         1
     );
+}
+
+/// Jobs are run until there is one of a kind, which is handed out.
+fn until_job(engine: &mut Engine, kind: &str) -> Option<crate::Job> {
+    while let Some(mut job) = engine.next_job(Seconds(1)) {
+        if format!("{job:?}").starts_with(kind) {
+            return Some(job);
+        }
+        while job.step().unwrap() == Step::More {}
+        engine.finish(job).unwrap();
+    }
+    None
+}
+
+#[test]
+fn an_export_keeps_no_memtable() {
+    let mut engine = open(&MemoryFs::new());
+    engine.apply(&insert(key(1), b"a", 1, b"value")).unwrap();
+    engine.log().sync().unwrap();
+    let (told, done) = outcome();
+    let all = TokenSet::from(TokenRange::ALL);
+    engine
+        .export(TABLE, &all, &[TokenRange::ALL], OUT.into(), done)
+        .unwrap();
+    // What comes meanwhile does not hold it up.
+    engine.apply(&insert(key(1), b"b", 2, b"value")).unwrap();
+    engine.log().sync().unwrap();
+    let flush = until_job(&mut engine, "Flush").expect("what it holds is flushed first");
+    assert!(
+        until_job(&mut engine, "Export").is_none(),
+        "it waits for the flush"
+    );
+    let mut flush = flush;
+    while flush.step().unwrap() == Step::More {}
+    engine.finish(flush).unwrap();
+    settle(&mut engine, Seconds(1));
+    assert_eq!(taken(&told).unwrap().len(), 1);
 }
