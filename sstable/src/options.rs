@@ -1,8 +1,10 @@
 //! The engine's settings.
 
+use std::sync::Arc;
+
 use starling_model::TokenRange;
 
-use crate::compaction::Strategy;
+use crate::compaction::{Promises, Strategy};
 
 /// How the blocks of new tables are compressed. Tables that exist keep theirs. A block that does not shrink by
 /// an eighth is stored as it is.
@@ -55,6 +57,8 @@ pub struct Options {
     /// Writes are refused with [`NoSpace`](crate::Error::NoSpace) while less than this is free on the disk, in bytes: room
     /// for the flush of all memtables and for the log, of all engines that share the disk.
     pub reserve_bytes: u64,
+    /// What is promised on the disk: the same for all engines that share it.
+    pub promises: Arc<Promises>,
     /// A block of a table holds about this much before compression, in bytes.
     pub block_bytes: usize,
     /// How blocks are compressed.
@@ -136,6 +140,7 @@ impl Default for Options {
             log_salt: 0,
             pending_bytes: 64 << 20,
             reserve_bytes: 192 << 20,
+            promises: Arc::default(),
             block_bytes: 4096,
             compression: Compression::Lz4,
             filter_bits: 10,

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, sync::Arc, time::Instant};
 
 use crossbeam::channel::bounded;
 use parking_lot::Mutex;
-use starling_sstable::{Engine, Error, Options, Recovery, ShardMap, fs::Fs};
+use starling_sstable::{Engine, Error, Options, Promises, Recovery, ShardMap, fs::Fs};
 use tracing::info;
 
 use crate::snapshots::backups;
@@ -64,9 +64,14 @@ impl ShardedStore {
     pub fn open(fs: &Arc<dyn Fs>, options: &StoreOptions) -> Result<Self, OpenError> {
         let map = ShardMap::new(options.shards);
         let began = Instant::now();
+        // All shards are on one disk.
+        let promises = Arc::<Promises>::default();
         let engines = std::thread::scope(|scope| {
             let opening: Vec<_> = (0..map.shards())
-                .map(|shard| scope.spawn(move || engine(fs, options, shard)))
+                .map(|shard| {
+                    let promises = Arc::clone(&promises);
+                    scope.spawn(move || engine(fs, options, shard, promises))
+                })
                 .collect();
             opening
                 .into_iter()
@@ -132,13 +137,19 @@ fn reserve_bytes(options: &StoreOptions) -> u64 {
 }
 
 /// Opens one shard's engine in its own directory.
-fn engine(fs: &Arc<dyn Fs>, options: &StoreOptions, shard: u32) -> Result<(Engine, Recovery), OpenError> {
+fn engine(
+    fs: &Arc<dyn Fs>,
+    options: &StoreOptions,
+    shard: u32,
+    promises: Arc<Promises>,
+) -> Result<(Engine, Recovery), OpenError> {
     let memory = options.memtable_bytes / options.shards.max(1) as usize;
     let engine_options = Options {
         memory_bytes: memory,
         memtable_bytes: memory / 3,
         tokens: ShardMap::new(options.shards).slice(shard),
         reserve_bytes: reserve_bytes(options),
+        promises,
         log_salt: rand::random(),
         ..Options::default()
     };

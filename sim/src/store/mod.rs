@@ -88,10 +88,13 @@ impl SimStore {
         bug: Option<Bug>,
     ) -> Result<Self, starling_sstable::Error> {
         let map = ShardMap::new(settings.shards);
+        let mut settings = settings.clone();
+        // The disk is this node's, and a process that begins has promised nothing of it.
+        settings.engine.promises = Arc::default();
         let mut shards = Vec::new();
         for number in 0..map.shards() {
             let dir = PathBuf::from(format!("data/shard-{number}"));
-            shards.push(Shard::open(handle, disk.fs(), dir, settings)?);
+            shards.push(Shard::open(handle, disk.fs(), dir, &settings)?);
         }
         for shard in &shards {
             handle.spawn(group, commit::run(shard.clone()));

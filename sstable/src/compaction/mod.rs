@@ -26,6 +26,7 @@ pub use candidate::{Candidate, Pick};
 pub use pace::{Pace, PaceLimits};
 pub use purge::{PurgePolicy, Repaired};
 pub use slices::Slices;
+pub use space::Promises;
 pub use strategy::{Scaling, Strategy};
 
 #[cfg(test)]

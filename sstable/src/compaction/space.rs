@@ -4,6 +4,14 @@
 //! that an engine ever has on disk is: its live tables, what the running merges read, the memtables' flushes,
 //! and the log. A merge that would not leave room for the flushes is made smaller, or waits: flushes free the
 //! log and come first, and a merge of a few small tables frees space where one of many large ones can't run.
+//!
+//! Engines that share a disk share one account of what they have [promised](Promises), so that no two of them count on the
+//! same bytes.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use super::{
     candidate::{Candidate, Pick},
@@ -17,8 +25,47 @@ pub struct Room {
     pub free: u64,
     /// Bytes that must stay free: for flushes and the log.
     pub reserve: u64,
-    /// Bytes that running merges may still write.
+    /// Bytes that others may still write, on the same disk.
     pub promised: u64,
+}
+
+/// What all that is under way on one disk may write: compactions, cleanups and exports, of all engines there.
+#[derive(Debug, Default)]
+pub struct Promises(AtomicU64);
+
+/// Bytes that may be written; given back when it is dropped.
+#[derive(Debug)]
+pub struct Promise {
+    of: Arc<Promises>,
+    bytes: u64,
+}
+
+impl Promises {
+    /// All that is promised, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Promises some bytes, if they fit into what is free on the disk now beside the reserve and all that is promised by
+    /// then, whatever `room` says of that.
+    pub(crate) fn promise(self: &Arc<Self>, bytes: u64, room: Room) -> Option<Promise> {
+        let limit = room.free.saturating_sub(room.reserve);
+        let more = |promised: u64| {
+            let all = promised.checked_add(bytes)?;
+            (bytes == 0 || all <= limit).then_some(all)
+        };
+        let promised = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        promised.ok().map(|_| Promise {
+            of: Arc::clone(self),
+            bytes,
+        })
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.of.0.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
 }
 
 impl Room {

@@ -18,7 +18,7 @@ use crate::{
         expired,
         purge::Purging,
         rows,
-        space::{self, Room},
+        space::{self, Promise, Room},
         tombstones,
         unified::{self, Sizes},
         window,
@@ -119,30 +119,32 @@ impl Engine {
                 None
             }
             Due::Merge(pick) => {
-                let merge = begin(state, table, pick, &self.options, now, None);
+                // Another engine may just have taken the room.
+                let promise = self.options.promises.promise(pick.bytes, room)?;
+                let merge = begin(state, table, (pick, promise), &self.options, now, None);
                 let number = self.work.begin(merge);
                 self.part_of(number)
             }
         }
     }
 
-    /// What a compaction may write. A disk that can't be asked is taken as one with room: it is full when it
+    /// What may be written beside flushes. A disk that can't be asked is taken as one with room: it is full when it
     /// says so.
     pub(super) fn room(&self) -> Room {
         Room {
             free: self.fs.free_space(&self.dir).unwrap_or(u64::MAX),
             reserve: (self.options.memory_bytes as u64 + self.options.segment_bytes)
                 .max(self.options.reserve_bytes),
-            promised: self.work.promised(),
+            promised: self.options.promises.bytes(),
         }
     }
 }
 
-/// Reserves the inputs of a merge; it leaves out all but the tokens in `only`.
+/// Reserves the inputs of a merge, which writes what is promised to it; it leaves out all but the tokens in `only`.
 pub(super) fn begin(
     state: &mut TableState,
     table: TableId,
-    pick: Pick,
+    (pick, promise): (Pick, Promise),
     options: &Options,
     now: Seconds,
     only: Option<TokenSet>,
@@ -176,6 +178,7 @@ pub(super) fn begin(
         replaces: Replaces::Files(pick.files),
         plan: Arc::new(plan),
         bytes: pick.bytes,
+        _promise: Some(promise),
         major,
         left: pick.parts.into(),
         out: 0,

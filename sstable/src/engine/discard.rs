@@ -165,7 +165,7 @@ impl Engine {
             } else if !discard.holders.contains(&file) {
                 discard.surveyed.insert(file);
                 return Found::Work(Kind::Survey(Box::new(Survey::new(discard, table))));
-            } else if may_merge && table.bytes() <= room.left() {
+            } else if may_merge && let Some(promise) = self.options.promises.promise(table.bytes(), room) {
                 discard.freed += table.bytes_of(&discard.tokens);
                 let pick = Pick {
                     files: vec![file],
@@ -173,7 +173,7 @@ impl Engine {
                     parts: vec![state.tables.tokens(file)],
                 };
                 let only = Some(discard.tokens.complement());
-                let merge = begin(state, discard.table, pick, &self.options, now, only);
+                let merge = begin(state, discard.table, (pick, promise), &self.options, now, only);
                 let number = self.work.begin(merge);
                 return match self.part_of(number) {
                     Some(part) => Found::Work(Kind::Merge(part)),

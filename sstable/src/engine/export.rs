@@ -25,7 +25,7 @@ use crate::{
         candidate::MAX_INPUTS,
         purge::Purging,
         rows,
-        space::Room,
+        space::{Promise, Room},
         worker::{Input, Plan, Worker},
     },
     fs::Fs,
@@ -81,6 +81,8 @@ pub(super) struct Exporting {
     named: Vec<PathBuf>,
     complete: bool,
     done: Done,
+    /// The space for what is merged, until that is done.
+    promise: Option<Promise>,
     /// No file is removed while this is held: until the links are made.
     pin: Option<Arc<()>>,
 }
@@ -185,13 +187,15 @@ impl Engine {
             named: Vec::new(),
             complete: false,
             done,
+            promise: None,
             pin: Some(Arc::clone(&self.bulk.pin)),
         };
         let (cut, bytes) = exporting.sort_out(state, &tokens, &parts);
-        if bytes > room.left() {
+        let Some(promise) = self.options.promises.promise(bytes, room) else {
             (exporting.done)(Err(self.no_room(room, bytes)));
             return None;
-        }
+        };
+        exporting.promise = Some(promise);
         let options = (state.writer_options(&self.options), self.options.step_bytes);
         let name = || self.files.fetch_add(1, Ordering::Relaxed);
         exporting.plan(&cut, (&tokens, &parts), &options, name);
@@ -354,6 +358,9 @@ impl Exporting {
             self.merges.pop_front();
         }
         self.complete = self.merges.is_empty();
+        if self.complete {
+            self.promise = None;
+        }
         Ok(self.complete)
     }
 }

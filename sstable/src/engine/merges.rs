@@ -9,7 +9,10 @@ use std::{
 use starling_model::{TableId, TokenRange};
 
 use crate::{
-    compaction::worker::{Plan, Worker},
+    compaction::{
+        space::Promise,
+        worker::{Plan, Worker},
+    },
     log::Lsn,
     memtable::Memtable,
     table::Table,
@@ -24,6 +27,8 @@ pub(super) struct Merge {
     pub(super) plan: Arc<Plan>,
     /// Bytes of the inputs that are tables.
     pub(super) bytes: u64,
+    /// The space for them; a flush has the reserve.
+    pub(super) _promise: Option<Promise>,
     /// It is part of a compaction of everything, which goes on with what it makes.
     pub(super) major: bool,
     /// Parts that nobody works on yet.
@@ -121,7 +126,7 @@ impl Work {
         compactions.map(|merge| merge.out).sum()
     }
 
-    /// Bytes that compactions may still write: as much as they read.
+    /// Bytes that compactions of this engine may still write: as much as they read.
     pub(super) fn promised(&self) -> u64 {
         self.merges.values().map(|merge| merge.bytes).sum()
     }

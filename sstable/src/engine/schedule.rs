@@ -133,6 +133,7 @@ impl Engine {
             replaces: Replaces::Memtables(inputs.len(), last),
             plan: Arc::new(plan),
             bytes: 0,
+            _promise: None,
             major: false,
             left: VecDeque::from([TokenRange::ALL]),
             out: 0,

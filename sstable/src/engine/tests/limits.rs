@@ -1,10 +1,10 @@
 //! Bounds, and what happens beyond them.
 
-use starling_model::{Clustering, Partition, Seconds};
+use starling_model::{Clustering, Partition, Seconds, Token, TokenRange};
 
 use crate::{
     Engine, Error, Options, Step,
-    fixtures::{contents, dir, insert, key, open, settle, simple_row, small_options},
+    fixtures::{TABLE, contents, dir, insert, key, open, settle, simple_row, small_options},
     fs::{MemoryFs, memory::Faults},
 };
 use std::sync::Arc;
@@ -145,4 +145,93 @@ fn a_long_log_makes_idle_tables_flush_and_segments_go() {
         settle(&mut engine, Seconds(1));
         assert!(engine.stats().log_bytes < 8_000, "{:?}", engine.stats());
     }
+}
+
+/// An engine with two tables of some size that are to be merged, and what the disk has in use then.
+fn with_two_tables(fs: &MemoryFs, place: &str, options: Options) -> Engine {
+    let (mut engine, _) = Engine::open(Arc::new(fs.clone()), place.into(), options).unwrap();
+    for from in [0_u32, 20] {
+        for number in from..from + 20 {
+            engine
+                .apply(&insert(
+                    key((number % 2) as u8 * 4 + 1),
+                    &number.to_be_bytes(),
+                    1,
+                    &[7; 1000],
+                ))
+                .unwrap();
+            engine.log().sync().unwrap();
+        }
+        engine.flush_all();
+        while engine.stats().memtable_bytes > 0 {
+            let mut job = engine.next_job(Seconds(1)).unwrap();
+            while job.step().unwrap() == Step::More {}
+            engine.finish(job).unwrap();
+        }
+    }
+    assert_eq!(engine.stats().tables, 2);
+    engine
+}
+
+#[test]
+fn no_two_engines_count_on_the_same_free_bytes() {
+    let fs = MemoryFs::new();
+    let shared = Options {
+        memtable_bytes: 1 << 20,
+        compression: crate::Compression::None,
+        block_bytes: 4096,
+        table_bytes: 1 << 20,
+        ..small_options()
+    };
+    let mut first = with_two_tables(&fs, "/first", shared.clone());
+    let mut second = with_two_tables(&fs, "/second", shared);
+    // Both have their room, and one of them the room for its compaction.
+    let bytes = first.stats().table_bytes;
+    let reserve = first.room().reserve;
+    fs.set_faults(Faults {
+        capacity: Some(1 << 30),
+        ..Faults::default()
+    });
+    let used = (1 << 30) - first.room().free;
+    fs.set_faults(Faults {
+        capacity: Some(used + reserve + bytes * 5 / 4),
+        ..Faults::default()
+    });
+    let compaction = |engine: &mut Engine, now| loop {
+        let mut job = engine.next_job(Seconds(now))?;
+        if format!("{job:?}").starts_with("Compaction") {
+            return Some(job);
+        }
+        while job.step().unwrap() == Step::More {}
+        engine.finish(job).unwrap();
+    };
+    for engine in [&mut first, &mut second] {
+        engine.compact(TABLE);
+    }
+    let mut job = compaction(&mut first, 1).expect("there is room for one");
+    assert!(second.room().left() < bytes / 3);
+    assert!(compaction(&mut second, 1).is_none(), "that room is taken");
+    // Of an export too.
+    let (told, outcome) = std::sync::mpsc::channel();
+    let part = TokenRange {
+        start: Token(-3_000),
+        end: Token(-1_000),
+    };
+    let done = move |outcome: Result<_, Error>| told.send(outcome.map(drop)).unwrap();
+    second
+        .export(TABLE, &part.into(), &[part], "/out".into(), done)
+        .unwrap();
+    assert!(compaction(&mut second, 1).is_none());
+    assert!(matches!(outcome.try_recv().unwrap(), Err(Error::NoSpace { .. })));
+    // Once it is done, so is what it was promised.
+    while job.step().unwrap() == Step::More {}
+    first.finish(job).unwrap();
+    settle(&mut first, Seconds(1));
+    assert_eq!(second.room().promised, 0);
+    fs.set_faults(Faults::default());
+    let job = compaction(&mut second, 100).expect("its turn has come");
+    assert_eq!(first.room().promised, bytes);
+    drop(job);
+    drop(second);
+    assert_eq!(first.room().promised, 0, "who is gone writes nothing");
 }
