@@ -300,7 +300,8 @@ impl LocalCluster {
         self.existing(node)?;
         let mut command = Command::new(&self.server);
         command
-            .args(["decommission", "--admin", &at(node, self.ports.admin).to_string()])
+            .args(["decommission", "--force"])
+            .args(["--admin", &at(node, self.ports.admin).to_string()])
             .stdin(Stdio::null());
         Ok(command)
     }
