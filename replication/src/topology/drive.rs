@@ -120,7 +120,42 @@ impl<E: Env> Topology<E> {
         if matches!(self.confirm(state, change, excused).await, Step::Moved) {
             return Ok(Step::Moved);
         }
-        Ok(self.fetched(state, change).await)
+        if matches!(self.fetched(state, change).await, Step::Moved) {
+            return Ok(Step::Moved);
+        }
+        self.death_confirmed(state, change, excused).await
+    }
+
+    /// Asks once more whether those are dead of whom the change says so. They were asked when it began, and fetching may
+    /// take hours. Who is back serves, and may be the only one who has what a quorum acknowledged; then the
+    /// change is given up.
+    async fn death_confirmed(
+        &self,
+        state: &RingState,
+        change: &Change,
+        excused: Option<NodeId>,
+    ) -> Result<Step, ChangeError> {
+        let dead = change.dead();
+        if dead.is_empty() {
+            return Ok(Step::Confirmed);
+        }
+        let agreed = match self.participants(state, change, excused) {
+            Ok(others) => self.agree_on_death(&others, &dead).await,
+            Err(error) => Err(error),
+        };
+        match agreed {
+            Ok(()) => return Ok(Step::Confirmed),
+            Err(ChangeError::Refused(reason)) => {
+                ::tracing::warn!(what = %change.kind, reason, "a change of the ring is given up: who was dead is back");
+                match self.give_up(state, change).await {
+                    Ok(()) | Err(ChangeError::NotYet(_) | ChangeError::Disk(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            // Who takes part and does not answer now is asked again, with the step.
+            Err(_) => self.env.sleep(PAUSE).await,
+        }
+        Ok(Step::Moved)
     }
 
     /// Gives a change up that this node has not confirmed to be settling. Nothing changed if the ring state is

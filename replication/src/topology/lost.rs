@@ -146,8 +146,26 @@ impl<E: Env> Topology<E> {
         self.carry_through(change.id, None).await
     }
 
-    /// Asks everybody who is waited for whether they see none of these nodes alive.
-    async fn agree_on_death(&self, others: &[Arc<Peer>], lost: &BTreeSet<NodeId>) -> Result<(), ChangeError> {
+    /// Whether these nodes are dead, for this node and for everybody that it sees alive.
+    pub(crate) async fn confirm_death(&self, dead: &BTreeSet<NodeId>) -> Result<(), ChangeError> {
+        let snapshot = self.views.load();
+        let others = snapshot.cluster.peers.values();
+        let others: Vec<Arc<Peer>> = others
+            .filter(|peer| peer.alive && peer.joined)
+            .map(Arc::clone)
+            .collect();
+        self.agree_on_death(&others, dead).await
+    }
+
+    /// Asks everybody who is waited for whether they see none of these nodes alive; looks, too.
+    pub(super) async fn agree_on_death(
+        &self,
+        others: &[Arc<Peer>],
+        lost: &BTreeSet<NodeId>,
+    ) -> Result<(), ChangeError> {
+        if let Some(TopologyResponse::Refused(reason)) = self.living(lost) {
+            return Err(ChangeError::Refused(reason));
+        }
         let others: Vec<&Arc<Peer>> = others.iter().filter(|peer| peer.id != self.me).collect();
         let asks = others
             .iter()

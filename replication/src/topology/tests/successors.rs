@@ -331,3 +331,32 @@ fn who_was_taken_for_dead_serves_again_if_the_change_without_it_is_given_up() {
     assert!(cluster.node(back).is_ready());
     assert_readable(&cluster, table, &[1, back, first], rows);
 }
+
+/// It may be the only one left that has what a quorum acknowledged.
+#[test]
+fn who_was_taken_for_dead_and_is_back_is_not_expelled() {
+    let (mut cluster, table) = of_five();
+    let mut rows = ROWS;
+    let dead = let_die(&mut cluster, &[3, 4]);
+    cluster.envs[1].set_disk_delay(Duration::from_secs(2));
+    succeed(&mut cluster, 6, 3);
+    succeed(&mut cluster, 7, 4);
+    until(&cluster, "one of them comes in", || phase(&cluster, 1).is_some());
+    hold(&cluster, 2);
+    let change = cluster.node(1).ring_change().expect("it is under way");
+    assert!(
+        change.phase == Phase::Pending && change.lost.len() == 1,
+        "{change:?}"
+    );
+    let back = if change.lost.contains(&dead[0]) { 3 } else { 4 };
+    let (first, second) = if back == 4 { (6, 7) } else { (7, 6) };
+    cluster.kill(second);
+    cluster.restart(back);
+    cluster.run_for(A_WHILE);
+    release(&cluster, 2);
+    // The change is made anew, and waits for nobody who was taken for dead.
+    let ring = [1, 2, 5, back, first];
+    settle(&cluster, table, &ring, &ring, &mut rows);
+    assert!(cluster.node(back).is_ready());
+    assert_readable(&cluster, table, &[1, back, first], rows);
+}
