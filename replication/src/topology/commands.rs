@@ -195,8 +195,12 @@ impl<E: Env> Topology<E> {
     /// The change, if it is forced or leaves enough nodes.
     fn spared(&self, state: &RingState, change: ChangeKind, force: bool) -> Result<ChangeKind, ChangeError> {
         let schema = Arc::clone(&self.views.load().schema);
-        let refusal = (!force).then(|| sparing::refusal(&schema, state, &change));
-        match refusal.flatten() {
+        let refusal = || {
+            (!force)
+                .then(|| sparing::refusal(&schema, state, &change))
+                .flatten()
+        };
+        match sparing::orphan(&schema, state, &change).or_else(refusal) {
             Some(reason) => Err(ChangeError::Refused(reason)),
             None => Ok(change),
         }

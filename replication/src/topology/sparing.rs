@@ -1,6 +1,6 @@
 //! Whether nodes can be spared: whether those that are left are enough for the replicas that keyspaces ask for.
 //!
-//! With fewer nodes than replicas nothing is lost, and levels are what they were: QUORUM of three replicas is two, also of
+//! With fewer nodes than replicas, but one, nothing is lost, and levels are what they were: QUORUM of three replicas is two, also of
 //! two nodes. So each node that fails then costs more; an operator has to want that.
 
 use starling_cql::schema::{Replications, Schema};
@@ -48,6 +48,34 @@ pub(crate) fn shortages(
         }
     }
     shortages
+}
+
+/// Why nodes can't leave, forced or not; `None` if they can: a keyspace would have no replica at all, and its data no place to
+/// go. Of the dead, who are removed, nothing can be had anyway.
+pub(super) fn orphan(schema: &Schema, state: &RingState, change: &ChangeKind) -> Option<String> {
+    if !matches!(change, ChangeKind::Leave(_)) {
+        return None;
+    }
+    let members = state.members();
+    let next = change.next(&members);
+    let datacenters = members.iter().map(|member| member.datacenter.as_str()).collect();
+    let mut keyspaces = schema.keyspaces().filter(|keyspace| !keyspace.is_system());
+    let orphan = keyspaces.find(|keyspace| {
+        let strategies = Strategies::of(schema, &keyspace.name, state.replications(), state.replications());
+        let strategy = strategies.map(|it| it.before).filter(|it| *it != Strategy::Local);
+        let asked = strategy.map(|strategy| Replication::new(&strategy, &datacenters));
+        let by_datacenter = asked.as_ref().and_then(Replication::by_datacenter);
+        let keeps = |members: &[Member]| {
+            let has = |name: &str| members.iter().any(|member| member.datacenter == name);
+            by_datacenter.is_none_or(|factors| factors.iter().any(|(name, factor)| *factor > 0 && has(name)))
+        };
+        keeps(&members) && !keeps(&next)
+    })?;
+    Some(format!(
+        "keyspace {} has replicas in this node's datacenter only, and no other node is there: let one join, or ALTER or DROP \
+         the keyspace first; nothing was changed",
+        orphan.name
+    ))
 }
 
 /// Why a change is refused unless it is forced; `None` if nodes can be spared.

@@ -134,3 +134,32 @@ fn who_leaves_nobody_in_its_place_leaves_its_data_to_all() {
     assert!((0..ROWS).all(|row| is_seen(&cluster, table, 4, row)));
     assert!(cluster.node(4).ring_state().serves(id(&cluster, 5)));
 }
+
+#[test]
+fn who_has_the_only_replicas_of_a_keyspace_does_not_leave() {
+    let mut cluster = TestCluster::prepared(3);
+    for number in 1..=3 {
+        let mut config = TestCluster::config(number);
+        config.datacenter = if number <= 2 { "east" } else { "west" }.to_owned();
+        cluster.start_with(number, config).expect("a node starts");
+    }
+    cluster.run_for(Duration::from_secs(3));
+    let make = |name: &str, replication: &str| {
+        let statement = format!(
+            "CREATE KEYSPACE {name} WITH replication = {{'class': 'NetworkTopologyStrategy', {replication}}}"
+        );
+        cluster.cql(1, &statement).expect("it is made");
+    };
+    make("both", "'east': 1, 'west': 1");
+    assert!(leave(&cluster, 3, false).is_err());
+    make("far", "'west': 1");
+    let refused = leave(&cluster, 3, true).expect_err("its data has no place to go");
+    let why = refused.to_string();
+    assert!(
+        why.contains("keyspace far") && why.contains("nothing was changed"),
+        "{why}"
+    );
+    cluster.cql(1, "DROP KEYSPACE far").expect("it is dropped");
+    assert_eq!(leave(&cluster, 3, true), Ok(()));
+    assert_eq!(ring_of(&cluster, 1), [1, 2].into());
+}
