@@ -8,7 +8,7 @@
 //! one that is merely down may have the data; and every one that is alive has to answer. One that is damaged in the same
 //! place gives nothing there: what it has besides stays there, and comes from there when replicas are compared.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use starling_cql::Error;
@@ -64,6 +64,8 @@ pub struct Loss {
 struct Piece {
     damaged: Damaged,
     stretches: Vec<Stretch>,
+    /// Who is passed over.
+    dead: BTreeSet<NodeId>,
     loss: Loss,
 }
 
@@ -105,11 +107,24 @@ impl<E: Env> Coordinator<E> {
         }
         let snapshot = self.views.load();
         let outcome = match self.examine_all(&snapshot, request, table).await {
-            Ok(pieces) => self.give_up(request, pieces).await,
+            Ok(pieces) => match self.agree_on_death(&pieces).await {
+                Ok(()) => self.give_up(request, pieces).await,
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         self.healing.store(false, Ordering::Release);
         outcome
+    }
+
+    /// Whether nobody sees one of those alive that are passed over: this node may be cut off from one.
+    async fn agree_on_death(&self, pieces: &[Piece]) -> Result<(), Error> {
+        let dead: BTreeSet<NodeId> = pieces.iter().flat_map(|piece| &piece.dead).copied().collect();
+        if dead.is_empty() {
+            return Ok(());
+        }
+        let agreed = self.topology.confirm_death(&dead).await;
+        agreed.map_err(|error| Error::invalid(format!("{error}; nothing was changed")))
     }
 
     async fn examine_all(
@@ -153,12 +168,12 @@ impl<E: Env> Coordinator<E> {
         if stretches.iter().all(Stretch::heals) {
             return Ok(None);
         }
-        let (mut replicas, mut dead) = (Vec::new(), Vec::new());
+        let (mut replicas, mut dead) = (BTreeSet::new(), BTreeSet::new());
         for peer in stretches.iter().flat_map(Stretch::others) {
             if peer.alive {
-                replicas.push(peer.address.to_string());
+                replicas.insert(peer.address.to_string());
             } else if request.dead.contains(&peer.id) || self.topology.is_dead_for_good(peer.id) {
-                dead.push(peer.id.to_string());
+                dead.insert(peer.id);
             } else {
                 return Err(Error::invalid(format!(
                     "node {} at {} is down and may have what is damaged here; bring it back, or name it with --dead if it \
@@ -167,10 +182,6 @@ impl<E: Env> Coordinator<E> {
                 )));
             }
         }
-        for names in [&mut replicas, &mut dead] {
-            names.sort_unstable();
-            names.dedup();
-        }
         stretches.iter_mut().for_each(Stretch::accept_what_is_there);
         let tokens: TokenSet = [damaged.tokens].into_iter().collect();
         let sizes = self.env.store().sizes(damaged.table, vec![tokens]).await;
@@ -178,13 +189,14 @@ impl<E: Env> Coordinator<E> {
             start: damaged.tokens.start.0,
             end: damaged.tokens.end.0,
             bytes: sizes.ok().and_then(|sizes| sizes.first().copied()).unwrap_or(0),
-            replicas,
-            dead,
+            replicas: replicas.into_iter().collect(),
+            dead: dead.iter().map(ToString::to_string).collect(),
             accepted: false,
         };
         Ok(Some(Piece {
             damaged,
             stretches,
+            dead,
             loss,
         }))
     }

@@ -9,7 +9,7 @@ use crate::{
     Loss, LossRequest,
     config::Config,
     env::Damaged,
-    testing::{TestCluster, address, insert, key},
+    testing::{Link, TestCluster, address, insert, key},
 };
 
 /// Long enough for a dead node to be taken for dead.
@@ -212,4 +212,16 @@ fn two_that_are_damaged_in_the_same_place_need_not_wait_for_each_other() {
     damage(&cluster, 1, table, EVERYTHING);
     let done = accept(&cluster, 1, request(&[])).expect("nobody else has it");
     assert!(done[0].replicas.is_empty() && done[0].accepted, "{done:?}");
+}
+
+/// This node may be cut off from a node that the others see.
+#[test]
+fn nobody_is_passed_over_whom_another_node_sees_alive() {
+    let (cluster, table) = with_rows();
+    damage(&cluster, 1, table, EVERYTHING);
+    let third = cluster.node(3).id;
+    cluster.partition(&[1], &[3], Link::Silent);
+    cluster.run_for(A_WHILE);
+    assert!(accept(&cluster, 1, request(&[third])).is_err());
+    assert_eq!(counters(&cluster, 1).1, 0);
 }
