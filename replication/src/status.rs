@@ -125,7 +125,9 @@ mod host_id {
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident),* $(,)?) => {
         /// Counters since the start, as numbers.
+        /// Those that a node of another release does not tell are 0.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default)]
         pub struct CounterValues {
             $($(#[doc = $doc])+ pub $name: u64,)*
         }
