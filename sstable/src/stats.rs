@@ -65,6 +65,6 @@ pub struct Stats {
     /// Bytes of tables that are being compacted, or are due for it.
     pub compaction_debt: u64,
     /// The most tables of one table id that overlap: what a read may have to look at. Without those that have a row so
-    /// large that they are [kept apart](crate::compaction::rows).
+    /// large that they [may stay](crate::compaction::rows).
     pub overlapping: usize,
 }

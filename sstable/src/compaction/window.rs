@@ -23,23 +23,36 @@ const LATE: usize = 4;
 
 /// The merges that are due, of the newest window first.
 pub fn picks(tables: &[Candidate], sizes: Sizes, seconds: u32, now: Seconds) -> Vec<Pick> {
-    let length = i64::from(seconds.max(1)) * 1_000_000;
-    let present = (i64::from(now.0) * 1_000_000).div_euclid(length);
-    let mut windows: BTreeMap<i64, Vec<Candidate>> = BTreeMap::new();
-    for table in tables {
-        let window = table.timestamps.1.0.div_euclid(length);
-        // What claims to be of the future is merged like the present.
-        windows.entry(window.min(present)).or_default().push(*table);
-    }
     let mut due = Vec::new();
-    for (window, tables) in windows.into_iter().rev() {
-        if window == present {
+    for (window, tables) in windows(tables, seconds, now).into_iter().rev() {
+        if window == present(seconds, now) {
             due.extend(unified::picks(&tables, sizes, Scaling::default()));
         } else {
             due.extend(past(tables, sizes));
         }
     }
     due
+}
+
+/// The tables of each window.
+pub(super) fn windows(tables: &[Candidate], seconds: u32, now: Seconds) -> BTreeMap<i64, Vec<Candidate>> {
+    let mut windows: BTreeMap<i64, Vec<Candidate>> = BTreeMap::new();
+    for table in tables {
+        let window = table.timestamps.1.0.div_euclid(length(seconds));
+        // What claims to be of the future is merged like the present.
+        let window = window.min(present(seconds, now));
+        windows.entry(window).or_default().push(*table);
+    }
+    windows
+}
+
+fn present(seconds: u32, now: Seconds) -> i64 {
+    (i64::from(now.0) * 1_000_000).div_euclid(length(seconds))
+}
+
+/// A window's length, in microseconds.
+fn length(seconds: u32) -> i64 {
+    i64::from(seconds.max(1)) * 1_000_000
 }
 
 /// The merge in a window that is over.

@@ -228,10 +228,12 @@ fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> O
         .filter(|table| !rows::is_apart(table.largest_row))
         .copied()
         .collect();
-    let picks = match state.options(options).compaction {
+    let strategy = state.options(options).compaction;
+    let mut picks = match strategy {
         Strategy::Unified(scaling) => unified::picks(&together, sizes, scaling),
         Strategy::TimeWindow { seconds } => window::picks(&together, sizes, seconds, now),
     };
+    picks.extend(rows::picks(&idle, sizes, strategy, now));
     state.owed += picks.iter().map(|pick| pick.bytes).sum::<u64>();
     if let Some(pick) = space::fitting(picks, &idle, sizes, room) {
         return Some(Due::Merge(pick));
@@ -241,7 +243,7 @@ fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> O
         |file| state.may_forget(file, now, FORGET_AGAIN_SECONDS),
         &busy,
         state.oldest_in_memory(),
-        matches!(state.options(options).compaction, Strategy::TimeWindow { .. }),
+        matches!(strategy, Strategy::TimeWindow { .. }),
         sizes,
     );
     let fits = picks.into_iter().find(|pick| pick.bytes <= room.left());

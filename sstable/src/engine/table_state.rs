@@ -177,10 +177,10 @@ impl TableState {
         freed.extend(self.waiting.drain(..flushed));
     }
 
-    /// Counts how many files overlap, without those that no compaction would change.
+    /// Counts how many files overlap, without those that no compaction may change.
     pub(super) fn count_crowd(&mut self) {
         let tables = self.tables.live().iter();
-        let tables = tables.filter(|table| !rows::is_apart(table.largest_row()));
+        let tables = tables.filter(|table| !rows::is_stuck(table.largest_row()));
         self.crowd = slices::crowd(tables.map(|table| self.tables.tokens(table.number())));
     }
 

@@ -9,7 +9,7 @@ use super::choices::{sizes, table};
 use crate::{
     Compression, Error, PurgePolicy,
     compaction::{
-        Candidate, Scaling,
+        Candidate, Scaling, Strategy,
         purge::Purging,
         rows::{self, APART_BYTES, MERGED_BYTES},
         unified,
@@ -40,20 +40,50 @@ fn everything(tables: &[Candidate]) -> Vec<Vec<u64>> {
 fn what_cannot_be_merged_stays_where_it_is() {
     // A row in three tables, of which the last two are merged, and others beside.
     let tables = [
-        with_row(1, 300 * MIB),
+        with_row(1, 400 * MIB),
         with_row(2, 60 * MIB),
         with_row(3, 60 * MIB),
         with_row(4, 0),
     ];
     assert_eq!(everything(&tables), [[2, 3, 4]]);
     // What they make stays apart from the first one.
-    let tables = [with_row(1, 300 * MIB), with_row(5, 120 * MIB)];
+    let tables = [with_row(1, 400 * MIB), with_row(5, 120 * MIB)];
     assert_eq!(everything(&tables), [[0; 0]; 0]);
 }
 
 #[test]
 fn a_table_with_a_large_row_is_merged_with_those_that_may_delete_it() {
     assert_eq!(everything(&[with_row(1, 400 * MIB), with_row(2, 0)]), [[1, 2]]);
+}
+
+/// What is overwritten is in few tables, what is added until no entry holds it with the rest, and then nothing is merged any
+/// more: two states of a row make one that is as large as the larger one, or as both.
+#[test]
+fn tables_that_are_apart_are_merged_two_at_a_time_to_an_end() {
+    let all = Strategy::default();
+    let windows = Strategy::TimeWindow { seconds: 10 };
+    for (strategy, adds, left) in [(all, false, 1), (all, true, 3), (windows, false, 1)] {
+        let mut tables = vec![with_row(100, 0), with_row(101, 60 * MIB)];
+        for number in 0..20 {
+            tables.push(with_row(number, 70 * MIB));
+            let mut next = 200 + u64::from(number as u32) * 100;
+            while let Some(pick) = rows::picks(&tables, sizes(10, 1 << 40), strategy, Seconds(0)).pop() {
+                assert_eq!(pick.files.len(), 2);
+                let merged = |table: &Candidate| pick.files.contains(&table.number);
+                let states = tables
+                    .iter()
+                    .filter(|table| merged(table))
+                    .map(|table| table.largest_row);
+                let row = if adds { states.sum() } else { states.max().unwrap() };
+                assert!(rows::is_apart(row) && row <= MAX_ROW_BYTES as u64);
+                tables.retain(|table| !merged(table));
+                tables.push(with_row(next, row));
+                next += 1;
+            }
+        }
+        let apart = tables.iter().filter(|table| rows::is_apart(table.largest_row));
+        assert_eq!((tables.len(), apart.count()), (left + 2, left));
+    }
 }
 
 #[test]
@@ -69,7 +99,8 @@ fn of_many_inputs_as_many_are_taken_as_fit() {
     assert_eq!(rows::fitting(&[600 * MIB]), 1);
     assert_eq!(rows::fitting(&[0, 0, 0]), 3);
     assert_eq!(rows::fitting(&[100 * MIB, 20 * MIB, 9 * MIB]), 2);
-    assert_eq!(rows::fitting(&[100 * MIB, 200 * MIB]), 1);
+    assert_eq!(rows::fitting(&[100 * MIB, 200 * MIB, 9 * MIB]), 2);
+    assert_eq!(rows::fitting(&[300 * MIB, 300 * MIB]), 1);
 }
 
 /// States that are more than an entry holds together are not even merged. It is no use to wait for that: nobody chooses
@@ -113,7 +144,7 @@ fn a_merge_that_meets_too_large_a_row_is_given_up_before_it_takes_memory() {
     assert!(!worker.has_file());
 }
 
-fn largest() -> impl Strategy<Value = u64> {
+fn largest() -> impl proptest::strategy::Strategy<Value = u64> {
     prop_oneof![3 => Just(0), 2 => MIB..APART_BYTES, 1 => APART_BYTES..MAX_ROW_BYTES as u64]
 }
 

@@ -121,6 +121,23 @@ fn what_cannot_be_merged_stays_and_the_rest_goes_on() {
     assert_eq!(row.cells.len(), 40);
 }
 
+/// A row that is written over and over, and is too large for the strategies' merges, stays in few tables all the same.
+#[test]
+fn a_large_row_that_is_overwritten_is_in_few_tables() {
+    let mut engine = open(&MemoryFs::new());
+    for time in 1..13 {
+        append(&mut engine, 0, 100);
+        flush(&mut engine);
+        for table in engine.files(TABLE) {
+            table.meet_row(70 * MIB as u64);
+        }
+        // Later it is looked for what is due once more.
+        settle(&mut engine, Seconds(time * 100));
+        let left = files(&engine);
+        assert!(left.len() <= 2, "{left:?}");
+    }
+}
+
 /// What comes before a large row has pages of its own, if it would not fit a message with it.
 #[test]
 fn a_page_with_a_large_row_fits_a_message() {
