@@ -64,6 +64,18 @@ pub enum Error {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// A row can't be read: its states in the memtables and tables are too much to be merged in memory. Nothing changed;
+    /// others are read as ever.
+    #[error(
+        "a row has {bytes} bytes in its states, and a read merges {limit} at most: delete the row, which helps at once, or \
+         elements of its collections, which helps once compaction has merged them"
+    )]
+    RowTooLarge {
+        /// What its states have that is not deleted, in bytes.
+        bytes: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// The request can't be carried out by its own fault. Nothing changed.
     #[error("invalid request: {0}")]
     Invalid(&'static str),

@@ -167,6 +167,7 @@ fn store_error(error: starling_sstable::Error) -> StoreError {
         Error::Corrupt { .. } | Error::Version { .. } => StoreError::Corrupt(error.to_string()),
         Error::Io { .. }
         | Error::TooLarge { .. }
+        | Error::RowTooLarge { .. }
         | Error::Invalid(_)
         | Error::LogFailed(_)
         | Error::NoSpace { .. } => StoreError::Disk(error.to_string()),

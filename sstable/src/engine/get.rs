@@ -58,7 +58,7 @@ impl Engine {
     /// `columns`, in order, are those that are wanted, or `None` for all. Of a row that exists by a marker that does
     /// not expire the others are left out, which spares looking at older tables for them.
     ///
-    /// [`Error::Corrupt`] names a damaged file.
+    /// [`Error::Corrupt`] names a damaged file; [`Error::RowTooLarge`] says what to do.
     pub fn get(
         &self,
         table: TableId,
@@ -96,7 +96,8 @@ impl Engine {
 
     /// Reads one page. Changes nothing.
     ///
-    /// [`Error::Invalid`] for a command that can't be carried out; [`Error::Corrupt`] names a damaged file.
+    /// [`Error::Invalid`] for a command that can't be carried out; [`Error::Corrupt`] names a damaged file;
+    /// [`Error::RowTooLarge`] is for a row that must be made smaller.
     pub fn read(&self, command: &ReadCommand) -> Result<ReadResult, Error> {
         let PageResult { page, durable_at, .. } = self.read_encoded(command, &mut Never)?;
         let bytes = cfg!(debug_assertions).then(|| page.clone());

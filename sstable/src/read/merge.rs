@@ -14,7 +14,7 @@ use starling_model::{
     encoding::{RowMerger, RowView},
 };
 
-use super::{Stream, rows::Rows, tombstones::Tombstones};
+use super::{Stream, rows::Rows, states, tombstones::Tombstones};
 use crate::Error;
 
 /// One partition of some sources: what all slices of it share.
@@ -171,8 +171,8 @@ impl<'s, 'a> SliceMerge<'s, 'a> {
         }
         let taken = self.inputs.iter().filter(|input| input.taken);
         let states: Vec<&[u8]> = taken.map(|input| input.rows.row()).collect();
-        let merged = self.merger.merge(&states, cover);
-        let merged = merged.map_err(|error| self.inputs[last].rows.unreadable(error))?;
+        let unreadable = |error| self.inputs[last].rows.unreadable(error);
+        let merged = states::merge(self.merger, &states, cover, unreadable)?;
         self.row = if merged.is_some() { At::Merged } else { At::Nowhere };
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! - [`stream`]: the entries of a memtable or a table; [`source`]: one partition in it;
 //! - `rows` and `tombstones`: what of a partition lies in a slice, one after the other, either way;
 //! - `merge`: one slice of one partition, over all sources;
+//! - `states`: how much of one row is merged;
 //! - `lanes`: all sources of a scan or a compaction, as one;
 //! - [`page`]: a whole [`ReadCommand`](starling_model::ReadCommand), with its limits and its exact coverage, put
 //!   together by `assembly`; `scan`: one of a range of tokens;
@@ -19,6 +20,7 @@ pub mod point;
 mod rows;
 mod scan;
 pub mod source;
+mod states;
 pub mod stream;
 mod tombstones;
 

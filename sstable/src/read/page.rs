@@ -21,6 +21,7 @@ use super::{
     assembly::{Assembly, Frame},
     merge::{self, SliceMerge, remaining},
     name::Name,
+    states,
 };
 use crate::{
     Error,
@@ -342,12 +343,12 @@ impl PageReader<'_> {
             .filter_map(|head| head.static_row.as_deref())
             .collect();
         if !rows.is_empty() {
-            let merged = self.merger.merge(&rows, frame.deletion);
             let unreadable = |error| match streams.first() {
                 Some(stream) => stream.unreadable(error),
                 None => Error::Invalid("a static row can't be read"),
             };
-            frame.static_row = merged.map_err(unreadable)?.map(<[u8]>::to_vec);
+            let merged = states::merge(&mut self.merger, &rows, frame.deletion, unreadable)?;
+            frame.static_row = merged.map(<[u8]>::to_vec);
             self.bytes += frame.static_row.as_ref().map_or(0, Vec::len);
         }
         Ok(frame)

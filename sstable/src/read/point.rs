@@ -12,6 +12,7 @@ use starling_model::{
     encoding::{CellWriter, RowMerger, RowView, Writer},
 };
 
+use super::states;
 use crate::{
     Error,
     log::Lsn,
@@ -216,7 +217,7 @@ impl PointReader {
             })
         } else {
             let rows: Vec<&[u8]> = std::iter::once(&first).chain(&others).map(Held::bytes).collect();
-            let merged = self.merger.merge(&rows, cover).map_err(unreadable)?;
+            let merged = states::merge(&mut self.merger, &rows, cover, unreadable)?;
             merged.map(Bytes::copy_from_slice)
         };
         found.row = match (row, columns) {

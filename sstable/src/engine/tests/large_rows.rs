@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use starling_model::{
-    Cell, CellValue, Clustering, ColumnId, Limits, Mutation, Partition, Row, Seconds, Timestamp,
+    Cell, CellValue, Clustering, ColumnId, Deletion, Limits, Mutation, Partition, Row, Seconds, Timestamp,
 };
 
 use crate::{
-    Engine, Options,
+    Engine, Error, Options,
     fixtures::{TABLE, contents, dir, everything, insert, key, settle, small_options},
     fs::MemoryFs,
     read::Never,
@@ -136,6 +136,38 @@ fn a_large_row_that_is_overwritten_is_in_few_tables() {
         let left = files(&engine);
         assert!(left.len() <= 2, "{left:?}");
     }
+}
+
+/// What a read would have to merge is bounded; a deletion of the row helps before any compaction.
+#[test]
+fn a_row_whose_states_are_too_much_is_refused_until_it_is_deleted() {
+    let mut engine = open(&MemoryFs::new());
+    for element in 0..66 {
+        append(&mut engine, element, MIB);
+        if element == 32 {
+            flush(&mut engine);
+        }
+    }
+    engine.apply(&insert(key(2), b"c", 1, b"small")).unwrap();
+    let get = |engine: &Engine, number| engine.get(TABLE, &key(number), b"c", None);
+    let too_large = |error: Error| matches!(error, Error::RowTooLarge { bytes, .. } if bytes >= 66 * MIB);
+    assert!(get(&engine, 1).err().is_some_and(too_large));
+    assert!(engine.read(&everything()).err().is_some_and(too_large));
+    assert!(get(&engine, 2).unwrap().row.is_some());
+
+    let mut deletion = insert(key(1), b"c", 2, b"");
+    for row in deletion.partition.rows.values_mut() {
+        *row = Row {
+            deletion: Some(Deletion {
+                timestamp: Timestamp(2),
+                at: Seconds(1),
+            }),
+            ..Row::default()
+        };
+    }
+    engine.apply(&deletion).unwrap();
+    assert!(get(&engine, 1).unwrap().row.is_some_and(|row| row.len() < 100));
+    assert_eq!(contents(&engine).len(), 2);
 }
 
 /// What comes before a large row has pages of its own, if it would not fit a message with it.
