@@ -1,9 +1,61 @@
 //! Which table of the present schema takes what a kept one holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use starling_cql::schema::{ColumnKind, Schema, Table};
 use starling_model::{Cell, ColumnId, Row, TableId};
+
+/// Where the content of kept tables goes.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// By the id that a table had.
+    pub(super) targets: BTreeMap<TableId, Target>,
+    /// What is left out, in sentences.
+    pub(super) notes: Vec<String>,
+}
+
+impl Places {
+    /// Finds a place for each of `wanted` among `kept`. Backups keep the definitions of dropped tables: what was dropped and
+    /// made anew must not come back in its successor, and with `lenient` what is no more does not hold up the others.
+    pub(super) fn find(
+        wanted: &BTreeSet<TableId>,
+        kept: &BTreeMap<TableId, Table>,
+        schema: &Schema,
+        lenient: bool,
+    ) -> Result<Self, String> {
+        let mut places = Self::default();
+        let mut missing = None;
+        for table in wanted.iter().filter_map(|id| kept.get(id)) {
+            let name = table.full_name();
+            let present = schema.table(&table.keyspace, &table.name);
+            let is_gone = schema.table_by_id(table.id).is_none();
+            if is_gone && present.is_some_and(|present| kept.contains_key(&present.id)) {
+                places.notes.push(format!(
+                    "a former table {name} is left out: it was dropped, and the present one is another; a copy from before \
+                     the present one was made restores it"
+                ));
+                continue;
+            }
+            match Target::find(table, schema) {
+                Ok(target) => {
+                    places.targets.insert(table.id, target);
+                }
+                Err(reason) if lenient && is_gone && present.is_none() => {
+                    places
+                        .notes
+                        .push(format!("table {name} does not exist any more and is left out"));
+                    missing.get_or_insert(reason);
+                }
+                Err(reason) => return Err(reason),
+            }
+        }
+        match missing {
+            // Rather a cluster without its schema than one that dropped everything.
+            Some(reason) if places.targets.is_empty() => Err(reason),
+            _ => Ok(places),
+        }
+    }
+}
 
 /// Where a kept table's content goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,6 @@ mod pieces;
 mod source;
 
 use std::{
-    collections::BTreeMap,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
@@ -32,7 +31,7 @@ use crate::{
     env::TokioEnv,
     snapshots::{Selection, SnapshotError},
 };
-use matching::Target;
+use matching::{Places, Target};
 use source::{File, Source};
 
 /// Writes that are under way at a time: enough to share syncs, few beside those of clients.
@@ -79,27 +78,39 @@ impl Restore {
     /// [`SnapshotError::Wrong`] if it is no snapshot, has nothing of what is selected, or a table of it has no place.
     pub fn plan(dir: &Path, selection: &Selection, schema: &Schema) -> Result<Self, SnapshotError> {
         let source = Source::open(&RealFs, dir)?;
-        let mut targets: BTreeMap<TableId, Target> = BTreeMap::new();
-        for table in source.tables.values().filter(|table| selection.includes(table)) {
-            let target = Target::find(table, schema).map_err(SnapshotError::Wrong)?;
-            targets.insert(table.id, target);
-        }
-        if let (Some(name), true) = (selection.name(), targets.is_empty()) {
+        let mut selected = source.tables.values().filter(|table| selection.includes(table));
+        if let (Some(name), None) = (selection.name(), selected.next()) {
             return Err(SnapshotError::Wrong(format!(
                 "the snapshot has nothing of {name}"
             )));
         }
+        // Definitions without files need no place.
+        let is_wanted = |id: &TableId| {
+            let table = source.tables.get(id);
+            table.is_some_and(|table| selection.includes(table))
+        };
+        let wanted = source
+            .files
+            .iter()
+            .map(|file| file.table)
+            .filter(is_wanted)
+            .collect();
+        let everything = selection.name().is_none();
+        let Places { targets, mut notes } =
+            Places::find(&wanted, &source.tables, schema, everything).map_err(SnapshotError::Wrong)?;
         let unknown = |file: &&File| !source.tables.contains_key(&file.table);
         let dropped = source.files.iter().filter(unknown).count();
-        let notes = (dropped > 0).then(|| {
-            format!("{dropped} files are of tables that were dropped before the snapshot was made; they are left out")
-        });
+        if dropped > 0 {
+            notes.push(format!(
+                "{dropped} files are of tables that were dropped before the snapshot was made; they are left out"
+            ));
+        }
         let files = source.files.into_iter();
         Ok(Self {
             files: files
                 .filter_map(|file| Some((file.clone(), targets.get(&file.table)?.clone())))
                 .collect(),
-            notes: notes.into_iter().collect(),
+            notes,
         })
     }
 

@@ -114,3 +114,49 @@ fn what_has_no_place_is_refused_and_named() {
     turned.columns[1].kind = ColumnKind::Clustering { descending: true };
     assert!(refused(&schema(turned)).contains("primary key differs"));
 }
+
+fn kept(tables: impl IntoIterator<Item = Table>) -> BTreeMap<TableId, Table> {
+    tables.into_iter().map(|table| (table.id, table)).collect()
+}
+
+#[test]
+fn what_was_dropped_does_not_come_back_in_a_table_made_anew() {
+    let present = schema(table(10, &[("v", 2, CqlType::Int)]));
+    // Once with the same columns, once with others.
+    for former in [CqlType::Int, CqlType::Text] {
+        let kept = kept([
+            table(9, &[("v", 2, former)]),
+            table(10, &[("v", 2, CqlType::Int)]),
+        ]);
+        let wanted = [TableId(9), TableId(10)].into();
+        let places = Places::find(&wanted, &kept, &present, false).unwrap();
+        assert!(places.targets.keys().eq(&[TableId(10)]));
+        assert!(places.notes[0].contains("former table ks.t"));
+    }
+    // Kept before it was made anew, it goes into its successor.
+    let before = kept([table(9, &[("v", 2, CqlType::Int)])]);
+    let places = Places::find(&[TableId(9)].into(), &before, &present, false).unwrap();
+    assert_eq!(places.targets[&TableId(9)].table, TableId(10));
+}
+
+#[test]
+fn of_everything_dropped_tables_are_left_out_unless_there_are_no_others() {
+    let dropped = Table {
+        name: "gone".to_owned(),
+        ..table(8, &[])
+    };
+    let kept = kept([dropped, table(9, &[])]);
+    let present = schema(table(9, &[]));
+    let both = [TableId(8), TableId(9)].into();
+    let places = Places::find(&both, &kept, &present, true).unwrap();
+    assert!(places.targets.keys().eq(&[TableId(9)]));
+    assert_eq!(
+        places.notes,
+        ["table ks.gone does not exist any more and is left out"]
+    );
+    let refused = |wanted, lenient| Places::find(wanted, &kept, &present, lenient).unwrap_err();
+    assert!(refused(&both, false).contains("ks.gone does not exist"));
+    assert!(refused(&[TableId(8)].into(), true).contains("ks.gone does not exist"));
+    // What has no files asks for no place.
+    assert!(Places::find(&[TableId(9)].into(), &kept, &present, false).is_ok());
+}
