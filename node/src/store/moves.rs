@@ -2,12 +2,11 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf};
 
-use futures::future::try_join_all;
 use starling_model::{TableId, TokenRange, TokenSet};
 use starling_replication::{Exported, StoreError};
 use starling_sstable::ShardMap;
 
-use super::{ShardedStore, request::Request};
+use super::{ShardedStore, operations::every, request::Request};
 
 pub(super) async fn sizes(
     store: ShardedStore,
@@ -20,7 +19,7 @@ pub(super) async fn sizes(
         store.ask(shard, move |answer| Request::Sizes(table, own, answer))
     });
     let mut sums = vec![0; sets.len()];
-    for sizes in try_join_all(all).await? {
+    for sizes in every(all).await? {
         for (sum, size) in sums.iter_mut().zip(sizes) {
             *sum += size;
         }
@@ -43,7 +42,7 @@ pub(super) async fn parts(
             Request::Parts(table, tokens, slices, bytes, answer)
         })
     });
-    Ok(try_join_all(all).await?.into_iter().flatten().collect())
+    Ok(every(all).await?.into_iter().flatten().collect())
 }
 
 pub(super) async fn export(
@@ -80,7 +79,7 @@ pub(super) async fn export(
             Request::Export(table, tokens, ranges, dir, answer)
         }));
     }
-    let made = try_join_all(all).await?;
+    let made = every(all).await?;
     let files = made.into_iter().zip(numbers).flat_map(|(files, parts)| {
         files.into_iter().map(move |file| Exported {
             shard: parts[file.part].0,
@@ -109,7 +108,7 @@ pub(super) async fn ingest(
     let all = by_shard
         .into_iter()
         .map(|(shard, files)| store.ask(shard, move |answer| Request::Ingest(table, files, answer)));
-    try_join_all(all).await.map(drop)
+    every(all).await.map(drop)
 }
 
 pub(super) async fn discard(
@@ -121,5 +120,5 @@ pub(super) async fn discard(
         let own = tokens.intersection(&TokenSet::from(store.inner.map.slice(shard)));
         store.ask(shard, move |answer| Request::Discard(table, own, answer))
     });
-    Ok(try_join_all(all).await?.into_iter().sum())
+    Ok(every(all).await?.into_iter().sum())
 }

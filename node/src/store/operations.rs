@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use starling_model::TableId;
 use starling_replication::StoreError;
 use starling_sstable::Engine;
@@ -85,11 +85,37 @@ impl ShardedStore {
         let all: Vec<_> = (0..self.shards())
             .map(|shard| self.ask(shard, move |answer| Request::Operate(operation(shard, answer))))
             .collect();
-        try_join_all(all).await
+        every(all).await
     }
+}
+
+/// What all answer, or the first error once every one has answered: nobody clears away behind those that go on.
+pub(super) async fn every<T>(
+    asked: impl IntoIterator<Item: Future<Output = Result<T, StoreError>>>,
+) -> Result<Vec<T>, StoreError> {
+    join_all(asked).await.into_iter().collect()
 }
 
 /// The name of a shard's directory, in the data directory and in snapshots.
 pub fn shard_dir(shard: u32) -> String {
     format!("shard-{shard}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_waits_for_those_that_go_on() {
+        let mut is_done = false;
+        let slow = async {
+            tokio::task::yield_now().await;
+            is_done = true;
+            Ok(())
+        };
+        let fails = async { Err(StoreError::Overloaded) };
+        let both: [futures::future::BoxFuture<'_, _>; 2] = [Box::pin(fails), Box::pin(slow)];
+        assert_eq!(every(both).await, Err(StoreError::Overloaded));
+        assert!(is_done);
+    }
 }

@@ -176,7 +176,12 @@ impl<E: Env> Source<E> {
             });
             let state = match ready.await {
                 Ok(files) => State::Ready(Arc::new(files)),
-                Err(error) => State::Failed(error),
+                Err(error) => {
+                    // Some of its files may be there, and nobody fetches them.
+                    let (fs, dir) = (Arc::clone(env.fs()), dir.clone());
+                    env.blocking(move || remove_all(&*fs, &dir)).await;
+                    State::Failed(error)
+                }
             };
             let is_wanted = match open.lock().get_mut(&stream) {
                 Some(stream) if stream.dir == dir => {

@@ -1,6 +1,11 @@
 //! Data on its way, in a small cluster: whoever dies, what arrives is whole.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use starling_model::{Consistency, NodeId, TableId, Timestamp, TokenRange};
 use starling_ring::Ring;
@@ -191,6 +196,9 @@ fn a_source_with_damage_is_replaced_by_the_other_replicas() {
     cluster.run_for(Duration::from_secs(5));
     assert_eq!(*fetched.lock(), Some(Ok(())));
     check(&cluster, table, 1, &leave);
+    // What the failed exports made is gone.
+    let left = cluster.disk(3).list(Path::new(super::super::source::DIRECTORY));
+    assert_eq!(left.unwrap_or_default(), Vec::<PathBuf>::new());
 }
 
 #[test]
