@@ -13,7 +13,8 @@ use starling_sstable::{
 
 use super::matching::Target;
 
-/// A mutation has about this much, in bytes, and one row at most beyond.
+/// A mutation has at most about this much, in bytes, unless it is a single part of a row. One that was nearly as large as the
+/// cluster takes must not have others added.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// A row that has more is written in several pieces, in bytes.
@@ -66,37 +67,38 @@ impl Gathering<'_> {
             }
             Shown::Head(head) => {
                 if let Some(deletion) = head.deletion {
+                    self.make_room(size_of_val(&deletion))?;
                     self.partition.delete(deletion);
                 }
             }
             Shown::Static(row) => {
                 for part in parts(self.target.row(row)) {
-                    self.bytes += part.weight();
+                    self.make_room(part.weight())?;
                     self.partition.add_static(part);
-                    self.give_if_full()?;
                 }
             }
             Shown::Range(tombstone) => {
-                self.bytes += size_of_val(&tombstone) + 2 * tombstone.range.start.len();
+                let end = tombstone.range.end.as_ref().map_or(0, bytes::Bytes::len);
+                self.make_room(size_of_val(&tombstone) + tombstone.range.start.len() + end)?;
                 self.partition.delete_range(tombstone);
-                self.give_if_full()?;
             }
             Shown::Row(clustering, row) => {
-                self.rows += 1;
                 for part in parts(self.target.row(row)) {
-                    self.bytes += clustering.0.len() + part.weight();
+                    self.make_room(clustering.0.len() + part.weight())?;
                     self.partition.add_row(clustering.clone(), part);
-                    self.give_if_full()?;
                 }
+                self.rows += 1;
             }
         }
         ControlFlow::Continue(())
     }
 
-    fn give_if_full(&mut self) -> ControlFlow<()> {
-        if self.bytes >= PIECE_BYTES {
-            return self.give();
+    /// Gives what is there if so much more would be too much.
+    fn make_room(&mut self, bytes: usize) -> ControlFlow<()> {
+        if self.bytes + bytes > PIECE_BYTES {
+            self.give()?;
         }
+        self.bytes += bytes;
         ControlFlow::Continue(())
     }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 use bytes::Bytes;
 use starling_model::{
     Cell, CellValue, Clustering, ClusteringRange, ColumnId, Deletion, RangeTombstone, Seconds, TableId,
-    Timestamp, Token,
+    Timestamp, Token, mutation::MAX_MUTATION_BYTES,
 };
 use starling_sstable::{
     Engine, Options, Step,
@@ -127,7 +127,7 @@ fn the_pieces_of_a_file_are_small_and_merge_to_what_it_holds() {
     assert!(pieces.len() > 8, "{}", pieces.len());
     for piece in &pieces {
         assert!(piece.partition.is_canonical());
-        assert!(piece.encode().len() <= PIECE_BYTES + ROW_BYTES + (1 << 20));
+        assert!(piece.encode().len() <= ROW_BYTES + (1 << 20));
     }
     for expected in written() {
         let mut merged = Partition::default();
@@ -164,4 +164,37 @@ fn who_has_enough_gets_no_more_and_what_comes_before_damage_is_given() {
     });
     assert!(matches!(read, Err(Error::Corrupt { .. })), "{read:?}");
     assert!(given > 1);
+}
+
+#[test]
+fn what_just_fits_a_mutation_is_given_alone() {
+    let key = DecoratedKey {
+        token: Token(1),
+        key: Bytes::from("k"),
+    };
+    let mut given = Vec::new();
+    let target = target();
+    let mut gathering = Gathering {
+        target: &target,
+        key: Some(key),
+        partition: Partition::default(),
+        bytes: 0,
+        rows: 0,
+        take: &mut |mutation, rows| {
+            given.push((mutation.encode().len(), rows));
+            ControlFlow::Continue(())
+        },
+    };
+    let same = |key: DecoratedKey| key;
+    let nearly = MAX_MUTATION_BYTES - 100;
+    for (n, bytes) in [(0_u8, 1 << 10), (1, nearly), (2, 1 << 10)] {
+        let row = Shown::Row(Clustering::from(vec![n]), row(6, 1, bytes));
+        assert!(gathering.add(row, &same).is_continue());
+    }
+    assert!(gathering.give().is_continue());
+    assert!(
+        given.iter().all(|(bytes, _)| *bytes <= MAX_MUTATION_BYTES),
+        "{given:?}"
+    );
+    assert_eq!(given.iter().map(|(_, rows)| rows).sum::<u64>(), 3);
 }
