@@ -28,12 +28,12 @@ use std::{
     sync::Arc,
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use starling_cql::schema::Schema;
 use starling_model::TableId;
 use starling_replication::StoreError;
 use starling_sstable::{engine::snapshot, fs::Fs};
-use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 pub use description::Description;
@@ -56,8 +56,9 @@ pub struct Snapshots {
     root: PathBuf,
     store: ShardedStore,
     about: About,
-    /// Held while one is made or deleted.
-    changing: Mutex<()>,
+    /// Those that are being made or deleted. Others are not held up: one that waits for a full disk must not keep an
+    /// operator from deleting another.
+    changing: Mutex<BTreeSet<Tag>>,
 }
 
 /// What every snapshot of a node says of it.
@@ -127,7 +128,7 @@ impl Snapshots {
             root,
             store,
             about,
-            changing: Mutex::new(()),
+            changing: Mutex::default(),
         }
     }
 
@@ -145,7 +146,7 @@ impl Snapshots {
     ) -> Result<SnapshotView, SnapshotError> {
         let before = schema();
         let wanted = selection.tables(&before).map_err(SnapshotError::Wrong)?;
-        let _changing = self.changing.lock().await;
+        let _changing = self.change(tag)?;
         let dir = Path::new(DIRECTORY).join(tag.as_str());
         self.begin(&dir, tag).await?;
         let everything = selection.name().is_none();
@@ -198,7 +199,7 @@ impl Snapshots {
 
     /// Deletes one. A crash meanwhile leaves nothing that passes for a snapshot. Returns what it was.
     pub async fn delete(&self, tag: &Tag) -> Result<SnapshotView, SnapshotError> {
-        let _changing = self.changing.lock().await;
+        let _changing = self.change(tag)?;
         let deleted = self.view(tag).await?;
         let dir = Path::new(DIRECTORY).join(tag.as_str());
         self.on_disk(move |fs| {
@@ -208,6 +209,15 @@ impl Snapshots {
         .await?;
         info!(%tag, "a snapshot was deleted");
         Ok(deleted)
+    }
+
+    fn change<'a>(&'a self, tag: &'a Tag) -> Result<Changing<'a>, SnapshotError> {
+        if !self.changing.lock().insert(tag.clone()) {
+            return Err(SnapshotError::Wrong(format!(
+                "snapshot '{tag}' is being made or deleted; try again when that is over"
+            )));
+        }
+        Ok(Changing { snapshots: self, tag })
     }
 
     async fn view(&self, tag: &Tag) -> Result<SnapshotView, SnapshotError> {
@@ -269,6 +279,18 @@ impl Snapshots {
         tokio::task::spawn_blocking(move || work(&*fs))
             .await
             .unwrap_or_else(|panic| Err(SnapshotError::Disk(format!("the work broke off: {panic}"))))
+    }
+}
+
+/// That a snapshot is being made or deleted, until this is dropped.
+struct Changing<'a> {
+    snapshots: &'a Snapshots,
+    tag: &'a Tag,
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.snapshots.changing.lock().remove(self.tag);
     }
 }
 

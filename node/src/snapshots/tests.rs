@@ -167,3 +167,26 @@ async fn what_a_crash_left_unfinished_is_cleared_away_and_nothing_else() {
     }
     place.store.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn while_one_is_made_others_are_deleted_and_it_is_not() {
+    let place = Place::new();
+    let snapshots = place.snapshots();
+    let everything = Selection::default();
+    snapshots
+        .create(&tag("old"), &everything, 1, no_schema)
+        .await
+        .unwrap();
+    let waits = tag("waits");
+    let waiting = snapshots.change(&waits).unwrap();
+    for refused in [
+        snapshots.delete(&waits).await,
+        snapshots.create(&waits, &everything, 2, no_schema).await,
+    ] {
+        assert!(matches!(refused, Err(SnapshotError::Wrong(_))), "{refused:?}");
+    }
+    snapshots.delete(&tag("old")).await.unwrap();
+    drop(waiting);
+    snapshots.create(&waits, &everything, 2, no_schema).await.unwrap();
+    place.store.stop().await.unwrap();
+}
