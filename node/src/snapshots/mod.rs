@@ -148,7 +148,8 @@ impl Snapshots {
         let wanted = selection.tables(&before).map_err(SnapshotError::Wrong)?;
         let _changing = self.change(tag)?;
         let dir = Path::new(DIRECTORY).join(tag.as_str());
-        self.begin(&dir, tag).await?;
+        let (place, name) = (dir.clone(), tag.clone());
+        self.on_disk(move |fs| begin(fs, &place, &name)).await?;
         let everything = selection.name().is_none();
         let made = self
             .fill(&dir, (!everything).then_some(&wanted), &before, &schema)
@@ -170,25 +171,30 @@ impl Snapshots {
             Err(error) => Err(error),
         };
         if let Err(error) = finished {
-            if let Err(error) = self.on_disk(move |fs| remove(fs, &dir)).await {
-                warn!(%error, "a snapshot that failed is not wholly removed; the next start does it");
-            }
+            let given_up = self.on_disk(move |fs| {
+                give_up(fs, &dir);
+                Ok(())
+            });
+            let _ = given_up.await;
             return Err(error);
         }
         info!(%tag, "a snapshot was made");
         self.view(tag).await
     }
 
-    /// All that are complete, by name.
+    /// All that are complete, by name. One whose description can't be read is told in the log only.
     pub async fn list(&self) -> Result<Vec<SnapshotView>, SnapshotError> {
         let root = self.root.clone();
         self.on_disk(move |fs| {
             let mut all = Vec::new();
             for dir in directories(fs)? {
-                if !is_unfinished(fs, &dir)?
-                    && let Some(description) = Description::read(fs, &dir)?
-                {
-                    all.push(view(&root, &dir, description)?);
+                if is_unfinished(fs, &dir)? {
+                    continue;
+                }
+                match Description::read(fs, &dir) {
+                    Ok(Some(description)) => all.push(view(&root, &dir, description)?),
+                    Ok(None) => {}
+                    Err(error) => warn!(%error, "a snapshot is not shown"),
                 }
             }
             all.sort_by(|a, b| a.tag.cmp(&b.tag));
@@ -227,24 +233,6 @@ impl Snapshots {
         self.on_disk(move |fs| match Description::read(fs, &dir)? {
             Some(description) if !is_unfinished(fs, &dir)? => view(&root, &dir, description),
             _ => Err(SnapshotError::Wrong(missing)),
-        })
-        .await
-    }
-
-    async fn begin(&self, dir: &Path, tag: &Tag) -> Result<(), SnapshotError> {
-        let (dir, tag) = (dir.to_path_buf(), tag.clone());
-        self.on_disk(move |fs| {
-            if fs.exists(&dir).map_err(disk("find", &dir))? {
-                return Err(SnapshotError::Wrong(format!(
-                    "there is a snapshot '{tag}' already; choose another name, or delete it first"
-                )));
-            }
-            fs.create_dir_all(&dir).map_err(disk("create", &dir))?;
-            mark(fs, &dir)?;
-            for parent in [Path::new(DIRECTORY), Path::new("")] {
-                fs.sync_dir(parent).map_err(disk("sync", parent))?;
-            }
-            Ok(())
         })
         .await
     }
@@ -306,6 +294,32 @@ fn view(root: &Path, dir: &Path, description: Description) -> Result<SnapshotVie
         bytes: size.bytes,
         own_bytes: size.own_bytes,
     })
+}
+
+/// Makes the directory of one, marked; after an error there is none.
+fn begin(fs: &dyn Fs, dir: &Path, tag: &Tag) -> Result<(), SnapshotError> {
+    if fs.exists(dir).map_err(disk("find", dir))? {
+        return Err(SnapshotError::Wrong(format!(
+            "there is a snapshot '{tag}' already; choose another name, or delete it first"
+        )));
+    }
+    fs.create_dir_all(dir).map_err(disk("create", dir))?;
+    let begun = mark(fs, dir).and_then(|()| {
+        [Path::new(DIRECTORY), Path::new("")]
+            .into_iter()
+            .try_for_each(|parent| fs.sync_dir(parent).map_err(disk("sync", parent)))
+    });
+    if begun.is_err() {
+        give_up(fs, dir);
+    }
+    begun
+}
+
+/// Removes one that failed, as far as that can be done.
+fn give_up(fs: &dyn Fs, dir: &Path) {
+    if let Err(error) = remove(fs, dir) {
+        warn!(%error, "a snapshot that failed is not wholly removed; the next start does it");
+    }
 }
 
 /// Writes the description, and takes the mark away: it is a snapshot from then on.

@@ -5,7 +5,7 @@ use starling_model::{
     Cell, CellValue, Clustering, ColumnId, DecoratedKey, Mutation, Partition, Row, Timestamp, Token,
 };
 use starling_replication::Store;
-use starling_sstable::fs::RealFs;
+use starling_sstable::fs::{MemoryFs, RealFs, memory::Faults};
 
 use super::*;
 use crate::store::{CommitLogSync, RootedFs, StoreOptions, shard_dir};
@@ -188,5 +188,37 @@ async fn while_one_is_made_others_are_deleted_and_it_is_not() {
     snapshots.delete(&tag("old")).await.unwrap();
     drop(waiting);
     snapshots.create(&waits, &everything, 2, no_schema).await.unwrap();
+    place.store.stop().await.unwrap();
+}
+
+#[test]
+fn one_that_can_t_be_marked_leaves_its_name_free() {
+    let fs = MemoryFs::new();
+    let dir = Path::new(DIRECTORY).join("t");
+    let faults = |fail_syncs| Faults {
+        fail_syncs,
+        ..Faults::default()
+    };
+    fs.set_faults(faults(true));
+    assert!(matches!(begin(&fs, &dir, &tag("t")), Err(SnapshotError::Disk(_))));
+    assert!(!fs.exists(&dir).unwrap());
+    fs.set_faults(faults(false));
+    begin(&fs, &dir, &tag("t")).unwrap();
+}
+
+#[tokio::test]
+async fn one_that_is_damaged_hides_no_others() {
+    let place = Place::new();
+    let snapshots = place.snapshots();
+    for name in ["bad", "good"] {
+        let everything = Selection::default();
+        snapshots
+            .create(&tag(name), &everything, 1, no_schema)
+            .await
+            .unwrap();
+    }
+    fs::write(place.path("bad").join(description::FILE), "no = ").unwrap();
+    let shown = snapshots.list().await.unwrap();
+    assert!(shown.iter().map(|view| &*view.tag).eq(["good"]));
     place.store.stop().await.unwrap();
 }
