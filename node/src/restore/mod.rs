@@ -8,6 +8,7 @@
 
 mod matching;
 mod pieces;
+mod room;
 mod source;
 
 use std::{
@@ -25,13 +26,17 @@ use starling_sstable::{
     fs::{Fs, RealFs},
     table::Table,
 };
-use tokio::sync::mpsc;
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, mpsc},
+};
 
 use crate::{
     env::TokioEnv,
     snapshots::{Selection, SnapshotError},
 };
 use matching::{Places, Target};
+use room::Room;
 use source::{File, Source};
 
 /// Writes that are under way at a time: enough to share syncs, few beside those of clients.
@@ -39,6 +44,9 @@ const AT_ONCE: usize = 64;
 
 /// Pieces that are read ahead.
 const AHEAD: usize = 64;
+
+/// Bytes of pieces that are read ahead or being written.
+const AHEAD_BYTES: u32 = 64 << 20;
 
 /// Progress that may wait to be read.
 const WAITING: usize = 16;
@@ -173,9 +181,10 @@ async fn one(
     let keys = Arc::clone(node);
     let reading = tokio::task::spawn_blocking(move || read(&file.path, &target, &keys, &pieces));
     let pieces = stream::poll_fn(|context| ahead.poll_recv(context));
-    let written = pieces.map(|(mutation, rows)| async move {
-        let written = node.write_again(mutation).await;
-        written.map(|()| rows).map_err(|error| error.to_string())
+    let written = pieces.map(|piece| async move {
+        let written = node.write_again(piece.mutation).await;
+        drop(piece.room);
+        written.map(|()| piece.rows).map_err(|error| error.to_string())
     });
     let mut written = std::pin::pin!(written.buffer_unordered(AT_ONCE));
     let mut rows = 0;
@@ -195,24 +204,30 @@ async fn one(
     Ok(Some(Done { rows, damage }))
 }
 
+/// What waits to be written.
+struct Piece {
+    mutation: Mutation,
+    rows: u64,
+    room: Option<OwnedSemaphorePermit>,
+}
+
 /// Reads a file on a thread that may wait, until its end or until nobody takes what it gives.
 fn read(
     path: &Path,
     target: &Target,
     node: &Node<TokioEnv>,
-    pieces: &mpsc::Sender<(Mutation, u64)>,
+    pieces: &mpsc::Sender<Piece>,
 ) -> Result<(), starling_sstable::Error> {
     let fs: &dyn Fs = &RealFs;
     let number = starling_sstable::table::reader::file_number(path).unwrap_or_default();
     let table = Arc::new(Table::open_file(fs, PathBuf::from(path), number)?);
     let decorate = |key: DecoratedKey| node.decorate(key.key);
-    pieces::cut(
-        &table,
-        target,
-        &decorate,
-        &mut |mutation, rows| match pieces.blocking_send((mutation, rows)) {
+    let (room, runtime) = (Room::new(AHEAD_BYTES), Handle::current());
+    pieces::cut(&table, target, &decorate, &mut |mutation, rows| {
+        let room = runtime.block_on(room.take(mutation.partition.weight()));
+        match pieces.blocking_send(Piece { mutation, rows, room }) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
-        },
-    )
+        }
+    })
 }
