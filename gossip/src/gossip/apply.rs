@@ -176,6 +176,7 @@ impl Gossip {
         let theirs_is_later = (generation, version) > (own.generation, own.version);
         if theirs_is_later && let Some(next) = generation.checked_add(1) {
             own.generation = next;
+            self.changes += 1;
         }
     }
 }

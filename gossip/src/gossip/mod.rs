@@ -59,6 +59,8 @@ pub struct Gossip {
     /// This node and all others, by id.
     members: BTreeMap<NodeId, Record>,
     events: Vec<Event>,
+    /// How often something was news.
+    changes: u64,
     /// Where the next section of digests starts, where not all fit.
     cursor: NodeId,
     last_tick: Option<Duration>,
@@ -130,6 +132,7 @@ impl Gossip {
             seeds,
             members: BTreeMap::from([(identity.id, record)]),
             events: Vec::new(),
+            changes: 0,
             cursor: identity.id,
             last_tick: None,
             resumed: None,
@@ -171,6 +174,7 @@ impl Gossip {
             own.version += 1;
             let version = own.version;
             own.states.insert(key, Versioned { value, version });
+            self.changes += 1;
             self.freshen(self.id);
         }
         Ok(())
@@ -230,6 +234,7 @@ impl Gossip {
                 version,
             },
         );
+        self.changes += 1;
         self.announce()
     }
 
@@ -258,6 +263,12 @@ impl Gossip {
         std::mem::take(&mut self.events)
     }
 
+    /// Grows whenever [`members`](Self::members) tells something new: who there is, who is alive, where they are and what they
+    /// say. Heartbeats are no news. So who looked at all members need not look again while it is the same.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     fn own_mut(&mut self) -> &mut Member {
         // `new` puts it there and nothing removes a member.
         &mut self
@@ -268,6 +279,7 @@ impl Gossip {
     }
 
     fn event(&mut self, event: Event) {
+        self.changes += 1;
         if self.events.len() >= MAX_EVENTS {
             self.events.clear();
             self.events.push(Event::Missed);

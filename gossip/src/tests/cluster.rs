@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -75,6 +76,8 @@ pub(super) struct Cluster {
     pub(super) transcript: String,
     said: Sayings,
     known: BTreeMap<(u16, NodeId), (u64, u64)>,
+    /// Of each node its count of changes when it was checked last, and what it told of the members then.
+    told: BTreeMap<u16, (u64, u64)>,
 }
 
 impl Cluster {
@@ -91,6 +94,7 @@ impl Cluster {
             transcript: String::new(),
             said: BTreeMap::new(),
             known: BTreeMap::new(),
+            told: BTreeMap::new(),
         }
     }
 
@@ -111,6 +115,7 @@ impl Cluster {
     pub(super) fn insert(&mut self, n: u16, gossip: Gossip) {
         self.nodes.insert(n, gossip);
         self.known.retain(|(node, _), _| *node != n);
+        self.told.remove(&n);
         self.check(n);
     }
 
@@ -252,6 +257,10 @@ impl Cluster {
             self.events.push((n, event));
         }
         let node = &self.nodes[&n];
+        let told = (node.changes(), digest(node));
+        if let Some(before) = self.told.insert(n, told) {
+            assert!(before.0 < told.0 || before == told, "every_change_is_counted");
+        }
         let own = node.own();
         let said = self.said.entry((own.id, own.generation)).or_default();
         for (key, state) in &own.states {
@@ -285,6 +294,18 @@ impl Cluster {
             body_text(&message.body)
         ));
     }
+}
+
+/// Of all that a node tells of the members, but for their heartbeats.
+fn digest(node: &Gossip) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for member in node.members() {
+        (member.id, member.address, member.generation, member.alive).hash(&mut hasher);
+        for (key, state) in &member.states {
+            (key, &state.value).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
 }
 
 /// `known_versions_are_complete` and `only_the_owner_writes`.

@@ -20,7 +20,6 @@ mod observe;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     pin::pin,
     sync::{
@@ -55,6 +54,7 @@ use crate::{
 use discovery::Discovery;
 use known::Known;
 use members_file::MembersFile;
+use observe::Observing;
 
 /// After a change, rounds are as fast as during discovery for this long: others hear of it soon.
 const LIVELY: Duration = Duration::from_secs(1);
@@ -74,7 +74,7 @@ pub(crate) struct Membership<E: Env> {
     pub(crate) counters: Arc<Counters>,
     gossip: Mutex<Gossip>,
     /// Held while a new snapshot is made from gossip's states.
-    observing: Mutex<BTreeMap<NodeId, Known>>,
+    observing: Mutex<Observing>,
     file: Arc<MembersFile>,
     /// Until when rounds are fast.
     lively_until: Mutex<Duration>,
@@ -134,7 +134,7 @@ impl<E: Env> Membership<E> {
             counters,
             gossip: Mutex::new(gossip),
             file: Arc::new(MembersFile::new(known.clone())),
-            observing: Mutex::new(known.into_iter().map(|member| (member.id, member)).collect()),
+            observing: Mutex::new(Observing::new(known)),
             lively_until: Mutex::new(started + LIVELY),
             wake: Mutex::new(wake),
             started,

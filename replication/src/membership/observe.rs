@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use starling_cql::schema::Schema;
 use starling_gossip::{Event, Member, StateKey};
 use starling_model::NodeId;
 
@@ -15,20 +16,69 @@ use crate::{
     topology::{Place, RingState},
 };
 
+/// What was made of gossip's states so far.
+pub(super) struct Observing {
+    /// The members that a restart would begin with.
+    known: BTreeMap<NodeId, Known>,
+    seen: Option<Seen>,
+}
+
+/// What a look depends on. Most messages bring heartbeats alone, and leave it as it is.
+struct Seen {
+    gossip: u64,
+    ring: Arc<RingState>,
+    schema: Arc<Schema>,
+}
+
+impl Observing {
+    /// Begins with the members that were known before the restart.
+    pub(super) fn new(known: Vec<Known>) -> Self {
+        Self {
+            known: known.into_iter().map(|member| (member.id, member)).collect(),
+            seen: None,
+        }
+    }
+
+    /// Whether it is what was seen last; from then on it is.
+    fn see(&mut self, now: Seen) -> bool {
+        let same = |last: &Seen| {
+            last.gossip == now.gossip
+                && Arc::ptr_eq(&last.ring, &now.ring)
+                && Arc::ptr_eq(&last.schema, &now.schema)
+        };
+        let saw = self.seen.as_ref().is_some_and(same);
+        self.seen = Some(now);
+        saw
+    }
+}
+
 impl<E: Env> Membership<E> {
     /// Looks at what gossip knows, makes the next snapshot if something changed, and tells the listeners.
     pub(crate) fn observe(&self) {
-        let mut known = self.observing.lock();
-        let events = self.gossip.lock().take_events();
+        let mut observing = self.observing.lock();
+        let (events, gossip) = {
+            let mut gossip = self.gossip.lock();
+            (gossip.take_events(), gossip.changes())
+        };
         report_refusals(&events);
         if events.contains(&Event::Expelled) {
             self.fail(StartError::Expelled);
         }
-        let last = Arc::clone(&self.views.load().cluster);
+        let snapshot = self.views.load();
         let state = self.book.load();
+        let now = Seen {
+            gossip,
+            ring: Arc::clone(&state),
+            schema: Arc::clone(&snapshot.schema),
+        };
+        if observing.see(now) {
+            return;
+        }
+        let last = Arc::clone(&snapshot.cluster);
         self.check_own_place(&state);
         self.bury(&state);
-        let peers = self.peers(&known, &state, &last);
+        let known = &mut observing.known;
+        let peers = self.peers(known, &state, &last);
         let same_ring = state.stamp() == last.stamp;
         let same_peers = || peers.iter().all(|peer| same(peer, last.peers.get(&peer.id)));
         if same_ring && peers.len() == last.peers.len() && same_peers() {
