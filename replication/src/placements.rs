@@ -105,6 +105,16 @@ impl Placements {
         }
     }
 
+    /// Whether these are the same, made once: quick, and false now and then of equal ones.
+    pub(crate) fn are_same(&self, other: &Self) -> bool {
+        let same_next = match (&self.next, &other.next) {
+            (Some(next), Some(other)) => Arc::ptr_eq(next, other),
+            (None, None) => true,
+            _ => false,
+        };
+        same_next && Arc::ptr_eq(&self.current, &other.current)
+    }
+
     /// The replicas of a token.
     pub(crate) fn sets(&self, token: Token) -> ReplicaSets {
         let next = self.next.as_ref().map(|next| next.replicas(token));

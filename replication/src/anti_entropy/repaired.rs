@@ -16,6 +16,7 @@ use crate::{
     durable_file,
     env::{Env, Store},
     message::decode_value,
+    placements::Placements,
     snapshot::Snapshot,
     start_error::StartError,
 };
@@ -33,6 +34,32 @@ struct Entry {
     replicas: u64,
 }
 
+/// The ranges of a keyspace whose replicas stay who they are, each with the digest of its replicas' ids.
+///
+/// Who gains a range while the ring changes may not have heard of a deletion yet.
+struct Settled {
+    placements: Placements,
+    arcs: Vec<(TokenRange, u64)>,
+}
+
+impl Settled {
+    fn new(placements: &Placements) -> Self {
+        let ranges = placements.ranges().into_iter();
+        let settled = ranges.filter(|(_, sets)| sets.next.is_none());
+        Self {
+            placements: placements.clone(),
+            arcs: settled.map(|(arc, sets)| (arc, digest(&sets.current))).collect(),
+        }
+    }
+
+    /// Becomes those of these placements, if they are others.
+    fn follow(&mut self, placements: &Placements) {
+        if !self.placements.are_same(placements) {
+            *self = Self::new(placements);
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
     /// Ordered, disjoint.
@@ -40,6 +67,8 @@ struct State {
     unsaved: bool,
     /// What the storage was told.
     handed: BTreeMap<TableId, PurgePolicy>,
+    /// By keyspace, as of the placements that a policy was made for last: each session asks for one.
+    settled: BTreeMap<String, Settled>,
 }
 
 /// What this node knows to be repaired.
@@ -86,24 +115,23 @@ impl<E: Env> RepairedRanges<E> {
     fn policy(&self, snapshot: &Snapshot, table: TableId) -> Option<PurgePolicy> {
         let known = snapshot.schema.table_by_id(table)?;
         let placements = snapshot.placements(&known.keyspace).ok()?;
-        let state = self.state.lock();
-        let entries = state.tables.get(&table)?;
+        let mut state = self.state.lock();
+        let State { tables, settled, .. } = &mut *state;
+        let entries = tables.get(&table)?;
+        let settled = settled
+            .entry(known.keyspace.clone())
+            .or_insert_with(|| Settled::new(placements));
+        settled.follow(placements);
         let mut ranges: Vec<(TokenRange, Seconds)> = Vec::new();
-        // Who gains a range while the ring changes may not have heard of a deletion yet.
-        let settled = placements
-            .ranges()
-            .into_iter()
-            .filter(|(_, sets)| sets.next.is_none());
-        for (arc, sets) in settled {
-            let replicas = digest(&sets.current);
+        for (arc, replicas) in &settled.arcs {
             let first = entries.partition_point(|entry| entry.tokens.end <= arc.start);
             for entry in entries[first..]
                 .iter()
                 .take_while(|entry| entry.tokens.start < arc.end)
             {
-                if entry.replicas == replicas {
+                if entry.replicas == *replicas {
                     let up_to = Seconds(entry.at.0.saturating_sub(self.horizon));
-                    ranges.push((overlap(entry.tokens, arc), up_to));
+                    ranges.push((overlap(entry.tokens, *arc), up_to));
                 }
             }
         }
@@ -156,9 +184,15 @@ impl<E: Env> AntiEntropy<E> {
             .retain(|table| snapshot.schema.table_by_id(table).is_some());
         let tables: Vec<TableId> = {
             let mut state = self.repaired.state.lock();
-            let State { tables, handed, .. } = &mut *state;
+            let State {
+                tables,
+                handed,
+                settled,
+                ..
+            } = &mut *state;
             tables.retain(|table, _| snapshot.schema.table_by_id(*table).is_some());
             handed.retain(|table, _| tables.contains_key(table));
+            settled.retain(|keyspace, _| snapshot.placements(keyspace).is_ok());
             tables.keys().copied().collect()
         };
         for table in tables {
