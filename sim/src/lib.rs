@@ -29,6 +29,7 @@ pub mod quarrel;
 pub mod random;
 pub mod reach;
 pub mod run;
+pub mod side_by_side;
 pub mod store;
 pub mod trace;
 pub mod workload;

@@ -1,11 +1,12 @@
 //! Which checkers find which bug, in how many seeds.
 
-use std::{collections::BTreeMap, fmt, ops::Range};
+use std::{collections::BTreeMap, fmt, num::NonZeroUsize, ops::Range};
 
 use super::Bug;
 use crate::{
     checkers::Promise,
     run::{Plan, run},
+    side_by_side,
 };
 
 /// What came of looking for one bug.
@@ -47,8 +48,8 @@ pub fn broken(bug: Bug, seed: u64, steps: usize) -> Vec<Promise> {
     promises
 }
 
-/// Runs all seeds with a bug.
-pub fn search(bug: Bug, seeds: Range<u64>, steps: usize) -> Search {
+/// Runs all seeds with a bug, so many at a time.
+pub fn search(bug: Bug, seeds: Range<u64>, steps: usize, jobs: NonZeroUsize) -> Search {
     let mut search = Search {
         bug,
         seeds: 0,
@@ -56,8 +57,8 @@ pub fn search(bug: Bug, seeds: Range<u64>, steps: usize) -> Search {
         first: None,
         broken: BTreeMap::new(),
     };
-    for seed in seeds {
-        let broken = broken(bug, seed, steps);
+    let look = |seed| broken(bug, seed, steps);
+    side_by_side::in_order(seeds, jobs, look, |seed, broken| {
         search.seeds += 1;
         if !broken.is_empty() {
             search.found += 1;
@@ -66,7 +67,7 @@ pub fn search(bug: Bug, seeds: Range<u64>, steps: usize) -> Search {
         for promise in broken {
             *search.broken.entry(promise).or_default() += 1;
         }
-    }
+    });
     search
 }
 
