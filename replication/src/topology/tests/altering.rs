@@ -8,7 +8,9 @@ use starling_model::{Consistency, NodeId, TableId};
 
 use super::{
     super::Phase,
-    scene::{STEP, assert_readable, hold, id, name, phase, release, remove, spawn, until, write},
+    scene::{
+        STEP, abort, assert_done, assert_readable, hold, id, name, phase, release, remove, until, write,
+    },
 };
 use crate::testing::{Link, TestCluster, address, insert, key, rows_of, whole_partition};
 
@@ -227,10 +229,8 @@ fn it_can_be_given_up() {
         phase(&cluster, 1) == Some(Phase::Pending)
     });
     cluster.run_for(STEP * 5);
-    let node = Arc::clone(cluster.node(3));
-    let aborted = spawn(&cluster, async move { node.abort_ring_change().await });
-    until(&cluster, "it is given up", || aborted.lock().is_some());
-    assert_eq!(aborted.lock().take(), Some(Ok(())));
+    let aborted = abort(&cluster, 3);
+    assert_done(&cluster, &aborted);
     release(&cluster, 2);
     until(&cluster, "all know", || is_over(&cluster, &[1, 2, 3], "1"));
     cluster.run_for(QUIET);

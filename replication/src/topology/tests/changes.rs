@@ -1,14 +1,14 @@
 //! Changes of the ring, from the first word to the last, among nodes that serve meanwhile.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use starling_model::TableId;
 
 use super::{
     super::ChangeError,
     scene::{
-        ROWS, STEP, assert_readable, decommission, hold, id, name, release, remove, ring_of, settle, spawn,
-        until, with_data, write,
+        ROWS, STEP, abort, assert_done, assert_readable, assert_refused, decommission, hold, id, name,
+        release, remove, ring_of, settle, settle_seen_by, until, with_data, with_four, write,
     },
 };
 use crate::{
@@ -24,7 +24,7 @@ fn a_node_joins_a_cluster_with_data() {
     let refused = cluster.cql(4, "SELECT * FROM ks.t").expect_err("it joins");
     assert_eq!(refused.kind, starling_cql::ErrorKind::Bootstrapping);
     let mut rows = ROWS;
-    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    settle(&cluster, table, &[1, 2, 3, 4], &mut rows);
     cluster.run_for(Duration::from_secs(2));
     assert!(cluster.node(4).is_ready());
     assert_readable(&cluster, table, &[1, 4], rows);
@@ -49,24 +49,15 @@ fn nodes_that_join_at_the_same_time_come_in_one_after_the_other() {
         cluster.start(number).expect("it finds the cluster");
     }
     let mut rows = ROWS;
-    settle(
-        &cluster,
-        table,
-        &[1, 2, 3, 4, 5, 6],
-        &[1, 2, 3, 4, 5, 6],
-        &mut rows,
-    );
+    settle(&cluster, table, &[1, 2, 3, 4, 5, 6], &mut rows);
     assert_readable(&cluster, table, &[2, 6], rows);
 }
 
 #[test]
 fn a_node_leaves_and_its_data_stays() {
-    let (mut cluster, table) = with_data(4);
-    cluster.start(4).expect("it finds the cluster");
-    let mut rows = ROWS;
-    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    let (mut cluster, table, mut rows) = with_four(4);
     let left = decommission(&cluster, 2);
-    settle(&cluster, table, &[1, 3, 4, 2], &[1, 3, 4], &mut rows);
+    settle_seen_by(&cluster, table, &[1, 3, 4, 2], &[1, 3, 4], &mut rows);
     cluster.run_for(STEP);
     assert_eq!(left.lock().take(), Some(Ok(())));
     assert!(!cluster.node(2).is_ready());
@@ -85,10 +76,7 @@ fn a_node_leaves_and_its_data_stays() {
 
 #[test]
 fn a_dead_node_is_removed_and_does_not_come_back() {
-    let (mut cluster, table) = with_data(4);
-    cluster.start(4).expect("it finds the cluster");
-    let mut rows = ROWS;
-    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    let (mut cluster, table, mut rows) = with_four(4);
     let gone = id(&cluster, 3);
     let living = remove(&cluster, 1, vec![gone]);
     cluster.run_for(Duration::from_secs(1));
@@ -107,24 +95,15 @@ fn a_dead_node_is_removed_and_does_not_come_back() {
         "{refused:?}"
     );
     let removed = remove(&cluster, 1, vec![gone]);
-    settle(&cluster, table, &[1, 2, 4], &[1, 2, 4], &mut rows);
+    settle(&cluster, table, &[1, 2, 4], &mut rows);
     cluster.run_for(STEP);
     assert_eq!(removed.lock().take(), Some(Ok(())));
     // Any two replicas have everything.
     cluster.partition(&[1, 4], &[2], Link::Refused);
     assert_readable(&cluster, table, &[1], rows);
     cluster.partition(&[1, 4], &[2], Link::Good);
-    cluster.restart(3);
-    cluster.run_for(Duration::from_secs(5));
-    let failure = cluster.node(3).failure();
-    assert!(
-        matches!(failure, Some(StartError::Removed(_) | StartError::Expelled)),
-        "{failure:?}"
-    );
-    assert!(
-        !cluster.node(3).is_ready() && cluster.node(1).is_ready(),
-        "only the removed node is refused"
-    );
+    assert_refused(&mut cluster, 3);
+    assert!(cluster.node(1).is_ready(), "only the removed node is refused");
     assert_eq!(ring_of(&cluster, 1), BTreeSet::from([1, 2, 4]));
 }
 
@@ -140,7 +119,7 @@ fn a_new_node_takes_a_dead_ones_place() {
     };
     cluster.start_with(4, config).expect("it finds the cluster");
     let mut rows = ROWS;
-    settle(&cluster, table, &[1, 3, 4], &[1, 3, 4], &mut rows);
+    settle(&cluster, table, &[1, 3, 4], &mut rows);
     cluster.partition(&[1, 4], &[3], Link::Refused);
     assert_readable(&cluster, table, &[1], rows);
     assert!(!cluster.node(1).ring_state().serves(dead));
@@ -153,7 +132,7 @@ fn a_second_change_is_refused_with_what_is_under_way() {
         cluster.start(number).expect("it finds the cluster");
     }
     let mut rows = ROWS;
-    settle(&cluster, table, &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5], &mut rows);
+    settle(&cluster, table, &[1, 2, 3, 4, 5], &mut rows);
     // The change waits until n5 has it durably.
     cluster.envs[4].set_disk_delay(Duration::from_secs(3));
     let first = decommission(&cluster, 1);
@@ -167,7 +146,7 @@ fn a_second_change_is_refused_with_what_is_under_way() {
         "{refused:?}"
     );
     cluster.envs[4].set_disk_delay(Duration::ZERO);
-    settle(&cluster, table, &[2, 3, 4, 5], &[2, 3, 4, 5], &mut rows);
+    settle(&cluster, table, &[2, 3, 4, 5], &mut rows);
     cluster.run_for(STEP);
     assert_eq!(first.lock().take(), Some(Ok(())));
 }
@@ -197,7 +176,7 @@ fn a_joiner_that_died_goes_on_when_it_is_back() {
     }
     assert_readable(&cluster, table, &[1], rows);
     cluster.restart(4);
-    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    settle(&cluster, table, &[1, 2, 3, 4], &mut rows);
     assert_readable(&cluster, table, &[4], rows);
 }
 
@@ -215,7 +194,7 @@ fn hints_that_come_to_a_replica_go_to_the_coming_one_too() {
         "it is down, so they wait for it"
     );
     cluster.restart(4);
-    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut { ROWS });
+    settle(&cluster, table, &[1, 2, 3, 4], &mut { ROWS });
     cluster.run_for(Duration::from_mins(1));
     let there = names
         .iter()
@@ -229,15 +208,13 @@ fn hints_that_come_to_a_replica_go_to_the_coming_one_too() {
 #[test]
 fn a_change_whose_coordinator_is_dead_is_given_up() {
     let (mut cluster, table) = with_a_joiner_that_died();
-    let node = Arc::clone(cluster.node(3));
-    let aborted = spawn(&cluster, async move { node.abort_ring_change().await });
+    let aborted = abort(&cluster, 3);
     let mut rows = ROWS;
-    settle(&cluster, table, &[1, 2, 3], &[1, 2, 3], &mut rows);
-    until(&cluster, "it is told", || aborted.lock().is_some());
-    assert_eq!(aborted.lock().take(), Some(Ok(())));
+    settle(&cluster, table, &[1, 2, 3], &mut rows);
+    assert_done(&cluster, &aborted);
     // Should it come back, it begins anew.
     cluster.restart(4);
-    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    settle(&cluster, table, &[1, 2, 3, 4], &mut rows);
     assert_readable(&cluster, table, &[2, 4], rows);
 }
 

@@ -7,19 +7,18 @@ use starling_model::{Consistency, Timestamp};
 use super::{
     super::{ChangeError, Phase},
     scene::{
-        A_WHILE, ROWS, assert_readable, held_up, id, let_die, name, phase, release, remove, settle, spawn,
-        until, with_data, write,
+        A_WHILE, abort, assert_done, assert_readable, assert_refused, held_up, id, let_die, name, phase,
+        release, remove, settle, until, with_data, with_four, write,
     },
 };
 use crate::{
     message::{Failure, PeerRequest, Request, Response, WriteReason},
-    start_error::StartError,
     testing::{Link, TestCluster, address, insert, key, rows_of, whole_partition},
 };
 
-fn abort(cluster: &TestCluster, through: usize) -> Option<Result<(), ChangeError>> {
-    let node = Arc::clone(cluster.node(through));
-    let outcome = spawn(cluster, async move { node.abort_ring_change().await });
+/// What who gives the change up is told within some seconds.
+fn told_of_abort(cluster: &TestCluster, through: usize) -> Option<Result<(), ChangeError>> {
+    let outcome = abort(cluster, through);
     cluster.run_for(Duration::from_secs(5));
     outcome.lock().take()
 }
@@ -42,7 +41,7 @@ fn a_change_whose_data_is_there_goes_on_without_who_is_removed() {
         cluster.run_for(A_WHILE);
         if slow == 3 {
             assert_eq!(phase(&cluster, 1), Some(Phase::Settling), "it is waited for");
-            let refused = abort(&cluster, 1);
+            let refused = told_of_abort(&cluster, 1);
             assert!(
                 matches!(refused, Some(Err(ChangeError::Down { .. }))),
                 "{refused:?}"
@@ -51,18 +50,10 @@ fn a_change_whose_data_is_there_goes_on_without_who_is_removed() {
         write(&cluster, table, 1, rows);
         rows += 1;
         let removed = remove(&cluster, 1, dead.clone());
-        settle(&cluster, table, &[1, 2, 4, 5], &[1, 2, 4, 5], &mut rows);
-        until(&cluster, "it is told", || removed.lock().is_some());
-        assert_eq!(removed.lock().take(), Some(Ok(())));
+        settle(&cluster, table, &[1, 2, 4, 5], &mut rows);
+        assert_done(&cluster, &removed);
         assert_readable(&cluster, table, &[1, 5], rows);
-        cluster.restart(3);
-        cluster.run_for(Duration::from_secs(5));
-        let failure = cluster.node(3).failure();
-        assert!(
-            matches!(failure, Some(StartError::Removed(_) | StartError::Expelled)),
-            "{failure:?}"
-        );
-        assert!(!cluster.node(3).is_ready());
+        assert_refused(&mut cluster, 3);
     }
 }
 
@@ -70,15 +61,14 @@ fn a_change_whose_data_is_there_goes_on_without_who_is_removed() {
 fn a_change_whose_coordinator_is_dead_too_goes_on_without_both() {
     let (mut cluster, table, mut rows) = held_up(5, Phase::Settling, 3);
     let dead = let_die(&mut cluster, &[3, 5]);
-    let refused = abort(&cluster, 1);
+    let refused = told_of_abort(&cluster, 1);
     assert!(
         matches!(refused, Some(Err(ChangeError::Down { .. }))),
         "{refused:?}"
     );
     let removed = remove(&cluster, 2, dead);
-    settle(&cluster, table, &[1, 2, 4], &[1, 2, 4], &mut rows);
-    until(&cluster, "it is told", || removed.lock().is_some());
-    assert_eq!(removed.lock().take(), Some(Ok(())));
+    settle(&cluster, table, &[1, 2, 4], &mut rows);
+    assert_done(&cluster, &removed);
     cluster.partition(&[1, 2], &[4], Link::Refused);
     assert_readable(&cluster, table, &[1], rows);
 }
@@ -89,10 +79,9 @@ fn a_change_whose_data_is_not_there_is_given_up_for_who_is_removed() {
     let dead = let_die(&mut cluster, &[3]);
     assert_eq!(phase(&cluster, 1), Some(Phase::Pending));
     let removed = remove(&cluster, 1, dead.clone());
-    until(&cluster, "it is told", || removed.lock().is_some());
-    assert_eq!(removed.lock().take(), Some(Ok(())));
+    assert_done(&cluster, &removed);
     // Who wanted to join still does.
-    settle(&cluster, table, &[1, 2, 4, 5], &[1, 2, 4, 5], &mut rows);
+    settle(&cluster, table, &[1, 2, 4, 5], &mut rows);
     assert_readable(&cluster, table, &[4, 5], rows);
 }
 
@@ -104,9 +93,8 @@ fn who_was_coming_in_and_is_removed_does_not_come_back() {
         write(&cluster, table, 1, rows);
         rows += 1;
         let removed = remove(&cluster, 2, dead.clone());
-        until(&cluster, "it is told", || removed.lock().is_some());
-        assert_eq!(removed.lock().take(), Some(Ok(())));
-        settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+        assert_done(&cluster, &removed);
+        settle(&cluster, table, &[1, 2, 3, 4], &mut rows);
         // Once more: there is nothing to remove.
         let again = remove(&cluster, 1, dead);
         cluster.run_for(Duration::from_secs(1));
@@ -115,14 +103,7 @@ fn who_was_coming_in_and_is_removed_does_not_come_back() {
             matches!(refused, Some(Err(ChangeError::Refused(_)))),
             "{refused:?}"
         );
-        cluster.restart(5);
-        cluster.run_for(Duration::from_secs(5));
-        let failure = cluster.node(5).failure();
-        assert!(
-            matches!(failure, Some(StartError::Removed(_) | StartError::Expelled)),
-            "{failure:?}"
-        );
-        assert!(!cluster.node(5).is_ready());
+        assert_refused(&mut cluster, 5);
         assert_readable(&cluster, table, &[3], rows);
     }
 }
@@ -163,16 +144,13 @@ fn a_change_does_not_go_on_without_who_is_alive() {
     );
     cluster.partition(&[1], &[4], Link::Good);
     cluster.restart(3);
-    settle(&cluster, table, &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5], &mut rows);
+    settle(&cluster, table, &[1, 2, 3, 4, 5], &mut rows);
     assert_readable(&cluster, table, &[3], rows);
 }
 
 #[test]
 fn what_was_written_after_the_dead_one_had_decided_alone_is_not_lost() {
-    let (mut cluster, table) = with_data(5);
-    cluster.start(4).expect("it finds the cluster");
-    let mut rows = ROWS;
-    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    let (mut cluster, table, mut rows) = with_four(5);
     cluster.envs[4].set_disk_delay(Duration::from_millis(300));
     cluster.start(5).expect("it finds the cluster");
     until(&cluster, "it joins", || {
@@ -189,7 +167,7 @@ fn what_was_written_after_the_dead_one_had_decided_alone_is_not_lost() {
     });
     assert_eq!(phase(&cluster, 1), Some(Phase::Settling));
     assert_eq!(phase(&cluster, 3), Some(Phase::Pending));
-    assert_eq!(abort(&cluster, 3), Some(Ok(())));
+    assert_eq!(told_of_abort(&cluster, 3), Some(Ok(())));
     assert_eq!(phase(&cluster, 4), None);
     let acknowledged: Vec<u32> = (1_000..1_060)
         .filter(|row| {
@@ -204,9 +182,8 @@ fn what_was_written_after_the_dead_one_had_decided_alone_is_not_lost() {
     cluster.partition(&[4], &[1, 2, 5], Link::Good);
     cluster.run_for(A_WHILE);
     let removed = remove(&cluster, 1, dead);
-    settle(&cluster, table, &[1, 2, 4, 5], &[1, 2, 4, 5], &mut rows);
-    until(&cluster, "it is told", || removed.lock().is_some());
-    assert_eq!(removed.lock().take(), Some(Ok(())));
+    settle(&cluster, table, &[1, 2, 4, 5], &mut rows);
+    assert_done(&cluster, &removed);
     assert_readable(&cluster, table, &[1, 4, 5], rows);
     for row in acknowledged {
         let command = whole_partition(table, &name(row), cluster.now());

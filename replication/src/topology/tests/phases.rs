@@ -1,13 +1,14 @@
 //! Changes whose nodes die, or fall behind, between any two steps.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use starling_model::TableId;
 
 use super::{
     super::{ChangeError, Phase},
     scene::{
-        ROWS, STEP, assert_readable, decommission, id, phase, ring_of, settle, spawn, until, with_data, write,
+        STEP, abort, assert_done, assert_readable, decommission, id, phase, ring_of, settle, settle_seen_by,
+        until, with_four, write,
     },
 };
 use crate::testing::{Link, TestCluster, address};
@@ -17,10 +18,7 @@ const SLOW: Duration = Duration::from_secs(2);
 
 /// Four nodes, and a fifth that joins; the change is in this phase, and n2 takes its time to confirm it.
 fn while_joining(at: Phase) -> (TestCluster, TableId, u32) {
-    let (mut cluster, table) = with_data(5);
-    cluster.start(4).expect("it finds the cluster");
-    let mut rows = ROWS;
-    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    let (mut cluster, table, rows) = with_four(5);
     cluster.envs[1].set_disk_delay(SLOW);
     cluster.start(5).expect("it finds the cluster");
     until(&cluster, "it joins", || phase(&cluster, 5) == Some(at));
@@ -46,7 +44,7 @@ fn a_joiner_that_dies_in_any_phase_goes_on_when_it_is_back() {
         assert_readable(&cluster, table, &[1], rows);
         assert_eq!(ring_of(&cluster, 1).len(), 4, "{at:?}: it is waited for");
         cluster.restart(5);
-        settle(&cluster, table, &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5], &mut rows);
+        settle(&cluster, table, &[1, 2, 3, 4, 5], &mut rows);
         assert_readable(&cluster, table, &[4, 5], rows);
     }
 }
@@ -56,11 +54,9 @@ fn a_change_whose_data_is_there_is_finished_by_another_when_its_coordinator_is_d
     let (mut cluster, table, mut rows) = while_joining(Phase::Settling);
     let_die(&mut cluster, 5);
     assert_eq!(phase(&cluster, 3), Some(Phase::Settling));
-    let node = Arc::clone(cluster.node(3));
-    let ended = spawn(&cluster, async move { node.abort_ring_change().await });
-    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4, 5], &mut rows);
-    until(&cluster, "it is told", || ended.lock().is_some());
-    assert_eq!(ended.lock().take(), Some(Ok(())));
+    let ended = abort(&cluster, 3);
+    settle_seen_by(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4, 5], &mut rows);
+    assert_done(&cluster, &ended);
     assert_readable(&cluster, table, &[1], rows);
     cluster.restart(5);
     cluster.run_for(Duration::from_secs(5));
@@ -70,10 +66,7 @@ fn a_change_whose_data_is_there_is_finished_by_another_when_its_coordinator_is_d
 #[test]
 fn who_leaves_and_dies_goes_on_when_it_is_back() {
     for at in [Phase::Pending, Phase::Settling] {
-        let (mut cluster, table) = with_data(4);
-        cluster.start(4).expect("it finds the cluster");
-        let mut rows = ROWS;
-        settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+        let (mut cluster, table, mut rows) = with_four(4);
         cluster.envs[1].set_disk_delay(SLOW);
         decommission(&cluster, 4);
         until(&cluster, "it leaves", || phase(&cluster, 4) == Some(at));
@@ -81,7 +74,7 @@ fn who_leaves_and_dies_goes_on_when_it_is_back() {
         write(&cluster, table, 1, rows);
         rows += 1;
         cluster.restart(4);
-        settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3], &mut rows);
+        settle_seen_by(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3], &mut rows);
         assert_readable(&cluster, table, &[1, 3], rows);
     }
 }
@@ -94,7 +87,7 @@ fn a_member_that_dies_is_waited_for() {
     write(&cluster, table, 1, rows);
     rows += 1;
     cluster.restart(3);
-    settle(&cluster, table, &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5], &mut rows);
+    settle(&cluster, table, &[1, 2, 3, 4, 5], &mut rows);
     assert_readable(&cluster, table, &[3, 5], rows);
 }
 
@@ -106,7 +99,7 @@ fn a_keyspace_keeps_its_replicas_meanwhile() {
     let refused = cluster.cql(1, ALTER).expect_err("data is on its way");
     assert!(refused.message.contains("nothing was changed"), "{refused}");
     cluster.envs[1].set_disk_delay(Duration::ZERO);
-    settle(&cluster, table, &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5], &mut rows);
+    settle(&cluster, table, &[1, 2, 3, 4, 5], &mut rows);
     let warnings = cluster.cql(1, ALTER).expect("nothing is in its way").warnings;
     assert!(warnings.is_empty(), "{warnings:?}");
     let epoch = cluster.node(1).ring_state().epoch();
@@ -120,31 +113,25 @@ fn a_keyspace_keeps_its_replicas_meanwhile() {
 fn who_commands_it_can_give_it_up() {
     let (cluster, table, mut rows) = while_joining(Phase::Pending);
     // From a node that does not carry it through.
-    let node = Arc::clone(cluster.node(1));
-    let aborted = spawn(&cluster, async move { node.abort_ring_change().await });
-    until(&cluster, "it is given up", || aborted.lock().is_some());
-    assert_eq!(aborted.lock().take(), Some(Ok(())));
+    let aborted = abort(&cluster, 1);
+    assert_done(&cluster, &aborted);
     // The node itself still wants to join, and does once nothing is in its way.
     cluster.envs[1].set_disk_delay(Duration::ZERO);
-    settle(&cluster, table, &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5], &mut rows);
+    settle(&cluster, table, &[1, 2, 3, 4, 5], &mut rows);
     assert_readable(&cluster, table, &[5], rows);
 }
 
 #[test]
 fn an_aborted_decommission_is_told_so() {
-    let (mut cluster, table) = with_data(4);
-    cluster.start(4).expect("it finds the cluster");
-    let mut rows = ROWS;
-    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    let (cluster, table, mut rows) = with_four(4);
     cluster.envs[1].set_disk_delay(SLOW);
     let left = decommission(&cluster, 4);
     until(&cluster, "it leaves", || phase(&cluster, 4).is_some());
-    let node = Arc::clone(cluster.node(4));
-    spawn(&cluster, async move { node.abort_ring_change().await });
+    abort(&cluster, 4);
     until(&cluster, "it is told", || left.lock().is_some());
     assert_eq!(left.lock().take(), Some(Err(ChangeError::Aborted)));
     cluster.envs[1].set_disk_delay(Duration::ZERO);
-    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    settle(&cluster, table, &[1, 2, 3, 4], &mut rows);
     assert_readable(&cluster, table, &[1, 4], rows);
 }
 

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use starling_model::{Consistency, NodeId, TableId};
 
 use crate::{
+    start_error::StartError,
     testing::{TestCluster, address, insert, rows_of, whole_partition},
     topology::{ChangeError, Phase},
 };
@@ -28,6 +29,15 @@ pub(super) fn with_data(size: usize) -> (TestCluster, TableId) {
         write(&cluster, table, 1 + row as usize % 3, row);
     }
     (cluster, table)
+}
+
+/// The same and a fourth node, which has joined meanwhile, and how many rows there are by then.
+pub(super) fn with_four(size: usize) -> (TestCluster, TableId, u32) {
+    let (mut cluster, table) = with_data(size);
+    cluster.start(4).expect("it finds the cluster");
+    let mut rows = ROWS;
+    settle(&cluster, table, &[1, 2, 3, 4], &mut rows);
+    (cluster, table, rows)
 }
 
 pub(super) fn name(row: u32) -> String {
@@ -80,8 +90,19 @@ pub(super) fn phase(cluster: &TestCluster, node: usize) -> Option<Phase> {
     cluster.node(node).ring_change().map(|change| change.phase)
 }
 
-/// Lets time pass, and rows be written, until all these nodes know this ring and no change.
-pub(super) fn settle(cluster: &TestCluster, table: TableId, nodes: &[usize], ring: &[usize], rows: &mut u32) {
+/// Lets time pass, and rows be written, until all members of this ring know it and no change.
+pub(super) fn settle(cluster: &TestCluster, table: TableId, ring: &[usize], rows: &mut u32) {
+    settle_seen_by(cluster, table, ring, ring, rows);
+}
+
+/// The same for these nodes to know it, which are not just its members. Rows are written through the first two.
+pub(super) fn settle_seen_by(
+    cluster: &TestCluster,
+    table: TableId,
+    nodes: &[usize],
+    ring: &[usize],
+    rows: &mut u32,
+) {
     let ring: BTreeSet<usize> = ring.iter().copied().collect();
     let there = |node: &usize| ring_of(cluster, *node) == ring && cluster.node(*node).ring_change().is_none();
     for _ in 0..2_000 {
@@ -126,6 +147,31 @@ pub(super) fn remove(cluster: &TestCluster, through: usize, gone: Vec<NodeId>) -
     spawn(cluster, async move { node.remove(&gone, false).await })
 }
 
+pub(super) fn abort(cluster: &TestCluster, through: usize) -> Outcome {
+    let node = Arc::clone(cluster.node(through));
+    spawn(cluster, async move { node.abort_ring_change().await })
+}
+
+/// Whoever asked for it is told that it is done, sooner or later.
+#[track_caller]
+pub(super) fn assert_done(cluster: &TestCluster, outcome: &Outcome) {
+    until(cluster, "it is told", || outcome.lock().is_some());
+    assert_eq!(outcome.lock().take(), Some(Ok(())));
+}
+
+/// A dead node that comes back is refused.
+#[track_caller]
+pub(super) fn assert_refused(cluster: &mut TestCluster, node: usize) {
+    cluster.restart(node);
+    cluster.run_for(Duration::from_secs(5));
+    let failure = cluster.node(node).failure();
+    assert!(
+        matches!(failure, Some(StartError::Removed(_) | StartError::Expelled)),
+        "{failure:?}"
+    );
+    assert!(!cluster.node(node).is_ready());
+}
+
 /// The node's disk is slow from now on: no step of a change is confirmed by it.
 pub(super) fn hold(cluster: &TestCluster, node: usize) {
     cluster.envs[node - 1].set_disk_delay(Duration::from_secs(10));
@@ -148,10 +194,7 @@ pub(super) fn until(cluster: &TestCluster, what: &str, there: impl Fn() -> bool)
 
 /// Four nodes, and a fifth that joins, with room for `size`; the change is in this phase, and one node does not confirm it.
 pub(super) fn held_up(size: usize, at: Phase, by: usize) -> (TestCluster, TableId, u32) {
-    let (mut cluster, table) = with_data(size);
-    cluster.start(4).expect("it finds the cluster");
-    let mut rows = ROWS;
-    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    let (mut cluster, table, rows) = with_four(size);
     cluster.envs[by - 1].set_disk_delay(Duration::from_secs(2));
     cluster.start(5).expect("it finds the cluster");
     until(&cluster, "it joins", || phase(&cluster, 5) == Some(at));

@@ -1,14 +1,14 @@
 //! Changes that wait for a node which is dead for good, and whoever is started to take its place.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use starling_model::{TableId, Token};
 
 use super::{
     super::{ChangeError, ChangeKind, Phase},
     scene::{
-        A_WHILE, ROWS, assert_readable, decommission, held_up, hold, id, let_die, phase, release, remove,
-        ring_of, settle, spawn, until, with_data, write,
+        A_WHILE, ROWS, abort, assert_done, assert_readable, assert_refused, decommission, held_up, hold, id,
+        let_die, phase, release, remove, ring_of, settle, until, with_four, write,
     },
 };
 use crate::{
@@ -33,24 +33,9 @@ fn tokens(cluster: &TestCluster, through: usize, node: usize) -> Vec<Token> {
     member.expect("it is in the ring").tokens
 }
 
-/// A dead node that comes back is refused.
-fn assert_refused(cluster: &mut TestCluster, node: usize) {
-    cluster.restart(node);
-    cluster.run_for(Duration::from_secs(5));
-    let failure = cluster.node(node).failure();
-    assert!(
-        matches!(failure, Some(StartError::Removed(_) | StartError::Expelled)),
-        "{failure:?}"
-    );
-    assert!(!cluster.node(node).is_ready());
-}
-
 /// Four nodes, of whom the fourth leaves and dies in this phase; n2 had not confirmed it.
 fn leaver_that_died(at: Phase) -> (TestCluster, TableId, u32, Vec<Token>) {
-    let (mut cluster, table) = with_data(6);
-    cluster.start(4).expect("it finds the cluster");
-    let mut rows = ROWS;
-    settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+    let (mut cluster, table, rows) = with_four(6);
     let old = tokens(&cluster, 1, 4);
     cluster.envs[1].set_disk_delay(Duration::from_secs(2));
     decommission(&cluster, 4);
@@ -75,8 +60,7 @@ fn a_member_that_a_change_waits_for_is_replaced() {
         rows += 1;
         succeed(&mut cluster, 6, 3);
         // Who wanted to join does in the end, in whichever order.
-        let ring = [1, 2, 4, 5, 6];
-        settle(&cluster, table, &ring, &ring, &mut rows);
+        settle(&cluster, table, &[1, 2, 4, 5, 6], &mut rows);
         assert_eq!(tokens(&cluster, 1, 6), old, "{at:?}");
         assert_readable(&cluster, table, &[1, 5, 6], rows);
         // Any two replicas have everything.
@@ -100,8 +84,7 @@ fn who_died_while_it_joined_has_a_successor() {
             panic!("{change:?}");
         };
         succeed(&mut cluster, 6, 5);
-        let ring = [1, 2, 3, 4, 6];
-        settle(&cluster, table, &ring, &ring, &mut rows);
+        settle(&cluster, table, &[1, 2, 3, 4, 6], &mut rows);
         // Where nothing was there yet it comes in with tokens of its own.
         assert_eq!(tokens(&cluster, 1, 6) == member.tokens, at == Phase::Settling);
         assert_readable(&cluster, table, &[2, 6], rows);
@@ -114,8 +97,7 @@ fn who_died_while_it_left_has_a_successor() {
     for at in [Phase::Pending, Phase::Settling] {
         let (mut cluster, table, mut rows, old) = leaver_that_died(at);
         succeed(&mut cluster, 5, 4);
-        let ring = [1, 2, 3, 5];
-        settle(&cluster, table, &ring, &ring, &mut rows);
+        settle(&cluster, table, &[1, 2, 3, 5], &mut rows);
         // What it had is where it was to go if all data was there.
         assert_eq!(tokens(&cluster, 1, 5) == old, at == Phase::Pending);
         assert_readable(&cluster, table, &[1, 5], rows);
@@ -136,10 +118,7 @@ fn who_died_while_it_left_has_a_successor() {
 #[test]
 fn a_successor_that_died_has_one_too() {
     for at in [Phase::Pending, Phase::Settling] {
-        let (mut cluster, table) = with_data(6);
-        cluster.start(4).expect("it finds the cluster");
-        let mut rows = ROWS;
-        settle(&cluster, table, &[1, 2, 3, 4], &[1, 2, 3, 4], &mut rows);
+        let (mut cluster, table, mut rows) = with_four(6);
         let old = tokens(&cluster, 1, 4);
         cluster.kill(4);
         cluster.run_for(A_WHILE);
@@ -151,8 +130,7 @@ fn a_successor_that_died_has_one_too() {
         let_die(&mut cluster, &[5]);
         assert_eq!(phase(&cluster, 1), Some(at), "it is waited for");
         succeed(&mut cluster, 6, 5);
-        let ring = [1, 2, 3, 6];
-        settle(&cluster, table, &ring, &ring, &mut rows);
+        settle(&cluster, table, &[1, 2, 3, 6], &mut rows);
         assert_eq!(tokens(&cluster, 1, 6), old, "{at:?}");
         assert_readable(&cluster, table, &[3, 6], rows);
     }
@@ -180,7 +158,7 @@ fn a_change_is_not_ended_for_the_successor_of_who_is_alive() {
             }
         }
         cluster.restart(3);
-        settle(&cluster, table, &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5], &mut rows);
+        settle(&cluster, table, &[1, 2, 3, 4, 5], &mut rows);
         assert!(!cluster.node(6).is_ready());
         assert_readable(&cluster, table, &[4], rows);
     }
@@ -217,10 +195,8 @@ fn one_of_two_dead_nodes_is_removed_and_the_other_one_replaced() {
     let change = cluster.node(1).ring_change().expect("it is under way");
     assert!(change.lost.is_empty(), "one of the two is not said to be dead");
     let removed = remove(&cluster, 1, vec![dead[1]]);
-    until(&cluster, "it is told", || removed.lock().is_some());
-    assert_eq!(removed.lock().take(), Some(Ok(())));
-    let ring = [1, 2, 4, 6];
-    settle(&cluster, table, &ring, &ring, &mut rows);
+    assert_done(&cluster, &removed);
+    settle(&cluster, table, &[1, 2, 4, 6], &mut rows);
     assert_eq!(tokens(&cluster, 1, 6), old);
     assert_readable(&cluster, table, &[2, 6], rows);
     assert_refused(&mut cluster, 3);
@@ -271,8 +247,7 @@ fn two_that_died_while_nothing_was_under_way_have_a_successor_each() {
     let state = cluster.node(1).ring_state();
     assert!(dead.iter().all(|id| state.refused_since(*id).is_none()));
     succeed(&mut cluster, 7, 4);
-    let ring = [1, 2, 5, 6, 7];
-    settle(&cluster, table, &ring, &ring, &mut rows);
+    settle(&cluster, table, &[1, 2, 5, 6, 7], &mut rows);
     assert_eq!([6, 7].map(|node| tokens(&cluster, 1, node)), old);
     assert_readable(&cluster, table, &[1, 6, 7], rows);
     // A quorum has it again.
@@ -296,8 +271,7 @@ fn two_that_a_change_waits_for_have_a_successor_each() {
         assert!(!cluster.node(7).is_ready());
         succeed(&mut cluster, 8, 4);
         // Who wanted to join does in the end, in whichever order.
-        let ring = [1, 2, 5, 6, 7, 8];
-        settle(&cluster, table, &ring, &ring, &mut rows);
+        settle(&cluster, table, &[1, 2, 5, 6, 7, 8], &mut rows);
         assert_eq!([7, 8].map(|node| tokens(&cluster, 1, node)), old, "{at:?}");
         assert_readable(&cluster, table, &[1, 6, 7, 8], rows);
         assert_refused(&mut cluster, 3);
@@ -305,10 +279,19 @@ fn two_that_a_change_waits_for_have_a_successor_each() {
     }
 }
 
-#[test]
-fn who_was_taken_for_dead_serves_again_if_the_change_without_it_is_given_up() {
+/// Who takes part where two of five have died, n6 is to succeed n3, and n7 n4.
+struct Coming {
+    /// The successor that comes in first, by a change that takes `back` for dead.
+    first: usize,
+    /// The other one.
+    second: usize,
+    /// Whom the second is to succeed.
+    back: usize,
+}
+
+/// Such a cluster, with the change under way; n2 takes its time to confirm it.
+fn where_one_of_two_comes_in() -> (TestCluster, TableId, Coming) {
     let (mut cluster, table) = of_five();
-    let mut rows = ROWS;
     let dead = let_die(&mut cluster, &[3, 4]);
     cluster.envs[1].set_disk_delay(Duration::from_secs(2));
     succeed(&mut cluster, 6, 3);
@@ -316,18 +299,26 @@ fn who_was_taken_for_dead_serves_again_if_the_change_without_it_is_given_up() {
     until(&cluster, "one of them comes in", || phase(&cluster, 1).is_some());
     let change = cluster.node(1).ring_change().expect("it is under way");
     assert_eq!(change.lost.len(), 1, "{change:?}");
-    let back = if change.lost.contains(&dead[0]) { 3 } else { 4 };
+    let (first, second, back) = if change.lost.contains(&dead[0]) {
+        (7, 6, 3)
+    } else {
+        (6, 7, 4)
+    };
+    (cluster, table, Coming { first, second, back })
+}
+
+#[test]
+fn who_was_taken_for_dead_serves_again_if_the_change_without_it_is_given_up() {
+    let (mut cluster, table, coming) = where_one_of_two_comes_in();
+    let Coming { first, second, back } = coming;
+    let mut rows = ROWS;
     // The other successor is gone, and who it was for was not dead.
-    let (first, second) = if back == 4 { (6, 7) } else { (7, 6) };
     cluster.kill(second);
-    let node = Arc::clone(cluster.node(1));
-    let aborted = spawn(&cluster, async move { node.abort_ring_change().await });
-    until(&cluster, "it is given up", || aborted.lock().is_some());
-    assert_eq!(aborted.lock().take(), Some(Ok(())));
+    let aborted = abort(&cluster, 1);
+    assert_done(&cluster, &aborted);
     cluster.restart(back);
     release(&cluster, 2);
-    let ring = [1, 2, 5, back, first];
-    settle(&cluster, table, &ring, &ring, &mut rows);
+    settle(&cluster, table, &[1, 2, 5, back, first], &mut rows);
     assert!(cluster.node(back).is_ready());
     assert_readable(&cluster, table, &[1, back, first], rows);
 }
@@ -335,28 +326,17 @@ fn who_was_taken_for_dead_serves_again_if_the_change_without_it_is_given_up() {
 /// It may be the only one left that has what a quorum acknowledged.
 #[test]
 fn who_was_taken_for_dead_and_is_back_is_not_expelled() {
-    let (mut cluster, table) = of_five();
+    let (mut cluster, table, coming) = where_one_of_two_comes_in();
+    let Coming { first, second, back } = coming;
     let mut rows = ROWS;
-    let dead = let_die(&mut cluster, &[3, 4]);
-    cluster.envs[1].set_disk_delay(Duration::from_secs(2));
-    succeed(&mut cluster, 6, 3);
-    succeed(&mut cluster, 7, 4);
-    until(&cluster, "one of them comes in", || phase(&cluster, 1).is_some());
     hold(&cluster, 2);
-    let change = cluster.node(1).ring_change().expect("it is under way");
-    assert!(
-        change.phase == Phase::Pending && change.lost.len() == 1,
-        "{change:?}"
-    );
-    let back = if change.lost.contains(&dead[0]) { 3 } else { 4 };
-    let (first, second) = if back == 4 { (6, 7) } else { (7, 6) };
+    assert_eq!(phase(&cluster, 1), Some(Phase::Pending));
     cluster.kill(second);
     cluster.restart(back);
     cluster.run_for(A_WHILE);
     release(&cluster, 2);
     // The change is made anew, and waits for nobody who was taken for dead.
-    let ring = [1, 2, 5, back, first];
-    settle(&cluster, table, &ring, &ring, &mut rows);
+    settle(&cluster, table, &[1, 2, 5, back, first], &mut rows);
     assert!(cluster.node(back).is_ready());
     assert_readable(&cluster, table, &[1, back, first], rows);
 }
