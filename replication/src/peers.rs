@@ -131,12 +131,12 @@ impl<E: Env> Peers<E> {
         timeout: Duration,
         tracer: &Tracer,
     ) -> Result<Response, AskError> {
-        let Some(_permit) = to.calls.enter() else {
-            return Err(CallError::Overloaded(to.address).into());
+        let planned = self.views.load().cluster.stamp;
+        let call = || {
+            let request = self.envelope(body, timeout, tracer.is_on(), planned);
+            self.env.call(to.address, request, timeout)
         };
-        let answer = self.ask_address(to.address, body, timeout, tracer).await;
-        self.note_unreachable(to, &answer);
-        answer
+        self.permitted(to, tracer, call).await
     }
 
     /// The same for a request that a client's write was planned to.
@@ -147,16 +147,11 @@ impl<E: Env> Peers<E> {
         timeout: Duration,
         task: &Task,
     ) -> Result<Response, AskError> {
-        let Some(_permit) = to.calls.enter() else {
-            return Err(CallError::Overloaded(to.address).into());
+        let call = || {
+            let request = self.envelope(body, timeout, task.tracer.is_on(), task.planned);
+            self.env.call(to.address, request, timeout)
         };
-        let request = self.envelope(body, timeout, task.tracer.is_on(), task.planned);
-        let answer = self.env.call(to.address, request, timeout).await;
-        let answer = answer
-            .map_err(AskError::from)
-            .and_then(|answer| self.open(answer, &task.tracer));
-        self.note_unreachable(to, &answer);
-        answer
+        self.permitted(to, &task.tracer, call).await
     }
 
     /// The same for what a read needs, of which a large answer takes room for the read's claim.
@@ -167,14 +162,30 @@ impl<E: Env> Peers<E> {
         timeout: Duration,
         task: &Task,
     ) -> Result<Response, AskError> {
+        let call = || {
+            let request = self.envelope(body, timeout, task.tracer.is_on(), task.planned);
+            self.env.call_for(task.claim, to.address, request, timeout)
+        };
+        self.permitted(to, &task.tracer, call).await
+    }
+
+    /// Calls a member unless too many calls to it are under way, and notes how it went.
+    async fn permitted<A>(
+        &self,
+        to: &Peer,
+        tracer: &Tracer,
+        call: impl FnOnce() -> A,
+    ) -> Result<Response, AskError>
+    where
+        A: Future<Output = Result<PeerResponse, CallError>>,
+    {
         let Some(_permit) = to.calls.enter() else {
             return Err(CallError::Overloaded(to.address).into());
         };
-        let request = self.envelope(body, timeout, task.tracer.is_on(), task.planned);
-        let answer = self.env.call_for(task.claim, to.address, request, timeout).await;
-        let answer = answer
+        let answer = call()
+            .await
             .map_err(AskError::from)
-            .and_then(|answer| self.open(answer, &task.tracer));
+            .and_then(|answer| self.open(answer, tracer));
         self.note_unreachable(to, &answer);
         answer
     }
