@@ -116,16 +116,14 @@ impl<E: Env> AntiEntropy<E> {
         request: SessionRequest,
         deadline: Deadline,
     ) -> Result<Option<SessionAnswer>, Failure> {
-        match request {
+        let asked = |table, moment, patient| Question::new(table, moment, patient, deadline);
+        let answer = match request {
             SessionRequest::Digests {
                 table,
                 moment,
                 patient,
                 pieces,
-            } => {
-                let asked = Question::new(table, moment, patient, deadline);
-                self.digests(asked, &pieces).await.map(Some)
-            }
+            } => self.digests(asked(table, moment, patient), &pieces).await?,
             SessionRequest::Parts {
                 table,
                 moment,
@@ -134,37 +132,31 @@ impl<E: Env> AntiEntropy<E> {
             } => {
                 check_ranges(&ranges)?;
                 let parts = ranges.into_iter().flat_map(divide).map(Piece::tokens);
-                let asked = Question::new(table, moment, patient, deadline);
-                self.digests(asked, &parts.collect::<Vec<_>>()).await.map(Some)
+                let parts: Vec<Piece> = parts.collect();
+                self.digests(asked(table, moment, patient), &parts).await?
             }
             SessionRequest::Prints {
                 table,
                 moment,
                 patient,
                 ranges,
-            } => {
-                let asked = Question::new(table, moment, patient, deadline);
-                self.prints(asked, &ranges).await.map(Some)
-            }
+            } => self.prints(asked(table, moment, patient), &ranges).await?,
             SessionRequest::Read {
                 table,
                 moment,
                 patient,
                 pieces,
-            } => {
-                let asked = Question::new(table, moment, patient, deadline);
-                self.pages(asked, &pieces).await.map(Some)
-            }
+            } => self.pages(asked(table, moment, patient), &pieces).await?,
             SessionRequest::Split { table, moment, piece } => {
-                self.cuts(table, moment, &piece, deadline).await
+                self.cuts(table, moment, &piece, deadline).await?
             }
             SessionRequest::Write {
                 table,
                 age_ms,
                 mutations,
             } => {
-                let written = self.write(table, age_ms, mutations, deadline).await;
-                written.map(|()| None)
+                self.write(table, age_ms, mutations, deadline).await?;
+                return Ok(None);
             }
             SessionRequest::Repaired {
                 table,
@@ -173,9 +165,10 @@ impl<E: Env> AntiEntropy<E> {
                 at,
             } => {
                 self.note_repaired(table, tokens, &replicas, at).await;
-                Ok(None)
+                return Ok(None);
             }
-        }
+        };
+        Ok(Some(answer))
     }
 
     async fn digests(&self, asked: Question, pieces: &[Piece]) -> Result<SessionAnswer, Failure> {
@@ -206,11 +199,11 @@ impl<E: Env> AntiEntropy<E> {
         moment: Moment,
         piece: &Piece,
         deadline: Deadline,
-    ) -> Result<Option<SessionAnswer>, Failure> {
+    ) -> Result<SessionAnswer, Failure> {
         self.known(table)?;
         check(piece)?;
         let cuts = self.local.cuts(table, moment, piece, deadline).await;
-        Ok(Some(SessionAnswer::Cuts(cuts.map_err(failure)?)))
+        Ok(SessionAnswer::Cuts(cuts.map_err(failure)?))
     }
 
     /// Applies what a session found missing here, durably.
