@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use futures::FutureExt;
 use starling_model::{Consistency, TableId};
 
-use super::LATER;
+use super::scene::{without_last, write_rows};
 use crate::{
     message::{Failure, PeerRequest, PeerResponse, Request, Response},
-    testing::{Link, TestCluster, address, insert, key, rows_of, whole_partition},
+    testing::{Link, TestCluster, address, key, rows_of, whole_partition},
 };
 
 /// So many hints a slow node carries out before their time is over.
@@ -17,15 +17,8 @@ const ROWS: u32 = 300;
 
 /// Two nodes, of which the second missed some writes.
 fn missed() -> (TestCluster, TableId) {
-    let mut cluster = TestCluster::new(2);
-    let table = cluster.make_table(2);
-    cluster.kill(2);
-    cluster.run_for(LATER);
-    for row in 0..ROWS {
-        cluster
-            .write(1, insert(table, "a", row, "x", 10), Consistency::One)
-            .expect("one is enough");
-    }
+    let (mut cluster, table) = without_last(2);
+    write_rows(&cluster, table, 0..ROWS);
     cluster.restart(2);
     (cluster, table)
 }

@@ -1,11 +1,11 @@
 //! Hints on a disk that fails, and hints that outlast their node's process.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ops::Range, path::PathBuf, time::Duration};
 
-use starling_model::Consistency;
-use starling_sstable::fs::Fs;
+use starling_model::{Consistency, TableId};
+use starling_sstable::fs::{Fs, memory::Faults};
 
-use super::LATER;
+use super::scene::{LATER, left_alone, without_last, write_rows};
 use crate::testing::{TestCluster, insert, key};
 
 /// The segments of hints that a node keeps, oldest first.
@@ -20,21 +20,9 @@ fn segments(cluster: &TestCluster, number: usize) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Two nodes with replicas of everything, of which the second is down.
-fn without_second() -> (TestCluster, starling_model::TableId) {
-    let mut cluster = TestCluster::new(2);
-    let table = cluster.make_table(2);
-    cluster.kill(2);
-    cluster.run_for(LATER);
-    (cluster, table)
-}
-
-fn write_rows(cluster: &mut TestCluster, table: starling_model::TableId, rows: std::ops::Range<u32>) {
-    for row in rows {
-        cluster
-            .write(1, insert(table, "a", row, "x", 10), Consistency::One)
-            .expect("one is enough");
-    }
+/// Writes rows, of which the hints are durable then.
+fn keep_rows(cluster: &TestCluster, table: TableId, rows: Range<u32>) {
+    write_rows(cluster, table, rows);
     cluster.run_for(Duration::from_secs(1));
 }
 
@@ -45,8 +33,8 @@ fn kept(cluster: &TestCluster) -> u64 {
 
 #[test]
 fn a_damaged_hint_is_counted_and_those_behind_it_are_delivered() {
-    let (mut cluster, table) = without_second();
-    write_rows(&mut cluster, table, 0..100);
+    let (mut cluster, table) = without_last(2);
+    keep_rows(&cluster, table, 0..100);
     let files = segments(&cluster, 1);
     let [file] = &files[..] else {
         panic!("one segment was written: {files:?}");
@@ -66,12 +54,12 @@ fn a_damaged_hint_is_counted_and_those_behind_it_are_delivered() {
 
 #[test]
 fn a_file_that_can_not_be_read_stops_neither_the_start_nor_the_hints_behind_it() {
-    let (mut cluster, table) = without_second();
-    write_rows(&mut cluster, table, 0..10);
+    let (mut cluster, table) = without_last(2);
+    keep_rows(&cluster, table, 0..10);
     cluster.kill(1);
     cluster.restart(1);
     cluster.run_for(LATER);
-    write_rows(&mut cluster, table, 10..30);
+    keep_rows(&cluster, table, 10..30);
     let files = segments(&cluster, 1);
     let [first, _second] = &files[..] else {
         panic!("one segment was written before the restart, and one after it: {files:?}");
@@ -94,14 +82,14 @@ fn a_file_that_can_not_be_read_stops_neither_the_start_nor_the_hints_behind_it()
 
 #[test]
 fn a_directory_of_hints_that_can_not_be_listed_does_not_stop_the_start() {
-    let (mut cluster, table) = without_second();
-    write_rows(&mut cluster, table, 0..10);
+    let (mut cluster, table) = without_last(2);
+    keep_rows(&cluster, table, 0..10);
     cluster.kill(1);
     cluster.disk(1).refuse_reads(&PathBuf::from("hints"));
     cluster.restart(1);
     cluster.run_for(LATER);
     assert_eq!(cluster.node(1).status().counters.hints_damaged, 1);
-    write_rows(&mut cluster, table, 10..20);
+    keep_rows(&cluster, table, 10..20);
     cluster.restart(2);
     cluster.run_for(LATER);
     assert_eq!(
@@ -113,22 +101,16 @@ fn a_directory_of_hints_that_can_not_be_listed_does_not_stop_the_start() {
 
 #[test]
 fn a_larger_window_makes_no_old_hint_valid_again() {
-    let mut cluster = TestCluster::prepared(2);
     let mut config = TestCluster::config(1);
     config.bounds.hint_age = Duration::from_mins(10);
-    cluster.start_with(1, config.clone()).expect("a node starts");
-    cluster.start(2).expect("a node starts");
-    cluster.run_for(LATER);
-    let table = cluster.make_table(2);
-    cluster.kill(2);
-    cluster.run_for(LATER);
-    write_rows(&mut cluster, table, 0..10);
+    let (mut cluster, table) = left_alone(2, config.clone());
+    keep_rows(&cluster, table, 0..10);
     cluster.kill(1);
     cluster.reconnect(1);
     config.bounds.hint_age = Duration::from_hours(3);
     cluster.start_with(1, config).expect("it starts again");
     cluster.run_for(Duration::from_mins(9));
-    write_rows(&mut cluster, table, 10..20);
+    keep_rows(&cluster, table, 10..20);
     cluster.run_for(Duration::from_mins(2));
     cluster.restart(2);
     cluster.run_for(Duration::from_mins(2));
@@ -163,7 +145,7 @@ fn truncate_fails_before_data_is_removed_if_hints_can_not_be_forgotten() {
     cluster.restart(3);
     cluster.run_for(Duration::from_millis(300));
     let fail_syncs = |fail_syncs| {
-        let faults = starling_sstable::fs::memory::Faults {
+        let faults = Faults {
             fail_syncs,
             ..Default::default()
         };

@@ -1,32 +1,37 @@
 mod damage;
 mod delivery;
 mod disk;
+mod scene;
 
-use std::time::Duration;
+use std::{path::Path, sync::Arc, time::Duration};
 
-use starling_model::{Consistency, Seconds};
-use starling_sstable::fs::Fs;
+use starling_model::{Consistency, NodeId, Seconds, TableId};
+use starling_sstable::fs::{Fs, memory::Faults};
 
-use crate::testing::{TestCluster, insert, key, rows_of, whole_partition};
+use crate::{
+    env::StoreError,
+    message::{Hint, Request},
+    testing::{Link, TestCluster, address, clustering, insert, key, rows_of, whole_partition},
+    tracing::Tracer,
+};
+use scene::{LATER, left_alone, without_last, write_rows};
 
-const LATER: Duration = Duration::from_secs(30);
+/// Keeps a hint at n1 for a node that is not in the ring any more.
+fn keep_for_departed(cluster: &TestCluster, table: TableId) -> NodeId {
+    let hints = Arc::clone(&cluster.node(1).hints);
+    let mutation = insert(table, "a", 1, "x", 10).encode();
+    let departed = NodeId(99);
+    let executor = &cluster.world.executor;
+    assert!(executor.run(async move { hints.keep(departed, mutation).await }));
+    departed
+}
 
 #[test]
 fn hints_are_bounded_and_what_is_dropped_is_counted() {
-    let mut cluster = TestCluster::prepared(2);
     let mut config = TestCluster::config(1);
     config.bounds.hint_bytes_per_node = 400;
-    cluster.start_with(1, config).expect("a node starts");
-    cluster.start(2).expect("a node starts");
-    cluster.run_for(LATER);
-    let table = cluster.make_table(2);
-    cluster.kill(2);
-    cluster.run_for(LATER);
-    for row in 0..10 {
-        cluster
-            .write(1, insert(table, "a", row, "x", 10), Consistency::One)
-            .expect("one is enough");
-    }
+    let (mut cluster, table) = left_alone(2, config);
+    write_rows(&cluster, table, 0..10);
     cluster.run_for(Duration::from_millis(100));
     let counters = cluster.node(1).status().counters;
     assert!(counters.hints_written > 0 && counters.hints_dropped > 0);
@@ -39,18 +44,10 @@ fn hints_are_bounded_and_what_is_dropped_is_counted() {
 
 #[test]
 fn old_hints_expire() {
-    let mut cluster = TestCluster::prepared(2);
     let mut config = TestCluster::config(1);
     config.bounds.hint_age = Duration::from_mins(10);
-    cluster.start_with(1, config).expect("a node starts");
-    cluster.start(2).expect("a node starts");
-    cluster.run_for(LATER);
-    let table = cluster.make_table(2);
-    cluster.kill(2);
-    cluster.run_for(LATER);
-    cluster
-        .write(1, insert(table, "a", 1, "x", 10), Consistency::One)
-        .expect("one is enough");
+    let (cluster, table) = left_alone(2, config);
+    write_rows(&cluster, table, 1..2);
     cluster.run_for(Duration::from_secs(800));
     let status = cluster.node(1).status();
     assert!(status.members.iter().all(|member| member.hint_bytes == 0));
@@ -59,10 +56,7 @@ fn old_hints_expire() {
 
 #[test]
 fn a_truncated_table_gets_no_old_rows_back() {
-    let mut cluster = TestCluster::new(3);
-    let table = cluster.make_table(3);
-    cluster.kill(3);
-    cluster.run_for(LATER);
+    let (mut cluster, table) = without_last(3);
     cluster
         .write(1, insert(table, "a", 1, "x", 10), Consistency::Quorum)
         .expect("two are enough");
@@ -82,18 +76,9 @@ fn a_truncated_table_gets_no_old_rows_back() {
 fn a_truncated_table_gets_no_rows_back_from_a_node_that_left() {
     let cluster = TestCluster::new(2);
     let table = cluster.make_table(2);
-    let hints = std::sync::Arc::clone(&cluster.node(1).hints);
-    let mutation = insert(table, "a", 1, "x", 10).encode();
-    let departed = starling_model::NodeId(99);
-    let kept = cluster
-        .world
-        .executor
-        .run(async move { hints.keep(departed, mutation).await });
-    assert!(kept);
-    let (one, two) = (crate::testing::address(1), crate::testing::address(2));
+    keep_for_departed(&cluster, table);
     let slow = |delay| {
-        let link = crate::testing::Link::Slow(delay);
-        cluster.world.set_link(one, two, link);
+        cluster.world.set_link(address(1), address(2), Link::Slow(delay));
     };
     slow(Duration::from_millis(900));
     // It is rerouted after half a minute: then it is at n1, and on its way to n2.
@@ -115,16 +100,13 @@ fn a_truncated_table_gets_no_rows_back_from_a_node_that_left() {
 
 #[test]
 fn a_hint_that_was_not_synced_was_not_promised() {
-    let mut cluster = TestCluster::new(2);
-    let table = cluster.make_table(2);
-    cluster.kill(2);
-    cluster.run_for(LATER);
-    cluster.disk(1).set_faults(starling_sstable::fs::memory::Faults {
+    let (cluster, table) = without_last(2);
+    cluster.disk(1).set_faults(Faults {
         fail_syncs: true,
         ..Default::default()
     });
     // With its own storage broken too, the hint is all that ANY could count on.
-    let broken = crate::env::StoreError::Disk("it burns".to_owned());
+    let broken = StoreError::Disk("it burns".to_owned());
     cluster.envs[0].store.set_fault(Some(broken));
     let error = cluster.write(1, insert(table, "a", 1, "x", 10), Consistency::Any);
     assert!(error.is_err(), "nothing is durable anywhere");
@@ -132,10 +114,7 @@ fn a_hint_that_was_not_synced_was_not_promised() {
 
 #[test]
 fn a_quorum_does_not_wait_for_the_disk_that_hints_are_on() {
-    let mut cluster = TestCluster::new(3);
-    let table = cluster.make_table(3);
-    cluster.kill(3);
-    cluster.run_for(LATER);
+    let (mut cluster, table) = without_last(3);
     cluster.envs[0].set_disk_delay(Duration::from_secs(10));
     let began = cluster.world.executor.now();
     for row in 0..50 {
@@ -169,22 +148,10 @@ fn a_quorum_does_not_wait_for_the_disk_that_hints_are_on() {
 
 #[test]
 fn all_hints_together_are_bounded() {
-    let mut cluster = TestCluster::prepared(3);
     let mut config = TestCluster::config(1);
     config.bounds.hint_bytes = 400;
-    cluster.start_with(1, config).expect("a node starts");
-    cluster.start(2).expect("a node starts");
-    cluster.start(3).expect("a node starts");
-    cluster.run_for(LATER);
-    let table = cluster.make_table(3);
-    cluster.kill(2);
-    cluster.kill(3);
-    cluster.run_for(LATER);
-    for row in 0..10 {
-        cluster
-            .write(1, insert(table, "a", row, "x", 10), Consistency::One)
-            .expect("one is enough");
-    }
+    let (cluster, table) = left_alone(3, config);
+    write_rows(&cluster, table, 0..10);
     cluster.run_for(Duration::from_millis(100));
     let status = cluster.node(1).status();
     let bytes: u64 = status.members.iter().map(|member| member.hint_bytes).sum();
@@ -241,16 +208,10 @@ fn any_is_served_by_hints_alone_and_a_restart_of_the_coordinator_delivers_them()
 
 #[test]
 fn a_deliverer_that_dies_does_not_begin_its_segment_anew() {
-    let mut cluster = TestCluster::prepared(2);
     let mut config = TestCluster::config(1);
     // A chunk takes seconds, so that the deliverer dies in between.
     config.bounds.hint_rate = 64 << 10;
-    cluster.start_with(1, config.clone()).expect("a node starts");
-    cluster.start(2).expect("a node starts");
-    cluster.run_for(LATER);
-    let table = cluster.make_table(2);
-    cluster.kill(2);
-    cluster.run_for(LATER);
+    let (mut cluster, table) = left_alone(2, config.clone());
     let value = "x".repeat(100_000);
     for row in 0..35 {
         cluster
@@ -264,10 +225,7 @@ fn a_deliverer_that_dies_does_not_begin_its_segment_anew() {
     let before = cluster.node(1).status().counters.hints_delivered;
     assert!((12..35).contains(&before), "{before}");
     cluster.kill(1);
-    for other in 1..=2 {
-        let (one, other) = (crate::testing::address(1), crate::testing::address(other));
-        cluster.world.set_link(one, other, crate::testing::Link::Good);
-    }
+    cluster.reconnect(1);
     cluster.start_with(1, config).expect("it starts again");
     cluster.run_for(Duration::from_mins(3));
     let after = cluster.node(1).status().counters.hints_delivered;
@@ -297,27 +255,22 @@ fn the_receiver_drops_hints_beyond_the_horizon_too() {
     let table = cluster.make_table(2);
     let horizon = TestCluster::config(1).bounds.hint_horizon().as_secs() as u32;
     let now = cluster.now();
-    let hint = |row, age| crate::message::Hint {
+    let hint = |row, age| Hint {
         at: Seconds(now.0 - age),
         mutation: insert(table, "a", row, "x", 10).encode(),
     };
-    let request = crate::message::Request::Hints(vec![hint(1, horizon + 5), hint(2, horizon - 5)]);
-    let peers = std::sync::Arc::clone(&cluster.node(1).peers);
+    let request = Request::Hints(vec![hint(1, horizon + 5), hint(2, horizon - 5)]);
+    let peers = Arc::clone(&cluster.node(1).peers);
     cluster
         .world
         .executor
         .run(async move {
-            let tracer = crate::tracing::Tracer::OFF;
-            peers
-                .ask_address(crate::testing::address(2), request, LATER, &tracer)
-                .await
+            let tracer = Tracer::OFF;
+            peers.ask_address(address(2), request, LATER, &tracer).await
         })
         .expect("it is taken");
     let rows = cluster.stored(2, table, &key("a")).rows;
-    assert_eq!(
-        rows.into_keys().collect::<Vec<_>>(),
-        [crate::testing::clustering(2)]
-    );
+    assert_eq!(rows.into_keys().collect::<Vec<_>>(), [clustering(2)]);
     let counters = cluster.node(2).status().counters;
     assert_eq!((counters.hints_taken, counters.hints_late), (1, 1));
 }
@@ -326,14 +279,7 @@ fn the_receiver_drops_hints_beyond_the_horizon_too() {
 fn hints_of_a_departed_node_are_seen_until_they_are_placed_and_leave_no_directory() {
     let cluster = TestCluster::new(2);
     let table = cluster.make_table(2);
-    let hints = std::sync::Arc::clone(&cluster.node(1).hints);
-    let mutation = insert(table, "a", 1, "x", 10).encode();
-    let departed = starling_model::NodeId(99);
-    let kept = cluster
-        .world
-        .executor
-        .run(async move { hints.keep(departed, mutation).await });
-    assert!(kept);
+    let departed = keep_for_departed(&cluster, table);
     let status = cluster.node(1).status();
     assert!(status.hint_bytes > 0 && status.members.iter().all(|member| member.hint_bytes == 0));
     let [seen] = &status.departed[..] else {
@@ -341,7 +287,7 @@ fn hints_of_a_departed_node_are_seen_until_they_are_placed_and_leave_no_director
     };
     assert_eq!((seen.id, seen.hint_bytes), (departed, status.hint_bytes));
     let disk = cluster.disk(1);
-    let dir = std::path::Path::new("hints").join(departed.to_string());
+    let dir = Path::new("hints").join(departed.to_string());
     assert!(disk.exists(&dir).expect("the disk works"));
     cluster.run_for(Duration::from_mins(1));
     let status = cluster.node(1).status();
@@ -355,12 +301,9 @@ fn hints_of_a_departed_node_are_seen_until_they_are_placed_and_leave_no_director
 
 #[test]
 fn a_disk_that_is_nearly_full_takes_no_hints() {
-    let mut cluster = TestCluster::new(2);
-    let table = cluster.make_table(2);
-    cluster.kill(2);
-    cluster.run_for(LATER);
+    let (cluster, table) = without_last(2);
     let reserve = TestCluster::config(1).bounds.hint_reserve;
-    cluster.disk(1).set_faults(starling_sstable::fs::memory::Faults {
+    cluster.disk(1).set_faults(Faults {
         capacity: Some(reserve),
         ..Default::default()
     });
