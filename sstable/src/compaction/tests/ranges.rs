@@ -5,20 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use starling_model::{
     ClusteringRange, DecoratedKey, Deletion, Mutation, Partition, RangeTombstone, Seconds, Timestamp, Token,
-    TokenRange,
 };
 
+use super::merge_of;
 use crate::{
-    Compression, PurgePolicy,
-    compaction::{
-        purge::Purging,
-        worker::{Input, Plan, Worker},
-    },
+    compaction::worker::Input,
     fixtures::{TABLE, insert},
-    fs::{Fs, MemoryFs},
     log::Lsn,
     memtable::{Memtable, Write},
-    table::WriterOptions,
 };
 
 const INPUTS: u64 = 8;
@@ -72,26 +66,7 @@ fn inputs() -> Vec<Input> {
 
 #[test]
 fn only_inputs_that_have_range_tombstones_of_a_partition_are_searched_for_them() {
-    let fs: Arc<dyn Fs> = Arc::new(MemoryFs::new());
-    fs.create_dir_all("/merge".as_ref()).unwrap();
-    let plan = Plan {
-        inputs: inputs(),
-        purging: Purging {
-            policy: PurgePolicy::Keep,
-            now: Seconds(10),
-            memory: None,
-            others: Vec::new(),
-        },
-        options: WriterOptions {
-            block_bytes: 4096,
-            compression: Compression::None,
-            filter_bits: 10,
-        },
-        step_bytes: 1 << 20,
-        only: None,
-        transient: false,
-    };
-    let mut worker = Worker::new(fs, "/merge".into(), 1, Arc::new(plan), TokenRange::ALL);
+    let mut worker = merge_of(inputs());
     while !worker.step().unwrap() {}
     let table = worker.output().unwrap();
     assert_eq!(table.properties().range_tombstones, PARTITIONS);

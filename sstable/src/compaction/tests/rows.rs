@@ -3,23 +3,24 @@
 use std::sync::Arc;
 
 use proptest::{collection::vec, prelude::*};
-use starling_model::{Mutation, Seconds, TokenRange};
+use starling_model::{Mutation, Seconds};
 
-use super::choices::{sizes, table};
+use super::{
+    choices::{sizes, table},
+    merge_of,
+};
 use crate::{
-    Compression, Error, PurgePolicy,
+    Error,
     compaction::{
         Candidate, Scaling, Strategy,
-        purge::Purging,
         rows::{self, APART_BYTES, MERGED_BYTES},
         unified,
-        worker::{Input, Plan, Worker},
+        worker::Input,
     },
     fixtures::{insert, key},
-    fs::{Fs, MemoryFs},
     log::Lsn,
     memtable::{Memtable, Write},
-    table::{WriterOptions, writer::MAX_ROW_BYTES},
+    table::writer::MAX_ROW_BYTES,
 };
 
 const MIB: u64 = 1 << 20;
@@ -119,26 +120,7 @@ fn a_merge_that_meets_too_large_a_row_is_given_up_before_it_takes_memory() {
         memtable.apply(Lsn(u64::from(column) + 1), &write).unwrap();
     }
     assert!(memtable.largest_row() >= 60 * MIB);
-    let fs: Arc<dyn Fs> = Arc::new(MemoryFs::new());
-    fs.create_dir_all("/merge".as_ref()).unwrap();
-    let plan = Plan {
-        inputs: vec![Input::Memory(Arc::new(memtable)); 9],
-        purging: Purging {
-            policy: PurgePolicy::Keep,
-            now: Seconds(10),
-            memory: None,
-            others: Vec::new(),
-        },
-        options: WriterOptions {
-            block_bytes: 4096,
-            compression: Compression::None,
-            filter_bits: 10,
-        },
-        step_bytes: 1 << 20,
-        only: None,
-        transient: false,
-    };
-    let mut worker = Worker::new(fs, "/merge".into(), 1, Arc::new(plan), TokenRange::ALL);
+    let mut worker = merge_of(vec![Input::Memory(Arc::new(memtable)); 9]);
     let error = worker.step().unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     assert!(!worker.has_file());
