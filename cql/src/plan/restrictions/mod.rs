@@ -6,6 +6,7 @@ mod clustering;
 mod filter;
 mod keys;
 mod product;
+mod relation;
 
 use starling_model::{DecoratedKey, TokenRange};
 
