@@ -1,22 +1,19 @@
 //! Coordinating a read of one page from one set of replicas.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, task::Poll, time::Duration};
 
-use bytes::Bytes;
 use futures::{
     FutureExt,
     future::{BoxFuture, Either, select},
     poll,
 };
-use starling_cql::{Error, ErrorKind};
-use starling_model::{Consistency, DecodeError, KeyRange, NodeId, Page, ReadCommand};
+use starling_cql::Error;
+use starling_model::{Consistency, KeyRange, Page, ReadCommand};
 
-use super::{Coordinator, Refusal, Task, in_words, refusal};
+use super::{
+    Coordinator, Task,
+    answers::{Answers, Received},
+};
 use crate::{
     budget::Claim,
     env::Env,
@@ -24,7 +21,7 @@ use crate::{
     message::{Failure, MAX_PAGE_BYTES, Request, Response, page_digest},
     peers::AskError,
     snapshot::{Peer, Snapshot},
-    topology::quorum::{JointTally, Quorum},
+    topology::quorum::Quorum,
     tracing::Tracer,
 };
 
@@ -38,20 +35,6 @@ pub(super) struct ReadPlan {
     pub(super) spares: VecDeque<Arc<Peer>>,
 }
 
-/// A page that came, and its bytes, whose memory it shares.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Received {
-    pub(super) page: Page,
-    bytes: Bytes,
-}
-
-impl Received {
-    fn new(bytes: Bytes) -> Result<Self, DecodeError> {
-        let page = Page::decode(bytes.clone())?;
-        Ok(Self { page, bytes })
-    }
-}
-
 /// What one replica answered.
 pub(super) enum Answer {
     Page(Received),
@@ -59,15 +42,6 @@ pub(super) enum Answer {
 }
 
 type Flight = BoxFuture<'static, (Arc<Peer>, Result<Answer, AskError>)>;
-
-/// The answers of a read so far.
-#[derive(Default)]
-pub(super) struct Answers {
-    pub(super) pages: Vec<(Arc<Peer>, Received)>,
-    pub(super) digests: Vec<(Arc<Peer>, u128)>,
-    pub(super) refusals: Vec<Refusal>,
-    pub(super) unreachable: BTreeSet<NodeId>,
-}
 
 impl<E: Env> Coordinator<E> {
     /// Reads one page at a level. What it returns is durable on as many replicas as the level names.
@@ -418,99 +392,6 @@ impl<E: Env> Coordinator<E> {
                 .map_err(|_| AskError::Confused),
             Response::Digest(value) if digest => Ok(Answer::Digest(value)),
             _ => Err(AskError::Confused),
-        }
-    }
-
-    pub(super) fn read_error(&self, task: &Task, plan: &ReadPlan, answers: &Answers) -> Error {
-        let consistency = task.consistency;
-        let tally = answers.tally(&plan.quorum);
-        let (received, required) = (tally.received(), plan.quorum.requirements.block_for());
-        let data_present = !answers.pages.is_empty();
-        if !answers.unreachable.is_empty() && answers.refusals.is_empty() && !task.deadline.is_over(&self.env)
-        {
-            // Nobody is there to ask any more: what the failure detector would have said a moment later.
-            let short = tally.shortfall().unwrap_or(starling_ring::Shortfall {
-                required,
-                alive: received,
-            });
-            return self.unavailable(consistency, &short, plan.quorum.want_of_nodes().as_deref());
-        }
-        if !answers.refusals.is_empty() {
-            self.counters.read_failures.one();
-            let refusals = &answers.refusals;
-            let kind = ErrorKind::ReadFailure {
-                consistency,
-                received,
-                required,
-                failures: refusals.len() as u32,
-                reasons: refusals.iter().map(|refusal| refusal.failure).collect(),
-                data_present,
-            };
-            return Error::new(
-                kind,
-                format!(
-                    "Operation failed: {received} of {required} replicas answered the read at {consistency} and {}",
-                    in_words(refusals)
-                ),
-            );
-        }
-        self.counters.read_timeouts.one();
-        let kind = ErrorKind::ReadTimeout {
-            consistency,
-            received,
-            required,
-            data_present,
-        };
-        Error::new(
-            kind,
-            format!(
-                "Operation timed out: {received} of {required} replicas answered the read at {consistency}"
-            ),
-        )
-    }
-}
-
-impl Answers {
-    /// Counts those who answered, each once.
-    fn tally(&self, quorum: &Quorum) -> JointTally {
-        let mut tally = quorum.tally();
-        let answered = self.pages.iter().map(|(peer, _)| peer);
-        for peer in answered.chain(self.digests.iter().map(|(peer, _)| peer)) {
-            tally.add(peer.id, &peer.datacenter);
-        }
-        tally
-    }
-
-    fn came_from(&self, peer: NodeId) -> bool {
-        let pages = self.pages.iter().map(|(peer, _)| peer);
-        let mut all = pages.chain(self.digests.iter().map(|(peer, _)| peer));
-        all.any(|other| other.id == peer)
-    }
-
-    fn meet(&self, quorum: &Quorum) -> bool {
-        !self.pages.is_empty() && self.tally(quorum).is_met()
-    }
-
-    /// Whether all answers are about the same data.
-    fn agree(&self) -> bool {
-        if self.pages.len() + self.digests.len() == 1 {
-            return true;
-        }
-        let digest = page_digest(&self.pages[0].1.bytes);
-        self.digests.iter().all(|(_, other)| *other == digest)
-            && self.pages[1..]
-                .iter()
-                .all(|(_, page)| page.bytes == self.pages[0].1.bytes)
-    }
-
-    fn failed(&mut self, peer: &Peer, error: &AskError) {
-        if error.is_unreachable() {
-            self.unreachable.insert(peer.id);
-        } else if !error.is_timeout() {
-            self.refusals.push(refusal(peer, error));
-        }
-        if let AskError::Failed(Failure::UnknownTable(table)) = error {
-            ::tracing::debug!(%table, peer = %peer.address, "a replica does not know the table yet");
         }
     }
 }

@@ -17,7 +17,8 @@ use starling_model::{Mutation, NodeId, Page, ReadCommand, Seconds, TableId};
 
 use super::{
     Coordinator, Task,
-    read::{Answers, ReadPlan, Received},
+    answers::{Answers, Received},
+    read::ReadPlan,
     reconcile::{EVERYTHING, reconcile},
 };
 use crate::{anti_entropy::digest::View, env::Env, snapshot::Peer, topology::quorum::Quorum};

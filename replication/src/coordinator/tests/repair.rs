@@ -6,7 +6,7 @@ use starling_model::{Consistency, Deletion, Mutation, Partition, Seconds, TableI
 
 use super::{LATER, cluster, read_all};
 use crate::{
-    coordinator::read::{ReadPlan, Received},
+    coordinator::{answers::Received, read::ReadPlan},
     testing::{Link, TestCluster, insert, key, rows_of, whole_partition},
     tracing::Tracer,
 };
