@@ -107,17 +107,33 @@ impl Cluster {
     }
 
     fn node(&self, name: &str) -> (Transport, SocketAddr, Arc<Echo>) {
-        self.node_with(name, Arc::new(Budget::new(256 << 20)))
+        self.node_with(name, roomy())
     }
 
     fn node_with(&self, name: &str, budget: Arc<Budget>) -> (Transport, SocketAddr, Arc<Echo>) {
-        let credentials = Credentials::load(&self.files(name)).unwrap();
-        let transport = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials, budget).unwrap();
         let echo = Arc::<Echo>::default();
-        transport.serve(Arc::clone(&echo) as Arc<dyn PeerService>, Arc::new(NoClients));
-        let address = transport.local_addr().unwrap();
+        let (transport, address) = self.serving(name, Arc::clone(&echo) as Arc<dyn PeerService>, budget);
         (transport, address, echo)
     }
+
+    /// A node whose peers are served so.
+    fn serving(
+        &self,
+        name: &str,
+        service: Arc<dyn PeerService>,
+        budget: Arc<Budget>,
+    ) -> (Transport, SocketAddr) {
+        let credentials = Credentials::load(&self.files(name)).unwrap();
+        let transport = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials, budget).unwrap();
+        transport.serve(service, Arc::new(NoClients));
+        let address = transport.local_addr().unwrap();
+        (transport, address)
+    }
+}
+
+/// More than a test needs.
+fn roomy() -> Arc<Budget> {
+    Arc::new(Budget::new(256 << 20))
 }
 
 /// An address where nobody listens: it was free a moment ago.
@@ -195,13 +211,9 @@ async fn an_answer_that_does_not_come_is_a_timeout_and_others_go_on() {
 async fn work_for_a_caller_that_gave_up_ends_if_it_can_be_taken_back() {
     let cluster = Cluster::new();
     let (a, _, _) = cluster.node("a");
-    let credentials = Credentials::load(&cluster.files("b")).unwrap();
-    let budget = Arc::new(Budget::new(256 << 20));
-    let b = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials, budget).unwrap();
     let (begun, mut begins) = mpsc::unbounded_channel();
     let (ended, mut ends) = mpsc::unbounded_channel();
-    b.serve(Arc::new(Endless { begun, ended }), Arc::new(NoClients));
-    let to = b.local_addr().unwrap();
+    let (_b, to) = cluster.serving("b", Arc::new(Endless { begun, ended }), roomy());
     let claim = Budget::new(256 << 20).peer_answers.claim();
 
     let call = |lane, request: &'static str, claim| {
@@ -234,13 +246,9 @@ async fn work_for_a_caller_that_gave_up_ends_if_it_can_be_taken_back() {
 async fn a_call_is_taken_back_however_many_there_are() {
     let cluster = Cluster::new();
     let (a, _, _) = cluster.node("a");
-    let credentials = Credentials::load(&cluster.files("b")).unwrap();
-    let budget = Arc::new(Budget::new(256 << 20));
-    let b = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials, budget).unwrap();
     let (begun, mut begins) = mpsc::unbounded_channel();
     let (ended, mut ends) = mpsc::unbounded_channel();
-    b.serve(Arc::new(Endless { begun, ended }), Arc::new(NoClients));
-    let to = b.local_addr().unwrap();
+    let (_b, to) = cluster.serving("b", Arc::new(Endless { begun, ended }), roomy());
     let claim = Budget::new(256 << 20).peer_answers.claim();
     let patience = Duration::from_hours(1);
     let read = |n: usize| {
@@ -421,10 +429,7 @@ async fn large_answers_wait_for_room_and_small_ones_go_past_them() {
     // Room for one answer at a time.
     let budget = Arc::new(Budget::new(32 << 20));
     let (a, _, _) = cluster.node_with("a", Arc::clone(&budget));
-    let credentials = Credentials::load(&cluster.files("b")).unwrap();
-    let b = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials, Arc::default()).unwrap();
-    b.serve(Arc::new(Generous), Arc::new(NoClients));
-    let to = b.local_addr().unwrap();
+    let (_b, to) = cluster.serving("b", Arc::new(Generous), Arc::default());
     let much = || a.call(to, Lane::Requests, Bytes::from_static(b"much"), None, PATIENT);
     let first = much().await.unwrap();
     assert_eq!((first.payload.len(), first.share.is_some()), (3 << 20, true));
@@ -459,10 +464,7 @@ async fn an_answer_that_nobody_waits_for_any_more_takes_no_room() {
     let cluster = Cluster::new();
     let budget = Arc::new(Budget::new(32 << 20));
     let (a, _, _) = cluster.node_with("a", Arc::clone(&budget));
-    let credentials = Credentials::load(&cluster.files("b")).unwrap();
-    let b = Transport::bind("127.0.0.1:0".parse().unwrap(), &credentials, Arc::default()).unwrap();
-    b.serve(Arc::new(Generous), Arc::new(NoClients));
-    let to = b.local_addr().unwrap();
+    let (_b, to) = cluster.serving("b", Arc::new(Generous), Arc::default());
     let much = || a.call(to, Lane::Requests, Bytes::from_static(b"much"), None, PATIENT);
     let first = much().await.unwrap();
     let abandoned: Vec<_> = (0..20).map(|_| tokio::spawn(much())).collect();
