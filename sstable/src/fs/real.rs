@@ -11,6 +11,8 @@ use std::{
     io::{self, Write},
     mem,
     num::NonZeroU64,
+    ops::Range,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -31,6 +33,12 @@ const DIRECT_BYTES: usize = 32 << 10;
 /// A file that goes to the disk bit by bit does so in pieces of this many bytes.
 const PIECE_BYTES: u64 = 1 << 20;
 
+/// Space that was set aside is filled with zeros so many bytes before it is needed.
+const AHEAD_BYTES: u64 = 256 << 10;
+
+/// Where more than this is synced at a time it is not: then it would cost more than it saves.
+const SMALL_BYTES: u64 = 32 << 10;
+
 /// The name of the file that [`DirectoryLock`] locks.
 pub const LOCK_FILE: &str = "LOCK";
 
@@ -43,8 +51,37 @@ struct RealFile {
     buffer: Vec<u8>,
     /// Bytes given to the system.
     written: u64,
+    /// Space that was set aside.
+    space: Option<Space>,
     /// Who writes the file asked for it to go to the disk bit by bit.
     pieces: Option<Pieces>,
+}
+
+/// Space that was set aside for a file.
+///
+/// A file system keeps note of which part of it was written to. So the sync that follows the first write to a part is one
+/// of the file system's journal too, and takes half as long again as one that finds only data to be written, or twice as
+/// long beside other writers. Who syncs little at a time therefore has zeros written some way ahead.
+struct Space {
+    /// Up to here.
+    end: u64,
+    /// Up to here it was written to.
+    touched: u64,
+    /// Up to here it was synced.
+    synced: u64,
+}
+
+impl Space {
+    /// What is to be filled with zeros before bytes up to `written` are synced, if anything.
+    fn ahead(&mut self, written: u64) -> Option<Range<u64>> {
+        let is_small = written - mem::replace(&mut self.synced, written) <= SMALL_BYTES;
+        if written <= self.touched {
+            return None;
+        }
+        let end = if is_small { written + AHEAD_BYTES } else { written };
+        self.touched = end.min(self.end).max(written);
+        Some(written..self.touched).filter(|zeros| !zeros.is_empty())
+    }
 }
 
 /// How a file goes to the disk bit by bit.
@@ -61,6 +98,7 @@ impl RealFile {
             file,
             buffer: Vec::new(),
             written: 0,
+            space: None,
             pieces: None,
         })
     }
@@ -117,6 +155,14 @@ impl WriteFile for RealFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.drain()?;
+        let written = self.written;
+        if let Some(zeros) = self.space.as_mut().and_then(|space| space.ahead(written)) {
+            let bytes = vec![0; (zeros.end - zeros.start) as usize];
+            // What counts is what was appended, and the sync tells of it.
+            if self.file.write_all_at(&bytes, zeros.start).is_err() {
+                self.space = None;
+            }
+        }
         self.sync_written()
     }
 
@@ -126,9 +172,15 @@ impl WriteFile for RealFile {
 
     fn reserve(&mut self, bytes: u64) -> io::Result<()> {
         match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, bytes) {
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
-            outcome => Ok(outcome?),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return Ok(()),
+            outcome => outcome?,
         }
+        self.space = Some(Space {
+            end: bytes,
+            touched: self.written,
+            synced: self.written,
+        });
+        Ok(())
     }
 
     fn sync_in_pieces(&mut self) {

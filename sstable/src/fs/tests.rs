@@ -13,6 +13,33 @@ fn the_memory_file_system_conforms() {
     conformance::check(&MemoryFs::new(), Path::new("/data"));
 }
 
+/// Zeros go ahead of small appends, and must never lie over what was appended, nor make the file longer.
+#[test]
+fn a_file_with_space_set_aside_has_what_was_appended_and_zeros() {
+    const SPACE: usize = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    for sizes in [&[5_000; 300][..], &[1, 400_000, 7, 20_000, 300_000, 9], &[SPACE + 1, 3]] {
+        let mut file = RealFs.create(&path).unwrap();
+        file.reserve(SPACE as u64).unwrap();
+        let mut appended = Vec::new();
+        for (round, size) in (1_u8..=255).cycle().zip(sizes) {
+            let piece = vec![round; *size];
+            file.append(&piece).unwrap();
+            // Not each is synced by itself, and not all that is appended went to the system before.
+            if round % 3 != 0 {
+                file.sync().unwrap();
+            }
+            appended.extend(piece);
+        }
+        file.sync().unwrap();
+        let read = RealFs.read(&path).unwrap();
+        assert_eq!(read.len(), appended.len().max(SPACE), "no longer than it has to be");
+        assert!(read.starts_with(&appended));
+        assert!(read[appended.len()..].iter().all(|byte| *byte == 0));
+    }
+}
+
 /// A mapped file of 100 pages, all of the byte 7.
 fn mapped(dir: &Path) -> (std::path::PathBuf, Map) {
     let path = dir.join("mapped");
