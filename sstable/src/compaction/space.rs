@@ -77,7 +77,7 @@ impl Room {
     }
 }
 
-/// The first of some merges that fits, or else the first that fits with only its smallest tables, at least two.
+/// The first of some merges that fits, or else the first that fits with only its smallest tables, of which two overlap.
 /// `None`: none fits.
 pub fn fitting(picks: Vec<Pick>, tables: &[Candidate], sizes: Sizes, room: Room) -> Option<Pick> {
     let left = room.left();
@@ -96,9 +96,7 @@ pub fn fitting(picks: Vec<Pick>, tables: &[Candidate], sizes: Sizes, room: Room)
             bytes = bytes.saturating_add(table.bytes);
             bytes <= left
         });
-        if inputs.len() < 2 {
-            return None;
-        }
-        unified::merge_of(inputs, sizes)
+        // Of tables that lie side by side it would make the same ones again.
+        unified::merge_overlapping(&inputs, sizes)
     })
 }

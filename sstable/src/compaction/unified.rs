@@ -63,6 +63,33 @@ pub fn picks(tables: &[Candidate], sizes: Sizes, scaling: Scaling) -> Vec<Pick> 
 /// The merges that make of some tables ones that don't overlap: of each group that hangs together, and of
 /// single tables that have something to forget.
 pub fn everything(tables: &[Candidate], sizes: Sizes) -> Vec<Pick> {
+    groups(tables)
+        .into_iter()
+        .filter(|group| group.len() > 1 || group.iter().any(|table| table.droppable))
+        .filter_map(|group| merge_of(group, sizes))
+        .collect()
+}
+
+/// The merge of some tables that makes fewer of them overlap: of as many as may be merged and hang together, or else, where those
+/// that may be merged lie side by side, of tables that have a token in common. `None` if no two do.
+///
+/// What it makes covers the tokens of its inputs once, and some of them they covered twice. So however often it is asked for,
+/// it comes to an end; merging tables that lie side by side would make the same ones again.
+pub fn merge_overlapping(tables: &[Candidate], sizes: Sizes) -> Option<Pick> {
+    let mut together = tables.to_vec();
+    choose(&mut together);
+    let mut group = groups(&together).into_iter().max_by_key(Vec::len)?;
+    if group.len() < 2 {
+        group = most_overlapping(tables.to_vec());
+    }
+    if group.len() < 2 {
+        return None;
+    }
+    merge_of(group, sizes)
+}
+
+/// Groups of tables that hang together: that overlap, or overlap the same others. Groups have no token in common.
+fn groups(tables: &[Candidate]) -> Vec<Vec<Candidate>> {
     let mut sorted = tables.to_vec();
     sorted.sort_by_key(|table| (table.tokens.start, table.number));
     let mut groups: Vec<Vec<Candidate>> = Vec::new();
@@ -78,19 +105,13 @@ pub fn everything(tables: &[Candidate], sizes: Sizes) -> Vec<Pick> {
         end = end.max(Some(table.tokens.end));
     }
     groups
-        .into_iter()
-        .filter(|group| group.len() > 1 || group.iter().any(|table| table.droppable))
-        .filter_map(|group| merge_of(group, sizes))
-        .collect()
 }
 
 /// The merge of some tables, of the oldest where they are too many, without those whose rows are [too large](rows).
 /// `None` for no tables, or if only one is left.
 pub fn merge_of(mut tables: Vec<Candidate>, sizes: Sizes) -> Option<Pick> {
     let wanted = tables.len();
-    tables.sort_by_key(|table| table.number);
-    tables.truncate(MAX_INPUTS);
-    rows::leave_out(&mut tables);
+    choose(&mut tables);
     if wanted > 1 && tables.len() == 1 {
         return None;
     }
@@ -102,6 +123,13 @@ pub fn merge_of(mut tables: Vec<Candidate>, sizes: Sizes) -> Option<Pick> {
         bytes,
         parts: sizes.slices.cut(span, slices),
     })
+}
+
+/// Leaves those of some tables that one merge may take: the oldest, without those whose rows are too large.
+fn choose(tables: &mut Vec<Candidate>) {
+    tables.sort_by_key(|table| table.number);
+    tables.truncate(MAX_INPUTS);
+    rows::leave_out(tables);
 }
 
 /// The level of a density: 0 is that of a flush.

@@ -6,7 +6,7 @@
 //!
 //! What comes late (repairs, clocks that lag) makes small tables of old windows. They are merged among
 //! themselves, and with the large one only when they are half its size together, so that every byte is still
-//! written a few times only.
+//! written a few times only. Each merge of an old window makes fewer of its tables overlap, so they come to an end.
 
 use std::collections::BTreeMap;
 
@@ -69,14 +69,8 @@ fn past(mut tables: Vec<Candidate>, sizes: Sizes) -> Option<Pick> {
         sum = sum.saturating_add(density);
         count += 1;
     }
-    let overlapping = tables[..count].iter().enumerate().any(|(at, table)| {
-        tables[..at]
-            .iter()
-            .any(|other| super::slices::overlap(table.tokens, other.tokens))
-    });
-    if count < 2 || !overlapping || (count < tables.len() && count < LATE) {
+    if count < tables.len() && count < LATE {
         return None;
     }
-    tables.truncate(count);
-    unified::merge_of(tables, sizes)
+    unified::merge_overlapping(&tables[..count], sizes)
 }

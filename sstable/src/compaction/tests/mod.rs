@@ -3,6 +3,7 @@
 mod behind;
 mod choices;
 mod costs;
+mod overlap;
 mod pace;
 mod ranges;
 mod rows;
