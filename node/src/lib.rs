@@ -16,6 +16,7 @@ pub mod data_dir;
 pub mod demo;
 pub mod env;
 pub mod failure;
+mod maps;
 pub mod native_server;
 mod open_files;
 pub mod restore;

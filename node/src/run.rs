@@ -24,6 +24,7 @@ use crate::{
     data_dir::DataDir,
     env::{Peers, TokioEnv},
     failure::Failure,
+    maps,
     native_server::NativeServer,
     open_files,
     seeds::{Lookup, Starter},
@@ -124,6 +125,8 @@ struct Running {
     cql: cql_server::Server,
     admin: Option<tokio::task::JoinHandle<()>>,
     lookup: tokio::task::JoinHandle<()>,
+    /// Looks how many maps the process has left.
+    maps: tokio::task::JoinHandle<()>,
     /// Keeps the schema beside incremental backups.
     backups: Option<tokio::task::JoinHandle<()>>,
     _dir: DataDir,
@@ -153,6 +156,7 @@ impl Running {
         };
         let (cql_address, listen_address) = addresses(&cql_listener, &transport)?;
         let store = open_store(config, &dir).await?;
+        let maps = tokio::spawn(maps::watch());
         let starter = Starter {
             listen: config.advertise.unwrap_or(listen_address),
             has_joined: has_joined(&**dir.fs()).map_err(Failure::work)?,
@@ -211,6 +215,7 @@ impl Running {
             cql,
             admin,
             lookup,
+            maps,
             backups,
             _dir: dir,
         })
@@ -219,6 +224,7 @@ impl Running {
     /// Lets clients finish, tells peers, and makes everything durable.
     async fn stop(self) -> Result<(), Failure> {
         self.lookup.abort();
+        self.maps.abort();
         if let Some(backups) = self.backups {
             backups.abort();
         }

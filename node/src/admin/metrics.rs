@@ -34,6 +34,18 @@ pub(super) fn text(status: &StatusView, cql: &cql_server::Counters) -> String {
     if let Some(bytes) = status.resident_bytes {
         out.gauge("resident_bytes", "Resident memory of the process.", bytes);
     }
+    out.gauge(
+        "mapped_files",
+        "Files that are mapped into memory: every table that is open, mostly.",
+        status.mapped_files,
+    );
+    if let Some(limit) = status.map_limit {
+        out.gauge(
+            "map_limit",
+            "Maps that the system allows the process (vm.max_map_count); files get seven eighths of them at most.",
+            limit,
+        );
+    }
     out.family("member_up", "gauge", "1 if this node believes the member alive.");
     for member in &node.members {
         out.sample("member_up", &member_labels(member), u64::from(member.up));

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use starling_cql::native::Topology;
 use starling_model::TableId;
 use starling_replication::{Budget, NodeStatus, budget::Pool};
-use starling_sstable::table::properties::LargeRows;
+use starling_sstable::{fs::mapped_files, table::properties::LargeRows};
 
-use crate::store::ShardStats;
+use crate::{maps, store::ShardStats};
 
 /// `/status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,13 @@ pub struct StatusView {
     pub uptime_seconds: u64,
     /// Memory in use, in bytes; absent where the system does not tell.
     pub resident_bytes: Option<u64>,
+    /// Files that are mapped into memory: every table that is open, mostly.
+    #[serde(default)]
+    pub mapped_files: u64,
+    /// How many maps the system allows the process (`vm.max_map_count`), of which files get seven eighths at most; absent
+    /// where the system does not tell.
+    #[serde(default)]
+    pub map_limit: Option<u64>,
     /// What requests and results that are under way hold of the node's budget.
     pub budget: Vec<PoolView>,
     /// The shards of its storage.
@@ -140,6 +147,8 @@ impl StatusView {
             pid: std::process::id(),
             uptime_seconds: uptime.as_secs(),
             resident_bytes: resident_bytes(),
+            mapped_files: mapped_files() as u64,
+            map_limit: maps::limit(),
             budget: budget.pools().map(pool).to_vec(),
             shards: shards.iter().map(shard).collect(),
             large_rows: large_rows(shards, table_name),

@@ -95,6 +95,8 @@ fn view() -> StatusView {
         pid: 1,
         uptime_seconds: 2,
         resident_bytes: Some(3),
+        mapped_files: 11,
+        map_limit: Some(65_530),
         budget: vec![PoolView {
             name: "replies".to_owned(),
             held: 5,
@@ -118,6 +120,8 @@ fn metrics_are_what_prometheus_reads() {
     assert!(text.contains("\nstarling_reads_total 4\n"), "{text}");
     assert!(text.contains("\nstarling_resident_bytes 3\n"), "{text}");
     assert!(text.contains("\nstarling_members_stored 0\n"), "{text}");
+    assert!(text.contains("\nstarling_mapped_files 11\n"), "{text}");
+    assert!(text.contains("\nstarling_map_limit 65530\n"), "{text}");
     assert!(
         text.contains("\nstarling_hint_bytes{address=\"127.0.0.1:7000\"} 9\n"),
         "{text}"

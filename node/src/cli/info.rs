@@ -30,6 +30,7 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
                 .resident_bytes
                 .map_or_else(|| "?".to_owned(), output::bytes),
         ),
+        ("mapped files", mapped(&status)),
         ("under way", under_way(&status)),
         ("reads", status.node.counters.reads.to_string()),
         ("writes", status.node.counters.writes.to_string()),
@@ -64,6 +65,14 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
         output::table(&header, status.shards.iter().enumerate().map(row))
     );
     Ok(())
+}
+
+/// How many files it has mapped, and how many maps the system allows it.
+fn mapped(status: &StatusView) -> String {
+    let of = status
+        .map_limit
+        .map_or_else(String::new, |limit| format!(" (vm.max_map_count is {limit})"));
+    format!("{}{of}", status.mapped_files)
 }
 
 /// How much of its budget the node holds, the most of it that was held, and how much it has.

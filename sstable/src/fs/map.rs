@@ -9,7 +9,10 @@ use std::{fmt, fs::File, io, ops::Deref, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
-use super::sigbus::Guard;
+use super::{
+    maps::{self, Counted},
+    sigbus::Guard,
+};
 
 /// A file that is mapped for reading, or otherwise in memory. Cheap to clone; slices of its bytes keep the mapping
 /// alive.
@@ -35,6 +38,7 @@ pub trait Residency: fmt::Debug + Send + Sync {
 struct Mapping {
     guard: Guard,
     memory: memmap2::Mmap,
+    _counted: Counted,
 }
 
 /// Keeps a mapping alive for the bytes that lie in it.
@@ -53,14 +57,16 @@ impl Map {
         if file.metadata()?.len() == 0 {
             return Ok(Bytes::new().into());
         }
+        let counted = maps::PROCESS.take()?;
         // SAFETY: The contract of `Fs::map` is that the file is not written to any more. Tables are written
         // once, synced, and only then mapped; the data directory is locked, so that no other process of ours
         // writes there; removing a mapped file leaves its pages alone. What remains is another program that
         // overwrites the file, which no user of a map can exclude, and what it truncates, which the guard covers.
-        let memory = unsafe { memmap2::Mmap::map(file)? };
+        let memory = unsafe { memmap2::Mmap::map(file) }.map_err(|error| maps::PROCESS.explain(error))?;
         let mapping = Arc::new(Mapping {
             guard: Guard::new(&memory),
             memory,
+            _counted: counted,
         });
         Ok(Self {
             bytes: Bytes::from_owner(Owner(Arc::clone(&mapping))),

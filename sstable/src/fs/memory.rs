@@ -39,6 +39,7 @@ struct State {
     next: FileId,
     faults: Faults,
     unreadable: BTreeSet<PathBuf>,
+    refuses_maps: bool,
     residency: Option<Arc<dyn Residency>>,
 }
 
@@ -138,6 +139,7 @@ impl MemoryFs {
                 next: state.next,
                 faults: Faults::default(),
                 unreadable: BTreeSet::new(),
+                refuses_maps: false,
             })),
         }
     }
@@ -155,6 +157,11 @@ impl MemoryFs {
     /// From now on the file or directory of this name can't be read. Its name can be changed.
     pub fn refuse_reads(&self, path: &Path) {
         self.lock().unreadable.insert(path.to_path_buf());
+    }
+
+    /// Whether, from now on, no file can be mapped, as where a process has no maps left.
+    pub fn refuse_maps(&self, refuses: bool) {
+        self.lock().refuses_maps = refuses;
     }
 
     /// Replaces a file's bytes behind the back of who uses it, durably: bit rot.
@@ -319,7 +326,11 @@ impl Fs for MemoryFs {
 
     fn map(&self, path: &Path) -> io::Result<Map> {
         let map = Map::from(self.read(path)?);
-        Ok(match &self.lock().residency {
+        let state = self.lock();
+        if state.refuses_maps {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        Ok(match &state.residency {
             Some(residency) => map.with_residency(Arc::clone(residency)),
             None => map,
         })

@@ -5,6 +5,7 @@
 
 pub mod conformance;
 mod map;
+mod maps;
 pub mod memory;
 pub mod real;
 mod residency;
@@ -18,6 +19,7 @@ use std::{
 use bytes::Bytes;
 
 pub use map::{Map, Residency};
+pub use maps::{limit_mapped_files, mapped_files};
 pub use memory::MemoryFs;
 pub use real::{DirectoryLock, RealFs};
 
@@ -49,6 +51,8 @@ pub trait Fs: Send + Sync + 'static {
 
     /// Maps a file for reading. It must not be written to any more; it may be removed while mapped.
     /// Slices of the result share the mapping and keep it alive.
+    ///
+    /// [`io::ErrorKind::OutOfMemory`] where the process may have no more maps.
     fn map(&self, path: &Path) -> io::Result<Map>;
 
     /// Makes the content of a file durable that nobody is writing. For files that an earlier run left

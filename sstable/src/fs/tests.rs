@@ -1,5 +1,7 @@
 use std::{io, path::Path};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::{DirectoryLock, Fs, Map, MemoryFs, RealFs, conformance, memory::Faults};
 
 #[test]
@@ -144,6 +146,40 @@ fn unguarded(path: &Path) -> memmap2::Mmap {
     let file = std::fs::File::open(path).unwrap();
     // SAFETY: The file is this test's own, and bytes that are not there are what it is about.
     unsafe { memmap2::Mmap::map(&file).unwrap() }
+}
+
+/// In a process of its own, which this test starts, and which may have no more maps for a moment.
+#[test]
+fn a_file_that_gets_no_map_is_an_error_that_says_what_to_do() {
+    const CHILD: &str = "STARLING_TEST_NO_MAPS";
+    let name = "fs::tests::a_file_that_gets_no_map_is_an_error_that_says_what_to_do";
+    if std::env::var_os(CHILD).is_none() {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = child.args(["--exact", name]).env(CHILD, "1").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (path, map) = mapped(dir.path());
+    let usual = getrlimit(Resource::As);
+    let none = Rlimit {
+        current: Some(4096),
+        ..usual
+    };
+    setrlimit(Resource::As, none).unwrap();
+    let refused = RealFs.map(&path);
+    setrlimit(Resource::As, usual).unwrap();
+    let error = refused.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+    let text = error.to_string();
+    assert!(
+        text.contains(": 1 files are mapped") && text.contains("vm.max_map_count="),
+        "{text}"
+    );
+    assert!(map.iter().all(|byte| *byte == 7), "those that are mapped stay so");
+    drop((map, RealFs.map(&path).unwrap()));
+    assert_eq!(super::mapped_files(), 0);
 }
 
 /// In a process of its own, which this test starts: a SIGBUS that is none of our maps' still ends it.

@@ -8,6 +8,7 @@ mod forgetting;
 mod large_rows;
 mod limits;
 mod lost;
+mod maps;
 mod model;
 mod moves;
 mod parts;
