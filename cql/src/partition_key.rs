@@ -6,7 +6,16 @@
 use bytes::Bytes;
 use starling_model::key::MAX_PARTITION_KEY_BYTES;
 
-use crate::error::Error;
+use crate::{
+    error::Error,
+    parser::quoted,
+    schema::Table,
+    types::CqlType,
+    value::{FormatOptions, format},
+};
+
+/// So many characters of a key are shown.
+const SHOWN_CHARACTERS: usize = 256;
 
 /// Puts a key together from its components, in the order of the columns.
 pub fn compose(components: &[Bytes]) -> Result<Bytes, Error> {
@@ -55,4 +64,58 @@ pub fn split(key: &Bytes, count: usize) -> Option<Vec<Bytes>> {
         components.push(component);
     }
     rest.is_empty().then_some(components)
+}
+
+/// A key of a table as one would write it behind WHERE, cut off where it is very long; one that is malformed in hexadecimal.
+pub fn show(table: &Table, key: &Bytes) -> String {
+    let columns = table.partition_key();
+    let quote = FormatOptions { quoted: true };
+    let text = match split(key, columns.len()) {
+        Some(values) => {
+            let parts = columns.iter().zip(&values).map(|(column, value)| {
+                let value = format(&column.cql_type, value, quote);
+                format!("{} = {value}", quoted(&column.name))
+            });
+            parts.collect::<Vec<_>>().join(" AND ")
+        }
+        None => format(&CqlType::Blob, key, quote),
+    };
+    match text.char_indices().nth(SHOWN_CHARACTERS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::{ast, parser, schema::define};
+
+    fn table(columns: &str) -> Table {
+        let text = format!("CREATE TABLE ks.t ({columns})");
+        let Ok(ast::Statement::CreateTable(create)) = parser::parse(&text) else {
+            panic!("it does not parse: {text}")
+        };
+        define::table(&create, "ks", starling_model::TableId(7)).unwrap()
+    }
+
+    #[test]
+    fn a_key_is_shown_as_it_is_written_behind_where() {
+        let one = table("id int PRIMARY KEY, v text");
+        assert_eq!(show(&one, &Bytes::from_static(&[0, 0, 1, 0])), "id = 256");
+        let both = table("\"Who\" text, day date, v int, PRIMARY KEY ((\"Who\", day), v)");
+        let parts = [Bytes::from_static(b"it's"), Bytes::from_static(&[0x80, 0, 0, 1])];
+        let key = compose(&parts).unwrap();
+        assert_eq!(show(&both, &key), "\"Who\" = 'it''s' AND day = '1970-01-02'");
+        assert_eq!(show(&both, &key.slice(1..)), format!("0x{:x}", key.slice(1..)));
+    }
+
+    #[test]
+    fn of_a_long_key_the_beginning_is_shown() {
+        let text = "\u{e9}".repeat(30_000);
+        let shown = show(&table("k text PRIMARY KEY"), &Bytes::from(text));
+        assert_eq!(shown.chars().count(), SHOWN_CHARACTERS + 3);
+        assert!(shown.starts_with("k = '\u{e9}") && shown.ends_with("\u{e9}..."));
+    }
 }

@@ -5,7 +5,9 @@
 
 use std::{future::Future, net::SocketAddr, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
-use starling_model::{EncodedMutation, EncodedPage, ReadCommand, TableId, Timestamp, TokenRange, TokenSet};
+use starling_model::{
+    DecoratedKey, EncodedMutation, EncodedPage, ReadCommand, TableId, Timestamp, TokenRange, TokenSet,
+};
 use starling_sstable::{Cells, PurgePolicy, TableSettings, fs::Fs};
 
 use crate::{
@@ -241,6 +243,21 @@ pub enum StoreError {
     /// Stored bytes do not match their checksum. The rest of the data can still be read.
     #[error("corrupt data: {0}")]
     Corrupt(String),
+    /// A row can't be read: its states are too much to be merged in memory. Nothing changed.
+    #[error(
+        "a row of table {table} at token {token} has {bytes} bytes in its states, and a read merges {limit} at most: delete it",
+        token = key.token
+    )]
+    RowTooLarge {
+        /// The table.
+        table: TableId,
+        /// Its partition.
+        key: DecoratedKey,
+        /// What its states have that is not deleted, in bytes.
+        bytes: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// The node is stopping. A write may or may not survive.
     #[error("the node is stopping")]
     Stopping,

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
-use starling_model::{EncodedMutation, EncodedPage, KeyRange, Mutation, ReadCommand, TableId, Timestamp};
+use starling_cql::partition_key;
+use starling_model::{
+    DecoratedKey, EncodedMutation, EncodedPage, KeyRange, Mutation, ReadCommand, TableId, Timestamp,
+};
 
 use crate::{
     anti_entropy::truncations::Truncations,
@@ -181,9 +184,12 @@ impl<E: Env> Replica<E> {
             .within(&self.env, self.env.store().read(command, time))
             .await
             .ok_or(Failure::Late)?
-            .map_err(failure)?;
+            .map_err(|error| self.unread(error))?;
         if read.page.bytes() > MAX_SENT_PAGE_BYTES {
-            return Err(self.row_too_large(table, &read.page));
+            let (mib, most) = (read.page.bytes() >> 20, MAX_SENT_PAGE_BYTES >> 20);
+            let problem = format!("has {mib} MiB, and {most} MiB can be read at most");
+            let advice = "delete elements of its collections, or the row";
+            return Err(self.row_too_large(table, read.page.last_key().as_ref(), &problem, advice));
         }
         tracer.note(
             || self.env.wall(),
@@ -199,22 +205,50 @@ impl<E: Env> Replica<E> {
         Ok(read.page)
     }
 
-    /// A page that no message takes, because of a row: refused wherever it is read, so that it does not depend on who coordinates.
+    /// Why a page could not be read.
     #[cold]
-    fn row_too_large(&self, table: TableId, page: &EncodedPage) -> Failure {
+    fn unread(&self, error: StoreError) -> Failure {
+        let StoreError::RowTooLarge {
+            table,
+            key,
+            bytes,
+            limit,
+        } = error
+        else {
+            return failure(error);
+        };
+        let (mib, most) = (bytes >> 20, limit >> 20);
+        let problem = format!("has {mib} MiB in its states, and a read merges {most} MiB at most");
+        let advice = "delete the row, which helps at once, or elements of its collections, which helps once compaction has \
+                      merged them";
+        self.row_too_large(table, Some(&key), &problem, advice)
+    }
+
+    /// A row that is too much, for memory or for any message: refused wherever it is read, so that it does not depend on who
+    /// coordinates. The key is shown as CQL has it.
+    #[cold]
+    fn row_too_large(
+        &self,
+        table: TableId,
+        key: Option<&DecoratedKey>,
+        problem: &str,
+        advice: &str,
+    ) -> Failure {
         let views = self.views.load();
-        let name = views.schema.table_by_id(table);
-        let name = name.map_or_else(
-            || table.to_string(),
-            |table| format!("{}.{}", table.keyspace, table.name),
+        let definition = views.schema.table_by_id(table);
+        let name = definition.map_or_else(|| table.to_string(), |table| table.full_name());
+        let place = match (key, definition) {
+            (None, _) => String::new(),
+            (Some(key), Some(table)) => format!(" ({})", partition_key::show(table, &key.key)),
+            (Some(key), None) => format!(" (token {})", key.token),
+        };
+        ::tracing::warn!(
+            table = name,
+            row = place,
+            problem,
+            "a row is too large to be read"
         );
-        let key = page.last_key().map(|key| key.key).unwrap_or_default();
-        let (mib, most) = (page.bytes() >> 20, MAX_SENT_PAGE_BYTES >> 20);
-        ::tracing::warn!(table = name, ?key, mib, "a row is too large to be read");
-        Failure::Invalid(format!(
-            "a row of {name} has {mib} MiB, and {most} MiB can be read at most (partition key {key:?}): delete elements \
-             of its collections, or the row"
-        ))
+        Failure::Invalid(format!("a row of {name}{place} {problem}: {advice}"))
     }
 
     /// What was read for nothing is counted, and told where it is much: deletions that pile up in a partition make
@@ -310,7 +344,7 @@ pub(crate) fn failure(error: StoreError) -> Failure {
     match error {
         StoreError::Overloaded => Failure::Overloaded,
         StoreError::Stopping => Failure::NotServing,
-        StoreError::Disk(_) => Failure::Storage(error.to_string()),
+        StoreError::Disk(_) | StoreError::RowTooLarge { .. } => Failure::Storage(error.to_string()),
         StoreError::Corrupt(_) => Failure::Damaged(error.to_string()),
     }
 }

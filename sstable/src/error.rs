@@ -6,6 +6,12 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
+use starling_model::{DecoratedKey, TableId};
+
+/// So many bytes of a key are shown.
+const SHOWN_BYTES: usize = 64;
+
 /// An error of the storage engine.
 ///
 /// Cheap to clone, because a failed log sync is told to everyone who comes after.
@@ -67,10 +73,17 @@ pub enum Error {
     /// A row can't be read: its states in the memtables and tables are too much to be merged in memory. Nothing changed;
     /// others are read as ever.
     #[error(
-        "a row has {bytes} bytes in its states, and a read merges {limit} at most: delete the row, which helps at once, or \
-         elements of its collections, which helps once compaction has merged them"
+        "a row of table {table} at token {token} (partition key {key}) has {bytes} bytes in its states, and a read merges \
+         {limit} at most: delete the row, which helps at once, or elements of its collections, which helps once compaction \
+         has merged them",
+        token = key.token,
+        key = shown(&key.key)
     )]
     RowTooLarge {
+        /// The table.
+        table: TableId,
+        /// Its partition.
+        key: Box<DecoratedKey>,
         /// What its states have that is not deleted, in bytes.
         bytes: usize,
         /// The limit, in bytes.
@@ -127,4 +140,10 @@ impl Error {
             what: what.into(),
         }
     }
+}
+
+/// The beginning of a key, in hexadecimal: here nothing is known of types.
+fn shown(key: &Bytes) -> String {
+    let rest = if key.len() > SHOWN_BYTES { "..." } else { "" };
+    format!("0x{:x}{rest}", key.slice(..key.len().min(SHOWN_BYTES)))
 }

@@ -107,6 +107,17 @@ pub(super) fn store_error(error: &Error) -> StoreError {
     match error {
         Error::Overloaded { .. } => StoreError::Overloaded,
         Error::Corrupt { .. } | Error::Version { .. } => StoreError::Corrupt(error.to_string()),
+        Error::RowTooLarge {
+            table,
+            key,
+            bytes,
+            limit,
+        } => StoreError::RowTooLarge {
+            table: *table,
+            key: (**key).clone(),
+            bytes: *bytes,
+            limit: *limit,
+        },
         _ => StoreError::Disk(error.to_string()),
     }
 }

@@ -299,5 +299,6 @@ fn failure(error: StoreError) -> Failure {
         StoreError::Stopping => Failure::NotServing,
         StoreError::Corrupt(what) => Failure::Damaged(what),
         StoreError::Disk(what) => Failure::Storage(what),
+        StoreError::RowTooLarge { .. } => Failure::Storage(error.to_string()),
     }
 }

@@ -165,9 +165,19 @@ fn store_error(error: starling_sstable::Error) -> StoreError {
     match error {
         Error::Overloaded { .. } => StoreError::Overloaded,
         Error::Corrupt { .. } | Error::Version { .. } => StoreError::Corrupt(error.to_string()),
+        Error::RowTooLarge {
+            table,
+            key,
+            bytes,
+            limit,
+        } => StoreError::RowTooLarge {
+            table,
+            key: *key,
+            bytes,
+            limit,
+        },
         Error::Io { .. }
         | Error::TooLarge { .. }
-        | Error::RowTooLarge { .. }
         | Error::Invalid(_)
         | Error::LogFailed(_)
         | Error::NoSpace { .. } => StoreError::Disk(error.to_string()),

@@ -74,6 +74,7 @@ impl Engine {
             });
         };
         let point = Point {
+            table,
             key,
             clustering,
             columns,

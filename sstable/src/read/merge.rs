@@ -10,18 +10,20 @@
 
 use bytes::Bytes;
 use starling_model::{
-    Clustering, ClusteringRange, Deletion, RangeTombstone,
+    Clustering, ClusteringRange, Deletion, RangeTombstone, TableId,
     encoding::{RowMerger, RowView},
 };
 
-use super::{Stream, rows::Rows, states, tombstones::Tombstones};
+use super::{Stream, name::Name, rows::Rows, states, tombstones::Tombstones};
 use crate::Error;
 
 /// One partition of some sources: what all slices of it share.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Partition<'p> {
-    /// What the keys of its entries begin with.
-    pub(super) prefix: &'p [u8],
+    /// The table that it is of.
+    pub(super) table: TableId,
+    /// Its key, and what the keys of its entries begin with.
+    pub(super) name: &'p Name,
     /// What the keys of its rows begin with.
     pub(super) rows: &'p [u8],
     /// Its deletion, over all sources.
@@ -103,7 +105,8 @@ impl<'s, 'a> SliceMerge<'s, 'a> {
                 open: None,
             };
             if partition.ranges {
-                let mut tombstones = Tombstones::new(input.rows.stream(), partition.prefix, slice, reversed);
+                let mut tombstones =
+                    Tombstones::new(input.rows.stream(), &partition.name.prefix, slice, reversed);
                 input.tombstone = tombstones.advance()?;
                 input.open = input
                     .tombstone
@@ -172,7 +175,9 @@ impl<'s, 'a> SliceMerge<'s, 'a> {
         let taken = self.inputs.iter().filter(|input| input.taken);
         let states: Vec<&[u8]> = taken.map(|input| input.rows.row()).collect();
         let unreadable = |error| self.inputs[last].rows.unreadable(error);
-        let merged = states::merge(self.merger, &states, cover, unreadable)?;
+        let Partition { table, name, .. } = self.partition;
+        let place = || (table, name.decorated());
+        let merged = states::merge(self.merger, &states, cover, place, unreadable)?;
         self.row = if merged.is_some() { At::Merged } else { At::Nowhere };
         Ok(())
     }

@@ -39,13 +39,18 @@ impl Name {
         Token::from_ordered_bytes(self.token.to_be_bytes())
     }
 
+    /// The partition's key.
+    pub(super) fn decorated(&self) -> DecoratedKey {
+        DecoratedKey {
+            token: self.token(),
+            key: bytes::Bytes::copy_from_slice(&self.key),
+        }
+    }
+
     /// A position in the partition; without a clustering, after it.
     pub(super) fn position(&self, clustering: Option<Clustering>, rows: u32) -> Position {
         Position {
-            key: DecoratedKey {
-                token: self.token(),
-                key: bytes::Bytes::copy_from_slice(&self.key),
-            },
+            key: self.decorated(),
             clustering,
             rows,
         }

@@ -228,6 +228,7 @@ impl PageReader<'_> {
         points: &mut PointReader,
     ) -> Result<(), Error> {
         let point = Point {
+            table: self.command.table,
             key,
             clustering,
             columns: None,
@@ -275,11 +276,12 @@ impl PageReader<'_> {
         name: &Name,
         after: Option<&Position>,
     ) -> Result<End, Error> {
-        let mut frame = self.frame(streams, heads)?;
+        let mut frame = self.frame(streams, heads, name)?;
         let reversed = self.command.reversed;
         let rows = key::entry(&name.prefix, Kind::Row, &[]);
         let partition = merge::Partition {
-            prefix: &name.prefix,
+            table: self.command.table,
+            name,
             rows: &rows,
             deletion: frame.deletion,
             ranges: heads.iter().any(|head| head.ranges),
@@ -329,7 +331,7 @@ impl PageReader<'_> {
     }
 
     /// Merges what stands before the rows.
-    fn frame(&mut self, streams: &[&mut Stream<'_>], heads: &[Head]) -> Result<Frame, Error> {
+    fn frame(&mut self, streams: &[&mut Stream<'_>], heads: &[Head], name: &Name) -> Result<Frame, Error> {
         let deletion = heads.iter().map(|head| head.deletion);
         let mut frame = Frame {
             deletion: deletion.fold(None, Deletion::strongest),
@@ -347,7 +349,8 @@ impl PageReader<'_> {
                 Some(stream) => stream.unreadable(error),
                 None => Error::Invalid("a static row can't be read"),
             };
-            let merged = states::merge(&mut self.merger, &rows, frame.deletion, unreadable)?;
+            let place = || (self.command.table, name.decorated());
+            let merged = states::merge(&mut self.merger, &rows, frame.deletion, place, unreadable)?;
             frame.static_row = merged.map(<[u8]>::to_vec);
             self.bytes += frame.static_row.as_ref().map_or(0, Vec::len);
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use starling_model::{
-    ColumnId, DecodeError, DecoratedKey, Deletion, Timestamp,
+    ColumnId, DecodeError, DecoratedKey, Deletion, TableId, Timestamp,
     encoding::{CellWriter, RowMerger, RowView, Writer},
 };
 
@@ -26,6 +26,8 @@ use crate::{
 /// Which row is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Point<'a> {
+    /// The table.
+    pub table: TableId,
     /// The partition.
     pub key: &'a DecoratedKey,
     /// The row.
@@ -147,7 +149,7 @@ impl PointReader {
                     .map_err(|_| malformed(table))?;
             }
         }
-        self.finish(gathered, point.columns)
+        self.finish(gathered, point)
     }
 
     /// Gathers what covers the row in a table that has more than rows; whether the partition may be there.
@@ -186,11 +188,8 @@ impl PointReader {
         Ok(true)
     }
 
-    fn finish(
-        &mut self,
-        gathered: Gathered<'_>,
-        columns: Option<&[ColumnId]>,
-    ) -> Result<Option<Found>, Error> {
+    fn finish(&mut self, gathered: Gathered<'_>, point: &Point<'_>) -> Result<Option<Found>, Error> {
+        let columns = point.columns;
         let Gathered {
             first,
             others,
@@ -217,7 +216,8 @@ impl PointReader {
             })
         } else {
             let rows: Vec<&[u8]> = std::iter::once(&first).chain(&others).map(Held::bytes).collect();
-            let merged = states::merge(&mut self.merger, &rows, cover, unreadable)?;
+            let place = || (point.table, point.key.clone());
+            let merged = states::merge(&mut self.merger, &rows, cover, place, unreadable)?;
             merged.map(Bytes::copy_from_slice)
         };
         found.row = match (row, columns) {

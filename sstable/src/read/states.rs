@@ -4,7 +4,7 @@
 //! that no entry holds: that is refused, so that it costs one reader its answer and not the node its memory.
 
 use starling_model::{
-    DecodeError, Deletion,
+    DecodeError, DecoratedKey, Deletion, TableId,
     encoding::{RowMerger, RowView},
 };
 
@@ -13,18 +13,23 @@ use crate::{Error, table::writer::MAX_ROW_BYTES};
 /// The most bytes that the states of a row have which a read merges: what compaction merges, too. Less in tests.
 pub(crate) const MOST_BYTES: usize = if cfg!(test) { 64 << 20 } else { MAX_ROW_BYTES };
 
-/// Merges the states of a row. [`Error::RowTooLarge`] if they are too much; a malformed one is what `unreadable` says.
+/// Merges the states of a row. [`Error::RowTooLarge`] if they are too much, with where `place` says that the row is; a
+/// malformed one is what `unreadable` says.
 pub(super) fn merge<'m>(
     merger: &'m mut RowMerger,
     states: &[&[u8]],
     cover: Option<Deletion>,
+    place: impl FnOnce() -> (TableId, DecoratedKey),
     unreadable: impl Fn(DecodeError) -> Error,
 ) -> Result<Option<&'m [u8]>, Error> {
     let mut bytes: usize = states.iter().map(|state| state.len()).sum();
     if states.len() > 1 && bytes > MOST_BYTES {
         bytes = living(states, cover).map_err(&unreadable)?;
         if bytes > MOST_BYTES {
+            let (table, key) = place();
             return Err(Error::RowTooLarge {
+                table,
+                key: Box::new(key),
                 bytes,
                 limit: MOST_BYTES,
             });

@@ -150,7 +150,18 @@ fn a_row_whose_states_are_too_much_is_refused_until_it_is_deleted() {
     }
     engine.apply(&insert(key(2), b"c", 1, b"small")).unwrap();
     let get = |engine: &Engine, number| engine.get(TABLE, &key(number), b"c", None);
-    let too_large = |error: Error| matches!(error, Error::RowTooLarge { bytes, .. } if bytes >= 66 * MIB);
+    let too_large = |error: Error| {
+        let text = error.to_string();
+        assert!(
+            text.contains(&format!("table {TABLE} at token {}", key(1).token))
+                && text.contains(&format!("partition key 0x{:x}", key(1).key)),
+            "it says which row: {text}"
+        );
+        matches!(
+            error,
+            Error::RowTooLarge { table: TABLE, key: of, bytes, .. } if *of == key(1) && bytes >= 66 * MIB
+        )
+    };
     assert!(get(&engine, 1).err().is_some_and(too_large));
     assert!(engine.read(&everything()).err().is_some_and(too_large));
     assert!(get(&engine, 2).unwrap().row.is_some());
