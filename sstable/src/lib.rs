@@ -24,7 +24,7 @@ pub mod stats;
 pub mod table;
 pub mod version;
 
-pub use compaction::{Pace, PaceLimits, Promises, PurgePolicy, Repaired, Scaling, Strategy};
+pub use compaction::{Pace, PaceLimits, Promises, PurgePolicy, Repaired, Room, Scaling, Strategy};
 pub use engine::{
     CELLS, Cells, Cold, Engine, Exported, Final, FinalHook, Job, Origin, PageResult, Quarantined, ReadResult,
     Recovery, RowResult, Step,

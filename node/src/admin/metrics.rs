@@ -262,12 +262,18 @@ type Figure = (
 );
 
 /// Name, kind, meaning, and where it is found.
-const SHARD: [Figure; 21] = [
+const SHARD: [Figure; 22] = [
     (
         "queued",
         "gauge",
         "Requests that wait in the shard's queue now.",
         |shard| shard.queued as u64,
+    ),
+    (
+        "waits",
+        "gauge",
+        "1 while flushes or compactions wait, for room on a full disk for example; /status says for what.",
+        |shard| u64::from(shard.waits_for.is_some()),
     ),
     (
         "memtable_bytes",

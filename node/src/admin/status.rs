@@ -75,6 +75,9 @@ pub struct ShardView {
     pub queued: usize,
     /// Bytes in memtables.
     pub memtable_bytes: usize,
+    /// What flushes and compactions wait for, in words: room on a full disk, for example. Absent: for nothing.
+    #[serde(default)]
+    pub waits_for: Option<String>,
     /// Live tables.
     pub tables: usize,
     /// Their bytes on disk.
@@ -187,6 +190,7 @@ fn shard(stats: &ShardStats) -> ShardView {
     ShardView {
         queued: stats.queued,
         memtable_bytes: engine.memtable_bytes,
+        waits_for: stats.waits_for.clone(),
         tables: engine.tables,
         table_bytes: engine.table_bytes,
         quarantined: engine.quarantined,

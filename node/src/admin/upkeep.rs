@@ -21,12 +21,15 @@ use super::{
 use crate::snapshots::Selection;
 
 /// How much is left of a compaction that was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompactView {
     /// How many tables (of the schema) are meant.
     pub tables: usize,
     /// Bytes that are still to be read.
     pub left_bytes: u64,
+    /// What flushes and compactions of the node wait for, in words; absent: for nothing.
+    #[serde(default)]
+    pub waits_for: Option<String>,
 }
 
 pub(super) async fn flush(
@@ -62,9 +65,11 @@ pub(super) async fn compacting(
 
 async fn left(admin: &Admin, tables: &[TableId]) -> Result<Json<CompactView>, Refusal> {
     let left = admin.store.left_to_compact(tables).await;
+    let shards = admin.store.stats().await;
     Ok(Json(CompactView {
         tables: tables.len(),
         left_bytes: left.map_err(|error| failed(&error))?,
+        waits_for: shards.into_iter().find_map(|shard| shard.waits_for),
     }))
 }
 

@@ -17,11 +17,19 @@ mod status;
 mod topology;
 mod upkeep;
 
-use std::{io::ErrorKind, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{admin, config::ADMIN_PORT, demo, failure::Failure};
+use crate::{
+    admin::{self, StatusView},
+    config::ADMIN_PORT,
+    demo,
+    failure::Failure,
+};
+
+/// How often it is asked what an order waits for.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A leaderless wide-column store that Cassandra's drivers speak to.
 #[derive(Debug, Parser)]
@@ -102,21 +110,47 @@ impl AdminArgs {
         }
     }
 
-    /// Gives an order that may take as long as `patience`; the answer.
+    /// Gives an order that may take as long as `patience`; the answer. Says meanwhile what it waits for, if it does.
     fn order(&self, path: &str, patience: Duration) -> Result<String, Failure> {
-        match admin::client::post_patiently(self.admin, path, patience) {
+        let (answered, answer) = mpsc::channel();
+        let (admin, asked) = (self.admin, path.to_owned());
+        // Nobody takes the answer of an order that is not waited for any more.
+        thread::spawn(move || drop(answered.send(admin::client::post_patiently(admin, &asked, patience))));
+        let mut waits = None;
+        let outcome = loop {
+            match answer.recv_timeout(LOOK_EVERY) {
+                Ok(outcome) => break outcome,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    let now = self.waits_for();
+                    if let Some(reason) = now.as_ref().filter(|_| now != waits) {
+                        eprintln!("waiting: {reason}");
+                    }
+                    waits = now;
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Err(Failure::work("the order broke off in this process"));
+                }
+            }
+        };
+        match outcome {
             Ok((200, body)) => Ok(body),
             Ok((400, problem)) => Err(Failure::usage(problem.trim())),
             Ok((_, problem)) => Err(Failure::work(problem.trim())),
             // It was connected, and silent.
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(Failure::work(format!(
-                "the node at {} has not done it within {} minutes, and goes on with it; its log says what it waits \
-                     for, a full disk for example",
+                "the node at {} has not done it within {} minutes, and goes on with it{}",
                 self.admin,
-                patience.as_secs() / 60
+                patience.as_secs() / 60,
+                waits.map_or_else(String::new, |waits| format!(": {waits}"))
             ))),
             Err(error) => Err(self.unreachable(&error)),
         }
+    }
+
+    /// What flushes and compactions of the node wait for; `None` also if it does not tell.
+    fn waits_for(&self) -> Option<String> {
+        let status: StatusView = admin::client::get_json(self.admin, "/status").ok()?;
+        status.shards.into_iter().find_map(|shard| shard.waits_for)
     }
 
     fn unreachable(&self, error: &std::io::Error) -> Failure {

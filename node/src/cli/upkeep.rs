@@ -44,14 +44,10 @@ pub(super) fn compact(args: &CompactArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let is_terminal = std::io::stderr().is_terminal();
-    let mut view = begun;
+    let mut view = begun.clone();
     let mut polls = 0;
     while view.left_bytes > 0 {
-        let line = format!(
-            "{} of {} left",
-            output::bytes(view.left_bytes),
-            output::bytes(begun.left_bytes)
-        );
+        let line = progress(&view, &begun);
         if is_terminal {
             eprint!("\r\x1b[K{line}");
         } else if polls % QUIET_POLLS == 0 {
@@ -72,6 +68,17 @@ pub(super) fn compact(args: &CompactArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// How much is left, and what it waits for.
+fn progress(view: &CompactView, begun: &CompactView) -> String {
+    let waits = view.waits_for.as_ref();
+    format!(
+        "{} of {} left{}",
+        output::bytes(view.left_bytes),
+        output::bytes(begun.left_bytes),
+        waits.map_or_else(String::new, |waits| format!("; {waits}"))
+    )
+}
+
 /// A selection as parameters of a page.
 pub(super) fn parameters(selection: &Selection) -> Vec<String> {
     [("keyspace", &selection.keyspace), ("table", &selection.table)]
@@ -83,6 +90,23 @@ pub(super) fn parameters(selection: &Selection) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn progress_says_what_is_waited_for() {
+        let begun = CompactView {
+            tables: 1,
+            left_bytes: 4 << 20,
+            waits_for: None,
+        };
+        let mut view = begun.clone();
+        view.left_bytes = 1 << 20;
+        assert_eq!(progress(&view, &begun), "1.00 MiB of 4.00 MiB left");
+        view.waits_for = Some("the disk is full".to_owned());
+        assert_eq!(
+            progress(&view, &begun),
+            "1.00 MiB of 4.00 MiB left; the disk is full"
+        );
+    }
 
     #[test]
     fn a_selection_is_escaped() {

@@ -57,7 +57,7 @@ pub use operations::shard_dir;
 pub use rooted::RootedFs;
 
 use desk::Desk;
-use request::{Read, Request};
+use request::{Read, Request, Told};
 
 /// What stands for no deadline.
 const LONGEST_READ: Duration = Duration::from_hours(24);
@@ -93,6 +93,8 @@ pub struct ShardStats {
     pub engine: Stats,
     /// Its large rows, of the tables that have any.
     pub large_rows: Vec<(TableId, LargeRows)>,
+    /// What flushes and compactions wait for, in words: room on a full disk, for example. `None`: for nothing.
+    pub waits_for: Option<String>,
 }
 
 impl Store for ShardedStore {
@@ -260,11 +262,16 @@ impl ShardedStore {
             let queued = desk.queued();
             let engine = self.ask(shard as u32, Request::Stats);
             async move {
-                let (engine, large_rows) = engine.await.ok()?;
+                let Told {
+                    engine,
+                    large_rows,
+                    waits_for,
+                } = engine.await.ok()?;
                 Some(ShardStats {
                     queued,
                     engine,
                     large_rows,
+                    waits_for,
                 })
             }
         });

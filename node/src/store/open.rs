@@ -111,6 +111,7 @@ impl ShardedStore {
                 writes_due: None,
                 unlooked: 0,
                 stopped: None,
+                failed: None,
                 rest_until: None,
             };
             let desk = Arc::new(Desk::new(state, own));

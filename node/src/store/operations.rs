@@ -103,7 +103,62 @@ pub fn shard_dir(shard: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{pin::pin, sync::Arc};
+
+    use futures::future::{Either, select};
+    use starling_replication::Store;
+    use starling_sstable::fs::{
+        Fs,
+        memory::{Faults, MemoryFs},
+    };
+
     use super::*;
+    use crate::store::{CommitLogSync, StoreOptions};
+
+    /// An order that finds no room does not end; what it waits for is told, until there is room.
+    #[tokio::test]
+    async fn what_an_order_waits_for_is_told_until_it_is_done() {
+        let memory = MemoryFs::new();
+        let fs: Arc<dyn Fs> = Arc::new(memory.clone());
+        let options = StoreOptions {
+            shards: 2,
+            commitlog_sync: CommitLogSync::Group,
+            memtable_bytes: 64 << 20,
+            background_threads: 1,
+            incremental_backups: false,
+        };
+        let store = ShardedStore::open(&fs, &options).unwrap();
+        for n in 0..20 {
+            let write = crate::store::tests::write(n, 3);
+            store.apply(write.into()).await.unwrap();
+        }
+        memory.set_faults(Faults {
+            capacity: Some(memory.used()),
+            ..Faults::default()
+        });
+        let flush = pin!(store.flush());
+        let told = pin!(async {
+            loop {
+                let mut shards = store.stats().await.into_iter();
+                if let Some(waits) = shards.find_map(|shard| shard.waits_for) {
+                    break waits;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        let Either::Right((waits, flush)) = select(flush, told).await else {
+            panic!("there was no room for the flush");
+        };
+        assert!(
+            waits.contains("flushes fail") && waits.contains("the disk is full"),
+            "{waits}"
+        );
+        memory.set_faults(Faults::default());
+        flush.await.unwrap();
+        let shards = store.stats().await;
+        assert!(shards.iter().all(|shard| shard.waits_for.is_none()), "{shards:?}");
+        store.stop().await.unwrap();
+    }
 
     #[tokio::test]
     async fn an_error_waits_for_those_that_go_on() {

@@ -60,7 +60,7 @@ pub(super) enum Request {
     /// Forget tokens.
     Discard(TableId, TokenSet, Answer<u64>),
     /// Tell figures.
-    Stats(Answer<(Stats, Vec<(TableId, LargeRows)>)>),
+    Stats(Answer<Told>),
     /// Do what an operator asks.
     Operate(Operation),
     /// A background job is through, or has failed.
@@ -78,6 +78,15 @@ impl Request {
             _ => false,
         }
     }
+}
+
+/// What a shard tells of itself.
+pub(super) struct Told {
+    pub(super) engine: Stats,
+    /// Large rows, of the tables that have any.
+    pub(super) large_rows: Vec<(TableId, LargeRows)>,
+    /// What flushes and compactions wait for.
+    pub(super) waits_for: Option<String>,
 }
 
 /// A page that is asked for.

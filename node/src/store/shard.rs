@@ -10,14 +10,14 @@ use crossbeam::channel::{Sender, TrySendError};
 use parking_lot::Mutex;
 use starling_model::Seconds;
 use starling_replication::{Damaged, StoreError};
-use starling_sstable::{Engine, Error, Job, Log, Lsn};
+use starling_sstable::{Engine, Error, Job, Log, Lsn, Room};
 use tracing::error;
 
 use super::{
     CommitLogSync,
     jobs::JobQueue,
     readers::Readers,
-    request::{Answer, Read, Request, store_error},
+    request::{Answer, Read, Request, Told, store_error},
     sync::{Ack, Group, Waiting},
 };
 
@@ -50,6 +50,8 @@ pub(super) struct Shard {
     pub(super) unlooked: usize,
     /// Who asked for the end.
     pub(super) stopped: Option<Answer<()>>,
+    /// What flushes or compactions failed of, until they don't; whether it was a flush, and why.
+    pub(super) failed: Option<(bool, String)>,
     /// After a job failed: when background work goes on. A disk that is full is not asked without pause.
     pub(super) rest_until: Option<Instant>,
 }
@@ -126,7 +128,12 @@ impl Shard {
                 later(answer, |done| self.engine.discard(table, tokens, done));
             }
             Request::Stats(answer) => {
-                drop(answer.send(Ok((self.engine.stats(), self.engine.large_rows()))));
+                let told = Told {
+                    engine: self.engine.stats(),
+                    large_rows: self.engine.large_rows(),
+                    waits_for: self.waits_for(),
+                };
+                drop(answer.send(Ok(told)));
             }
             Request::Operate(operation) => operation.carry_out(&mut self.engine),
             Request::JobDone(job, outcome) => self.install(*job, outcome),
@@ -222,6 +229,24 @@ impl Shard {
         }
     }
 
+    /// What flushes and compactions wait for, in words; `None`: for nothing.
+    fn waits_for(&self) -> Option<String> {
+        if let Some((urgent, reason)) = &self.failed {
+            let what = if *urgent { "flushes" } else { "compactions" };
+            return Some(format!("{what} fail and are tried again: {reason}"));
+        }
+        let (needs, room) = self.engine.lacks_room()?;
+        let Room {
+            free,
+            reserve,
+            promised,
+        } = room;
+        Some(format!(
+            "a compaction of {needs} bytes waits for room on the disk: {free} are free, of which {reserve} are kept for flushes \
+             and {promised} for what is under way"
+        ))
+    }
+
     fn damaged(&mut self) -> Vec<Damaged> {
         let quarantined = self.engine.quarantined();
         let pieces = quarantined.iter().map(|piece| Damaged {
@@ -247,9 +272,16 @@ impl Shard {
     }
 
     fn install(&mut self, job: Job, outcome: Result<(), Error>) {
+        let (urgent, is_tried_again) = (job.is_urgent(), job.is_urgent() || job.is_paced());
+        if is_tried_again && self.failed.as_ref().is_some_and(|(was, _)| *was == urgent) {
+            self.failed = None;
+        }
         // A job that failed is handed back too: so the engine knows that the work is to be offered again.
         if let Err(error) = outcome.and(self.engine.finish(job)) {
             error!(%error, "a flush or compaction failed; nothing is lost, it will be tried again");
+            if is_tried_again {
+                self.failed = Some((urgent, error.to_string()));
+            }
             self.rest_until = Some(Instant::now() + REST);
         }
     }

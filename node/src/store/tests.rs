@@ -41,7 +41,7 @@ fn key(n: u64) -> DecoratedKey {
     }
 }
 
-fn write(n: u64, rows: u8) -> Mutation {
+pub(super) fn write(n: u64, rows: u8) -> Mutation {
     let mut partition = Partition::default();
     for row in 0..rows {
         let mut content = Row::default();

@@ -26,7 +26,7 @@ pub use candidate::{Candidate, Pick};
 pub use pace::{Pace, PaceLimits};
 pub use purge::{PurgePolicy, Repaired};
 pub use slices::Slices;
-pub use space::Promises;
+pub use space::{Promises, Room};
 pub use strategy::{Scaling, Strategy};
 
 #[cfg(test)]

@@ -128,6 +128,13 @@ impl Engine {
         }
     }
 
+    /// Whether compactions that are due wait for room on the disk: the least that one of them needs, in bytes, and the room
+    /// that there is. As of when they were looked for last.
+    pub fn lacks_room(&self) -> Option<(u64, Room)> {
+        let least = self.tables.values().filter_map(|state| state.lacks).min()?;
+        Some((least, self.room()))
+    }
+
     /// What may be written beside flushes. A disk that can't be asked is taken as one with room: it is full when it
     /// says so.
     pub(super) fn room(&self) -> Room {
@@ -190,6 +197,7 @@ pub(super) fn begin(
 fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> Option<Due> {
     state.count_crowd();
     state.owed = 0;
+    state.lacks = None;
     let candidates = |tables: &mut dyn Iterator<Item = &Arc<Table>>| -> Vec<Candidate> {
         tables.map(|table| candidate(state, table, now)).collect()
     };
@@ -219,9 +227,11 @@ fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> O
             state.asked.clear();
         }
         state.owed = picks.iter().map(|pick| pick.bytes).sum();
+        let least = least(&picks);
         if let Some(pick) = space::fitting(picks, &wanted, sizes, room) {
             return Some(Due::Merge(pick));
         }
+        state.lacks = least;
     }
     let together: Vec<Candidate> = idle
         .iter()
@@ -235,9 +245,11 @@ fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> O
     };
     picks.extend(rows::picks(&idle, sizes, strategy, now));
     state.owed += picks.iter().map(|pick| pick.bytes).sum::<u64>();
+    let least = least(&picks);
     if let Some(pick) = space::fitting(picks, &idle, sizes, room) {
         return Some(Due::Merge(pick));
     }
+    state.lacks = state.lacks.or(least);
     let picks = tombstones::picks(
         &idle,
         |file| state.may_forget(file, now, FORGET_AGAIN_SECONDS),
@@ -248,6 +260,11 @@ fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> O
     );
     let fits = picks.into_iter().find(|pick| pick.bytes <= room.left());
     fits.map(Due::Merge)
+}
+
+/// The bytes of the smallest of some merges.
+fn least(picks: &[Pick]) -> Option<u64> {
+    picks.iter().map(|pick| pick.bytes).min()
 }
 
 fn candidate(state: &TableState, table: &Table, now: Seconds) -> Candidate {

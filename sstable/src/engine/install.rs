@@ -15,6 +15,7 @@ use starling_model::{TableId, TokenRange};
 
 use super::{
     Engine,
+    finals::Announcements,
     merges::{Output, Replaces},
 };
 use crate::{
@@ -70,6 +71,7 @@ pub(super) struct Install {
     dir: PathBuf,
     log: Arc<Log>,
     manifest: Manifest,
+    announcements: Option<Announcements>,
 }
 
 impl Install {
@@ -81,6 +83,10 @@ impl Install {
         }
         self.manifest.prepare(&*self.fs, &self.dir)?.commit(&*self.fs)?;
         turn.written = true;
+        // Before it is another one's turn: a truncation has these files removed.
+        if let Some(announcements) = &self.announcements {
+            announcements.make();
+        }
         drop(turn);
         release(&self.log, self.manifest.floor);
         Ok(true)
@@ -116,6 +122,7 @@ impl Engine {
         let number = turn.next;
         drop(turn);
         let manifest = self.manifest(&changes);
+        let announcements = self.announcements(&changes);
         self.work.installing = Some(Installing { number, changes });
         Some(Install {
             number,
@@ -124,6 +131,7 @@ impl Engine {
             dir: self.dir.clone(),
             log: Arc::clone(&self.log),
             manifest,
+            announcements,
         })
     }
 
@@ -272,7 +280,6 @@ impl Engine {
             self.memory -= freed.iter().map(|memtable| memtable.weight()).sum::<usize>();
             self.work.freed.append(&mut freed);
             self.counters.count(&change);
-            self.announce(&change);
             self.tell(&change, true);
         }
         if self.memory == 0 {

@@ -100,7 +100,7 @@ pub struct Engine {
     /// Snapshots, exports, ingests and discards.
     bulk: ingest::Bulk,
     /// Who is told of final tables.
-    hook: Option<FinalHook>,
+    hook: Option<finals::Hook>,
     counters: Counters,
     /// Memory for reads of single rows.
     points: RefCell<read::PointReader>,

@@ -131,15 +131,23 @@ impl Engine {
             self.counters.snapshots += 1;
             (snapshot.done)(Ok(()));
         } else {
-            self.work.dead.extend(snapshot.linked);
             (snapshot.done)(Err(failed.unwrap_or(Error::Invalid("the snapshot was given up"))));
         }
     }
 }
 
 impl Snapshotting {
-    /// Makes some links; `true` once the snapshot is complete and durable.
+    /// Makes some links; `true` once the snapshot is complete and durable. After an error nothing of it is left: whoever asked
+    /// for it may ask for the same directory again as soon as he is told.
     pub(super) fn step(&mut self) -> Result<bool, Error> {
+        let outcome = self.go_on();
+        if outcome.is_err() && self.begun {
+            self.undo();
+        }
+        outcome
+    }
+
+    fn go_on(&mut self) -> Result<bool, Error> {
         if !self.begun {
             self.begin()?;
             self.begun = true;
@@ -161,6 +169,19 @@ impl Snapshotting {
             self.complete = true;
         }
         Ok(self.complete)
+    }
+
+    /// Removes what was made; the manifest first, so that nothing half passes for a snapshot. What can't be removed is cleared
+    /// away with the directory, at the next start or by the next snapshot in it.
+    fn undo(&mut self) {
+        let own = [manifest::FILE_NAME, manifest::NEW_FILE_NAME].map(|name| self.dir.join(name));
+        for path in own.into_iter().chain(self.linked.drain(..)) {
+            if let Err(error) = self.fs.remove(&path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, file = %path.display(), "a file of a snapshot that failed can't be removed");
+            }
+        }
     }
 
     fn begin(&self) -> Result<(), Error> {

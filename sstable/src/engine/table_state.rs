@@ -49,6 +49,8 @@ pub(super) struct TableState {
     pub(super) crowd: usize,
     /// Bytes of the compactions that are due and not begun.
     pub(super) owed: u64,
+    /// A compaction is due for which there is no room on the disk: the least bytes that one needs.
+    pub(super) lacks: Option<u64>,
     /// No compaction is due before this second, unless something changes.
     pub(super) look_at: Option<Seconds>,
     /// When the files were made that merges made since the engine was opened.

@@ -3,13 +3,16 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use starling_model::{Seconds, TableId, Token, TokenRange};
 
 use crate::{
-    Engine, Error, Options, Origin, Step,
+    Engine, Error, Job, Options, Origin, Step,
     engine::snapshot,
     fixtures::{TABLE, contents, dir, everything, insert, key, open, settle, small_options},
     fs::{Fs, MemoryFs, memory::Faults},
@@ -140,6 +143,10 @@ fn an_unfinished_snapshot_is_recognised_and_cleared_away() {
     });
     work(&mut engine, 3);
     assert!(matches!(taken(&told), Err(Error::Io { .. })));
+    assert!(
+        fs.list(&place).unwrap().is_empty(),
+        "when it is told, the links are gone"
+    );
     fs.set_faults(Faults::default());
     work(&mut engine, 10);
     assert!(snapshot::list(&fs, &engine.snapshots()).unwrap().is_empty());
@@ -153,6 +160,47 @@ fn an_unfinished_snapshot_is_recognised_and_cleared_away() {
     let engine = open(&fs);
     assert!(!fs.exists(&place).unwrap());
     assert_eq!(contents(&engine).len(), 8);
+}
+
+/// What clears away behind a snapshot that failed must not take the links of the next one in the same place.
+#[test]
+fn a_snapshot_that_follows_one_that_failed_keeps_its_links() {
+    let fs = MemoryFs::new();
+    let mut engine = open(&fs);
+    fill(&mut engine, 0, 30);
+    engine.flush_all();
+    settle(&mut engine, Seconds(1));
+    let place = PathBuf::from("/elsewhere/again");
+    let (told, done) = outcome();
+    engine.snapshot(place.clone(), None, done).unwrap();
+    fs.set_faults(Faults {
+        fail_syncs: true,
+        ..Faults::default()
+    });
+    while told.lock().unwrap().is_none() {
+        work(&mut engine, 1);
+    }
+    assert!(matches!(taken(&told), Err(Error::Io { .. })));
+    fs.set_faults(Faults::default());
+    // Who asked removes the directory, and asks again before any other work is done.
+    assert_eq!(
+        snapshot::remove_unfinished(&fs, Path::new("/elsewhere")).unwrap(),
+        1
+    );
+    let (told, done) = outcome();
+    engine.snapshot(place.clone(), None, done).unwrap();
+    // Whatever is to be done may be done by several threads, in any order.
+    let jobs = std::iter::from_fn(|| engine.next_job(Seconds(1)));
+    let mut jobs: Vec<Job> = jobs.take(8).collect();
+    while let Some(mut job) = jobs.pop() {
+        while job.step().unwrap() == Step::More {}
+        engine.finish(job).unwrap();
+    }
+    settle(&mut engine, Seconds(1));
+    taken(&told).unwrap();
+    let expected = contents(&engine);
+    drop(engine);
+    assert_eq!(contents(&open_at(&fs, &place)), expected);
 }
 
 fn files(fs: &MemoryFs, suffix: &str) -> Vec<PathBuf> {
@@ -254,6 +302,43 @@ fn a_truncation_keeps_out_what_was_on_its_way() {
     assert!(matches!(taken(&told), Err(Error::Invalid(_))));
     assert!(contents(&engine).is_empty());
     assert!(files(&fs, ".table").is_empty());
+}
+
+/// The hook waits for a disk; the thread that serves requests takes jobs back and must not.
+#[test]
+fn tables_are_announced_by_the_jobs_that_install_them() {
+    let fs = MemoryFs::new();
+    let mut engine = open(&fs);
+    let (in_step, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (stepping, told) = (Arc::clone(&in_step), Arc::clone(&seen));
+    engine.on_final(Box::new(move |table| {
+        assert!(
+            stepping.load(Ordering::SeqCst),
+            "a step waits for the disk, and nobody else"
+        );
+        assert_eq!(table.origin, Origin::Flush);
+        told.fetch_add(1, Ordering::SeqCst);
+    }));
+    fill(&mut engine, 0, 5);
+    engine.flush_all();
+    // Up to the install, whose job is not taken back.
+    let install = loop {
+        let mut job = engine.next_job(Seconds(1)).unwrap();
+        in_step.store(true, Ordering::SeqCst);
+        while job.step().unwrap() == Step::More {}
+        in_step.store(false, Ordering::SeqCst);
+        if format!("{job:?}") == "Install" {
+            break job;
+        }
+        engine.finish(job).unwrap();
+    };
+    assert_eq!(seen.load(Ordering::SeqCst), 1);
+    // A truncation that overtakes it has the file removed, which was announced before.
+    engine.truncate(TABLE).unwrap();
+    engine.finish(install).unwrap();
+    settle(&mut engine, Seconds(1));
+    assert_eq!(seen.load(Ordering::SeqCst), 1);
+    assert!(contents(&engine).is_empty());
 }
 
 #[test]
