@@ -32,7 +32,8 @@ pub(super) enum SnapshotCommand {
     ///
     /// What was written or deleted after the snapshot is newer and stays; to have the state of then, TRUNCATE the tables
     /// first. What was deleted so long ago that its tombstone is gone comes back. Restore the snapshots of all nodes, or of
-    /// as many as hold all data. It can be broken off, and done again.
+    /// as many as hold all data, within gc_grace_seconds (10 days unless set) of one another: so long restored deletions are
+    /// kept, however old they are. It can be broken off, and done again.
     Restore(RestoreArgs),
     /// Delete a snapshot of a node
     Delete {

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use starling_cql::schema::{ColumnKind, Schema, Table};
 use starling_model::{Cell, ColumnId, Row, TableId};
 
+use super::age::short_grace;
+
 /// Where the content of kept tables goes.
 #[derive(Debug, Default)]
 pub(super) struct Places {
@@ -38,6 +40,10 @@ impl Places {
             }
             match Target::find(table, schema) {
                 Ok(target) => {
+                    let present = schema.table_by_id(target.table);
+                    let grace = present.map(|present| present.options.gc_grace_seconds());
+                    let note = grace.and_then(|grace| short_grace(&name, grace));
+                    places.notes.extend(note);
                     places.targets.insert(table.id, target);
                 }
                 Err(reason) if lenient && is_gone && present.is_none() => {

@@ -3,9 +3,11 @@
 //! Each row and each deletion is written to its present replicas with the timestamps that it had
 //! ([`Node::write_again`](starling_replication::Node::write_again)). So the merge law decides what comes of it, twice is as good
 //! as once, and it can be broken off and begun anew. What was deleted or overwritten later stays so; who wants the state
-//! of then empties the tables first (TRUNCATE). Dismissed: taking the files in as they are, which is cheaper but wants the
+//! of then empties the tables first (TRUNCATE). Deletions count as made when they are restored, so that none is purged before what it
+//! covers is restored too (`age`). Dismissed: taking the files in as they are, which is cheaper but wants the
 //! same shards, and replicas that each take their own part.
 
+mod age;
 mod matching;
 mod pieces;
 mod room;
@@ -15,12 +17,13 @@ use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use starling_cql::schema::Schema;
-use starling_model::{DecoratedKey, Mutation, TableId};
+use starling_model::{DecoratedKey, Mutation, Seconds, TableId};
 use starling_replication::Node;
 use starling_sstable::{
     fs::{Fs, RealFs},
@@ -35,6 +38,7 @@ use crate::{
     env::TokioEnv,
     snapshots::{Selection, SnapshotError},
 };
+use age::Age;
 use matching::{Places, Target};
 use room::Room;
 use source::{File, Source};
@@ -223,7 +227,9 @@ fn read(
     let table = Arc::new(Table::open_file(fs, PathBuf::from(path), number)?);
     let decorate = |key: DecoratedKey| node.decorate(key.key);
     let (room, runtime) = (Room::new(AHEAD_BYTES), Handle::current());
-    pieces::cut(&table, target, &decorate, &mut |mutation, rows| {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let age = Age::at(Seconds(u32::try_from(now.as_secs()).unwrap_or(u32::MAX)));
+    pieces::cut(&table, target, age, &decorate, &mut |mutation, rows| {
         let room = runtime.block_on(room.take(mutation.partition.weight()));
         match pieces.blocking_send(Piece { mutation, rows, room }) {
             Ok(()) => ControlFlow::Continue(()),

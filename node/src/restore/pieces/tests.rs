@@ -2,11 +2,11 @@ use std::path::Path;
 
 use bytes::Bytes;
 use starling_model::{
-    Cell, CellValue, Clustering, ClusteringRange, ColumnId, Deletion, RangeTombstone, Seconds, TableId,
-    Timestamp, Token, mutation::MAX_MUTATION_BYTES,
+    Cell, CellValue, Clustering, ClusteringRange, ColumnId, Deletion, Expiry, Marker, RangeTombstone,
+    Seconds, TableId, Timestamp, Token, mutation::MAX_MUTATION_BYTES,
 };
 use starling_sstable::{
-    Engine, Options, Step,
+    Engine, Options, PurgePolicy, Step,
     fs::{Fs, MemoryFs},
 };
 
@@ -14,6 +14,11 @@ use super::*;
 use crate::restore::matching::Target;
 
 const TABLE: TableId = TableId(7);
+
+/// An age that changes nothing.
+fn as_it_was() -> Age {
+    Age::at(Seconds(0))
+}
 
 fn row(timestamp: i64, cells: u32, bytes: usize) -> Row {
     let mut row = Row::default();
@@ -117,7 +122,7 @@ fn the_pieces_of_a_file_are_small_and_merge_to_what_it_holds() {
         token: Token(key.token.0 + 100),
         ..key
     };
-    cut(&table, &target(), &moved, &mut |mutation, some| {
+    cut(&table, &target(), as_it_was(), &moved, &mut |mutation, some| {
         pieces.push(mutation);
         rows += some;
         ControlFlow::Continue(())
@@ -146,7 +151,7 @@ fn who_has_enough_gets_no_more_and_what_comes_before_damage_is_given() {
     let whole = table(&fs);
     let same = |key: DecoratedKey| key;
     let mut given = 0;
-    cut(&whole, &target(), &same, &mut |_, _| {
+    cut(&whole, &target(), as_it_was(), &same, &mut |_, _| {
         given += 1;
         ControlFlow::Break(())
     })
@@ -158,7 +163,7 @@ fn who_has_enough_gets_no_more_and_what_comes_before_damage_is_given() {
     fs.damage(&path, |bytes| bytes[middle] ^= 1).unwrap();
     let damaged = Arc::new(Table::open_file(&fs, path, 1).unwrap());
     let mut given = 0;
-    let read = cut(&damaged, &target(), &same, &mut |_, _| {
+    let read = cut(&damaged, &target(), as_it_was(), &same, &mut |_, _| {
         given += 1;
         ControlFlow::Continue(())
     });
@@ -176,6 +181,7 @@ fn what_just_fits_a_mutation_is_given_alone() {
     let target = target();
     let mut gathering = Gathering {
         target: &target,
+        age: as_it_was(),
         key: Some(key),
         partition: Partition::default(),
         bytes: 0,
@@ -197,4 +203,182 @@ fn what_just_fits_a_mutation_is_given_alone() {
         "{given:?}"
     );
     assert_eq!(given.iter().map(|(_, rows)| rows).sum::<u64>(), 3);
+}
+
+/// The present second of those who restore.
+const NOW: Seconds = Seconds(1_000_000);
+
+/// How long tombstones are kept.
+const GRACE: u32 = 1_000;
+
+fn engine(fs: &MemoryFs, dir: &str) -> Engine {
+    let (mut engine, _) = Engine::open(Arc::new(fs.clone()), dir.into(), Options::default()).unwrap();
+    engine.set_purge(TABLE, PurgePolicy::After { grace: GRACE });
+    engine
+}
+
+fn work(engine: &mut Engine, now: Seconds) {
+    engine.flush_all();
+    while let Some(mut job) = engine.next_job(now) {
+        while job.step().unwrap() == Step::More {}
+        engine.finish(job).unwrap();
+    }
+}
+
+/// Everything that is written to one partition.
+fn partition(content: Partition) -> Mutation {
+    Mutation {
+        table: TABLE,
+        key: DecoratedKey {
+            token: Token(1),
+            key: Bytes::from("k"),
+        },
+        partition: content,
+    }
+}
+
+/// Old data, all of it covered by what [`deleted`] has.
+fn data() -> Mutation {
+    let mut content = Partition::default();
+    for name in ["partition", "range", "row", "cell", "expired"] {
+        let timestamp = if name == "partition" { 1 } else { 5 };
+        content.add_row(Clustering::from(name.as_bytes().to_vec()), row(timestamp, 1, 10));
+    }
+    partition(content)
+}
+
+/// Deletions of every kind, long ago.
+fn deleted() -> Mutation {
+    let mut content = Partition::default();
+    content.delete(deletion(2));
+    content.delete_range(RangeTombstone {
+        range: ClusteringRange::row(&Clustering::from(b"range".to_vec())),
+        deletion: deletion(6),
+    });
+    let deleted = Row {
+        deletion: Some(deletion(6)),
+        ..Row::default()
+    };
+    content.add_row(Clustering::from(b"row".to_vec()), deleted);
+    let end = Expiry {
+        at: Seconds(10),
+        ttl: 5,
+    };
+    for (name, value) in [
+        ("cell", CellValue::Tombstone(Seconds(1))),
+        (
+            "expired",
+            CellValue::Live {
+                value: Bytes::from("new"),
+                expiry: Some(end),
+            },
+        ),
+    ] {
+        let mut row = Row::default();
+        row.add(Cell {
+            column: ColumnId(1),
+            path: None,
+            timestamp: Timestamp(6),
+            value,
+        });
+        if name == "expired" {
+            row.marker = Some(Marker {
+                timestamp: Timestamp(6),
+                expiry: Some(end),
+            });
+        }
+        content.add_row(Clustering::from(name.as_bytes().to_vec()), row);
+    }
+    partition(content)
+}
+
+/// The deletions come first, all of it is compacted, and what they cover comes from another file. Returns how many rows are
+/// seen then.
+fn seen_after_compaction(age: Age, now: Seconds) -> usize {
+    let fs = MemoryFs::new();
+    let mut kept = Engine::open(Arc::new(fs.clone()), "/kept".into(), Options::default())
+        .unwrap()
+        .0;
+    kept.apply(&deleted()).unwrap();
+    work(&mut kept, Seconds(1));
+    let file = kept.files(TABLE).remove(0);
+    let mut present = engine(&fs, "/present");
+    cut(&file, &target(), age, &|key| key, &mut |mutation, _| {
+        present.apply(&mutation).unwrap();
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    work(&mut present, now);
+    present.compact(TABLE);
+    work(&mut present, now);
+    present.apply(&data()).unwrap();
+    let data = data();
+    let is_seen = |clustering: &Clustering| {
+        let found = present.get(TABLE, &data.key, &clustering.0, None).unwrap().row;
+        found.is_some_and(|row| {
+            let row = starling_model::encoding::RowView::new(&row).unwrap();
+            row.is_live(now).unwrap()
+        })
+    };
+    data.partition.rows.keys().filter(|row| is_seen(row)).count()
+}
+
+#[test]
+fn a_restored_deletion_outlives_a_compaction_before_what_it_covers_is_restored() {
+    let all = data().partition.rows.len();
+    assert_eq!(
+        seen_after_compaction(as_it_was(), NOW),
+        all,
+        "they are old enough to be forgotten"
+    );
+    assert_eq!(seen_after_compaction(Age::at(NOW), NOW), 0);
+    let within = Seconds(NOW.0 + GRACE - 601);
+    assert_eq!(
+        seen_after_compaction(Age::at(NOW), within),
+        0,
+        "for the whole grace"
+    );
+    let beyond = Seconds(NOW.0 + GRACE + 1);
+    assert_eq!(seen_after_compaction(Age::at(NOW), beyond), all, "and no longer");
+}
+
+#[test]
+fn people_are_told_of_a_short_grace() {
+    use crate::restore::age::short_grace;
+    assert_eq!(short_grace("ks.t", 864_000), None);
+    let told = short_grace("ks.t", 3_600).unwrap();
+    assert!(
+        told.contains("table ks.t keeps deletions for 3600 s only") && told.contains("raise it"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_is_restored_covers_no_more_and_lives_no_longer_than_it_did() {
+    let age = Age::at(NOW);
+    let end = |at| Expiry {
+        at: Seconds(at),
+        ttl: 5,
+    };
+    let expiring = |at| {
+        let mut row = row(6, 1, 10);
+        row.cells[0].value = CellValue::Live {
+            value: Bytes::from("v"),
+            expiry: Some(end(at)),
+        };
+        row
+    };
+    for (at, expected) in [(10, NOW.0 - 600), (NOW.0 - 5, NOW.0 - 5), (NOW.0 + 5, NOW.0 + 5)] {
+        assert_eq!(age.row(expiring(at)), expiring(expected));
+    }
+    let forever = row(6, 3, 10);
+    assert_eq!(age.row(forever.clone()), forever);
+    let old = deletion(6);
+    assert_eq!(age.deletion(old).timestamp, old.timestamp);
+    assert_eq!(age.deletion(old).at, NOW);
+    let later = Deletion {
+        at: Seconds(NOW.0 + 1),
+        ..old
+    };
+    assert_eq!(age.deletion(later), later, "another clock is ahead");
 }
