@@ -6,6 +6,7 @@
 //! ones leave the list. So a restart in the middle goes on with it, and nothing has to be asked for.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -132,12 +133,7 @@ impl<E: Env> Streaming<E> {
 
     /// What this node gains of each table; and what nobody is a replica of before.
     fn gained(&self, snapshot: &Snapshot, change: &Change) -> Vec<(TableId, TokenSet, TokenSet)> {
-        let ring = &snapshot.cluster.ring;
-        let rings = Rings {
-            current: Arc::clone(ring),
-            next: Arc::new(Ring::new(ring.partitioner(), change.next(ring.members()))),
-            gone: std::collections::BTreeSet::new(),
-        };
+        let rings = Rings::through(&snapshot.cluster.ring, &change.kind, BTreeSet::new());
         let tables = snapshot.schema.all_tables().filter(|table| !table.is_system());
         let gained = tables.filter_map(|table| {
             let strategies = Strategies::through(snapshot, &change.kind, &table.keyspace)?;
@@ -224,7 +220,7 @@ impl<E: Env> Streaming<E> {
         let rings = Rings {
             current: Arc::new(Ring::new(ring.partitioner(), past.members.clone())),
             next: Arc::clone(ring),
-            gone: std::collections::BTreeSet::new(),
+            gone: BTreeSet::new(),
         };
         let tables: Vec<_> = snapshot
             .schema

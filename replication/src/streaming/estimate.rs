@@ -1,9 +1,6 @@
 //! What a change of the ring costs, and what it leads to: for operators, before anything happens.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
@@ -241,13 +238,7 @@ impl<E: Env> Streaming<E> {
 
     async fn reckon(&self, change: &ChangeKind) -> Estimate {
         let snapshot = self.views.load();
-        let current = Arc::clone(&snapshot.cluster.ring);
-        let next = Ring::new(current.partitioner(), change.next(current.members()));
-        let rings = Rings {
-            current,
-            next: Arc::new(next),
-            gone: change.dead(),
-        };
+        let rings = Rings::through(&snapshot.cluster.ring, change, change.dead());
         let mut flows = flows(&snapshot, &rings, change);
         let (replications, members) = (&snapshot.cluster.replications, rings.current.members());
         let shortages = sparing::shortages(&snapshot.schema, replications, members, change);

@@ -35,6 +35,7 @@ use starling_model::{NodeId, Token, TokenRange, TokenSet};
 use starling_ring::{Placement, Replication, Ring};
 
 pub use crate::placements::Strategies;
+use crate::topology::ChangeKind;
 
 /// How a range gets to its new replica.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,6 +124,16 @@ pub struct Rings {
 }
 
 impl Rings {
+    /// The ring, and what a change makes of it.
+    pub(crate) fn through(current: &Arc<Ring>, change: &ChangeKind, gone: BTreeSet<NodeId>) -> Self {
+        let next = Ring::new(current.partitioner(), change.next(current.members()));
+        Self {
+            current: Arc::clone(current),
+            next: Arc::new(next),
+            gone,
+        }
+    }
+
     fn datacenter(&self, node: NodeId) -> Option<&str> {
         self.current
             .datacenter(node)

@@ -5,10 +5,9 @@
 //! dead: so a change that takes dead nodes out does without those, too, whose successors wait. `ALGORITHM.md`
 //! says why nothing is lost by it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use starling_model::NodeId;
-use starling_ring::Ring;
 
 use super::{Change, ChangeError, ChangeKind, RingState, Topology};
 use crate::{
@@ -57,13 +56,7 @@ impl<E: Env> Topology<E> {
             return Ok(());
         }
         let snapshot = self.views.load();
-        let current = Arc::clone(&snapshot.cluster.ring);
-        let next = Ring::new(current.partitioner(), change.next(current.members()));
-        let rings = Rings {
-            current,
-            next: Arc::new(next),
-            gone: change.dead(),
-        };
+        let rings = Rings::through(&snapshot.cluster.ring, &change.kind, change.dead());
         for keyspace in snapshot.schema.keyspaces() {
             let Some(strategies) = Strategies::through(&snapshot, &change.kind, &keyspace.name) else {
                 continue;
