@@ -117,6 +117,14 @@ pub trait Store: Send + Sync + 'static {
         time: Duration,
     ) -> impl Future<Output = Result<StoredPage, StoreError>> + Send + 'static;
 
+    /// The same past what was found damaged: what is left, which may be less than what was written, also of what is deleted.
+    /// New damage is an error as ever, and passed once [`damaged`](Self::damaged) has told of it.
+    fn read_rest(
+        &self,
+        command: ReadCommand,
+        time: Duration,
+    ) -> impl Future<Output = Result<StoredPage, StoreError>> + Send + 'static;
+
     /// Removes all data of a table that was written until now. Durable when it ends. Also how a dropped
     /// table's space is freed.
     fn truncate(&self, table: TableId) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
@@ -143,7 +151,8 @@ pub trait Store: Send + Sync + 'static {
         settings: TableSettings,
     ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
 
-    /// The data of a damaged piece was written anew: reads of it go on, without what was damaged.
+    /// The data for some tokens of a table was written anew: reads of them go on, without what was damaged. Of a damaged piece
+    /// that lies in part within them that part is healed, and the rest stays damaged.
     fn heal(&self, piece: Damaged) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
 
     /// About how many bytes a table has for each of some sets of tokens.

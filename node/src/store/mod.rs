@@ -47,7 +47,7 @@ use parking_lot::Mutex;
 use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, TokenSet};
 use starling_replication::{Damaged, Exported, Store, StoreError, StoredPage};
 use starling_sstable::{
-    Cells, PageResult, PurgePolicy, ShardMap, Stats, TableSettings, table::properties::LargeRows,
+    Cells, Extent, PageResult, PurgePolicy, ShardMap, Stats, TableSettings, table::properties::LargeRows,
 };
 use tokio::sync::oneshot;
 
@@ -111,26 +111,15 @@ impl Store for ShardedStore {
         command: ReadCommand,
         time: Duration,
     ) -> impl Future<Output = Result<StoredPage, StoreError>> + Send + 'static {
-        let store = self.clone();
-        let now = Instant::now();
-        let deadline = now.checked_add(time).unwrap_or(now + LONGEST_READ);
-        async move {
-            let found = match &command.keys {
-                KeyRange::Partition(key) => {
-                    let shard = store.inner.map.shard_of(key.token);
-                    store.read_shard(shard, command, deadline).await?
-                }
-                KeyRange::Tokens(range) => {
-                    let range = *range;
-                    scan::scan(&store, command, range, deadline).await?
-                }
-            };
-            Ok(StoredPage {
-                page: found.page,
-                visited: found.visited,
-                live: found.live,
-            })
-        }
+        self.read_page(command, Extent::All, time)
+    }
+
+    fn read_rest(
+        &self,
+        command: ReadCommand,
+        time: Duration,
+    ) -> impl Future<Output = Result<StoredPage, StoreError>> + Send + 'static {
+        self.read_page(command, Extent::Rest, time)
     }
 
     fn truncate(&self, table: TableId) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
@@ -314,15 +303,46 @@ impl ShardedStore {
         outcome
     }
 
+    /// A page, of however many shards.
+    fn read_page(
+        &self,
+        command: ReadCommand,
+        extent: Extent,
+        time: Duration,
+    ) -> impl Future<Output = Result<StoredPage, StoreError>> + Send + 'static {
+        let store = self.clone();
+        let now = Instant::now();
+        let deadline = now.checked_add(time).unwrap_or(now + LONGEST_READ);
+        async move {
+            let found = match &command.keys {
+                KeyRange::Partition(key) => {
+                    let shard = store.inner.map.shard_of(key.token);
+                    store.read_shard(shard, command, extent, deadline).await?
+                }
+                KeyRange::Tokens(range) => {
+                    let range = *range;
+                    scan::scan(&store, command, extent, range, deadline).await?
+                }
+            };
+            Ok(StoredPage {
+                page: found.page,
+                visited: found.visited,
+                live: found.live,
+            })
+        }
+    }
+
     fn read_shard(
         &self,
         shard: u32,
         command: ReadCommand,
+        extent: Extent,
         deadline: Instant,
     ) -> impl Future<Output = Result<PageResult, StoreError>> + Send + 'static {
         self.ask(shard, move |answer| {
             Request::Read(Box::new(Read {
                 command,
+                extent,
                 deadline,
                 parked: 0,
                 answer,

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Instant};
 use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, TokenRange, TokenSet};
 use starling_replication::{Damaged, StoreError};
 use starling_sstable::{
-    Cells, Error, Job, PageResult, PurgePolicy, Stats, TableSettings, table::properties::LargeRows,
+    Cells, Error, Extent, Job, PageResult, PurgePolicy, Stats, TableSettings, table::properties::LargeRows,
 };
 use tokio::sync::oneshot;
 
@@ -92,6 +92,7 @@ pub(super) struct Told {
 /// A page that is asked for.
 pub(super) struct Read {
     pub(super) command: ReadCommand,
+    pub(super) extent: Extent,
     /// Until when somebody waits for it.
     pub(super) deadline: Instant,
     /// How often it was parked until pages were loaded.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use starling_model::{KeyRange, Limits, Position, ReadCommand, Token, TokenRange};
 use starling_replication::StoreError;
-use starling_sstable::PageResult;
+use starling_sstable::{Extent, PageResult};
 
 use super::ShardedStore;
 
@@ -13,6 +13,7 @@ use super::ShardedStore;
 pub(super) async fn scan(
     store: &ShardedStore,
     command: ReadCommand,
+    extent: Extent,
     range: TokenRange,
     deadline: Instant,
 ) -> Result<PageResult, StoreError> {
@@ -40,7 +41,7 @@ pub(super) async fn scan(
             limits: left,
             ..command.clone()
         };
-        let found = store.read_shard(shard, command, deadline).await?;
+        let found = store.read_shard(shard, command, extent, deadline).await?;
         let spent = spend(&mut left, &found);
         all.visited += found.visited;
         all.live += found.live;

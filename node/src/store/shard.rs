@@ -198,7 +198,7 @@ impl Shard {
             stopped |= read.answer.is_closed() || Instant::now() >= deadline;
             stopped
         };
-        let page = self.engine.read_encoded(&read.command, &mut stop);
+        let page = self.engine.read_extent(&read.command, read.extent, &mut stop);
         if stopped && in_passing {
             if let Err(TrySendError::Full(Request::Read(read))) = self.own.try_send(Request::Read(read)) {
                 let _ = read.answer.send(Err(StoreError::Overloaded));

@@ -126,6 +126,21 @@ impl MapStore {
         self.changed.lock().clear();
     }
 
+    fn heal_now(&self, piece: Damaged) {
+        let mut damaged = self.damaged.lock();
+        let healed = TokenSet::from(piece.tokens);
+        let left = damaged.drain(..).flat_map(|other| {
+            let left = match other.table == piece.table {
+                true => TokenSet::from(other.tokens).without(&healed),
+                false => TokenSet::from(other.tokens),
+            };
+            let left = Vec::from(left).into_iter();
+            left.map(move |tokens| Damaged { tokens, ..other })
+        });
+        let left = left.collect();
+        *damaged = left;
+    }
+
     fn check_damage(&self, command: &ReadCommand) -> Result<(), StoreError> {
         let hits = |piece: &Damaged| match &command.keys {
             KeyRange::Partition(key) => piece.tokens.contains(key.token),
@@ -203,6 +218,18 @@ impl MapStore {
         match &*self.fault.lock() {
             Some(fault) => Err(fault.clone()),
             None => Ok(work(self)),
+        }
+    }
+
+    fn page(&self, command: &ReadCommand) -> StoredPage {
+        let page = self.read_now(command);
+        let parts = page.partitions.iter();
+        let rows = parts.flat_map(|part| part.partition.rows.values());
+        let live = rows.clone().filter(|row| row.is_live(command.now)).count() as u64;
+        StoredPage {
+            visited: rows.count() as u64 + page.partitions.len() as u64,
+            live,
+            page: page.encoded(),
         }
     }
 
@@ -369,19 +396,17 @@ impl Store for MapStore {
     ) -> impl Future<Output = Result<StoredPage, StoreError>> + Send + 'static {
         let read = |store: &Self| {
             store.check_damage(&command)?;
-            let page = store.read_now(&command);
-            let rows = page
-                .partitions
-                .iter()
-                .flat_map(|part| part.partition.rows.values());
-            let live = rows.clone().filter(|row| row.is_live(command.now)).count() as u64;
-            Ok(StoredPage {
-                visited: rows.count() as u64 + page.partitions.len() as u64,
-                live,
-                page: page.encoded(),
-            })
+            Ok(store.page(&command))
         };
         std::future::ready(self.checked(read).flatten())
+    }
+
+    fn read_rest(
+        &self,
+        command: ReadCommand,
+        _time: Duration,
+    ) -> impl Future<Output = Result<StoredPage, StoreError>> + Send + 'static {
+        std::future::ready(self.checked(|store| store.page(&command)))
     }
 
     fn truncate(&self, table: TableId) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
@@ -425,7 +450,7 @@ impl Store for MapStore {
     }
 
     fn heal(&self, piece: Damaged) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
-        std::future::ready(self.checked(|store| store.damaged.lock().retain(|other| *other != piece)))
+        std::future::ready(self.checked(|store| store.heal_now(piece)))
     }
 
     fn sizes(

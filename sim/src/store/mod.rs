@@ -16,7 +16,9 @@ use std::{future::Future, ops::RangeInclusive, path::PathBuf, sync::Arc, time::D
 
 use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, Token, TokenSet};
 use starling_replication::env::{Damaged, Exported, Store, StoreError, StoredPage};
-use starling_sstable::{Cells, Options, PageResult, PurgePolicy, Scaling, ShardMap, Strategy, TableSettings};
+use starling_sstable::{
+    Cells, Extent, Options, PageResult, PurgePolicy, Scaling, ShardMap, Strategy, TableSettings,
+};
 
 use self::shard::Shard;
 use crate::{
@@ -117,7 +119,10 @@ impl SimStore {
         key: &starling_model::DecoratedKey,
         command: ReadCommand,
     ) -> Result<PageResult, starling_sstable::Error> {
-        let found = self.shard(key.token).read(command.clone(), self.bug).await?;
+        let found = self
+            .shard(key.token)
+            .read(command.clone(), Extent::All, self.bug)
+            .await?;
         Ok(self.stale.instead(self.bug, &command, found))
     }
 
@@ -214,7 +219,30 @@ impl Store for SimStore {
         async move {
             let found = match command.keys.clone() {
                 KeyRange::Partition(key) => store.read_partition(&key, command).await,
-                KeyRange::Tokens(range) => store.read_range(command, range).await,
+                KeyRange::Tokens(range) => store.read_range(command, range, Extent::All).await,
+            };
+            let found = found.map_err(store_error)?;
+            Ok(StoredPage {
+                page: found.page,
+                visited: found.visited,
+                live: found.live,
+            })
+        }
+    }
+
+    fn read_rest(
+        &self,
+        command: ReadCommand,
+        _time: Duration,
+    ) -> impl Future<Output = Result<StoredPage, StoreError>> + Send + 'static {
+        let store = self.clone();
+        async move {
+            let found = match command.keys.clone() {
+                KeyRange::Partition(key) => {
+                    let shard = store.shard(key.token);
+                    shard.read(command, Extent::Rest, store.bug).await
+                }
+                KeyRange::Tokens(range) => store.read_range(command, range, Extent::Rest).await,
             };
             let found = found.map_err(store_error)?;
             Ok(StoredPage {

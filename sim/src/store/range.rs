@@ -1,7 +1,7 @@
 //! A read of a token range, which may lie in several shards.
 
 use starling_model::{KeyRange, Position, ReadCommand, TokenRange};
-use starling_sstable::{Error, PageResult};
+use starling_sstable::{Error, Extent, PageResult};
 
 use super::SimStore;
 use crate::bug;
@@ -15,6 +15,7 @@ impl SimStore {
         &self,
         command: ReadCommand,
         range: TokenRange,
+        extent: Extent,
     ) -> Result<PageResult, Error> {
         let parts: Vec<(usize, TokenRange)> = self
             .map
@@ -35,7 +36,7 @@ impl SimStore {
             command.keys = KeyRange::Tokens(part);
             // A position in an earlier shard lies before all of this one.
             command.after = command.after.filter(|after| part.contains(after.key.token));
-            let mut found = self.shards[number].read(command, self.bug).await?;
+            let mut found = self.shards[number].read(command, extent, self.bug).await?;
             let ends_here = bug::stops_at_shard(self.bug) && found.page.last_key().is_some();
             if found.page.next.is_some() || ends_here {
                 return Ok(found);

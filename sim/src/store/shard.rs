@@ -9,8 +9,8 @@ use starling_model::{
 };
 use starling_replication::env::Damaged;
 use starling_sstable::{
-    Cells, Engine, Error, Exported, Job, Log, Lsn, PageResult, PurgePolicy, Stats, TableSettings, fs::Fs,
-    read::Never,
+    Cells, Engine, Error, Exported, Extent, Job, Log, Lsn, PageResult, PurgePolicy, Stats, TableSettings,
+    fs::Fs, read::Never,
 };
 
 use super::StoreSettings;
@@ -104,14 +104,19 @@ impl Shard {
 
     /// One page, when all that it shows is durable. As in production, what is not in memory is loaded first, while
     /// others are served.
-    pub(super) async fn read(&self, command: ReadCommand, bug: Option<Bug>) -> Result<PageResult, Error> {
+    pub(super) async fn read(
+        &self,
+        command: ReadCommand,
+        extent: Extent,
+        bug: Option<Bug>,
+    ) -> Result<PageResult, Error> {
         for _ in 0..MOST_PARKED {
             let cold = self.engine.lock().cold(&command);
             let Some(cold) = cold else { break };
             self.sync_time().await;
             cold.load();
         }
-        let result = self.engine.lock().read_encoded(&command, &mut Never)?;
+        let result = self.engine.lock().read_extent(&command, extent, &mut Never)?;
         if !bug::reads_early(bug) {
             self.durable(result.durable_at).await?;
         }

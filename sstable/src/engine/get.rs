@@ -14,6 +14,16 @@ use crate::{
 /// few others beside it. 31 MiB.
 const MOST_PAGE_BYTES: usize = 31 << 20;
 
+/// How much of a table a read is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Everything: damage is an error.
+    All,
+    /// What is left past what is known to be damaged. It may be less than what was written, also of what is deleted. Damage
+    /// that is met is an error as ever, and passed once it is in [`Engine::quarantined`].
+    Rest,
+}
+
 /// A page, and when it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadResult {
@@ -124,9 +134,22 @@ impl Engine {
         command: &ReadCommand,
         deadline: &mut dyn Deadline,
     ) -> Result<PageResult, Error> {
+        self.read_extent(command, Extent::All, deadline)
+    }
+
+    /// [`read_encoded`](Self::read_encoded) of what is asked for.
+    pub fn read_extent(
+        &self,
+        command: &ReadCommand,
+        extent: Extent,
+        deadline: &mut dyn Deadline,
+    ) -> Result<PageResult, Error> {
         let state = self.tables.get(&command.table);
         let sources = state.map(TableState::sources).unwrap_or_default();
-        let guarded = Guarded::new(state, command)?;
+        let guarded = match extent {
+            Extent::All => Guarded::new(state, command)?,
+            Extent::Rest => Guarded::rest(command),
+        };
         let mut points = self.points.borrow_mut();
         let mut answer = read::execute(&sources, &guarded.command, deadline, &mut points)
             .map_err(|error| self.met(error))?;

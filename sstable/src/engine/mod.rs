@@ -49,7 +49,7 @@ pub use changed::{CELLS, Cells};
 pub use cold::Cold;
 pub use export::Exported;
 pub use finals::{Final, FinalHook, Origin};
-pub use get::{PageResult, ReadResult, RowResult};
+pub use get::{Extent, PageResult, ReadResult, RowResult};
 pub use job::{Job, Step};
 pub use open::Recovery;
 pub use quarantine::Quarantined;

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use starling_model::{TableId, TokenRange};
+use starling_model::{TableId, TokenRange, TokenSet};
 
 use super::{
     Counters, Engine, ingest::Bulk, merges::Work, quarantine::Reports, snapshot, table_state::TableState,
@@ -216,7 +216,9 @@ impl Opening {
                         );
                         state.tables.add_lost(file.number, path, file.tokens);
                         let all = Damage::of_all(file.number, file.tokens, &what);
-                        if !damage.iter().any(|known| known.covers(&all)) {
+                        let known = damage.iter().filter(|known| known.file == file.number);
+                        let known: TokenSet = known.map(Damage::range).collect();
+                        if !known.covers(all.range()) {
                             state.tables.add_damage(all);
                             self.lost += 1;
                         }
@@ -225,7 +227,7 @@ impl Opening {
                 }
             }
             for damage in damage {
-                state.tables.add_damage(damage.clone());
+                state.tables.restore_damage(damage.clone());
             }
         }
         Ok(())

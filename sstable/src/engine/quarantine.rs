@@ -122,7 +122,8 @@ impl Engine {
     }
 
     /// Says that a table's data for these tokens was written anew, durably: what is quarantined within them is
-    /// given up, and reads go on without it. Returns how many pieces that were.
+    /// given up, and reads go on without it. Of a piece that lies in part within them, that part is. Returns how many pieces
+    /// that were.
     ///
     /// It holds at once, and is made durable by the next install job; a crash before that brings the quarantine
     /// back, and nothing else.
@@ -229,12 +230,17 @@ pub(super) struct Guarded<'c> {
 }
 
 impl<'c> Guarded<'c> {
-    /// [`Error::Corrupt`] where the read begins in what is quarantined.
-    pub(super) fn new(state: Option<&TableState>, command: &'c ReadCommand) -> Result<Self, Error> {
-        let whole = Self {
+    /// A read that passes what is damaged.
+    pub(super) fn rest(command: &'c ReadCommand) -> Self {
+        Self {
             command: Cow::Borrowed(command),
             rest: None,
-        };
+        }
+    }
+
+    /// [`Error::Corrupt`] where the read begins in what is quarantined.
+    pub(super) fn new(state: Option<&TableState>, command: &'c ReadCommand) -> Result<Self, Error> {
+        let whole = Self::rest(command);
         let Some(state) = state.filter(|state| !state.tables.damage().is_empty()) else {
             return Ok(whole);
         };

@@ -4,7 +4,8 @@
 //! data that was not there. So the tokens that the block was for are *quarantined* in its table: reads of them
 //! fail and name the table, compactions leave the table alone, everything else goes on around the hole that the table
 //! has there ([`table::holes`](crate::table::holes)). Once the data was written anew from elsewhere, the damage is
-//! *healed*: reads go on without the hole's content, and the next compaction leaves the damaged file behind.
+//! *healed*: reads go on without the hole's content, and the next compaction leaves the damaged file behind. Where that was
+//! done for a part of the tokens, that part is healed, and the rest waits.
 //!
 //! The manifest keeps both, so that a restart knows. A file that can't be opened, because its header, footer, directory
 //! or properties are damaged, is quarantined with all the tokens that it was made for, and given up once they are healed.
@@ -22,6 +23,9 @@ use crate::table::Table;
 
 /// The most pieces of damage that are told apart in one table. With one more, all of the table is taken as damaged.
 pub const MAX_PIECES: usize = 64;
+
+/// The most pieces that a table's damage is cut into by healing parts of it. What would need more is healed whole.
+pub const MAX_PARTS: usize = 256;
 
 /// The longest description that is kept, in bytes.
 const MAX_WHAT_BYTES: usize = 256;
@@ -81,9 +85,19 @@ impl Damage {
         }
     }
 
-    /// Whether another piece of the same file lies within this one.
-    pub fn covers(&self, other: &Self) -> bool {
-        self.file == other.file && self.from <= other.from && other.to <= self.to
+    /// What of this lies outside of some tokens, which it touches: at most two pieces.
+    pub fn outside(&self, range: TokenRange) -> impl Iterator<Item = Self> {
+        let own = self.range();
+        let sides = [
+            (own.start, own.end.min(range.start)),
+            (own.start.max(range.end), own.end),
+        ];
+        let sides = sides.into_iter().filter(|(start, end)| start < end);
+        sides.map(|(start, to)| Self {
+            from: Token(start.0.saturating_add(1)),
+            to,
+            ..self.clone()
+        })
     }
 
     /// Whether some of these tokens, both included, are concerned.

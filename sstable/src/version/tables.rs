@@ -8,7 +8,10 @@ use std::{
 
 use starling_model::{Seconds, Token, TokenRange};
 
-use super::{Damage, quarantine::MAX_PIECES};
+use super::{
+    Damage,
+    quarantine::{MAX_PARTS, MAX_PIECES},
+};
 use crate::table::Table;
 
 /// Live tables, oldest file first. Cheap to copy: readers and jobs keep the version they began with.
@@ -96,19 +99,73 @@ impl Tables {
         true
     }
 
-    /// Heals the damage that lies within a range of tokens: the holes are all that is left of it. Returns how many
-    /// pieces that were.
+    /// Adds damage that an earlier process found, as it left it.
+    pub fn restore_damage(&mut self, damage: Damage) {
+        let table = self.live.iter().find(|table| table.number() == damage.file);
+        if let Some(table) = table {
+            table.add_hole(damage.from, damage.to);
+        }
+        if table.is_some() || self.lost.contains_key(&damage.file) {
+            self.damage.push(damage);
+        }
+    }
+
+    /// Heals the damage that lies within a range of tokens: the holes are all that is left of it. Of a piece that lies in
+    /// part within it that part is healed, and what lies outside stays; unless its table's damage is in very many pieces already.
+    /// Returns how many pieces were healed.
     pub fn heal(&mut self, range: TokenRange) -> usize {
         let mut healed = 0;
-        for damage in self.damage.iter_mut().filter(|damage| !damage.healed) {
+        for at in 0..self.damage.len() {
+            let damage = &self.damage[at];
             let own = damage.range();
-            if range.start > own.start || own.end > range.end {
+            let is_within = range.start <= own.start && own.end <= range.end;
+            let is_touched = own.start < range.end && range.start < own.end;
+            if damage.healed || !(is_within || is_touched) {
                 continue;
+            }
+            let outside: Vec<Damage> = damage.outside(range).collect();
+            let file = damage.file;
+            let pieces = self.damage.iter().filter(|other| other.file == file).count();
+            if !outside.is_empty() && pieces + outside.len() > MAX_PARTS {
+                tracing::warn!(
+                    file, tokens = %own,
+                    "damage of a file is in too many pieces to be healed in part: it waits until all of it can be"
+                );
+                continue;
+            }
+            let damage = &mut self.damage[at];
+            if !is_within {
+                damage.from = damage.from.max(Token(range.start.0.saturating_add(1)));
+                damage.to = damage.to.min(range.end);
             }
             damage.healed = true;
             healed += 1;
+            self.damage.extend(outside);
         }
+        self.join_healed();
         healed
+    }
+
+    /// Makes one of healed pieces that touch: they would pile up where damage is healed bit by bit.
+    fn join_healed(&mut self) {
+        let mut joined: Vec<Damage> = Vec::with_capacity(self.damage.len());
+        for mut damage in self.damage.drain(..) {
+            if damage.healed {
+                joined.retain(|other| {
+                    let is_one = other.healed
+                        && other.file == damage.file
+                        && other.from.0 <= damage.to.0.saturating_add(1)
+                        && damage.from.0 <= other.to.0.saturating_add(1);
+                    if is_one {
+                        damage.from = damage.from.min(other.from);
+                        damage.to = damage.to.max(other.to);
+                    }
+                    !is_one
+                });
+            }
+            joined.push(damage);
+        }
+        self.damage = joined;
     }
 
     /// The tokens that a file was made for: it holds nothing else, and need not hold all of them.

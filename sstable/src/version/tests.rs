@@ -3,8 +3,9 @@ use std::path::Path;
 use starling_model::{Seconds, TableId, Token, TokenRange};
 
 use super::{
-    Damage, Manifest,
+    Damage, Manifest, Tables,
     manifest::{COPY_ALIGNMENT, Entry, FILE_NAME, File},
+    quarantine::MAX_PARTS,
 };
 use crate::{
     Error, Lsn,
@@ -206,4 +207,27 @@ fn one_of_version_3_is_read_and_has_no_salt() {
         ..manifest(7)
     };
     assert_eq!(Manifest::read(&fs, Path::new(DIR)).unwrap(), Some(expected));
+}
+
+#[test]
+fn damage_that_is_healed_bit_by_bit_stays_in_few_pieces() {
+    let mut tables = Tables::default();
+    tables.add_lost(1, "one.table".into(), TokenRange::ALL);
+    assert!(tables.add_damage(Damage::of_all(1, TokenRange::ALL, "it can't be opened")));
+    let bit = |at: i64| TokenRange {
+        start: Token(at),
+        end: Token(at + 5),
+    };
+    // One that touches the last one joins it; those that are apart are counted.
+    for at in (0..100).step_by(5) {
+        assert_eq!(tables.heal(bit(at)), 1);
+    }
+    assert_eq!(tables.damage().len(), 3);
+    let apart = (1_000..).step_by(10).take(MAX_PARTS);
+    let healed: usize = apart.map(|at| tables.heal(bit(at))).sum();
+    assert!((MAX_PARTS / 4..MAX_PARTS).contains(&healed), "{healed}");
+    assert!(tables.damage().len() <= MAX_PARTS);
+    assert_eq!(tables.given_up(), [] as [u64; 0]);
+    assert!(tables.heal(TokenRange::ALL) > 0);
+    assert_eq!((tables.damage().len(), tables.given_up()), (1, vec![1]));
 }

@@ -11,6 +11,7 @@ mod lost;
 mod maps;
 mod model;
 mod moves;
+mod partly;
 mod parts;
 mod pressure;
 mod purge;

@@ -42,7 +42,11 @@ fn open(fs: &MemoryFs) -> Engine {
 
 /// An engine with everything in one table, and its path.
 pub(super) fn filled(fs: &MemoryFs) -> (Engine, PathBuf) {
-    let mut engine = open(fs);
+    filled_with(fs, options())
+}
+
+pub(super) fn filled_with(fs: &MemoryFs, options: Options) -> (Engine, PathBuf) {
+    let mut engine = Engine::open(Arc::new(fs.clone()), dir(), options).unwrap().0;
     for number in 0..PARTITIONS {
         engine.apply(&write(number)).unwrap();
     }
