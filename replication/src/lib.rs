@@ -46,7 +46,10 @@ pub use anti_entropy::{
 };
 pub use budget::{Budget, Charge};
 pub use config::{Bounds, Config, Repair, Timeouts};
-pub use coordinator::losses::{Loss, LossRequest};
+pub use coordinator::{
+    losses::{Loss, LossRequest},
+    waiting::{DamageStatus, WaitingDamage},
+};
 pub use env::{CallError, Damaged, Env, Exported, Store, StoreError, StoredPage};
 pub use events::{ClusterEvent, Listener};
 pub use identity::has_joined;

@@ -25,6 +25,9 @@ use crate::{
 /// A page through this many tombstones, and rows that are deleted or expired, is worth a warning.
 const DEAD_ROWS_WARNED: u64 = 10_000;
 
+/// A page past so much new damage is given up: the next attempt gets further.
+const MOST_MET: usize = 64;
+
 /// The part of the time that is left which the storage may spend on a page, so that it is still worth something when
 /// it arrives.
 const READ_SHARE: f64 = 0.5;
@@ -167,10 +170,7 @@ impl<E: Env> Replica<E> {
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<EncodedPage, Failure> {
-        self.in_time(deadline)?;
-        self.known(command.table)?;
-        check_command(&command)?;
-        command.limits.bytes = command.limits.bytes.min(MAX_PAGE_BYTES);
+        self.prepare(&mut command, deadline)?;
         tracer.note(
             || self.env.wall(),
             || match &command.keys {
@@ -180,17 +180,12 @@ impl<E: Env> Replica<E> {
         );
         let time = deadline.remaining(&self.env).mul_f64(READ_SHARE);
         let (table, keys) = (command.table, command.keys.clone());
-        let read = deadline
+        let mut read = deadline
             .within(&self.env, self.env.store().read(command, time))
             .await
             .ok_or(Failure::Late)?
             .map_err(|error| self.unread(error))?;
-        if read.page.bytes() > MAX_SENT_PAGE_BYTES {
-            let (mib, most) = (read.page.bytes() >> 20, MAX_SENT_PAGE_BYTES >> 20);
-            let problem = format!("has {mib} MiB, and {most} MiB can be read at most");
-            let advice = "delete elements of its collections, or the row";
-            return Err(self.row_too_large(table, read.page.last_key().as_ref(), &problem, advice));
-        }
+        read.page = self.sendable(table, read.page)?;
         tracer.note(
             || self.env.wall(),
             || {
@@ -203,6 +198,50 @@ impl<E: Env> Replica<E> {
         );
         self.note_dead(table, &keys, &read);
         Ok(read.page)
+    }
+
+    /// The same of what is left past what is damaged, also of what is found to be so now.
+    pub(crate) async fn read_rest(
+        &self,
+        mut command: ReadCommand,
+        deadline: Deadline,
+    ) -> Result<EncodedPage, Failure> {
+        self.prepare(&mut command, deadline)?;
+        let table = command.table;
+        let mut met = 0;
+        let read = loop {
+            let time = deadline.remaining(&self.env).mul_f64(READ_SHARE);
+            let read = self.env.store().read_rest(command.clone(), time);
+            match deadline.within(&self.env, read).await.ok_or(Failure::Late)? {
+                Err(StoreError::Corrupt(_)) if met < MOST_MET => {
+                    met += 1;
+                    // The storage passes what it was asked to tell of.
+                    self.env.store().damaged().await.map_err(failure)?;
+                }
+                read => break read.map_err(|error| self.unread(error))?,
+            }
+        };
+        self.sendable(table, read.page)
+    }
+
+    /// Refuses what can't be read, and bounds the rest.
+    fn prepare(&self, command: &mut ReadCommand, deadline: Deadline) -> Result<(), Failure> {
+        self.in_time(deadline)?;
+        self.known(command.table)?;
+        check_command(command)?;
+        command.limits.bytes = command.limits.bytes.min(MAX_PAGE_BYTES);
+        Ok(())
+    }
+
+    /// A page that a message takes.
+    fn sendable(&self, table: TableId, page: EncodedPage) -> Result<EncodedPage, Failure> {
+        if page.bytes() <= MAX_SENT_PAGE_BYTES {
+            return Ok(page);
+        }
+        let (mib, most) = (page.bytes() >> 20, MAX_SENT_PAGE_BYTES >> 20);
+        let problem = format!("has {mib} MiB, and {most} MiB can be read at most");
+        let advice = "delete elements of its collections, or the row";
+        Err(self.row_too_large(table, page.last_key().as_ref(), &problem, advice))
     }
 
     /// Why a page could not be read.

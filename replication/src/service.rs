@@ -4,18 +4,20 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use starling_model::{EncodedPage, Mutation, NodeId, TableId, Timestamp};
+use starling_model::{EncodedPage, Mutation, NodeId, TableId, Timestamp, TokenSet};
 
 use crate::{
     budget::{SMALL_BYTES, hold},
     clock_floor::Now,
     deadline::Deadline,
-    env::Env,
+    env::{Env, Store},
     membership::join,
     message::{
-        Failure, Hint, PeerRequest, PeerResponse, Request, Response, TraceQuery, WriteReason, page_digest,
+        DamageRequest, Failure, Hint, PeerRequest, PeerResponse, Request, Response, TraceQuery, WriteReason,
+        page_digest,
     },
     node::Node,
+    replica::failure,
     schema_agreement::encode_entries,
     topology::{
         Stamp,
@@ -146,6 +148,7 @@ impl<E: Env> Node<E> {
                 let is_busy = self.coordinated.inside() > BUSY;
                 self.streaming.serve(request, is_busy).await
             }
+            Request::Damage(request) => self.answer_of_damage((sender, planned), request, deadline).await,
             Request::Truncate(table) => {
                 let _pass = self.let_in(sender, planned, deadline).await?;
                 self.truncate_here(table, deadline).await
@@ -176,6 +179,36 @@ impl<E: Env> Node<E> {
                 Ok(Response::Traces(self.traces.get(session).into_iter().collect()))
             }
             Request::Trace(TraceQuery::All) => Ok(Response::Traces(self.traces.all())),
+        }
+    }
+
+    async fn answer_of_damage(
+        &self,
+        (sender, planned): (NodeId, Stamp),
+        request: DamageRequest,
+        deadline: Deadline,
+    ) -> Result<Response, Failure> {
+        match request {
+            DamageRequest::Tell(table) => {
+                let damaged = self.env.store().damaged().await.map_err(failure)?;
+                let of_table = damaged.into_iter().filter(|piece| piece.table == table);
+                let tokens: TokenSet = of_table.map(|piece| piece.tokens).collect();
+                Ok(Response::Damaged(tokens.into()))
+            }
+            DamageRequest::ReadRest(command) => {
+                let pass = self.let_in(sender, planned, deadline).await?;
+                let page = self.replica.read_rest(command, deadline).await?;
+                drop(pass);
+                self.page(page, deadline).await.map(Response::Page)
+            }
+            DamageRequest::GiveUp { table, tokens } => {
+                self.coordinator.give_up_here(table, tokens).await?;
+                ::tracing::warn!(
+                    %table, %tokens, by = %sender,
+                    "an operator has accepted that what was damaged here is lost"
+                );
+                Ok(Response::Done)
+            }
         }
     }
 

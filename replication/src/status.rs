@@ -7,6 +7,7 @@ use starling_model::NodeId;
 use starling_ring::Placement;
 
 use crate::anti_entropy::divergence::TableDivergence;
+use crate::coordinator::waiting::DamageStatus;
 use crate::streaming::StreamStatus;
 use crate::topology::Stamp;
 
@@ -47,6 +48,9 @@ pub struct NodeStatus {
     pub tree_changed: usize,
     /// Memory of the trees, in bytes.
     pub tree_bytes: usize,
+    /// What of its storage is damaged and does not heal now.
+    #[serde(default)]
+    pub damage: DamageStatus,
     /// What it moves.
     pub streams: StreamStatus,
     /// What it did since it started.
@@ -189,9 +193,10 @@ counters! {
     old_rings,
     /// Reads after which all live replicas were compared, by their table's `read_repair_chance`.
     chance_repairs,
-    /// Damaged pieces of this node's storage that were written anew from other replicas.
+    /// Stretches of damaged data of this node's storage that were written anew from other replicas.
     healed,
-    /// Damaged pieces of this node's storage that an operator has accepted to be lost, as far as others did not have them.
+    /// Stretches of damaged data of this node's storage that an operator has accepted to be lost, as far as others did not have
+    /// them.
     losses_accepted,
     /// Reads that asked one more replica because one was slow or failed.
     speculative_reads,

@@ -73,6 +73,16 @@ pub(super) fn text(status: &StatusView, cql: &cql_server::Counters) -> String {
         out.sample("departed_hint_bytes", &id, departed.hint_bytes);
     }
     divergence(&mut out, status);
+    out.gauge(
+        "damage_waiting",
+        "Stretches of damaged tokens that could not be written anew from other replicas yet; the first few are in /status.",
+        status.node.damage.waiting,
+    );
+    out.gauge(
+        "damage_for_operator",
+        "Of them, those that never heal by themselves: see starling repair --accept-loss.",
+        status.node.damage.for_operator,
+    );
     budget(&mut out, status);
     coordinator(&mut out, status);
     listener(&mut out, cql);

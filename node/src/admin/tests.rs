@@ -4,7 +4,7 @@ use std::{
 };
 
 use starling_model::NodeId;
-use starling_replication::{DepartedStatus, MemberStatus, NodeStatus, status::CounterValues};
+use starling_replication::{DamageStatus, DepartedStatus, MemberStatus, NodeStatus, status::CounterValues};
 
 use super::*;
 
@@ -86,6 +86,11 @@ fn view() -> StatusView {
                 hint_bytes: 21,
             }],
             in_flight: 1,
+            damage: DamageStatus {
+                waiting: 5,
+                for_operator: 2,
+                stretches: Vec::new(),
+            },
             streams: starling_replication::StreamStatus::default(),
             counters: CounterValues {
                 reads: 4,
@@ -133,6 +138,8 @@ fn metrics_are_what_prometheus_reads() {
         text.contains("\nstarling_budget_held_bytes{pool=\"replies\"} 5\n"),
         "{text}"
     );
+    assert!(text.contains("\nstarling_damage_waiting 5\n"), "{text}");
+    assert!(text.contains("\nstarling_damage_for_operator 2\n"), "{text}");
     assert!(
         text.contains("\nstarling_large_rows{table=\"shop.carts\"} 2\n"),
         "{text}"

@@ -66,6 +66,7 @@ fn text(losses: &[Loss], args: &RepairArgs) -> String {
             format!("{}:{}", loss.start, loss.end),
             output::bytes(loss.bytes),
             or_none(&loss.replicas),
+            or_none(&loss.damaged),
             or_none(&loss.dead),
         ]
     };
@@ -73,16 +74,21 @@ fn text(losses: &[Loss], args: &RepairArgs) -> String {
     let header = [
         "damaged tokens",
         "data here",
-        "others that have some",
+        "others that are whole",
+        "damaged there too",
         "dead for good",
     ];
     let table = output::table(&header, rows);
     let end = if losses.iter().all(|loss| loss.accepted) {
-        format!("Given up: of {target} the node has what the others had of these tokens, and no more.")
+        format!(
+            "Given up: of {target} the node, and those that are damaged there too, have what was left of these tokens, and no \
+             more."
+        )
     } else {
         format!(
-            "Nothing was changed. With --yes what only this node and the dead ones had of these tokens of {target} is lost for \
-             good; a backup of the damaged files can still be made before."
+            "Nothing was changed. With --yes what only this node, those that are damaged there too, and the dead ones had of \
+             these tokens of {target} is lost for good, as far as they can't read it any more; deletions among it may let old \
+             data show again. All that are alive get what is left. A backup of the damaged files can still be made before."
         )
     };
     format!("{table}\n\n{end}")
@@ -144,11 +150,13 @@ mod tests {
             end: 7,
             bytes: 2048,
             replicas: vec!["10.0.0.2:7000".to_owned()],
+            damaged: vec!["10.0.0.3:7000".to_owned()],
             dead: Vec::new(),
             accepted: false,
         };
         let told = text(&[loss.clone()], &args);
         assert!(told.contains("-5:7") && told.contains("10.0.0.2:7000"), "{told}");
+        assert!(told.contains("10.0.0.3:7000"), "{told}");
         assert!(
             told.contains("Nothing was changed") && told.contains("--yes"),
             "{told}"

@@ -28,8 +28,8 @@ pub(super) struct RepairArgs {
     /// Only tokens after START up to END
     #[arg(long, value_name = "START:END", allow_hyphen_values = true)]
     pub(super) range: Option<String>,
-    /// Show what is damaged on the node that is asked and can't be given back, because other replicas are dead for good; with
-    /// --yes it is given up, for good
+    /// Show what is damaged on the node that is asked and can't be given back, because other replicas are damaged in the same
+    /// place, or dead for good; with --yes it is given up on all of them, for good, and they get what is left
     #[arg(long, requires = "target", conflicts_with = "preview")]
     accept_loss: bool,
     /// A node that is dead for good, by host id or address; each has to be named, unless it is being removed or replaced

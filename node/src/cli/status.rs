@@ -1,6 +1,6 @@
 //! `starling status`.
 
-use starling_replication::{MemberStatus, TableDivergence};
+use starling_replication::{DamageStatus, MemberStatus, TableDivergence, WaitingDamage};
 
 use super::{AdminArgs, output};
 use crate::{admin::StatusView, failure::Failure};
@@ -42,10 +42,33 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
             departed.id
         );
     }
+    for line in damage(&status.node.damage) {
+        println!("{line}");
+    }
     for table in &status.node.divergence {
         println!("{}", replicas(table));
     }
     Ok(())
+}
+
+/// What is damaged on the node and does not heal now.
+fn damage(damage: &DamageStatus) -> Vec<String> {
+    let line = |it: &WaitingDamage| {
+        let WaitingDamage {
+            table,
+            start,
+            end,
+            why,
+            ..
+        } = it;
+        format!("{table}: data of the tokens {start}:{end} is damaged on this node, and does not heal: {why}")
+    };
+    let mut lines: Vec<String> = damage.stretches.iter().map(line).collect();
+    let more = damage.waiting.saturating_sub(lines.len() as u64);
+    if more > 0 {
+        lines.push(format!("{more} more stretches of damaged data do not heal"));
+    }
+    lines
 }
 
 /// How equal the replicas are, of the ranges that the node looks after.
@@ -92,4 +115,33 @@ fn row(member: &MemberStatus) -> Vec<String> {
         member.release.clone().unwrap_or_else(|| "?".to_owned()),
         member.id.to_string(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_that_waits_is_told_with_what_to_do() {
+        assert_eq!(damage(&DamageStatus::default()), [] as [String; 0]);
+        let status = DamageStatus {
+            waiting: 3,
+            for_operator: 1,
+            stretches: vec![WaitingDamage {
+                table: "ks.t".to_owned(),
+                start: -5,
+                end: 7,
+                damaged: vec!["10.0.0.2:7000".to_owned()],
+                down: Vec::new(),
+                for_operator: true,
+                why: "see `starling repair ks.t --accept-loss`".to_owned(),
+            }],
+        };
+        let lines = damage(&status);
+        assert_eq!(lines.len(), 2);
+        for part in ["ks.t", "-5:7", "--accept-loss"] {
+            assert!(lines[0].contains(part), "{lines:?}");
+        }
+        assert!(lines[1].starts_with("2 more"), "{lines:?}");
+    }
 }

@@ -12,7 +12,10 @@
 //! - [`chance`]: once in a while all replicas are compared, beside the answer;
 //! - [`replan`]: writes whose replicas turn out to be others;
 //! - [`heal`]: what this node's storage lost is fetched from the others;
+//! - [`stretches`]: damaged tokens, cut by who of the others has them whole;
+//! - [`waiting`]: what does not heal, told to operators;
 //! - [`losses`]: what nobody can give back is accepted to be lost;
+//! - [`rest`]: then what is left is given to all replicas;
 //! - [`scan`]: a token range over many sets of replicas;
 //! - [`truncate`]: all data of a table, on all nodes.
 
@@ -25,9 +28,12 @@ pub(crate) mod read;
 pub(crate) mod reconcile;
 mod repair;
 mod replan;
+mod rest;
 mod scan;
 mod stamped;
+mod stretches;
 mod truncate;
+pub(crate) mod waiting;
 pub(crate) mod write;
 
 #[cfg(test)]
@@ -60,6 +66,7 @@ use crate::{
     topology::{Stamp, Topology, quorum::Requirements},
     tracing::Tracer,
 };
+use waiting::Waiting;
 
 /// The pause before a ring is asked for again.
 const RING_PAUSE: Duration = Duration::from_millis(5);
@@ -79,6 +86,8 @@ pub(crate) struct Coordinator<E: Env> {
     pub(crate) timeouts: Timeouts,
     /// Damaged data is being fetched from other replicas.
     pub(crate) healing: AtomicBool,
+    /// What is damaged and does not heal now.
+    pub(crate) waiting: Waiting,
     /// Comparisons of all replicas that are under way.
     pub(crate) comparisons: Gate,
 }

@@ -10,6 +10,7 @@
 //! node that only passes them on never looks inside. A message longer than [`MAX_MESSAGE_BYTES`] is
 //! refused before it is decoded.
 
+mod damage;
 mod encoded;
 mod pages;
 #[cfg(test)]
@@ -19,8 +20,9 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use starling_model::{NodeId, ReadCommand, Seconds, TableId, Timestamp};
+use starling_model::{NodeId, ReadCommand, Seconds, TableId, Timestamp, TokenRange};
 
+pub use damage::DamageRequest;
 pub use encoded::Encoded;
 pub use pages::page_digest;
 
@@ -139,6 +141,8 @@ pub enum Request {
     ForgetHints(TableId),
     /// Part with a range's data. Answered with [`Response::Stream`].
     Stream(StreamRequest),
+    /// About what is damaged there.
+    Damage(DamageRequest),
 }
 
 /// A write that a replica missed.
@@ -222,6 +226,8 @@ pub enum Response {
     AntiEntropy(SessionAnswer),
     /// To [`Request::Stream`].
     Stream(StreamReply),
+    /// To [`DamageRequest::Tell`]: tokens that can't be read; they do not wrap.
+    Damaged(Vec<TokenRange>),
 }
 
 /// Why a peer did not do what it was asked.

@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     clock_floor::{ClockFloor, Now},
     config::Config,
-    coordinator::{Coordinator, chance},
+    coordinator::{Coordinator, chance, waiting::Waiting},
     env::{CallError, Env},
     events::Listeners,
     gate::Gate,
@@ -183,6 +183,7 @@ impl<E: Env> Node<E> {
             datacenter: config.datacenter.clone(),
             timeouts: config.timeouts,
             healing: AtomicBool::new(false),
+            waiting: Waiting::default(),
             comparisons: Gate::new(chance::AT_ONCE),
         });
         let told = Arc::clone(&membership);

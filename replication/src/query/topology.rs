@@ -118,6 +118,7 @@ impl<E: Env> Node<E> {
             hint_bytes: hints.values().sum(),
             departed,
             in_flight: self.coordinated.inside(),
+            damage: self.coordinator.waiting.status(),
             streams: self.streaming.status(),
             counters: self.counters.values(),
         }

@@ -130,9 +130,11 @@ impl MapStore {
         let mut damaged = self.damaged.lock();
         let healed = TokenSet::from(piece.tokens);
         let left = damaged.drain(..).flat_map(|other| {
-            let left = match other.table == piece.table {
-                true => TokenSet::from(other.tokens).without(&healed),
-                false => TokenSet::from(other.tokens),
+            let tokens = TokenSet::from(other.tokens);
+            let left = if other.table == piece.table {
+                tokens.without(&healed)
+            } else {
+                tokens
             };
             let left = Vec::from(left).into_iter();
             left.map(move |tokens| Damaged { tokens, ..other })

@@ -189,6 +189,7 @@ fn describe(request: &Request) -> String {
         Request::BatchRemove(_) => "forget batch".to_owned(),
         Request::Trace(_) => "trace".to_owned(),
         Request::Stream(_) => "stream".to_owned(),
+        Request::Damage(request) => format!("damage {request:?}"),
         Request::Gossip { .. } => "gossip".to_owned(),
         Request::Topology(request) => format!("topology {request:?}"),
         Request::AntiEntropy(request) => describe_session(request),
@@ -219,6 +220,7 @@ fn describe_answer(response: &Response) -> String {
         Response::Stream(_) => "stream".to_owned(),
         Response::Failed(failure) => format!("failed: {failure}"),
         Response::Topology(response) => format!("topology {response:?}"),
+        Response::Damaged(ranges) => format!("damaged {}", ranges.len()),
         Response::AntiEntropy(_) => "session".to_owned(),
     }
 }

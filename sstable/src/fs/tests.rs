@@ -21,7 +21,11 @@ fn a_file_with_space_set_aside_has_what_was_appended_and_zeros() {
     const SPACE: usize = 1 << 20;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");
-    for sizes in [&[5_000; 300][..], &[1, 400_000, 7, 20_000, 300_000, 9], &[SPACE + 1, 3]] {
+    for sizes in [
+        &[5_000; 300][..],
+        &[1, 400_000, 7, 20_000, 300_000, 9],
+        &[SPACE + 1, 3],
+    ] {
         let mut file = RealFs.create(&path).unwrap();
         file.reserve(SPACE as u64).unwrap();
         let mut appended = Vec::new();
@@ -36,7 +40,11 @@ fn a_file_with_space_set_aside_has_what_was_appended_and_zeros() {
         }
         file.sync().unwrap();
         let read = RealFs.read(&path).unwrap();
-        assert_eq!(read.len(), appended.len().max(SPACE), "no longer than it has to be");
+        assert_eq!(
+            read.len(),
+            appended.len().max(SPACE),
+            "no longer than it has to be"
+        );
         assert!(read.starts_with(&appended));
         assert!(read[appended.len()..].iter().all(|byte| *byte == 0));
     }

@@ -4,6 +4,7 @@ mod budget;
 mod heal;
 mod large;
 mod losses;
+mod overlaps;
 mod paging;
 mod repair;
 mod scan;
