@@ -47,6 +47,10 @@ impl Fs for RootedFs {
         self.inner.map(&self.place(path))
     }
 
+    fn may_map(&self) -> io::Result<()> {
+        self.inner.may_map()
+    }
+
     fn sync_file(&self, path: &Path) -> io::Result<()> {
         self.inner.sync_file(&self.place(path))
     }

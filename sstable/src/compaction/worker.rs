@@ -114,6 +114,10 @@ impl Sink {
 
     #[cold]
     fn begin(&mut self) -> Result<&mut TableWriter, Error> {
+        // It is mapped once it is whole: better to know before, for it is tried again and again.
+        self.fs
+            .may_map()
+            .map_err(|error| Error::io("open", &self.path())(error))?;
         self.begun = true;
         let mut writer = TableWriter::new(&self.fs, self.path(), self.newest, self.options)?;
         if self.cold {

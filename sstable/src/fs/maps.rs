@@ -14,8 +14,8 @@ use std::{
 pub(super) static PROCESS: Maps = Maps::new();
 
 /// What to do where there are too many.
-const ADVICE: &str = "nothing was changed, and it can be tried again: let the process have more maps, as with `sysctl -w \
-                      vm.max_map_count=1048576`, which helps at once";
+const ADVICE: &str = "it can be tried again: let the process have more maps, as with `sysctl -w vm.max_map_count=1048576`, \
+                      which helps at once";
 
 /// How many files are mapped, and may be.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(refused.kind(), io::ErrorKind::OutOfMemory);
         let text = refused.to_string();
         assert!(text.starts_with("2 files are mapped, and 2 may be"), "{text}");
-        for told in ["nothing was changed", "vm.max_map_count="] {
+        for told in ["it can be tried again", "vm.max_map_count="] {
             assert!(text.contains(told), "{text}");
         }
         maps.most.store(1, Ordering::Relaxed);
@@ -120,7 +120,7 @@ mod tests {
         let error = maps.explain(io::Error::from_raw_os_error(libc::ENOMEM));
         assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
         let text = error.to_string();
-        for told in ["2 files are mapped", "nothing was changed", "vm.max_map_count="] {
+        for told in ["2 files are mapped", "it can be tried again", "vm.max_map_count="] {
             assert!(text.contains(told), "{text}");
         }
         let other = maps.explain(io::Error::from_raw_os_error(libc::EACCES));

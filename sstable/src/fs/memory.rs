@@ -324,12 +324,17 @@ impl Fs for MemoryFs {
         Ok(Bytes::copy_from_slice(&state.files[&id].bytes))
     }
 
-    fn map(&self, path: &Path) -> io::Result<Map> {
-        let map = Map::from(self.read(path)?);
-        let state = self.lock();
-        if state.refuses_maps {
+    fn may_map(&self) -> io::Result<()> {
+        if self.lock().refuses_maps {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
+        Ok(())
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Map> {
+        let map = Map::from(self.read(path)?);
+        self.may_map()?;
+        let state = self.lock();
         Ok(match &state.residency {
             Some(residency) => map.with_residency(Arc::clone(residency)),
             None => map,

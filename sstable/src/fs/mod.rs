@@ -55,6 +55,11 @@ pub trait Fs: Send + Sync + 'static {
     /// [`io::ErrorKind::OutOfMemory`] where the process may have no more maps.
     fn map(&self, path: &Path) -> io::Result<Map>;
 
+    /// Whether a file could be mapped now, as far as the process knows: who is about to write one for long asks before.
+    fn may_map(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Makes the content of a file durable that nobody is writing. For files that an earlier run left
     /// behind: what can be read of them may not be on the disk yet.
     fn sync_file(&self, path: &Path) -> io::Result<()>;

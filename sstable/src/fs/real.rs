@@ -22,7 +22,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Fs, Map, WriteFile};
+use super::{Fs, Map, WriteFile, maps};
 
 /// Appends are gathered up to this many bytes before they go to the system.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -226,6 +226,10 @@ impl Fs for RealFs {
 
     fn map(&self, path: &Path) -> io::Result<Map> {
         Map::of_file(&File::open(path)?)
+    }
+
+    fn may_map(&self) -> io::Result<()> {
+        maps::PROCESS.take().map(drop)
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
