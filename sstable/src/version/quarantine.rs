@@ -21,11 +21,12 @@ use starling_model::{
 
 use crate::table::Table;
 
-/// The most pieces of damage that are told apart in one table. With one more, all of the table is taken as damaged.
-pub const MAX_PIECES: usize = 64;
+/// The most pieces of damage that are told apart in one table. With one more, the two that are closest to each other are taken for
+/// one, with what lies between them.
+pub const MAX_PIECES: usize = 512;
 
 /// The most pieces that a table's damage is cut into by healing parts of it. What would need more is healed whole.
-pub const MAX_PARTS: usize = 256;
+pub const MAX_PARTS: usize = 2 * MAX_PIECES;
 
 /// The longest description that is kept, in bytes.
 const MAX_WHAT_BYTES: usize = 256;
@@ -82,6 +83,15 @@ impl Damage {
         TokenRange {
             start: Token(self.from.0.saturating_sub(1)),
             end: self.to,
+        }
+    }
+
+    /// This and one that was found before it, as one piece.
+    pub fn with(&self, earlier: &Self) -> Self {
+        Self {
+            from: self.from.min(earlier.from),
+            to: self.to.max(earlier.to),
+            ..earlier.clone()
         }
     }
 

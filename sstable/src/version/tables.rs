@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use starling_model::{Seconds, Token, TokenRange};
+use starling_model::{Seconds, Token, TokenRange, TokenSet};
 
 use super::{
     Damage,
@@ -78,24 +78,28 @@ impl Tables {
 
     /// Adds damage of a live table, unless it is known; whether it was new. The table has a hole there from now on,
     /// so that reads beside the damage don't run into it; those of the damage itself are for the caller to refuse.
-    pub fn add_damage(&mut self, mut damage: Damage) -> bool {
-        let Some(table) = self.live.iter().find(|table| table.number() == damage.file) else {
-            let is_lost = self.lost.contains_key(&damage.file);
-            if is_lost {
-                self.damage.push(damage);
+    ///
+    /// Only what was found is a hole. What lies between two pieces that are taken for one, because there are too many, is refused
+    /// with them, and is there for those who read past the damage.
+    pub fn add_damage(&mut self, damage: Damage) -> bool {
+        let file = damage.file;
+        match self.live.iter().find(|table| table.number() == file) {
+            Some(table) => {
+                let of_file = self.damage.iter().filter(|other| other.file == file);
+                let known: TokenSet = of_file.map(Damage::range).collect();
+                if known.covers(damage.range()) {
+                    return false;
+                }
+                table.add_hole(damage.from, damage.to);
             }
-            return is_lost;
-        };
-        let mut of_file = self.damage.iter().filter(|other| other.file == damage.file);
-        if of_file.clone().count() >= MAX_PIECES {
-            let properties = table.properties();
-            (damage.from, damage.to) = (properties.first_key.token, properties.last_key.token);
-            self.damage.retain(|other| other.file != damage.file);
-        } else if of_file.any(|other| other.from <= damage.from && damage.to <= other.to) {
-            return false;
+            None if self.lost.contains_key(&file) => {}
+            None => return false,
         }
-        table.add_hole(damage.from, damage.to);
         self.damage.push(damage);
+        self.join_touching();
+        while self.quarantined().filter(|other| other.file == file).count() > MAX_PIECES {
+            self.join_closest(file);
+        }
         true
     }
 
@@ -142,30 +146,42 @@ impl Tables {
             healed += 1;
             self.damage.extend(outside);
         }
-        self.join_healed();
+        self.join_touching();
         healed
     }
 
-    /// Makes one of healed pieces that touch: they would pile up where damage is healed bit by bit.
-    fn join_healed(&mut self) {
+    /// Makes one of pieces that touch, and are both healed or both not: they would pile up where damage is found, or healed, block
+    /// by block.
+    fn join_touching(&mut self) {
         let mut joined: Vec<Damage> = Vec::with_capacity(self.damage.len());
         for mut damage in self.damage.drain(..) {
-            if damage.healed {
-                joined.retain(|other| {
-                    let is_one = other.healed
-                        && other.file == damage.file
-                        && other.from.0 <= damage.to.0.saturating_add(1)
-                        && damage.from.0 <= other.to.0.saturating_add(1);
-                    if is_one {
-                        damage.from = damage.from.min(other.from);
-                        damage.to = damage.to.max(other.to);
-                    }
-                    !is_one
-                });
-            }
+            joined.retain(|other| {
+                let is_one = other.healed == damage.healed
+                    && other.file == damage.file
+                    && other.from.0 <= damage.to.0.saturating_add(1)
+                    && damage.from.0 <= other.to.0.saturating_add(1);
+                if is_one {
+                    damage = damage.with(other);
+                }
+                !is_one
+            });
             joined.push(damage);
         }
         self.damage = joined;
+    }
+
+    /// Makes one of the two pieces of a file that are closest to each other, of those that are not healed; there are some.
+    fn join_closest(&mut self, file: u64) {
+        let of_file = |damage: &Damage| damage.file == file && !damage.healed;
+        let (mut pieces, others): (Vec<Damage>, Vec<Damage>) = self.damage.drain(..).partition(of_file);
+        pieces.sort_unstable_by_key(|damage| damage.from);
+        let gap = |at: &usize| i128::from(pieces[*at].from.0) - i128::from(pieces[*at - 1].to.0);
+        if let Some(at) = (1..pieces.len()).min_by_key(gap) {
+            let last = pieces.remove(at);
+            pieces[at - 1] = last.with(&pieces[at - 1]);
+        }
+        self.damage = others;
+        self.damage.extend(pieces);
     }
 
     /// The tokens that a file was made for: it holds nothing else, and need not hold all of them.

@@ -5,7 +5,7 @@ use starling_model::{Seconds, TableId, Token, TokenRange};
 use super::{
     Damage, Manifest, Tables,
     manifest::{COPY_ALIGNMENT, Entry, FILE_NAME, File},
-    quarantine::MAX_PARTS,
+    quarantine::{MAX_PARTS, MAX_PIECES},
 };
 use crate::{
     Error, Lsn,
@@ -230,4 +230,38 @@ fn damage_that_is_healed_bit_by_bit_stays_in_few_pieces() {
     assert_eq!(tables.given_up(), [] as [u64; 0]);
     assert!(tables.heal(TokenRange::ALL) > 0);
     assert_eq!((tables.damage().len(), tables.given_up()), (1, vec![1]));
+}
+
+#[test]
+fn too_many_pieces_of_damage_are_taken_for_fewer_and_none_is_forgotten() {
+    let mut tables = Tables::default();
+    tables.add_lost(1, "one.table".into(), TokenRange::ALL);
+    // Each gap is larger than the one before it.
+    let starts: Vec<i64> = (0..2 * MAX_PIECES as i64).map(|at| at * at + 10 * at).collect();
+    for start in &starts {
+        let tokens = TokenRange {
+            start: Token(*start),
+            end: Token(start + 3),
+        };
+        assert!(tables.add_damage(Damage::of_all(1, tokens, "bad")));
+    }
+    assert_eq!(tables.damage().len(), MAX_PIECES);
+    for start in &starts {
+        assert!(
+            tables
+                .quarantined_in(Token(start + 1), Token(start + 3))
+                .is_some()
+        );
+    }
+    // Those that were closest are one.
+    assert_eq!(
+        tables.damage().iter().map(|damage| damage.from).min(),
+        Some(Token(1))
+    );
+    let last = starts[starts.len() - 1];
+    assert!(tables.quarantined_in(Token(last - 5), Token(last)).is_none());
+    assert!(
+        tables.quarantined_in(Token(5), Token(6)).is_some(),
+        "it lies between two"
+    );
 }

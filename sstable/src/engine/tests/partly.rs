@@ -4,9 +4,9 @@ use std::{path::Path, sync::Arc};
 
 use starling_model::{Seconds, Token, TokenRange};
 
-use super::quarantine::{PARTITIONS, filled, filled_with, key, look, options, reopen, survey, write};
+use super::quarantine::{PARTITIONS, filled, filled_with, key, look, one, options, reopen, survey, write};
 use crate::{
-    Engine, Extent, Options,
+    Engine, Error, Extent, Options,
     fixtures::{Content, TABLE, content_of, contents, dir, everything},
     fs::{Fs, MemoryFs},
     read::Never,
@@ -146,4 +146,59 @@ fn what_is_left_can_be_read_past_the_damage() {
     assert!(rest(&engine) == expected(Some(bad[0])));
     assert_eq!(survey(&engine).1, bad);
     assert_eq!(engine.quarantined()[0].since, Seconds(77));
+}
+
+/// A bad stretch of a disk is many blocks: the others of the file are as good as before.
+#[test]
+fn what_lies_between_many_damaged_blocks_stays_readable() {
+    const ROWS: i64 = 1_000;
+    let fs = MemoryFs::new();
+    let mut engine = Engine::open(Arc::new(fs.clone()), dir(), options()).unwrap().0;
+    for number in 0..ROWS {
+        engine.apply(&write(number)).unwrap();
+    }
+    engine.log().sync().unwrap();
+    engine.flush_all();
+    look(&mut engine);
+    let whole = contents(&engine);
+    let path = engine.files(TABLE).remove(0).path().to_path_buf();
+    drop(engine);
+    let spoil = |bytes: &mut [u8]| {
+        let half = bytes.len() / 2;
+        bytes[..half]
+            .iter_mut()
+            .step_by(400)
+            .skip(1)
+            .for_each(|byte| *byte ^= 1);
+    };
+    fs.damage(&path, |bytes| spoil(bytes)).unwrap();
+    let mut engine = Engine::open(Arc::new(fs.clone()), dir(), options()).unwrap().0;
+    for number in 0..ROWS {
+        let _ = engine.read(&one(number));
+        look(&mut engine);
+    }
+    let bad: Vec<i64> = (0..ROWS)
+        .filter(|number| engine.read(&one(*number)).is_err())
+        .collect();
+    let pieces = engine.quarantined().len();
+    assert!(pieces > 64, "{pieces}");
+    assert!((bad.len() as i64) < ROWS / 2, "{}", bad.len());
+    // What it meets besides, if anything, it passes once that is known.
+    let read = loop {
+        match engine.read_extent(&everything(), Extent::Rest, &mut Never) {
+            Ok(read) => break read,
+            Err(Error::Corrupt { .. }) => look(&mut engine),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let mut expected = whole.clone();
+    for number in &bad {
+        expected.remove(&key(*number));
+    }
+    assert!(content_of(read.page.decode().unwrap()) == expected);
+    assert_eq!(engine.heal(TABLE, TokenRange::ALL), pieces);
+    assert!(
+        contents(&engine) == expected,
+        "a hole is no larger than what was bad"
+    );
 }

@@ -66,7 +66,7 @@ fn spoil(fs: &MemoryFs, path: &Path, parts: usize) {
     .unwrap();
 }
 
-fn one(number: i64) -> ReadCommand {
+pub(super) fn one(number: i64) -> ReadCommand {
     ReadCommand {
         keys: KeyRange::Partition(key(number)),
         ..everything()
