@@ -200,9 +200,12 @@ async fn one(
     }
     let damage = match reading.await {
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(format!(
+        Ok(Err(
+            error @ (starling_sstable::Error::Corrupt { .. } | starling_sstable::Error::Version { .. }),
+        )) => Some(format!(
             "{error}; what lies behind that in the file is left out: snapshots of the other replicas have it"
         )),
+        Ok(Err(error)) => return Err(format!("{place} can't be read: {error}")),
         Err(panic) => return Err(format!("reading {place} broke off: {panic}")),
     };
     Ok(Some(Done { rows, damage }))
