@@ -7,31 +7,36 @@
 //!
 //! Invariant: every write that was acknowledged at QUORUM is there afterwards. Of the `f` replicas that the keyspace asks for
 //! at most `f - quorum` missed it, whoever of them is damaged; one more than that are read, or all others where they are fewer. There
-//! may be fewer replicas than `f` for want of nodes: as many may have missed it all the same. Where the strategy names
+//! may be fewer replicas than `f` for want of nodes: as many may have missed it all the same. Then what was acknowledged
+//! by none of those that are left is not there, as it would not be for readers. Where the strategy names
 //! datacenters the same is done for the quorum of this node's own: what was acknowledged at LOCAL_QUORUM is nowhere else for sure.
 
 use std::sync::{Arc, atomic::Ordering};
 
 use futures::future::join_all;
 use starling_model::{
-    ClusteringRange, Consistency, KeyRange, Limits, Mutation, Page, ReadCommand, Seconds, TableId, TokenRange,
+    ClusteringRange, Consistency, KeyRange, Limits, Mutation, Page, ReadCommand, Seconds, TableId,
+    TokenRange, TokenSet,
 };
 
 use super::{
-    Coordinator,
+    Coordinator, Task,
     read::Answer,
     reconcile::{EVERYTHING, reconcile},
     stretches::{Standing, Stretch, foreign, pieces_of},
     waiting::WaitingDamage,
 };
 use crate::{
-    env::{Damaged, Env, Store},
+    env::{Damaged, Env, Store, StoreError},
     snapshot::Snapshot,
     tracing::Tracer,
 };
 
 /// Content of one page that is fetched, in bytes.
 const PAGE_BYTES: u32 = 256 << 10;
+
+/// Why what was written anew is still damaged.
+pub(super) const TOO_MANY_PIECES: &str = "the damage of its file is in too many pieces to heal some of them";
 
 /// Rows and tombstones that a replica looks at for one page.
 const PAGE_VISITED: u32 = 50_000;
@@ -98,7 +103,7 @@ impl<E: Env> Coordinator<E> {
         let mut waiting = Vec::new();
         for stretch in stretches.await {
             let healed = if stretch.heals() {
-                self.write_anew(table, &stretch).await
+                self.try_to_heal(table, &stretch).await
             } else {
                 Err("")
             };
@@ -116,12 +121,43 @@ impl<E: Env> Coordinator<E> {
         waiting
     }
 
+    /// Heals a stretch, unless that failed a moment ago.
+    async fn try_to_heal(&self, table: TableId, stretch: &Stretch) -> Result<(), &'static str> {
+        let tokens = stretch.tokens;
+        if let Some(why) = self.waiting.held_back(table, tokens, self.env.monotonic()) {
+            return Err(why);
+        }
+        let outcome = self.write_anew(table, stretch).await;
+        let failure = outcome.err();
+        self.waiting.tried(table, tokens, failure, self.env.monotonic());
+        outcome
+    }
+
     /// Fetches what others have of a damaged stretch, and gives up what was damaged.
     async fn write_anew(&self, table: TableId, stretch: &Stretch) -> Result<(), &'static str> {
         self.fetch(table, stretch).await?;
-        let tokens = stretch.tokens;
-        let healed = self.env.store().heal(Damaged { table, tokens }).await;
-        healed.map_err(|_| "the storage could not take it")
+        // Who gave the tokens away meanwhile may have forgotten them while it was read.
+        if self.views.load().cluster.stamp != stretch.planned {
+            return Err("the ring changed meanwhile");
+        }
+        match self.give_up_damage(table, stretch.tokens).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(TOO_MANY_PIECES),
+            Err(_) => Err("the storage could not take it"),
+        }
+    }
+
+    /// Has the storage give up what is damaged of some tokens; false if it kept some of it.
+    pub(super) async fn give_up_damage(
+        &self,
+        table: TableId,
+        tokens: TokenRange,
+    ) -> Result<bool, StoreError> {
+        let store = self.env.store();
+        store.heal(Damaged { table, tokens }).await?;
+        let left = store.damaged().await?;
+        let is_left = |piece: &Damaged| piece.table == table && TokenSet::from(piece.tokens).touches(tokens);
+        Ok(!left.iter().any(is_left))
     }
 
     /// Reads a stretch from other replicas and applies here what they have.
@@ -157,7 +193,10 @@ impl<E: Env> Coordinator<E> {
         command: &ReadCommand,
         stretch: &Stretch,
     ) -> Result<(Page, Vec<Mutation>), &'static str> {
-        let task = self.task(Consistency::All, self.timeouts.range, &Tracer::OFF);
+        let task = Task {
+            planned: stretch.planned,
+            ..self.task(Consistency::All, self.timeouts.range, &Tracer::OFF)
+        };
         let asked = stretch.those(&[Standing::Whole, Standing::Silent]).map(|peer| {
             let asked = self.ask_for_page(peer, command.clone(), false, &task);
             async move { (peer, asked.await) }

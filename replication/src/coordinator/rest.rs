@@ -15,15 +15,16 @@ use starling_model::{Consistency, Mutation, Page, ReadCommand, TableId, TokenRan
 
 use super::{
     Coordinator, Task,
-    heal::page_command,
+    heal::{TOO_MANY_PIECES, page_command},
     read::Answer,
     reconcile::{EVERYTHING, reconcile},
     stretches::{Standing, Stretch},
 };
 use crate::{
-    env::{Damaged, Env, Store},
+    env::Env,
     message::{DamageRequest, Failure, Request, Response},
     peers::AskError,
+    replica::failure,
     snapshot::Peer,
     tracing::Tracer,
 };
@@ -49,7 +50,7 @@ impl<E: Env> Coordinator<E> {
         };
         let mut command = page_command(table, stretch.tokens, self.env.wall().seconds());
         loop {
-            let page = self.level_page(&command, &living).await?;
+            let page = self.level_page(&command, stretch, &living).await?;
             if page.next.is_none() {
                 break;
             }
@@ -57,6 +58,9 @@ impl<E: Env> Coordinator<E> {
                 return Err("a replica's page made no progress".to_owned());
             }
             command.after = page.next;
+        }
+        if self.views.load().cluster.stamp != stretch.planned {
+            return Err("the ring changed meanwhile; try again in a while".to_owned());
         }
         for peer in stretch.those(&[Standing::Damaged]) {
             self.order_to_give_up(peer, table, stretch.tokens).await?;
@@ -66,8 +70,16 @@ impl<E: Env> Coordinator<E> {
     }
 
     /// Reads one page of all, and gives each what it lacks.
-    async fn level_page(&self, command: &ReadCommand, living: &Living) -> Result<Page, String> {
-        let task = self.task(Consistency::All, self.timeouts.range, &Tracer::OFF);
+    async fn level_page(
+        &self,
+        command: &ReadCommand,
+        stretch: &Stretch,
+        living: &Living,
+    ) -> Result<Page, String> {
+        let task = Task {
+            planned: stretch.planned,
+            ..self.task(Consistency::All, self.timeouts.range, &Tracer::OFF)
+        };
         let whole = join_all(
             living
                 .whole
@@ -148,8 +160,9 @@ impl<E: Env> Coordinator<E> {
 
     /// Gives up what is damaged here within tokens that do not wrap.
     pub(crate) async fn give_up_here(&self, table: TableId, tokens: TokenRange) -> Result<(), Failure> {
-        let given_up = self.env.store().heal(Damaged { table, tokens }).await;
-        given_up.map_err(crate::replica::failure)?;
+        if !self.give_up_damage(table, tokens).await.map_err(failure)? {
+            return Err(Failure::Storage(TOO_MANY_PIECES.to_owned()));
+        }
         self.counters.losses_accepted.one();
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::{
     message::{DamageRequest, Request, Response},
     placements::Placements,
     snapshot::{Peer, Snapshot},
+    topology::Stamp,
     tracing::Tracer,
 };
 
@@ -44,6 +45,8 @@ pub(super) struct Stretch {
     pub(super) tokens: TokenRange,
     /// By id.
     pub(super) others: Vec<Other>,
+    /// The ring by which these are the others.
+    pub(super) planned: Stamp,
     needed: Needed,
 }
 
@@ -121,6 +124,7 @@ impl<E: Env> Coordinator<E> {
                     let stretch = Stretch {
                         tokens,
                         others: peers.iter().map(|peer| stand(peer, &told, tokens)).collect(),
+                        planned: snapshot.cluster.stamp,
                         needed: needed.clone(),
                     };
                     join_on(&mut stretches, first, stretch);
@@ -132,11 +136,17 @@ impl<E: Env> Coordinator<E> {
 
     /// Which tokens of a table another replica knows that it can't read.
     async fn ask_for_damage(&self, peer: &Peer, table: TableId) -> Option<TokenSet> {
+        if !self.waiting.may_ask(peer.id, self.env.monotonic()) {
+            return None;
+        }
         let body = Request::Damage(DamageRequest::Tell(table));
         let answer = self.peers.ask(peer, body, self.timeouts.read, &Tracer::OFF).await;
         match answer {
             Ok(Response::Damaged(ranges)) => Some(ranges.into()),
-            Ok(_) | Err(_) => None,
+            Ok(_) | Err(_) => {
+                self.waiting.was_silent(peer.id, self.env.monotonic());
+                None
+            }
         }
     }
 }
@@ -238,12 +248,16 @@ pub(super) fn pieces_of(table: TableId, damaged: &[Damaged]) -> Vec<TokenRange> 
     pieces
 }
 
-/// What of these tokens this node is no replica of, nor will be once the change of the ring is over: nobody asks it.
+/// What of these tokens others are replicas of, and this node is not, nor will be once the change of the ring is over: nobody asks
+/// it. What has no replica at all is kept: it is all that there is.
 pub(super) fn foreign(snapshot: &Snapshot, placements: &Placements, pieces: &[TokenRange]) -> TokenSet {
     let me = snapshot.cluster.me;
     let next = placements.next.iter();
     let own = [&placements.current].into_iter().chain(next);
     let own: TokenSet = own.flat_map(|placement| placement.ranges_of(me)).collect();
+    let placed = placements.current.ranges();
+    let placed = placed.filter(|(_, replicas)| !replicas.is_empty());
+    let placed: TokenSet = placed.map(|(tokens, _)| tokens).collect();
     let pieces: TokenSet = pieces.iter().copied().collect();
-    pieces.without(&own)
+    pieces.intersection(&placed).without(&own)
 }

@@ -3,11 +3,11 @@
 //! Some of it heals once nodes are back. Some never will by itself: as many replicas are damaged in the same place, or dead for good, as
 //! may together have had an acknowledged write that nobody else has. That waits for an operator ([`losses`](super::losses)).
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use starling_model::{TableId, TokenRange};
+use starling_model::{NodeId, TableId, TokenRange};
 
 use super::{
     Coordinator,
@@ -17,6 +17,15 @@ use crate::env::Env;
 
 /// What waits is logged when it has become another, and else so often.
 const LOG_PAUSE: Duration = Duration::from_mins(10);
+
+/// Who did not tell what is damaged is not asked again for so long: a node of a release that does not know the question gives the
+/// connection up, and with it all that is under way on it.
+const SILENCE: Duration = Duration::from_mins(1);
+
+/// Of a stretch whose data could not be fetched, or given up, twice and more, the next attempt waits: it may fetch all of it again.
+/// Each pause is twice the one before it.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// So many stretches are told one by one.
 const MOST_TOLD: usize = 32;
@@ -76,6 +85,18 @@ struct State {
     waiting: Vec<WaitingDamage>,
     /// When it was logged.
     logged: Duration,
+    /// Who did not tell what is damaged, and until when it is not asked.
+    silent: BTreeMap<NodeId, Duration>,
+    failed: BTreeMap<(TableId, TokenRange), Attempt>,
+}
+
+/// The last attempt to heal a stretch, which failed.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    why: &'static str,
+    pause: Duration,
+    /// When the next one is made.
+    next: Duration,
 }
 
 impl Waiting {
@@ -91,6 +112,57 @@ impl Waiting {
             for_operator: for_operator.count() as u64,
             stretches: told.cloned().collect(),
         }
+    }
+
+    /// Whether a node may be asked what is damaged there.
+    pub(super) fn may_ask(&self, node: NodeId, now: Duration) -> bool {
+        let mut state = self.0.lock();
+        state.silent.retain(|_, until| now < *until);
+        !state.silent.contains_key(&node)
+    }
+
+    /// A node did not tell.
+    pub(super) fn was_silent(&self, node: NodeId, now: Duration) {
+        self.0.lock().silent.insert(node, now + SILENCE);
+    }
+
+    /// Why a stretch could not be healed, if it is not to be tried again yet.
+    pub(super) fn held_back(
+        &self,
+        table: TableId,
+        tokens: TokenRange,
+        now: Duration,
+    ) -> Option<&'static str> {
+        let state = self.0.lock();
+        let attempt = state
+            .failed
+            .get(&(table, tokens))
+            .filter(|attempt| now < attempt.next);
+        attempt.map(|attempt| attempt.why)
+    }
+
+    /// An attempt to heal a stretch has ended.
+    pub(super) fn tried(
+        &self,
+        table: TableId,
+        tokens: TokenRange,
+        failure: Option<&'static str>,
+        now: Duration,
+    ) {
+        let mut state = self.0.lock();
+        let Some(why) = failure else {
+            state.failed.remove(&(table, tokens));
+            return;
+        };
+        state
+            .failed
+            .retain(|_, attempt| now < attempt.next + 2 * LONGEST_PAUSE);
+        let pause = match state.failed.get(&(table, tokens)) {
+            Some(last) => (last.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
+            None => Duration::ZERO,
+        };
+        let next = now + pause;
+        state.failed.insert((table, tokens), Attempt { why, pause, next });
     }
 
     /// What waits from now on.
@@ -164,5 +236,47 @@ impl<E: Env> Coordinator<E> {
             for_operator,
             why,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use starling_model::Token;
+
+    use super::*;
+
+    #[test]
+    fn attempts_that_fail_again_wait_longer_each_time_up_to_a_minute() {
+        let waiting = Waiting::default();
+        let table = TableId(1);
+        let [one, other] = [0, 10].map(|start| TokenRange {
+            start: Token(start),
+            end: Token(start + 10),
+        });
+        let mut now = Duration::from_secs(100);
+        waiting.tried(table, one, Some("first"), now);
+        assert_eq!(waiting.held_back(table, one, now), None, "once is no pattern");
+        for pause in [2, 4, 8, 16, 32, 60, 60] {
+            waiting.tried(table, one, Some("again"), now);
+            let before = now + Duration::from_secs(pause - 1);
+            now += Duration::from_secs(pause);
+            assert_eq!(waiting.held_back(table, one, before), Some("again"), "{pause}");
+            assert_eq!(waiting.held_back(table, other, before), None);
+            assert_eq!(waiting.held_back(table, one, now), None, "{pause}");
+        }
+        waiting.tried(table, one, None, now);
+        waiting.tried(table, one, Some("anew"), now);
+        assert_eq!(waiting.held_back(table, one, now), None);
+    }
+
+    #[test]
+    fn who_is_silent_is_asked_once_a_minute() {
+        let waiting = Waiting::default();
+        let now = Duration::from_secs(100);
+        assert!(waiting.may_ask(NodeId(1), now));
+        waiting.was_silent(NodeId(1), now);
+        assert!(!waiting.may_ask(NodeId(1), now + SILENCE / 2));
+        assert!(waiting.may_ask(NodeId(2), now));
+        assert!(waiting.may_ask(NodeId(1), now + SILENCE));
     }
 }
