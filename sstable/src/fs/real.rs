@@ -312,3 +312,33 @@ impl DirectoryLock {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_go_ahead_of_small_syncs_alone_and_once() {
+        let mut space = Space {
+            end: 1 << 20,
+            touched: 0,
+            synced: 0,
+        };
+        assert_eq!(space.ahead(100), Some(100..100 + AHEAD_BYTES));
+        assert_eq!(space.ahead(5_000), None, "there are zeros already");
+        let large = 5_000 + AHEAD_BYTES + SMALL_BYTES;
+        assert_eq!(space.ahead(large), None, "much at a time pays for itself");
+        assert_eq!(space.ahead(large + 1), Some(large + 1..large + 1 + AHEAD_BYTES));
+        let mut near = Space {
+            end: 1_000,
+            touched: 0,
+            synced: 0,
+        };
+        assert_eq!(
+            near.ahead(400),
+            Some(400..1_000),
+            "no further than what was set aside"
+        );
+        assert_eq!(near.ahead(2_000), None);
+    }
+}
