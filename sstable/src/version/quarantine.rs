@@ -25,7 +25,8 @@ use crate::table::Table;
 /// one, with what lies between them.
 pub const MAX_PIECES: usize = 512;
 
-/// The most pieces that a table's damage is cut into by healing parts of it. What would need more is healed whole.
+/// The most pieces that a table's damage is cut into by healing parts of it. What would need more waits until all of
+/// its piece can be healed.
 pub const MAX_PARTS: usize = 2 * MAX_PIECES;
 
 /// The longest description that is kept, in bytes.
