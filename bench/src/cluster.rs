@@ -9,9 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tempfile::TempDir;
-
-use crate::error::Error;
+use crate::{error::Error, scratch::Scratch};
 
 /// A cluster that `starling demo` runs; stopped and removed when dropped.
 pub struct Cluster {
@@ -19,13 +17,13 @@ pub struct Cluster {
     nodes: u32,
     cql_port: u16,
     time_to_ready: Duration,
-    data: TempDir,
+    data: Scratch,
 }
 
 impl Cluster {
     /// Starts `nodes` nodes without data, on free ports of 127.0.0.1, .2, .3, ..., and waits for `ready:`.
     pub fn start(server: &Path, nodes: u32) -> Result<Self, Error> {
-        let data = TempDir::new()?;
+        let data = Scratch::new(None)?;
         let ports: [u16; 3] = free_ports(nodes)?;
         let started = Instant::now();
         let mut demo = Command::new(server)

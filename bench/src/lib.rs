@@ -13,7 +13,8 @@
 //! - [`abandon`]: what is spent on clients that have gone;
 //! - [`engine`]: the storage engine beside RocksDB and fjall;
 //! - [`harness`]: any workload, against any server, with evidence;
-//! - [`study`]: single questions about it.
+//! - [`study`]: single questions about it;
+//! - [`scratch`]: where all of them write.
 
 #![forbid(unsafe_code)]
 
@@ -27,5 +28,6 @@ pub mod harness;
 pub mod load;
 pub mod repair;
 pub mod report;
+pub mod scratch;
 pub mod study;
 pub mod workload;

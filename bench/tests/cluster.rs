@@ -3,8 +3,10 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use starling_bench::harness::evidence::result::RunResult;
 
 /// The server's binary of this build. `cargo test` of the whole house has made it; of this crate alone it may not have.
@@ -269,5 +271,71 @@ fn what_does_not_go_together_is_refused_before_anything_starts() {
             output.status.code() == Some(2) && error.contains(words),
             "{arguments:?}: {error}"
         );
+    }
+}
+
+#[test]
+fn an_interrupted_run_leaves_neither_data_nor_servers() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut harness = Command::new(env!("CARGO_BIN_EXE_starling-bench"))
+        .args([
+            "run",
+            "point-writes",
+            "--nodes",
+            "2",
+            "--duration",
+            "10m",
+            "--quiet",
+        ])
+        .arg("--server")
+        .arg(server())
+        .env("TMPDIR", dir.path())
+        .spawn()
+        .expect("the harness runs");
+    let servers = wait_for(|| {
+        let servers = children_of(harness.id());
+        (servers.len() == 2).then_some(servers)
+    });
+    assert_ne!(entries(dir.path()), 0, "the servers have a directory");
+    let pid = Pid::from_child(&harness);
+    kill_process(pid, Signal::INT).expect("it runs");
+    let status = harness.wait().expect("it ends");
+    assert_eq!(status.code(), Some(128 + 2), "{status}");
+    assert_eq!(entries(dir.path()), 0, "everything is removed");
+    for server in servers {
+        let runs = Path::new("/proc").join(server.to_string()).exists();
+        assert!(!runs, "the server {server} runs still");
+    }
+}
+
+fn entries(dir: &Path) -> usize {
+    std::fs::read_dir(dir).expect("it is there").count()
+}
+
+/// The nodes that a harness has started, by their process ids.
+fn children_of(harness: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{harness}/task")).expect("it runs");
+    let lists = threads.flatten().filter_map(|thread| {
+        let list = std::fs::read_to_string(thread.path().join("children")).ok()?;
+        Some(list.split_whitespace().flat_map(str::parse).collect::<Vec<u32>>())
+    });
+    let is_node = |id: &u32| {
+        let arguments = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        arguments
+            .split(|&byte| byte == 0)
+            .any(|argument| argument == b"node")
+    };
+    lists.flatten().filter(is_node).collect()
+}
+
+#[track_caller]
+fn wait_for<T>(mut what: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        if let Some(found) = what() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "it does not happen");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }

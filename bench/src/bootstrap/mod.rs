@@ -29,6 +29,7 @@ use crate::{
     cluster::server_beside_this_program,
     connection::{Connection, check},
     error::Error,
+    scratch::Scratch,
     workload::{Generator, KEYSPACE, schema},
 };
 
@@ -71,10 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     );
     println!("|---|---|---|---|---|---|---|---|");
     for &replicas in &arguments.replicas {
-        let dir = match &arguments.dir {
-            Some(dir) => tempfile::TempDir::new_in(dir)?,
-            None => tempfile::TempDir::new()?,
-        };
+        let dir = Scratch::new(arguments.dir.as_deref())?;
         let mut pair = Pair::prepare(&server, dir.path())?;
         pair.start(0)?;
         runtime.block_on(fill(&pair, replicas, arguments))?;

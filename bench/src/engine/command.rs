@@ -12,6 +12,7 @@ use super::{
     run::Plan,
     session::{Durability, Store},
 };
+use crate::scratch::Scratch;
 
 /// Compares the storage engine with others: the same rows, budgets and durability, runs interleaved, each run in a
 /// process of its own.
@@ -141,7 +142,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         }
         return write(arguments, &comparisons);
     }
-    let temporary = tempfile::tempdir()?;
+    let temporary = Scratch::new(None)?;
     let base = arguments
         .dir
         .clone()

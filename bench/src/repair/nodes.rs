@@ -9,12 +9,12 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 
 use super::ask;
 use crate::{
     cluster::{Memory, cpu_of, free_ports, memory_of},
     error::Error,
+    scratch::Scratch,
 };
 
 /// How long anything may take.
@@ -37,7 +37,7 @@ pub(crate) struct NodeMemory {
 /// Nodes with a replica of everything each, that keep no hints and compare nothing unasked.
 pub(crate) struct Nodes {
     nodes: Vec<Node>,
-    _dir: TempDir,
+    _dir: Scratch,
 }
 
 struct Node {
@@ -49,10 +49,7 @@ struct Node {
 impl Nodes {
     /// Starts three nodes and waits until they serve.
     pub(crate) fn start(server: &Path, dir: Option<&Path>, memtable_mib: u32) -> Result<Self, Error> {
-        let dir = match dir {
-            Some(dir) => TempDir::new_in(dir)?,
-            None => TempDir::new()?,
-        };
+        let dir = Scratch::new(dir)?;
         let ca = dir.path().join("ca");
         run(Command::new(server).args(["ca", "init"]).arg(&ca))?;
         let ports = free_ports(3)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::{compression, filters, latency, tombstones, wide};
-use crate::engine::error::Error;
+use crate::{engine::error::Error, scratch::Scratch};
 
 /// Answers single questions about the storage engine with measurements.
 #[derive(Debug, clap::Args)]
@@ -51,10 +51,7 @@ enum Topic {
 ///
 /// What could not be measured; tables printed before are right.
 pub fn run(arguments: &Arguments) -> Result<(), Error> {
-    let temporary = match &arguments.dir {
-        Some(dir) => tempfile::tempdir_in(dir)?,
-        None => tempfile::tempdir()?,
-    };
+    let temporary = Scratch::new(arguments.dir.as_deref())?;
     for topic in &arguments.topics {
         let dir = temporary.path().join(format!("{topic:?}"));
         match topic {

@@ -28,6 +28,7 @@ use crate::{
         session::{Durability, Store},
     },
     error::Error,
+    scratch::Scratch,
 };
 
 /// Servers that spend less than this in a second have nothing left to do.
@@ -145,7 +146,7 @@ pub fn run(arguments: &CostsArguments) -> Result<(), Error> {
 }
 
 fn engine_alone(rows: u64) -> Result<Engine, Error> {
-    let dir = tempfile::tempdir()?;
+    let dir = Scratch::new(None)?;
     let plan = Plan {
         store: Store::Starling,
         rows,

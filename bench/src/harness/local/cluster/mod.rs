@@ -14,10 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tempfile::TempDir;
-
 use super::{super::evidence::process::Sample, relay::Relay, status};
-use crate::error::Error;
+use crate::{error::Error, scratch::Scratch};
 use addresses::Addresses;
 use node::{Node, POLL};
 
@@ -28,7 +26,7 @@ const READY_WITHIN: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub struct LocalCluster {
     server: PathBuf,
-    dir: TempDir,
+    dir: Scratch,
     addresses: Addresses,
     /// Between the nodes, if they are to be cut off from one another.
     relay: Option<Relay>,
@@ -56,7 +54,7 @@ impl LocalCluster {
     /// # Errors
     /// A node does not start, with the end of its log.
     pub fn start(server: &Path, wishes: Wishes<'_>) -> Result<Self, Error> {
-        let dir = TempDir::new()?;
+        let dir = Scratch::new(None)?;
         let addresses = Addresses::free_for(wishes.nodes)?;
         let relay = wishes
             .partitions
