@@ -238,7 +238,7 @@ impl Engine {
         if export.complete {
             (export.done)(Ok(export.made));
         } else {
-            self.work.dead.extend(export.named);
+            self.work.leftovers.files.extend(export.named);
             (export.done)(Err(failed.unwrap_or(Error::Invalid("the export was given up"))));
         }
     }

@@ -100,7 +100,7 @@ impl Engine {
     /// Takes an ingest back: if it is complete, its tables count from the next install job on.
     pub(super) fn ingest_back(&mut self, ingest: Ingesting, failed: Option<Error>) {
         if !ingest.complete {
-            self.work.dead.extend(ingest.linked);
+            self.work.leftovers.files.extend(ingest.linked);
             (ingest.done)(Err(failed.unwrap_or(Error::Invalid("the files were given up"))));
             return;
         }

@@ -146,7 +146,7 @@ impl Engine {
             });
         let outputs = stale.iter().flat_map(|change| &change.outputs);
         let files = outputs.map(|output| output.table.path().to_path_buf());
-        self.work.dead.extend(files);
+        self.work.leftovers.files.extend(files);
         for change in &stale {
             self.tell(change, false);
         }
@@ -269,16 +269,10 @@ impl Engine {
     fn carry_out(&mut self, changes: Vec<Change>) {
         for change in changes {
             let state = self.tables.entry(change.table).or_default();
-            let mut freed = Vec::new();
-            state.carry_out(
-                &change,
-                &mut self.work.dead,
-                &mut freed,
-                &self.pool,
-                self.reports.now,
-            );
-            self.memory -= freed.iter().map(|memtable| memtable.weight()).sum::<usize>();
-            self.work.freed.append(&mut freed);
+            let leftovers = state.carry_out(&change, &self.pool, self.reports.now);
+            let freed = leftovers.memtables.iter().map(|memtable| memtable.weight());
+            self.memory -= freed.sum::<usize>();
+            self.work.leftovers.add(leftovers);
             self.counters.count(&change);
             self.tell(&change, true);
         }

@@ -2,19 +2,18 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    path::PathBuf,
     sync::Arc,
 };
 
 use starling_model::{TableId, TokenRange};
 
+use super::remove::Leftovers;
 use crate::{
     compaction::{
         space::Promise,
         worker::{Plan, Worker},
     },
     log::Lsn,
-    memtable::Memtable,
     table::Table,
 };
 
@@ -106,10 +105,8 @@ pub(super) struct Work {
     pub(super) ready: Vec<super::install::Change>,
     /// What the install job makes durable that is handed out.
     pub(super) installing: Option<super::install::Installing>,
-    /// Files to be removed.
-    pub(super) dead: Vec<PathBuf>,
-    /// Memtables to be freed.
-    pub(super) freed: Vec<Arc<Memtable>>,
+    /// To be removed.
+    pub(super) leftovers: Leftovers,
 }
 
 impl Work {

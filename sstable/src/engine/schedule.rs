@@ -163,18 +163,11 @@ impl Engine {
     }
 
     fn next_removal(&mut self) -> Option<Remove> {
-        // A snapshot may be about to link them.
-        let files = if Arc::strong_count(&self.bulk.pin) > 1 {
-            Vec::new()
-        } else {
-            std::mem::take(&mut self.work.dead)
-        };
-        let memtables = std::mem::take(&mut self.work.freed);
-        (!files.is_empty() || !memtables.is_empty()).then(|| Remove {
-            fs: Arc::clone(&self.fs),
-            files,
-            memtables,
-        })
+        // A snapshot may be about to link files.
+        let may_remove_files = Arc::strong_count(&self.bulk.pin) == 1;
+        let left = self.work.leftovers.take(may_remove_files)?;
+        let fs = Arc::clone(&self.fs);
+        Some(Remove { fs, left })
     }
 
     /// Takes a job back: what it completed counts from the next install job on, and what it did not is offered
@@ -188,7 +181,7 @@ impl Engine {
         match job.kind {
             Kind::Merge(part) => self.part_back(*part),
             Kind::Install(install) => self.installed(&install),
-            Kind::Remove(remove) => self.work.dead.extend(remove.files),
+            Kind::Remove(remove) => self.work.leftovers.add(remove.left),
             Kind::Snapshot(snapshot) => self.snapshotted(*snapshot, job.failed),
             Kind::Ingest(ingest) => self.ingest_back(*ingest, job.failed),
             Kind::Scrub(scrub) => self.scrubbed(*scrub),
@@ -208,7 +201,7 @@ impl Engine {
         }
         let output = part.worker.output();
         if output.is_none() && part.worker.has_file() {
-            self.work.dead.push(part.worker.path());
+            self.work.leftovers.files.push(part.worker.path());
         }
         let slices = Slices::new(self.options.tokens);
         let output = output.map(|table| Output {
@@ -238,7 +231,7 @@ impl Engine {
                 .outputs
                 .iter()
                 .map(|output| output.table.path().to_path_buf());
-            self.work.dead.extend(files);
+            self.work.leftovers.files.extend(files);
             return;
         }
         self.work.ready.push(Change {

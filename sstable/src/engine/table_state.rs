@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -12,6 +12,7 @@ use super::{
     changed::Cells,
     install::Change,
     merges::{Output, Replaces},
+    remove::Leftovers,
 };
 use crate::{
     PurgePolicy,
@@ -118,16 +119,9 @@ impl TableState {
         self.look_at = None;
     }
 
-    /// Carries a change out that the manifest has. Files and memtables that are not needed any more are added to
-    /// `dead` and `freed`.
-    pub(super) fn carry_out(
-        &mut self,
-        change: &Change,
-        dead: &mut Vec<PathBuf>,
-        freed: &mut Vec<Arc<Memtable>>,
-        pool: &Arc<Pool>,
-        now: Seconds,
-    ) {
+    /// Carries a change out that the manifest has, and returns what is not needed any more.
+    pub(super) fn carry_out(&mut self, change: &Change, pool: &Arc<Pool>, now: Seconds) -> Leftovers {
+        let mut leftovers = Leftovers::default();
         self.look_at = None;
         let mut flushed = 0;
         match &change.replaces {
@@ -139,8 +133,8 @@ impl TableState {
             }
             Replaces::Files(files) => {
                 let paths = files.iter().filter_map(|file| self.tables.path(*file));
-                dead.extend(paths.map(Path::to_path_buf));
-                self.tables.remove(files);
+                leftovers.files.extend(paths.map(Path::to_path_buf));
+                leftovers.tables = self.tables.remove(files);
                 self.asked.retain(|file| !files.contains(file));
             }
             Replaces::Nothing(_) => {}
@@ -153,8 +147,8 @@ impl TableState {
                 self.major.clear();
                 self.asked.clear();
                 let paths = self.tables.files().filter_map(|file| self.tables.path(file));
-                dead.extend(paths.map(Path::to_path_buf));
-                self.tables = Tables::default();
+                leftovers.files.extend(paths.map(Path::to_path_buf));
+                leftovers.tables = std::mem::take(&mut self.tables).into_live();
                 self.changed = None;
             }
         }
@@ -176,7 +170,8 @@ impl TableState {
         self.merged
             .retain(|file, _| live.iter().any(|table| table.number() == *file));
         self.count_crowd();
-        freed.extend(self.waiting.drain(..flushed));
+        leftovers.memtables.extend(self.waiting.drain(..flushed));
+        leftovers
     }
 
     /// Counts how many files overlap, without those that no compaction may change.

@@ -218,15 +218,22 @@ impl Tables {
         self.live.insert(at, table);
     }
 
-    /// Takes files out. They are not busy any more.
-    pub fn remove(&mut self, files: &[u64]) {
-        self.live.retain(|table| !files.contains(&table.number()));
+    /// Takes files out, which are not busy any more, and returns the tables that were live.
+    pub fn remove(&mut self, files: &[u64]) -> Vec<Arc<Table>> {
+        let is_out = |table: &mut Arc<Table>| files.contains(&table.number());
+        let out = self.live.extract_if(.., is_out).collect();
         self.damage.retain(|damage| !files.contains(&damage.file));
         for number in files {
             self.busy.remove(number);
             self.lost.remove(number);
             self.tokens.remove(number);
         }
+        out
+    }
+
+    /// All live tables.
+    pub fn into_live(self) -> Vec<Arc<Table>> {
+        self.live
     }
 
     /// Marks files as being compacted.

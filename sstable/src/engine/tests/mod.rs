@@ -6,6 +6,7 @@ mod crash;
 mod durability;
 mod forgetting;
 mod large_rows;
+mod leftovers;
 mod limits;
 mod lost;
 mod maps;
