@@ -34,7 +34,7 @@ use crate::{
     transport::{BindError, Transport},
 };
 
-/// Threads that carry flushes and compactions.
+/// Threads that carry flushes, and as many that carry compactions and the like.
 const BACKGROUND_THREADS: usize = 2;
 
 /// Threads for requests: little is done there, the work is in the shards.

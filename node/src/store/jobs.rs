@@ -1,8 +1,9 @@
-//! Background work: flushes and compactions, in small steps, on a few threads for all shards.
+//! Background work: flushes and compactions, on a few threads for all shards.
 //!
-//! What writes wait for goes first, and as fast as it can. Compactions share a pace that follows how much of them
-//! is owed, so that they take the disk and the processors from requests no more than they have to. What somebody waits for
-//! besides (exports, ingests, snapshots) takes turns with them and does not rest (`turns`). The threads take their steps from
+//! What writes wait for has threads of its own, and goes as fast as it can. All else is done in small steps on threads that
+//! stand back where requests want the processors too. Compactions share a pace that follows how much of them
+//! is owed, so that they take the disk from requests no more than they have to. What somebody waits for
+//! besides (exports, ingests, snapshots) takes turns with them and does not rest (`turns`). These threads take their steps from
 //! one line, so that none is idle while another has several jobs to do.
 
 use std::{
@@ -15,9 +16,9 @@ use std::{
     time::Instant,
 };
 
-use crossbeam::channel::Sender;
+use crossbeam::channel::{Receiver, Sender, unbounded};
 use parking_lot::{Condvar, Mutex};
-use starling_sstable::{Job, Pace, PaceLimits, Step};
+use starling_sstable::{Error, Job, Pace, PaceLimits, Step};
 
 use super::{
     request::Request,
@@ -28,6 +29,13 @@ use super::{
 struct Queued {
     job: Box<Job>,
     owner: Sender<Request>,
+}
+
+impl Queued {
+    fn give_back(self, outcome: Result<(), Error>) {
+        // A shard that has stopped has no use for it.
+        let _ = self.owner.send(Request::JobDone(self.job, outcome));
+    }
 }
 
 /// What waits for a thread, of all threads.
@@ -61,7 +69,7 @@ impl<T> Line<T> {
 
     /// Puts something back that has more to do: who does so takes the next thing.
     fn put_back(&self, class: Class, job: T) {
-        self.state.lock().turns.go_on(class, job);
+        self.state.lock().turns.enqueue(class, job);
     }
 
     /// Paced jobs rest.
@@ -112,14 +120,15 @@ impl Drop for Entrance {
 /// under way.
 #[derive(Clone)]
 pub(super) struct JobQueue {
+    urgent: Sender<Queued>,
     entrance: Arc<Entrance>,
     /// What each shard owes in compactions, in bytes.
     debts: Arc<[AtomicU64]>,
 }
 
 impl JobQueue {
-    /// Starts `threads` background threads for `shards` shards. They end when the last clone of the queue is
-    /// dropped.
+    /// Starts `threads` threads for urgent jobs, and as many for others, of `shards` shards. They end when the last
+    /// clone of the queue is dropped.
     pub(super) fn start(threads: usize, shards: u32) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
         let line = Arc::new(Line::new());
         let entrance = Arc::new(Entrance(Arc::clone(&line)));
@@ -130,20 +139,34 @@ impl JobQueue {
             start: Instant::now(),
             pace: Mutex::new(Pace::new(PaceLimits::default().least)),
         });
-        let threads = (0..threads)
-            .map(|n| {
-                let worker = Worker {
-                    line: Arc::clone(&line),
-                    limiter: Arc::clone(&limiter),
-                };
-                thread::vital(format!("background-{n}"), move || worker.run())
-            })
-            .collect::<io::Result<_>>()?;
-        Ok((Self { entrance, debts }, threads))
+        let (urgent, queue) = unbounded();
+        let mut started = Vec::new();
+        for n in 0..threads {
+            let queue = queue.clone();
+            started.push(thread::vital(format!("urgent-{n}"), move || run_urgent(&queue))?);
+            let worker = Worker {
+                line: Arc::clone(&line),
+                limiter: Arc::clone(&limiter),
+            };
+            started.push(thread::vital(format!("background-{n}"), move || worker.run())?);
+        }
+        let queue = Self {
+            urgent,
+            entrance,
+            debts,
+        };
+        Ok((queue, started))
     }
 
     pub(super) fn push(&self, job: Box<Job>, owner: Sender<Request>) {
-        self.entrance.0.put(class_of(&job), Queued { job, owner });
+        let queued = Queued { job, owner };
+        if queued.job.is_urgent() {
+            self.urgent
+                .send(queued)
+                .expect("the threads live as long as the queue");
+        } else {
+            self.entrance.0.put(class_of(&queued.job), queued);
+        }
     }
 
     /// Tells how much a shard owes in compactions, in bytes.
@@ -174,7 +197,21 @@ impl Limiter {
     }
 }
 
-/// One background thread.
+/// Does urgent jobs, each to its end: writes wait for them.
+fn run_urgent(queue: &Receiver<Queued>) {
+    for mut queued in queue {
+        let outcome = loop {
+            match queued.job.step() {
+                Ok(Step::More) => {}
+                Ok(Step::Done) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        queued.give_back(outcome);
+    }
+}
+
+/// One thread for all that is not urgent.
 struct Worker {
     line: Arc<Line<Queued>>,
     limiter: Arc<Limiter>,
@@ -183,6 +220,7 @@ struct Worker {
 impl Worker {
     /// Gives jobs a step in turn. Ends when all shards have stopped: what is half done then would be thrown away.
     fn run(&self) {
+        thread::stand_back();
         while let Some(queued) = self.line.take() {
             self.step(queued);
         }
@@ -198,16 +236,14 @@ impl Worker {
         }
         match outcome {
             Ok(Step::More) => self.line.put_back(class, queued),
-            Ok(Step::Done) => drop(queued.owner.send(Request::JobDone(queued.job, Ok(())))),
-            Err(error) => drop(queued.owner.send(Request::JobDone(queued.job, Err(error)))),
+            Ok(Step::Done) => queued.give_back(Ok(())),
+            Err(error) => queued.give_back(Err(error)),
         }
     }
 }
 
 fn class_of(job: &Job) -> Class {
-    if job.is_urgent() {
-        Class::Urgent
-    } else if job.is_paced() {
+    if job.is_paced() {
         Class::Paced
     } else {
         Class::Prompt
@@ -220,13 +256,13 @@ mod tests {
 
     use super::*;
 
-    /// Each of two urgent jobs waits for the other to be under way.
+    /// Each of two jobs waits for the other to be under way.
     #[test]
     fn as_many_jobs_are_under_way_as_there_are_threads() {
         let line = Line::new();
         let both = Barrier::new(2);
-        line.put(Class::Urgent, 1);
-        line.put(Class::Urgent, 2);
+        line.put(Class::Prompt, 1);
+        line.put(Class::Prompt, 2);
         let mut taken = thread::scope(|scope| {
             let take = || {
                 let job = line.take();
@@ -257,7 +293,7 @@ mod tests {
                 });
             }
             for number in 0..300 {
-                let class = [Class::Urgent, Class::Prompt, Class::Paced][number % 3];
+                let class = [Class::Prompt, Class::Paced][number % 2];
                 line.put(class, (class, number % 7, number));
             }
             line.end();
@@ -273,8 +309,7 @@ mod tests {
         line.put(Class::Paced, "compaction");
         line.rest(Instant::now() + std::time::Duration::from_hours(1));
         line.put(Class::Prompt, "export");
-        line.put(Class::Urgent, "flush");
-        assert_eq!((line.take(), line.take()), (Some("flush"), Some("export")));
+        assert_eq!(line.take(), Some("export"));
         line.end();
         assert_eq!(line.take(), None, "what rests is thrown away");
     }

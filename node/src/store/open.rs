@@ -36,7 +36,7 @@ pub struct StoreOptions {
     pub commitlog_sync: CommitLogSync,
     /// Memory for memtables, of all shards together, in bytes.
     pub memtable_bytes: usize,
-    /// Threads for flushes and compactions.
+    /// Threads for what writes wait for, flushes above all, and as many for all other background work.
     pub background_threads: usize,
     /// Every table that a flush writes or another node brings gets a link in `backups/`.
     pub incremental_backups: bool,

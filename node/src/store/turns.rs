@@ -1,6 +1,5 @@
 //! Which of the jobs of the background threads comes next.
 //!
-//! - *Urgent* jobs go first, each until it is done, one in each thread: writes wait for them.
 //! - *Prompt* jobs take turns: someone waits for them (a node that joins, an operator's snapshot), or they give space back.
 //! - *Paced* jobs (compactions, scrubbing) take turns too, and rest between their steps, which holds up nobody else.
 //!
@@ -11,7 +10,6 @@ use std::{collections::VecDeque, time::Instant};
 /// What a job may hold up, and what holds it up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    Urgent,
     Prompt,
     Paced,
 }
@@ -19,7 +17,6 @@ pub(super) enum Class {
 /// The jobs that wait for their next step.
 #[derive(Debug)]
 pub(super) struct Turns<T> {
-    urgent: VecDeque<T>,
     prompt: VecDeque<T>,
     paced: VecDeque<T>,
     /// Paced jobs rest until then.
@@ -31,7 +28,6 @@ pub(super) struct Turns<T> {
 impl<T> Default for Turns<T> {
     fn default() -> Self {
         Self {
-            urgent: VecDeque::new(),
             prompt: VecDeque::new(),
             paced: VecDeque::new(),
             rest_until: None,
@@ -44,17 +40,8 @@ impl<T> Turns<T> {
     /// A job that is new, or that goes on after all others of its class had their turn.
     pub(super) fn enqueue(&mut self, class: Class, job: T) {
         match class {
-            Class::Urgent => self.urgent.push_back(job),
             Class::Prompt => self.prompt.push_back(job),
             Class::Paced => self.paced.push_back(job),
-        }
-    }
-
-    /// An urgent job that has begun goes on before others of its class.
-    pub(super) fn go_on(&mut self, class: Class, job: T) {
-        match class {
-            Class::Urgent => self.urgent.push_front(job),
-            other => self.enqueue(other, job),
         }
     }
 
@@ -65,14 +52,11 @@ impl<T> Turns<T> {
 
     /// Whether nothing waits, not even what rests.
     pub(super) fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.prompt.is_empty() && self.paced.is_empty()
+        self.prompt.is_empty() && self.paced.is_empty()
     }
 
     /// The job whose turn it is; `None` if there is none, or all that there are rest.
     pub(super) fn next(&mut self, now: Instant) -> Option<T> {
-        if let Some(job) = self.urgent.pop_front() {
-            return Some(job);
-        }
         let has_rested = self.rest_until.is_none_or(|until| until <= now);
         if has_rested
             && (self.prompt_was_last || self.prompt.is_empty())
@@ -106,13 +90,11 @@ mod tests {
         assert_eq!(turns.next(now), Some("compaction"));
         let later = now + Duration::from_secs(3);
         turns.rest(later);
-        turns.go_on(Paced, "compaction");
+        turns.enqueue(Paced, "compaction");
         assert_eq!((turns.next(now), turns.idle_until()), (None, Some(later)));
         turns.enqueue(Prompt, "export");
         assert_eq!(turns.next(now), Some("export"));
-        turns.go_on(Prompt, "export");
-        turns.enqueue(Urgent, "flush");
-        assert_eq!(turns.next(now), Some("flush"));
+        turns.enqueue(Prompt, "export");
         assert_eq!(turns.next(now), Some("export"));
         assert_eq!(turns.next(now), None);
         assert_eq!(turns.next(later), Some("compaction"));
@@ -130,7 +112,7 @@ mod tests {
         for _ in 0..6 {
             let job = turns.next(now).expect("all have more to do");
             order.push(job);
-            turns.go_on(if job == "compaction" { Paced } else { Prompt }, job);
+            turns.enqueue(if job == "compaction" { Paced } else { Prompt }, job);
         }
         let both = [
             "export",
@@ -141,16 +123,5 @@ mod tests {
             "compaction",
         ];
         assert_eq!(order, both);
-    }
-
-    #[test]
-    fn an_urgent_job_is_done_before_the_next() {
-        let now = Instant::now();
-        let mut turns = Turns::default();
-        turns.enqueue(Urgent, 1);
-        turns.enqueue(Urgent, 2);
-        let first = turns.next(now).expect("there are two");
-        turns.go_on(Urgent, first);
-        assert_eq!((turns.next(now), turns.next(now)), (Some(1), Some(2)));
     }
 }
