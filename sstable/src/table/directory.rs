@@ -106,6 +106,11 @@ impl Directory {
         self.handles.len()
     }
 
+    /// Where the stripes are.
+    pub fn handles(&self) -> &[Handle] {
+        &self.handles
+    }
+
     /// Where a stripe is.
     pub fn handle(&self, stripe: usize) -> Handle {
         self.handles[stripe]

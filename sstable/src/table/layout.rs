@@ -58,6 +58,11 @@ impl Handle {
     /// Bytes of an encoded handle.
     pub const BYTES: usize = 12;
 
+    /// Where it ends, if it is one of a file.
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.length.into())
+    }
+
     /// 8 bytes offset, 4 bytes length.
     pub fn encode(&self) -> [u8; Self::BYTES] {
         let mut out = [0; Self::BYTES];

@@ -20,6 +20,7 @@ use super::{
     checks::Checks,
     codec::{Codec, Decompressor},
     directory::Directory,
+    extent::Extents,
     filter,
     holes::Holes,
     layout::{self, Footer, HEADER_BYTES, Handle},
@@ -42,6 +43,7 @@ pub struct Table {
     file: Map,
     footer: Footer,
     directory: Directory,
+    extents: Extents,
     /// The stripes that were found whole.
     checks: Checks,
     decompressor: Decompressor,
@@ -86,6 +88,7 @@ impl Table {
         let warmth = Warmth::new(file.len() as u64);
         Ok(Self {
             number,
+            extents: Extents::of(directory.handles()),
             checks: Checks::new(directory.stripes()),
             decompressor: Decompressor::new(dictionary),
             tokens: (ordered(&properties.first_key), ordered(&properties.last_key)),
@@ -367,6 +370,11 @@ impl Table {
         };
         self.intact(place.stripe)?;
         Ok(start.max(self.tokens.0))
+    }
+
+    /// How many bytes belong to which stripe.
+    pub(super) fn extents(&self) -> &Extents {
+        &self.extents
     }
 
     /// How many stripes there are.

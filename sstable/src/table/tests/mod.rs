@@ -2,6 +2,7 @@
 
 mod blocks;
 mod damage;
+mod extent;
 mod fixtures;
 mod holes;
 mod search;
