@@ -14,15 +14,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// Bytes of its largest row, as far as is known; 0 if that is small.
-    pub(crate) fn largest_row(&self) -> u64 {
-        match self {
-            Self::Memory(memtable) => memtable.largest_row(),
-            Self::Table(table) => table.largest_row(),
-        }
-    }
-
-    /// The same, as readers see it.
+    /// The input as readers see it.
     pub(super) fn source(&self) -> Source<'_> {
         match self {
             Self::Memory(memtable) => Source::Memory(memtable),

@@ -3,10 +3,12 @@
 //! - [`strategy`]: what an operator chooses; [`unified`] and [`window`]: the strategies; [`expired`]: tables that
 //!   go without being read; [`tombstones`]: those worth a merge for what they forget; [`slices`]: how results are cut by token; [`space`]: what fits on the disk, [`rows`]: in an entry;
 //! - [`pace`]: how fast it may go;
-//! - [`worker`]: the merge, a flush being one whose inputs are memtables; [`purge`]: what it may forget.
+//! - [`worker`]: the merge, a flush being one whose inputs are memtables; [`purge`]: what it may forget; `copy`: the way of
+//!   one input of which nothing is forgotten.
 
 mod behind;
 pub mod candidate;
+mod copy;
 pub mod expired;
 mod input;
 pub mod pace;

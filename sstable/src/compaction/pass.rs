@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// What passing over tokens counts for in a step's work, in bytes: a block is read where it ends.
-const SKIP_BYTES: u64 = 4096;
+pub(super) const SKIP_BYTES: u64 = 4096;
 
 /// How many range tombstones are looked at to find one that stays, before it is taken for granted.
 const LOOK_AHEAD: usize = 64;

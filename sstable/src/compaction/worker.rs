@@ -7,15 +7,16 @@ use starling_model::{DecoratedKey, TokenRange, TokenSet};
 pub use super::input::Input;
 use super::{
     behind::Behind,
+    copy,
     pass::{Partition, Pass},
-    purge::Purging,
+    purge::{PurgePolicy, Purging},
 };
 use crate::{
     Error,
     fs::Fs,
     log::Lsn,
     read::lanes::start_of,
-    table::{Table, TableWriter, WriterOptions, key, properties::LARGE_ROW_BYTES, reader},
+    table::{Cursor, Table, TableWriter, WriterOptions, key, properties::LARGE_ROW_BYTES, reader},
 };
 
 /// What is merged, and how.
@@ -33,6 +34,19 @@ pub struct Plan {
     pub only: Option<TokenSet>,
     /// The output is read at once and does not outlive the process: it is not synced.
     pub transient: bool,
+    /// What is wanted of the only input, a table, is taken block by block as it is stored, in the compression that it has. Only
+    /// where nothing is forgotten.
+    pub copies: bool,
+}
+
+impl Plan {
+    /// The table that is copied; `None`: inputs are merged.
+    fn copied(&self) -> Option<&Arc<Table>> {
+        match &self.inputs[..] {
+            [Input::Table(table)] if self.copies => Some(table),
+            _ => None,
+        }
+    }
 }
 
 /// A merge in progress: of those tokens of its inputs that it was given.
@@ -67,6 +81,8 @@ pub(super) struct Sink {
     number: u64,
     newest: Lsn,
     options: WriterOptions,
+    /// Whose blocks it takes as they are.
+    origin: Option<Arc<Table>>,
     writer: Option<TableWriter>,
     begun: bool,
     /// Nobody is expected to read it soon.
@@ -99,6 +115,15 @@ impl Sink {
         }
     }
 
+    /// Takes the block of the [origin](Self::origin) that a cursor stands at the beginning of; returns the bytes of its entries.
+    /// Large rows in it, which are not new, are not remembered.
+    pub(super) fn take_over(&mut self, cursor: &mut Cursor) -> Result<u64, Error> {
+        match &mut self.writer {
+            Some(writer) => writer.take_over(cursor),
+            None => self.begin()?.take_over(cursor),
+        }
+    }
+
     /// Remembers the largest row.
     #[cold]
     fn tell(&mut self, key: &[u8], bytes: usize) {
@@ -119,7 +144,11 @@ impl Sink {
             .may_map()
             .map_err(|error| Error::io("open", &self.path())(error))?;
         self.begun = true;
-        let mut writer = TableWriter::new(&self.fs, self.path(), self.newest, self.options)?;
+        let (path, options) = (self.path(), self.options);
+        let mut writer = match &self.origin {
+            Some(origin) => TableWriter::part_of(&self.fs, path, origin, options)?,
+            None => TableWriter::new(&self.fs, path, self.newest, options)?,
+        };
         if self.cold {
             writer.drop_behind();
         } else if !self.transient {
@@ -135,7 +164,16 @@ impl Sink {
 
 impl Worker {
     /// A merge into the table `number` of a directory, of those `tokens` of the inputs. Touches nothing yet.
+    ///
+    /// # Panics
+    ///
+    /// If what is to be copied is not one table, or something may be forgotten.
     pub fn new(fs: Arc<dyn Fs>, dir: PathBuf, number: u64, plan: Arc<Plan>, tokens: TokenRange) -> Self {
+        let keeps = plan.purging.policy == PurgePolicy::Keep;
+        assert!(
+            !plan.copies || plan.copied().is_some() && keeps,
+            "one table can be copied"
+        );
         let newest = plan.inputs.iter().map(|input| match input {
             Input::Memory(memtable) => memtable.last(),
             Input::Table(table) => table.properties().last,
@@ -150,6 +188,7 @@ impl Worker {
                 number,
                 newest: newest.max().unwrap_or_default(),
                 options: plan.options,
+                origin: plan.copied().cloned(),
                 writer: None,
                 begun: false,
                 cold: false,
@@ -224,14 +263,12 @@ impl Worker {
             self.behind = Behind::of(&plan.inputs, self.tokens);
             self.sink.cold = self.behind.is_some() && !plan.transient;
         }
-        let mut pass = Pass::new(&plan, &self.next, self.partition.take())?;
-        let over = pass.run(&mut self.sink, self.tokens.end)?;
-        self.read += pass.read();
-        self.searches += pass.searches();
+        let over = match plan.copied() {
+            Some(table) => self.copy(&plan, table)?,
+            None => self.merge(&plan)?,
+        };
         if over {
             self.complete()?;
-        } else {
-            (self.next, self.partition) = pass.stop();
         }
         if let Some(behind) = &mut self.behind {
             let come_to = if over {
@@ -242,6 +279,25 @@ impl Worker {
             behind.forget(start_of(come_to));
         }
         Ok(self.done)
+    }
+
+    fn merge(&mut self, plan: &Plan) -> Result<bool, Error> {
+        let mut pass = Pass::new(plan, &self.next, self.partition.take())?;
+        let over = pass.run(&mut self.sink, self.tokens.end)?;
+        self.read += pass.read();
+        self.searches += pass.searches();
+        if !over {
+            (self.next, self.partition) = pass.stop();
+        }
+        Ok(over)
+    }
+
+    fn copy(&mut self, plan: &Plan, table: &Arc<Table>) -> Result<bool, Error> {
+        let copied = copy::step(plan, table, &self.next, &mut self.sink, self.tokens.end)?;
+        self.read += copied.read;
+        let over = copied.next.is_none();
+        self.next = copied.next.unwrap_or_default();
+        Ok(over)
     }
 
     fn complete(&mut self) -> Result<(), Error> {

@@ -178,6 +178,7 @@ pub(super) fn begin(
         step_bytes: options.step_bytes,
         only,
         transient: false,
+        copies: false,
     };
     Merge {
         table,

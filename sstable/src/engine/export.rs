@@ -2,8 +2,9 @@
 //!
 //! An export holds every write of a table id to some tokens that was accepted before it was asked for, deletions and
 //! all: nothing is purged on the way. What is in memory is flushed first, so that an export, which may take long, keeps no
-//! memtable. A table of which all tokens are wanted is linked; the others are merged into new tables, by a job, in bounded
-//! steps. The files belong to whoever asked: they are no part of
+//! memtable. A table of which all tokens are wanted is linked. What is wanted of others becomes new tables, by a job, in
+//! bounded steps: one for each large piece, [copied](Plan::copies) block by block as it is stored; small ones are merged, so that
+//! files are few. Pieces need not be merged to be right, since nothing is forgotten. The files belong to whoever asked: they are no part of
 //! the engine, and nothing of them need survive a crash.
 
 use std::{
@@ -30,7 +31,7 @@ use crate::{
     },
     fs::Fs,
     log::Lsn,
-    table::{WriterOptions, reader::file_name},
+    table::{Table, WriterOptions, reader::file_name},
 };
 
 /// A file of an export.
@@ -46,6 +47,10 @@ pub struct Exported {
     pub newest: Option<Timestamp>,
 }
 
+/// A piece of a table that is smaller than this part of a table's size is merged with others: a file for each would cost
+/// readers more than the merge.
+const LEAST_COPIED: u64 = 64;
+
 /// Who is told how an export went.
 type Done = Box<dyn FnOnce(Result<Vec<Exported>, Error>) + Send>;
 
@@ -55,6 +60,22 @@ struct Whole {
     part: usize,
     bytes: u64,
     newest: Option<Timestamp>,
+}
+
+/// A table of which a part is taken.
+struct Cut {
+    span: TokenRange,
+    table: Arc<Table>,
+    /// Some of it was damaged.
+    marked: bool,
+}
+
+/// How new tables are made.
+struct Making {
+    options: WriterOptions,
+    step_bytes: usize,
+    /// Pieces of at least so many bytes are copied.
+    least_copied: u64,
 }
 
 /// An export that was asked for.
@@ -196,9 +217,13 @@ impl Engine {
             return None;
         };
         exporting.promise = Some(promise);
-        let options = (state.writer_options(&self.options), self.options.step_bytes);
+        let making = Making {
+            options: state.writer_options(&self.options),
+            step_bytes: self.options.step_bytes,
+            least_copied: self.options.table_bytes / LEAST_COPIED,
+        };
         let name = || self.files.fetch_add(1, Ordering::Relaxed);
-        exporting.plan(&cut, (&tokens, &parts), &options, name);
+        exporting.plan(&cut, (&tokens, &parts), &making, name);
         Some(exporting)
     }
 
@@ -245,22 +270,16 @@ impl Engine {
 }
 
 impl Exporting {
-    /// Takes the tables of which all is wanted; returns what has to be merged, with where it lies, and how many bytes
-    /// that makes, about.
-    fn sort_out(
-        &mut self,
-        state: &TableState,
-        wanted: &TokenSet,
-        parts: &[TokenRange],
-    ) -> (Vec<(TokenRange, Input)>, u64) {
+    /// Takes the tables of which all is wanted; returns those that have to be cut, and how many bytes that makes, about.
+    fn sort_out(&mut self, state: &TableState, wanted: &TokenSet, parts: &[TokenRange]) -> (Vec<Cut>, u64) {
         let mut cut = Vec::new();
         let mut bytes = 0;
         for table in state.tables.live() {
             let (span, number) = (table.span(), table.number());
             let holder = |part: &TokenRange| part.start <= span.start && span.end <= part.end;
-            let is_marked = state.tables.damage().iter().any(|damage| damage.file == number);
+            let marked = state.tables.damage().iter().any(|damage| damage.file == number);
             match parts.iter().position(holder) {
-                Some(part) if !is_marked && wanted.covers(span) => self.whole.push(Whole {
+                Some(part) if !marked && wanted.covers(span) => self.whole.push(Whole {
                     number,
                     part,
                     bytes: table.bytes(),
@@ -268,47 +287,59 @@ impl Exporting {
                 }),
                 _ if wanted.touches(span) => {
                     bytes += table.bytes_of(wanted);
-                    cut.push((span, Input::Table(Arc::clone(table))));
+                    cut.push(Cut {
+                        span,
+                        table: Arc::clone(table),
+                        marked,
+                    });
                 }
                 _ => {}
             }
         }
         // Neighbours together: then those that are more than one merge takes become tables that don't overlap.
-        cut.sort_by_key(|(span, _)| span.start);
+        cut.sort_by_key(|cut| cut.span.start);
         (cut, bytes)
     }
 
-    /// Plans the merges, of those that have some of each part; `name` gives the files their numbers.
+    /// Plans the new tables, of those that have some of each part; `name` gives the files their numbers.
     fn plan(
         &mut self,
-        cut: &[(TokenRange, Input)],
+        cut: &[Cut],
         (wanted, parts): (&TokenSet, &[TokenRange]),
-        (options, step_bytes): &(WriterOptions, usize),
+        making: &Making,
         name: impl Fn() -> u64,
     ) {
         for (at, part) in parts.iter().enumerate() {
             let only = wanted.intersection(&TokenSet::from(*part));
-            let holders = cut.iter().filter(|(span, _)| only.touches(*span));
-            let inputs: Vec<Input> = holders.map(|(_, input)| input.clone()).collect();
-            let mut left = &inputs[..];
+            let holders = cut.iter().filter(|cut| only.touches(cut.span));
+            // What was damaged elsewhere is read entry by entry.
+            let is_copied = |cut: &&Cut| !cut.marked && cut.table.bytes_of(&only) >= making.least_copied;
+            let (copied, merged): (Vec<&Cut>, Vec<&Cut>) = holders.partition(is_copied);
+            let mut groups: Vec<Vec<&Cut>> = copied.into_iter().map(|cut| vec![cut]).collect();
+            let mut left = &merged[..];
             while !left.is_empty() {
                 let most = left.len().min(MAX_INPUTS);
-                let largest: Vec<u64> = left[..most].iter().map(Input::largest_row).collect();
-                let (inputs, behind) = left.split_at(rows::fitting(&largest));
+                let largest: Vec<u64> = left[..most].iter().map(|cut| cut.table.largest_row()).collect();
+                let (group, behind) = left.split_at(rows::fitting(&largest));
                 left = behind;
+                groups.push(group.to_vec());
+            }
+            for group in groups {
+                let inputs = group.iter().map(|cut| Input::Table(Arc::clone(&cut.table)));
                 let plan = Plan {
-                    inputs: inputs.to_vec(),
+                    inputs: inputs.collect(),
                     purging: Purging {
                         policy: PurgePolicy::Keep,
                         now: Seconds(0),
                         memory: None,
                         others: Vec::new(),
                     },
-                    options: *options,
-                    step_bytes: *step_bytes,
+                    options: making.options,
+                    step_bytes: making.step_bytes,
                     only: Some(only.clone()),
                     // Links of whole tables are not synced either: who makes the files removes them when it starts.
                     transient: true,
+                    copies: matches!(group[..], [cut] if !cut.marked),
                 };
                 let (fs, dir) = (Arc::clone(&self.fs), self.dir.clone());
                 let worker = Worker::new(fs, dir, name(), Arc::new(plan), *part);

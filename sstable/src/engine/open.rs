@@ -304,6 +304,7 @@ impl Opening {
             step_bytes: self.options.step_bytes,
             only: None,
             transient: false,
+            copies: false,
         };
         let mut worker = Worker::new(
             Arc::clone(&self.fs),

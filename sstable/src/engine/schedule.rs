@@ -126,6 +126,7 @@ impl Engine {
             step_bytes: self.options.step_bytes,
             only: None,
             transient: false,
+            copies: false,
         };
         let merge = Merge {
             table: *table,

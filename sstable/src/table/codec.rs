@@ -248,6 +248,11 @@ impl Decompressor {
         }
     }
 
+    /// The table's dictionary.
+    pub(super) fn dictionary(&self) -> Option<&[u8]> {
+        self.dictionary.as_deref()
+    }
+
     /// What should lie right before the memory that a body of this codec is decompressed to: LZ4 looks back into its
     /// dictionary for most of a small body, and does so at once where the two are one piece of memory. And a number that
     /// tells it from others, as hashes do; 0 for none.

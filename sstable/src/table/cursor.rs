@@ -3,6 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
+use starling_model::DecodeError;
 
 use super::{
     Table,
@@ -203,6 +204,67 @@ impl Cursor {
             self.next()?;
         }
         Ok(())
+    }
+
+    /// Whether it stands on the first entry of a block.
+    pub(super) fn begins_block(&self) -> bool {
+        self.valid && self.at == 0
+    }
+
+    /// Whether it stands at the beginning of a block of which no key has a token, as keys begin with it, after `last`, and the
+    /// table had no hole when the cursor was made.
+    pub fn begins_block_up_to(&self, last: u64) -> Result<bool, Error> {
+        let Some(loaded) = self.loaded.as_ref().filter(|_| self.begins_block()) else {
+            return Ok(false);
+        };
+        if self.holes {
+            return Ok(false);
+        }
+        // What the next block is found by is greater than all keys of this one.
+        if let Some(next) = self.table.next_place(loaded.place)?
+            && self.table.start_of(next)? <= last
+        {
+            return Ok(true);
+        }
+        let mut key = Vec::new();
+        match loaded.entries().key(loaded.shape.count - 1, &mut key) {
+            Ok(_) => Ok(token_of(&key) <= last),
+            Err(Malformed) => Err(self.malformed("malformed block")),
+        }
+    }
+
+    /// The block that it stands in, as it is stored, and its offset in the file; empty on no entry.
+    pub(super) fn block(&self) -> (&[u8], u64) {
+        match &self.loaded {
+            Some(loaded) if self.valid => (&loaded.block, loaded.offset),
+            _ => (&[], 0),
+        }
+    }
+
+    /// Hands the entry that it stands on and those that follow in its block to `take`, key and value, and stands on the last
+    /// one then. What `take` says of an entry's content becomes an error of the table.
+    pub(super) fn each_of_block(
+        &mut self,
+        mut take: impl FnMut(&[u8], &[u8]) -> Result<(), DecodeError>,
+    ) -> Result<(), Error> {
+        let Some(loaded) = self.loaded.as_ref().filter(|_| self.valid) else {
+            return Ok(());
+        };
+        let (entries, body) = (loaded.entries(), loaded.body());
+        loop {
+            if let Err(error) = take(&self.key, &body[self.value.clone()]) {
+                self.valid = false;
+                return Err(self.malformed(error.to_string()));
+            }
+            if self.at + 1 >= loaded.shape.count {
+                return Ok(());
+            }
+            self.at += 1;
+            match entries.next_key(self.at, &mut self.key) {
+                Ok(value) => self.value = value,
+                Err(Malformed) => return self.fail().map(drop),
+            }
+        }
     }
 
     /// Goes to the entry before. On no entry it stays there.

@@ -2,6 +2,7 @@
 
 mod behind;
 mod choices;
+mod copy;
 mod costs;
 mod overlap;
 mod pace;
@@ -45,6 +46,7 @@ fn merge_of(inputs: Vec<Input>) -> Worker {
         step_bytes: 1 << 20,
         only: None,
         transient: false,
+        copies: false,
     };
     Worker::new(fs, "/merge".into(), 1, Arc::new(plan), TokenRange::ALL)
 }

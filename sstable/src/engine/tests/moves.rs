@@ -9,7 +9,7 @@ use proptest::{collection::vec, prelude::*};
 use starling_model::{Mutation, Seconds, Token, TokenRange, TokenSet};
 
 use crate::{
-    Engine, Error, Exported, Step,
+    Compression, Engine, Error, Exported, Options, Step,
     fixtures::{Content, TABLE, contents, insert, key, merge_into, mutation, open, settle, small_options},
     fs::{Fs, MemoryFs, memory::Faults},
 };
@@ -234,6 +234,50 @@ fn a_table_that_is_wanted_whole_is_linked_and_dropped_without_a_read() {
         (after.tables, after.compacted_bytes_out),
         (0, before.compacted_bytes_out)
     );
+}
+
+#[test]
+fn large_pieces_of_tables_go_as_they_are_stored_and_small_ones_become_one() {
+    let fs = MemoryFs::new();
+    let options = |compression, table_bytes| Options {
+        memtable_bytes: 1 << 20,
+        memory_bytes: 8 << 20,
+        block_bytes: 4096,
+        compression,
+        table_bytes,
+        ..small_options()
+    };
+    let open = |options| {
+        Engine::open(Arc::new(fs.clone()), "/shard".into(), options)
+            .unwrap()
+            .0
+    };
+    let value = [7; 1_000];
+    let mut engine = open(options(Compression::Lz4, 1 << 40));
+    for flush in 0..2_u8 {
+        for number in 0..80_u8 {
+            let row = insert(key(number % 8), &[flush, number], 1, &value);
+            engine.apply(&row).unwrap();
+        }
+        engine.log().sync().unwrap();
+        engine.flush_all();
+        settle(&mut engine, Seconds(1));
+    }
+    assert_eq!(engine.stats().tables, 2);
+    let bytes = engine.stats().table_bytes;
+    drop(engine);
+    // What is written anew of half of the keys is more than all that was stored.
+    let wanted = range(-2_001, -1_000);
+    for (table_bytes, files, copied) in [(bytes, 2, true), (1 << 40, 1, false)] {
+        let mut engine = open(options(Compression::None, table_bytes));
+        let exported = export(&mut engine, &wanted, &[whole()]).unwrap();
+        let sum: u64 = exported.iter().map(|file| file.bytes).sum();
+        assert_eq!(
+            (exported.len(), sum < bytes),
+            (files, copied),
+            "{table_bytes}: {exported:?} of {bytes}"
+        );
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::{path::PathBuf, sync::Arc};
 use starling_model::{Clustering, DecodeError, DecoratedKey, RangeTombstone, Row, encoding};
 
 use super::{
+    Cursor, Table,
     block::{self, common_prefix},
     entry::{self, Head},
     filter,
@@ -50,6 +51,8 @@ pub struct TableWriter {
     hashes: Vec<u64>,
     collector: Collector,
     raw_bytes: u64,
+    /// Whose blocks it may take as they are.
+    origin: Option<Arc<Table>>,
     /// For callers that come with keys in parts and values not encoded.
     key: Vec<u8>,
     begun: usize,
@@ -70,9 +73,24 @@ impl TableWriter {
             hashes: Vec::new(),
             collector: Collector::new(newest),
             raw_bytes: 0,
+            origin: None,
             key: Vec::new(),
             begun: 0,
         })
+    }
+
+    /// Begins a table of a part of another, whose dictionary it takes over, so that it can [take over](Self::take_over)
+    /// its blocks.
+    pub fn part_of(
+        fs: &Arc<dyn Fs>,
+        path: PathBuf,
+        origin: &Arc<Table>,
+        options: WriterOptions,
+    ) -> Result<Self, Error> {
+        let mut writer = Self::new(fs, path, origin.properties().last, options)?;
+        writer.output.adopt(origin.decompressor().dictionary())?;
+        writer.origin = Some(Arc::clone(origin));
+        Ok(writer)
     }
 
     /// About how many bytes the file has so far, those that are not written yet included.
@@ -112,15 +130,9 @@ impl TableWriter {
             key.get(shared) > self.last.get(shared) || self.is_empty(),
             "entries come in order"
         );
-        let begins = shared < self.prefix || self.prefix == 0;
-        let prefix = if begins {
-            let parts = key::parts(key).ok_or_else(|| self.malformed("malformed key"))?;
-            parts.prefix.len()
-        } else {
-            self.prefix
-        };
-        let kind = key.get(prefix).copied().and_then(Kind::from_byte);
-        let kind = kind.ok_or_else(|| self.malformed("malformed key"))?;
+        let (kind, prefix) = self
+            .parts(key, shared)
+            .ok_or_else(|| self.malformed("malformed key"))?;
         if kind == Kind::Partition && entry::says_nothing(value) {
             return Ok(());
         }
@@ -129,19 +141,89 @@ impl TableWriter {
             self.flush_block()?;
         }
         if self.block.is_empty() {
-            // The table's first one is a whole token, so that places can be computed from it.
-            let length = if self.is_empty() { 8 } else { shared + 1 };
-            self.separator.clear();
-            self.separator.extend_from_slice(&key[..length]);
+            self.separate(key, shared);
         }
-        if begins {
+        self.count(key, (kind, prefix, shared), value)
+            .map_err(|error: DecodeError| self.malformed(error.to_string()))?;
+        self.block.push(key, shared, value);
+        Ok(())
+    }
+
+    /// Adds all entries of the block that a cursor of the table's [origin](Self::part_of) stands at the beginning of: the
+    /// block is taken as it is stored, neither taken apart nor compressed anew. The cursor stands on the block's last entry
+    /// then. Returns the bytes of the keys and values.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`], of the origin, if something in the block is malformed, or out of order. The table is to be given up
+    /// after an error.
+    ///
+    /// # Panics
+    ///
+    /// If the cursor is one of another table, or is not at the beginning of a block.
+    pub fn take_over(&mut self, cursor: &mut Cursor) -> Result<u64, Error> {
+        let is_origin = self
+            .origin
+            .as_ref()
+            .is_some_and(|origin| Arc::ptr_eq(origin, cursor.table()));
+        assert!(
+            is_origin,
+            "only blocks of the origin can be read with its dictionary"
+        );
+        assert!(cursor.begins_block(), "a block is taken over as a whole");
+        self.flush_block()?;
+        let before = self.raw_bytes;
+        let mut begins = true;
+        cursor.each_of_block(|key, value| {
+            let shared = common_prefix(&self.last, key);
+            if key.get(shared) <= self.last.get(shared) && !self.is_empty() {
+                return Err(DecodeError::NotCanonical);
+            }
+            let (kind, prefix) = self.parts(key, shared).ok_or(DecodeError::NotCanonical)?;
+            if std::mem::take(&mut begins) {
+                self.separate(key, shared);
+            }
+            self.count(key, (kind, prefix, shared), value)
+        })?;
+        if !self.output.copy(cursor.block(), &self.separator, &self.hashes)? {
+            return Err(cursor.malformed("the block changed while it was copied"));
+        }
+        self.hashes.clear();
+        Ok(self.raw_bytes - before)
+    }
+
+    /// What the entry of a key is that follows on the last one, with which it begins in common, and how much of the key is
+    /// its partition's prefix; `None` if it is no key.
+    #[inline]
+    fn parts(&self, key: &[u8], shared: usize) -> Option<(Kind, usize)> {
+        if shared >= self.prefix && self.prefix > 0 {
+            return Some((Kind::from_byte(*key.get(self.prefix)?)?, self.prefix));
+        }
+        let parts = key::parts(key)?;
+        Some((parts.kind, parts.prefix.len()))
+    }
+
+    /// A block begins with a key.
+    fn separate(&mut self, key: &[u8], shared: usize) {
+        // The table's first one is a whole token, so that places can be computed from it.
+        let length = if self.is_empty() { 8 } else { shared + 1 };
+        self.separator.clear();
+        self.separator.extend_from_slice(&key[..length]);
+    }
+
+    /// Counts an entry in: what it is, how much of its key is the prefix, and how much it has in common with the last key.
+    #[inline]
+    fn count(
+        &mut self,
+        key: &[u8],
+        (kind, prefix, shared): (Kind, usize, usize),
+        value: &[u8],
+    ) -> Result<(), DecodeError> {
+        if shared < self.prefix || self.prefix == 0 {
             self.collector.partition(&key[..prefix]);
             self.hashes.push(filter::hash(&key[..prefix]));
         }
-        self.collector
-            .entry(kind, &key[prefix + 1..], value)
-            .map_err(|error: DecodeError| self.malformed(error.to_string()))?;
-        self.block.push(key, shared, value);
+        self.collector.entry(kind, &key[prefix + 1..], value)?;
         self.raw_bytes += (key.len() + value.len()) as u64;
         self.last.truncate(shared);
         self.last.extend_from_slice(&key[shared..]);
@@ -187,7 +269,11 @@ impl TableWriter {
         result
     }
 
+    /// Writes the entries that wait, if there are any.
     fn flush_block(&mut self) -> Result<(), Error> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
         self.output.block(Block {
             entries: &mut self.block,
             separator: &self.separator,

@@ -86,6 +86,15 @@ impl Output {
         Ok(output)
     }
 
+    /// Blocks of another table follow, which were made with this dictionary. What is compressed here is without one.
+    pub(super) fn adopt(&mut self, dictionary: Option<&[u8]>) -> Result<(), Error> {
+        self.waiting = None;
+        if let Some(dictionary) = dictionary {
+            self.write_dictionary(dictionary)?;
+        }
+        Ok(())
+    }
+
     /// What is written from now on goes to the disk bit by bit.
     pub(super) fn sync_in_pieces(&mut self) {
         self.file.sync_in_pieces();
@@ -134,9 +143,7 @@ impl Output {
             .map(|block| block.entries.put_sample(&mut samples))
             .collect();
         if let Some(dictionary) = self.compressor.learn(&samples, &sizes) {
-            let mut part = vec![0; layout::CHECKSUM_BYTES];
-            part.extend_from_slice(&dictionary);
-            self.dictionary = Some(self.write_part(&mut part)?);
+            self.write_dictionary(&dictionary)?;
         }
         for mut block in waiting {
             self.write_block(Block {
@@ -148,19 +155,48 @@ impl Output {
         Ok(())
     }
 
+    fn write_dictionary(&mut self, dictionary: &[u8]) -> Result<(), Error> {
+        let mut part = vec![0; layout::CHECKSUM_BYTES];
+        part.extend_from_slice(dictionary);
+        self.dictionary = Some(self.write_part(&mut part)?);
+        Ok(())
+    }
+
     fn write_block(&mut self, block: Block<'_>) -> Result<(), Error> {
         let start = self.buffer.len();
         block.entries.finish(&mut self.compressor, &mut self.buffer);
+        self.place(start, block.separator, block.hashes)
+    }
+
+    /// Takes a block as it lies `at` an offset of the table whose dictionary was [adopted](Self::adopt): all but its checksum,
+    /// which tells where it lies. `false`: what came here is not what that checksum was made of, and the file is to be given up.
+    pub(super) fn copy(
+        &mut self,
+        (block, at): (&[u8], u64),
+        separator: &[u8],
+        hashes: &[u64],
+    ) -> Result<bool, Error> {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(block);
+        // Else a page that went bad since the block was read would get a checksum that fits it.
+        if !layout::is_whole(&self.buffer[start..], at) {
+            return Ok(false);
+        }
+        self.place(start, separator, hashes)?;
+        Ok(true)
+    }
+
+    /// Counts the block in that the buffer has from `start` on.
+    fn place(&mut self, start: usize, separator: &[u8], hashes: &[u64]) -> Result<(), Error> {
         let offset = self.offset;
         let length = self.buffer.len() - start;
         layout::seal(&mut self.buffer[start..], offset);
         self.offset += length as u64;
         if self.stripe.is_empty() {
             self.stripe_separator.clear();
-            self.stripe_separator.extend_from_slice(block.separator);
+            self.stripe_separator.extend_from_slice(separator);
         }
-        self.stripe
-            .block(block.separator, offset, length as u64, block.hashes);
+        self.stripe.block(separator, offset, length as u64, hashes);
         if self.stripe.is_full() {
             self.end_stripe()?;
         }
@@ -248,5 +284,26 @@ impl Output {
         } else {
             self.file.flush().map_err(Error::io("write", &self.path))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::{Fs, MemoryFs};
+
+    #[test]
+    fn a_block_that_does_not_match_its_checksum_gets_no_other() {
+        let (fs, path) = (MemoryFs::new(), PathBuf::from("/tables/1"));
+        fs.create_dir_all("/tables".as_ref()).unwrap();
+        let file = fs.create(&path).unwrap();
+        let mut output = Output::new(file, path, Compression::None, 10).unwrap();
+        output.adopt(None).unwrap();
+        let mut block = vec![7; 100];
+        layout::seal(&mut block, 4_096);
+        assert!(output.copy((&block, 4_096), b"sep", &[]).unwrap());
+        assert!(!output.copy((&block, 4_097), b"separator", &[]).unwrap());
+        block[50] ^= 1;
+        assert!(!output.copy((&block, 4_096), b"separator", &[]).unwrap());
     }
 }
