@@ -1,12 +1,12 @@
 //! Work that is done beside reads and writes, on other threads.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::{
     discard::Survey, export::Exporting, ingest::Ingesting, install::Install, merges::Part, remove::Remove,
     scrub::Scrubbing, snapshot::Snapshotting,
 };
-use crate::Error;
+use crate::{Error, log::Log};
 
 /// Work that [`Engine::next_job`](crate::Engine::next_job) hands out. Steps may run on any thread, while the
 /// engine goes on; then the job goes back to [`Engine::finish`](crate::Engine::finish), complete or not. All
@@ -36,6 +36,8 @@ pub(super) enum Kind {
     Export(Box<Exporting>),
     /// Looks whether a table holds any of some tokens.
     Survey(Box<Survey>),
+    /// Makes a file for the log's next segment.
+    LogFile(Arc<Log>),
 }
 
 /// Whether a job is complete.
@@ -60,6 +62,7 @@ impl Job {
             Kind::Scrub(scrub) => Ok(scrub.step()),
             Kind::Export(export) => export.step(),
             Kind::Survey(survey) => survey.step(),
+            Kind::LogFile(log) => log.prepare().map(|()| true),
         };
         match done {
             Ok(done) => Ok(if done { Step::Done } else { Step::More }),
@@ -70,12 +73,12 @@ impl Job {
         }
     }
 
-    /// Whether writes may have to wait for it: it frees memory, or the log, or makes such a job count. It goes
-    /// before others, and is not slowed down.
+    /// Whether writes may have to wait for it: it frees memory, or the log, or makes such a job count, or has the log go on. It
+    /// goes before others, and is not slowed down.
     pub fn is_urgent(&self) -> bool {
         match &self.kind {
             Kind::Merge(part) => part.is_flush,
-            Kind::Install(_) => true,
+            Kind::Install(_) | Kind::LogFile(_) => true,
             Kind::Remove(_)
             | Kind::Snapshot(_)
             | Kind::Ingest(_)
@@ -95,7 +98,8 @@ impl Job {
             | Kind::Snapshot(_)
             | Kind::Ingest(_)
             | Kind::Export(_)
-            | Kind::Survey(_) => false,
+            | Kind::Survey(_)
+            | Kind::LogFile(_) => false,
         }
     }
 
@@ -110,7 +114,8 @@ impl Job {
             | Kind::Snapshot(_)
             | Kind::Ingest(_)
             | Kind::Export(_)
-            | Kind::Survey(_) => 0,
+            | Kind::Survey(_)
+            | Kind::LogFile(_) => 0,
         }
     }
 }
@@ -129,6 +134,7 @@ impl fmt::Debug for Job {
             Kind::Scrub(_) => f.write_str("Scrub"),
             Kind::Export(_) => f.write_str("Export"),
             Kind::Survey(_) => f.write_str("Survey"),
+            Kind::LogFile(_) => f.write_str("LogFile"),
             Kind::Remove(remove) => f.debug_tuple("Remove").field(&remove.left()).finish(),
         }
     }

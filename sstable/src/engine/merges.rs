@@ -107,6 +107,8 @@ pub(super) struct Work {
     pub(super) installing: Option<super::install::Installing>,
     /// To be removed.
     pub(super) leftovers: Leftovers,
+    /// A file for the log is being made.
+    pub(super) log_file: bool,
 }
 
 impl Work {

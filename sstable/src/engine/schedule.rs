@@ -23,6 +23,7 @@ use crate::{
         rows,
         worker::{Input, LargeRow, Plan, Worker},
     },
+    log::Log,
     memtable::Memtable,
 };
 
@@ -38,8 +39,12 @@ impl Engine {
         self.look_at_reports();
         self.rotate_for_space();
         let kind = self
-            .next_install()
-            .map(|install| Kind::Install(Box::new(install)))
+            .next_log_file()
+            .map(Kind::LogFile)
+            .or_else(|| {
+                self.next_install()
+                    .map(|install| Kind::Install(Box::new(install)))
+            })
             // On a full disk, the room for a flush is what an earlier try left.
             .or_else(|| self.next_removal().map(Kind::Remove))
             .or_else(|| self.next_flush(now).map(Kind::Merge))
@@ -57,6 +62,14 @@ impl Engine {
             })
             .or_else(|| self.next_scrub(now).map(|scrub| Kind::Scrub(Box::new(scrub))))?;
         Some(Job { kind, failed: None })
+    }
+
+    fn next_log_file(&mut self) -> Option<Arc<Log>> {
+        if self.work.log_file || !self.log.wants_file() {
+            return None;
+        }
+        self.work.log_file = true;
+        Some(Arc::clone(&self.log))
     }
 
     /// Compactions and discards in turn: neither keeps the other waiting.
@@ -188,6 +201,7 @@ impl Engine {
             Kind::Scrub(scrub) => self.scrubbed(*scrub),
             Kind::Export(export) => self.exported(*export, job.failed),
             Kind::Survey(survey) => self.surveyed(&survey),
+            Kind::LogFile(_) => self.work.log_file = false,
         }
         Ok(())
     }

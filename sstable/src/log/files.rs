@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, TryLockError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -80,6 +80,9 @@ pub(super) struct Files {
     next: Arc<AtomicU64>,
     closed: Mutex<Vec<Segment>>,
     free: Mutex<Free>,
+    /// A file for the next segment, so that what is taken has room when the disk is full. Held while one is made, so that one
+    /// is at a time.
+    pub(super) ready: Mutex<Option<Fresh>>,
 }
 
 impl Files {
@@ -97,6 +100,7 @@ impl Files {
             next,
             closed: Mutex::new(closed),
             free: Mutex::default(),
+            ready: Mutex::default(),
         }
     }
 
@@ -109,10 +113,44 @@ impl Files {
         self.fs.free_space(&self.dir).unwrap_or(u64::MAX)
     }
 
-    /// Makes a file for the next segment with this much space, out of one that is not used any more if there is one whose
+    /// Whether no file for the next segment is ready, nor being made at the moment.
+    pub(super) fn lacks_ready(&self) -> bool {
+        match self.ready.try_lock() {
+            Ok(ready) => ready.is_none(),
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Poisoned(ready)) => ready.into_inner().is_none(),
+        }
+    }
+
+    /// Makes a file for the next segment, unless there is one.
+    pub(super) fn make_ready(&self) -> Result<(), Error> {
+        let mut ready = lock(&self.ready);
+        if ready.is_none() {
+            *ready = Some(self.make(self.segment_bytes)?);
+        }
+        Ok(())
+    }
+
+    /// The file for the next segment: the one that is ready, or being made, or a new one.
+    pub(super) fn take_ready(&self) -> Result<Fresh, Error> {
+        let mut ready = lock(&self.ready);
+        ready.take().map_or_else(|| self.make(self.segment_bytes), Ok)
+    }
+
+    /// Has a small file ready, with this much space, instead of one of the usual size. No write after `last` is in it.
+    pub(super) fn make_ready_small(&self, space: u64, last: Lsn) -> Result<(), Error> {
+        let mut ready = lock(&self.ready);
+        let small = self.make(space)?;
+        if let Some(old) = ready.replace(small) {
+            self.discard(old.segment(last));
+        }
+        Ok(())
+    }
+
+    /// Makes a file with this much space, out of one that is not used any more if there is one whose
     /// name is durable and it is not to be small. Its space is set aside, and its name is durable; what it holds is no
-    /// segment of its number.
-    pub(super) fn make(&self, space: u64) -> Result<Fresh, Error> {
+    /// segment of its number. Who calls it holds `ready`.
+    fn make(&self, space: u64) -> Result<Fresh, Error> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(segment::file_name(number));
         let reusable = space >= self.segment_bytes;
@@ -148,7 +186,8 @@ impl Files {
         Ok(file)
     }
 
-    /// Makes all names durable, also those of files that were let go before.
+    /// Makes all names durable, also those of files that were let go before. One call at a time: who takes what another
+    /// one counted would take later names, too.
     fn sync_names(&self) -> Result<(), Error> {
         let renamed = lock(&self.free).unsynced.len();
         self.fs
@@ -200,6 +239,8 @@ impl Files {
 
     /// Removes the files that are kept for new segments. Those that can't be removed are kept on.
     pub(super) fn trim(&self) {
+        // Names that are being made durable stay where they are.
+        let _ready = lock(&self.ready);
         let mut free = lock(&self.free);
         free.named.retain(|path| self.fs.remove(path).is_err());
         free.unsynced.retain(|path| self.fs.remove(path).is_err());

@@ -25,7 +25,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -35,6 +35,13 @@ use entries::Tables;
 use files::Files;
 pub use sizes::BatchSizes;
 use writer::Writer;
+
+/// A file for the next segment is asked for once one of so many parts of the present one is used.
+const ASK_PART: u64 = 4;
+
+/// Once one of so many is used, and there is none, the sync makes it that finds it so: what is taken must have room when the
+/// disk is full.
+const LAST_PART: u64 = 2;
 
 /// A log sequence number: the n-th write that this engine took, over all restarts. Numbers may be
 /// skipped at a restart. [`Lsn::ZERO`] is before the first write.
@@ -78,6 +85,8 @@ pub struct Log {
     synced: AtomicU64,
     /// Bytes that are used of the segment that is being written.
     current_bytes: AtomicU64,
+    /// A file for the next segment should be made by whoever has time for it.
+    wants_file: AtomicBool,
     written_bytes: AtomicU64,
     sizes: sizes::Counting,
 }
@@ -155,6 +164,7 @@ impl Log {
             appended: AtomicU64::new(last.0),
             synced: AtomicU64::new(synced.0),
             current_bytes: AtomicU64::new(0),
+            wants_file: AtomicBool::new(false),
             written_bytes: AtomicU64::new(0),
             sizes: sizes::Counting::default(),
         };
@@ -230,14 +240,30 @@ impl Log {
         }
         let outcome = self.write(&mut writer);
         self.current_bytes.store(writer.used(), Ordering::Relaxed);
-        let spare = match &outcome {
-            Ok(()) if writer.wants_spare() => writer.make_spare(&self.files),
+        let ready = match &outcome {
+            Ok(()) if writer.has_used(LAST_PART) && self.files.lacks_ready() => self.prepare(),
             Ok(()) => Ok(()),
             Err(error) => Err(error.clone()),
         };
+        // What failed is tried again by the next sync.
+        let wants = ready.is_ok() && writer.has_used(ASK_PART) && self.files.lacks_ready();
+        self.wants_file.store(wants, Ordering::Relaxed);
         let room = if outcome.is_ok() { writer.room() } else { 0 };
-        self.settle(spare, room as usize);
+        self.settle(ready, room as usize);
         outcome.map(|()| self.synced())
+    }
+
+    /// Whether [`prepare`](Self::prepare) should be called.
+    pub(crate) fn wants_file(&self) -> bool {
+        self.wants_file.load(Ordering::Relaxed)
+    }
+
+    /// Makes a file for the next segment, from any thread. Writes and syncs go on meanwhile, and find it ready: the name of a
+    /// file is durable before anything is written to it, and the sync of a directory is nothing that writers should wait for.
+    pub(crate) fn prepare(&self) -> Result<(), Error> {
+        self.files.make_ready()?;
+        self.wants_file.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     fn write(&self, writer: &mut Writer) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use super::{
     Lsn,
     batch::{Batch, Piece},
-    files::{Files, Fresh, Segment},
+    files::{Files, Segment},
     group::Place,
     segment,
 };
@@ -17,8 +17,6 @@ pub(super) struct Writer {
     segment_bytes: u64,
     salt: u64,
     current: Option<Current>,
-    /// A file for the segment after it, so that what is taken has room when the disk is full.
-    spare: Option<Fresh>,
     /// The newest write that is durable.
     end: Lsn,
     /// What is to be written next, or could not be written.
@@ -43,7 +41,6 @@ impl Writer {
             segment_bytes,
             salt,
             current: None,
-            spare: None,
             end,
             batch,
         }
@@ -60,16 +57,10 @@ impl Writer {
         self.current.as_ref().map_or(0, room)
     }
 
-    /// Whether the next segment should be made ready.
-    pub(super) fn wants_spare(&self) -> bool {
-        let half_used = |current: &Current| self.room() < current.space / 2;
-        self.spare.is_none() && self.current.as_ref().is_some_and(half_used)
-    }
-
-    /// Makes the next segment ready.
-    pub(super) fn make_spare(&mut self, files: &Files) -> Result<(), Error> {
-        self.spare = Some(files.make(self.segment_bytes)?);
-        Ok(())
+    /// Whether one of so many parts of the current segment is used, so that there should be a file for the next one.
+    pub(super) fn has_used(&self, part: u64) -> bool {
+        let has = |current: &Current| current.segment.bytes > current.space / part;
+        self.current.as_ref().is_some_and(has)
     }
 
     /// Ends the current segment and lets go of the file that was made ready: no write in them is needed. A small
@@ -79,11 +70,8 @@ impl Writer {
         if self.current.is_none() {
             return Ok(());
         }
-        let spare = files.make(self.segment_bytes / REST_PART)?;
+        files.make_ready_small(self.segment_bytes / REST_PART, self.end)?;
         self.close(files);
-        if let Some(old) = self.spare.replace(spare) {
-            files.discard(old.segment(self.end));
-        }
         Ok(())
     }
 
@@ -160,10 +148,7 @@ impl Writer {
 
     /// Begins a segment. Its header is synced with its first writes.
     fn begin(&mut self, files: &Files) -> Result<(), Error> {
-        let mut fresh = match self.spare.take() {
-            Some(spare) => spare,
-            None => files.make(self.segment_bytes)?,
-        };
+        let mut fresh = files.take_ready()?;
         let header = segment::Header {
             version: segment::VERSION,
             number: fresh.number,

@@ -24,6 +24,31 @@ fn reopen(fs: &MemoryFs) -> Result<Engine, Error> {
 }
 
 #[test]
+fn the_logs_next_file_is_made_by_a_job() {
+    let fs = MemoryFs::new();
+    let mut engine = open(&fs);
+    assert!(engine.next_job(Seconds(1)).is_none());
+    engine.apply(&insert(key(1), b"a", 1, &[1; 120])).unwrap();
+    engine.log().sync().unwrap();
+    let mut job = engine.next_job(Seconds(1)).expect("a quarter is used");
+    assert_eq!(
+        (format!("{job:?}"), job.is_urgent()),
+        ("LogFile".to_owned(), true)
+    );
+    assert!(engine.next_job(Seconds(1)).is_none(), "one at a time");
+    fs.set_faults(Faults {
+        capacity: Some(fs.used()),
+        fail_syncs: false,
+    });
+    job.step().unwrap_err();
+    engine.finish(job).unwrap();
+    fs.set_faults(Faults::default());
+    assert_eq!(files(&fs, ".log").len(), 1);
+    settle(&mut engine, Seconds(1));
+    assert_eq!(files(&fs, ".log").len(), 2, "it was offered again");
+}
+
+#[test]
 fn a_read_says_which_sync_it_waits_for() {
     let mut engine = open(&MemoryFs::new());
     let first = engine.apply(&insert(key(1), b"a", 1, b"")).unwrap();

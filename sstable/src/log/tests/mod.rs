@@ -4,6 +4,7 @@ mod earlier;
 mod faults;
 mod forged;
 mod passed;
+mod ready;
 mod recycling;
 
 use std::{
