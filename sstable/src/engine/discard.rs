@@ -1,7 +1,7 @@
 //! Forgetting tokens: what a node does with ranges that it is no replica of any more.
 //!
 //! No tombstone is written. Files that hold nothing else are dropped without a read; those that hold some of the tokens are
-//! written anew without them, one after the other, each atomically by the manifest. So a crash leaves a part of it done,
+//! written anew without them, one after the other, each atomically by the manifest; those that are damaged get holes there. So a crash leaves a part of it done,
 //! and who asks again finishes it. Which files hold any is found out by a job that looks into their indexes, because
 //! a file's first and last token say little of what lies between.
 
@@ -41,6 +41,8 @@ pub(super) struct Discarding {
     holders: BTreeSet<u64>,
     /// Files that are being looked into.
     surveyed: BTreeSet<u64>,
+    /// Damaged files got holes instead: the manifest has to tell of them.
+    marked: bool,
     freed: u64,
     done: Done,
 }
@@ -76,7 +78,9 @@ impl Engine {
     /// went, about; then it is gone, durably. Meant for tokens that nobody reads or writes here: what is written to
     /// them meanwhile may go or stay.
     ///
-    /// It needs room on the disk for one file at a time, and waits for it. Damaged files are left as they are.
+    /// It needs room on the disk for one file at a time, and waits for it. What of it is quarantined is given up. A damaged file
+    /// with other tokens can't be written anew: it keeps the bytes until it is healed, and nobody finds them; but if it is in very many
+    /// pieces (`version/quarantine.rs`) it is left as it is.
     /// [`Error::Invalid`] at once if too many wait.
     pub fn discard(
         &mut self,
@@ -102,6 +106,7 @@ impl Engine {
             clean: BTreeSet::new(),
             holders: BTreeSet::new(),
             surveyed: BTreeSet::new(),
+            marked: false,
             freed: 0,
             done: Box::new(done),
         };
@@ -135,15 +140,24 @@ impl Engine {
         if state.epoch != discard.epoch {
             return Found::Over;
         }
+        if !state.tables.damage().is_empty() && state.tables.forget(&discard.tokens, self.reports.now) {
+            discard.marked = true;
+            self.reports.unsaved = true;
+            state.look_at = None;
+            self.give_up_healed();
+        }
+        let Some(state) = self.tables.get_mut(&discard.table) else {
+            return Found::Over;
+        };
         let mut waits = state.first_unflushed().is_some_and(|first| first <= discard.last);
+        waits |= discard.marked && (self.reports.unsaved || self.work.installing.is_some());
         let tables: Vec<Arc<Table>> = state.tables.live().to_vec();
         for table in tables {
             let file = table.number();
-            let is_damaged = state.tables.quarantined().any(|damage| damage.file == file);
-            if discard.clean.contains(&file) || is_damaged {
+            if discard.clean.contains(&file) {
                 continue;
             }
-            if state.tables.is_busy(file) || discard.surveyed.contains(&file) {
+            if state.tables.is_reserved(file) || discard.surveyed.contains(&file) {
                 waits = true;
                 continue;
             }
@@ -160,6 +174,8 @@ impl Engine {
                     major: false,
                 });
                 waits = true;
+            } else if state.tables.is_quarantined(file) {
+                // It has holes there.
             } else if !discard.tokens.touches(span) {
                 discard.clean.insert(file);
             } else if !discard.holders.contains(&file) {

@@ -10,6 +10,9 @@
 //! The manifest keeps both, so that a restart knows. A file that can't be opened, because its header, footer, directory
 //! or properties are damaged, is quarantined with all the tokens that it was made for, and given up once they are healed.
 //!
+//! A damaged file that holds tokens which do not belong here any more can't be written anew without them. It gets holes there, as
+//! where damage was healed, so that nobody finds them, and the compaction that comes once it is healed leaves them behind.
+//!
 //! What a hole can't bring back is a deletion that only the damaged block held and that every other replica has
 //! purged already; what it hid here may show again. Purging only what was repaired does not change that, so damage
 //! should be healed within the grace period, which is counted in days.
@@ -47,7 +50,7 @@ pub struct Damage {
     pub what: String,
     /// When it was found.
     pub since: Seconds,
-    /// The data was written anew, and the table has a hole there.
+    /// The data was written anew or is not wanted, and the table has a hole there.
     pub healed: bool,
 }
 
@@ -76,6 +79,15 @@ impl Damage {
             what: shortened(what),
             since: Seconds(0),
             healed: false,
+        }
+    }
+
+    /// Tokens that a damaged file is to say nothing of any more.
+    pub fn forgotten(file: u64, tokens: TokenRange, since: Seconds) -> Self {
+        Self {
+            since,
+            healed: true,
+            ..Self::of_all(file, tokens, "not stored here any more")
         }
     }
 

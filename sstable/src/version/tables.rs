@@ -56,7 +56,17 @@ impl Tables {
 
     /// Whether a compaction is working on a file, or none may, because it is damaged.
     pub fn is_busy(&self, number: u64) -> bool {
-        self.busy.contains(&number) || self.quarantined().any(|damage| damage.file == number)
+        self.is_reserved(number) || self.is_quarantined(number)
+    }
+
+    /// Whether a file is to be replaced.
+    pub fn is_reserved(&self, number: u64) -> bool {
+        self.busy.contains(&number)
+    }
+
+    /// Whether something of a file was found damaged, and is not healed.
+    pub fn is_quarantined(&self, number: u64) -> bool {
+        self.quarantined().any(|damage| damage.file == number)
     }
 
     /// All that was found damaged, healed or not.
@@ -148,6 +158,41 @@ impl Tables {
         }
         self.join_touching();
         healed
+    }
+
+    /// Has damaged files say nothing of some tokens any more, which do not belong here: what of the damage lies there is given
+    /// up, and where a file has more of it, which keeps compactions away, the file gets holes. Returns whether that
+    /// changed anything. A file that would be in very many pieces is left as it is.
+    pub fn forget(&mut self, tokens: &TokenSet, now: Seconds) -> bool {
+        let mut changed = false;
+        for range in tokens.ranges() {
+            changed |= self.heal(*range) > 0;
+        }
+        let damaged: BTreeSet<u64> = self.quarantined().map(|damage| damage.file).collect();
+        for table in &self.live {
+            let file = table.number();
+            if !damaged.contains(&file) {
+                continue;
+            }
+            let of_file = || self.damage.iter().filter(|damage| damage.file == file);
+            let known: TokenSet = of_file().map(Damage::range).collect();
+            let new = tokens.intersection(&TokenSet::from(table.span())).without(&known);
+            if of_file().count() + new.ranges().len() > MAX_PARTS {
+                tracing::warn!(
+                    file,
+                    "a damaged file is in too many pieces to forget tokens: it keeps them until it is healed"
+                );
+                continue;
+            }
+            for range in new.ranges() {
+                let forgotten = Damage::forgotten(file, *range, now);
+                table.add_hole(forgotten.from, forgotten.to);
+                self.damage.push(forgotten);
+                changed = true;
+            }
+        }
+        self.join_touching();
+        changed
     }
 
     /// Makes one of pieces that touch, and are both healed or both not: they would pile up where damage is found, or healed, block

@@ -5,6 +5,7 @@ mod cold_partitions;
 mod crash;
 mod durability;
 mod forgetting;
+mod forgotten_damage;
 mod large_rows;
 mod leftovers;
 mod limits;
