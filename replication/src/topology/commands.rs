@@ -17,6 +17,9 @@ const WAIT: Duration = Duration::from_millis(100);
 /// The longest where somebody has to do something.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
+/// How many looks at a change that is to be given up, each after ten of the shortest pauses, until its coordinator is told again.
+const TURNS_UNTIL_TOLD_AGAIN: u32 = 20;
+
 /// For how long an operator's command tries again what passes by itself in moments.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -229,43 +232,60 @@ impl<E: Env> Topology<E> {
     /// Gives the change that is under way up. Ends when the ring is what it was before, or, if all data was there
     /// already, when the change is done. Fails if it waits for a node that is down, and can't be given up.
     pub(crate) async fn abort(self: &Arc<Self>) -> Result<(), ChangeError> {
-        let state = self.book.load();
-        let change = state.change().cloned().ok_or(ChangeError::Nothing)?;
-        let snapshot = self.views.load();
-        let coordinator = snapshot.cluster.peers.get(&change.coordinator);
-        if change.coordinator == self.me {
-            self.unwanted.lock().insert(change.id);
-        } else if let Some(peer) = coordinator.filter(|peer| peer.alive) {
-            match self.ask(peer, TopologyRequest::Abort(change.id), ASK).await {
-                Ok(TopologyResponse::Done) => {}
-                Ok(_) | Err(_) => {
-                    return Err(ChangeError::NotYet(format!(
-                        "the node {} that carries the change through did not answer",
-                        peer.address
-                    )));
+        let change = self.under_way().ok_or(ChangeError::Nothing)?;
+        self.tell_to_abort(&change).await?;
+        loop {
+            for _ in 0..TURNS_UNTIL_TOLD_AGAIN {
+                let state = self.book.load();
+                let Some(now) = state.change().filter(|now| now.id == change.id) else {
+                    return Ok(());
+                };
+                if self.is_stopping() {
+                    return Err(ChangeError::Stopping);
+                }
+                if now.phase == Phase::Settling {
+                    self.participants(&state, now, None)?;
+                }
+                self.env.sleep(PAUSE * 10).await;
+            }
+            // A coordinator that restarted has forgotten it, and in the place of one that has died this node acts.
+            let is_pending = |now: &Change| now.id == change.id && now.phase == Phase::Pending;
+            if self.under_way().is_some_and(|now| is_pending(&now)) {
+                match self.tell_to_abort(&change).await {
+                    Ok(()) | Err(ChangeError::NotYet(_)) => {}
+                    Err(error) => return Err(error),
                 }
             }
-        } else {
-            let _driving = self.driving.lock().await;
-            if change.phase == Phase::Pending {
-                return self.give_up(&state, &change).await;
-            }
-            // Everybody else may have confirmed it, and its coordinator have made it the ring.
-            self.participants(&state, &change, Some(change.coordinator))?;
-            return self.carry_through(change.id, Some(change.coordinator)).await;
         }
-        loop {
-            let state = self.book.load();
-            let Some(now) = state.change().filter(|now| now.id == change.id) else {
-                return Ok(());
+    }
+
+    /// Tells the coordinator of a change to give it up, or does that in its place if it is dead.
+    async fn tell_to_abort(self: &Arc<Self>, change: &Change) -> Result<(), ChangeError> {
+        if change.coordinator == self.me {
+            self.unwanted.lock().insert(change.id);
+            return Ok(());
+        }
+        let snapshot = self.views.load();
+        let coordinator = snapshot.cluster.peers.get(&change.coordinator);
+        if let Some(peer) = coordinator.filter(|peer| peer.alive) {
+            return match self.ask(peer, TopologyRequest::Abort(change.id), ASK).await {
+                Ok(TopologyResponse::Done) => Ok(()),
+                Ok(_) | Err(_) => Err(ChangeError::NotYet(format!(
+                    "the node {} that carries the change through did not answer",
+                    peer.address
+                ))),
             };
-            if self.is_stopping() {
-                return Err(ChangeError::Stopping);
-            }
-            if now.phase == Phase::Settling {
-                self.participants(&state, now, None)?;
-            }
-            self.env.sleep(PAUSE * 10).await;
         }
+        let _driving = self.driving.lock().await;
+        let state = self.book.load();
+        let Some(now) = state.change().filter(|now| now.id == change.id) else {
+            return Ok(());
+        };
+        if now.phase == Phase::Pending {
+            return self.give_up(&state, now).await;
+        }
+        // Everybody else may have confirmed it, and its coordinator have made it the ring.
+        self.participants(&state, now, Some(now.coordinator))?;
+        self.carry_through(now.id, Some(now.coordinator)).await
     }
 }

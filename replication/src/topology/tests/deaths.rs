@@ -7,8 +7,8 @@ use starling_model::{Consistency, Timestamp};
 use super::{
     super::{ChangeError, Phase},
     scene::{
-        A_WHILE, abort, assert_done, assert_readable, assert_refused, held_up, id, let_die, name, phase,
-        release, remove, settle, until, with_data, with_four, write,
+        A_WHILE, STEP, abort, assert_done, assert_readable, assert_refused, held_up, id, let_die, name,
+        phase, release, remove, settle, until, with_data, with_four, write,
     },
 };
 use crate::{
@@ -83,6 +83,45 @@ fn a_change_whose_data_is_not_there_is_given_up_for_who_is_removed() {
     // Who wanted to join still does.
     settle(&cluster, table, &[1, 2, 4, 5], &mut rows);
     assert_readable(&cluster, table, &[4, 5], rows);
+}
+
+/// Runs until the coordinator of the change has been told to give it up, and not done so.
+fn await_told(cluster: &TestCluster, coordinator: usize) {
+    for _ in 0..5_000 {
+        if !cluster.node(coordinator).ring_changes.unwanted.lock().is_empty() {
+            // Its answer is on the way; it asks a slow member something at this time.
+            cluster.run_for(STEP);
+            assert_eq!(phase(cluster, coordinator), Some(Phase::Pending));
+            return;
+        }
+        cluster.run_for(Duration::from_micros(200));
+    }
+    panic!("the coordinator is not told");
+}
+
+#[test]
+fn a_change_is_given_up_whose_coordinator_dies_when_it_is_told() {
+    let (mut cluster, table, mut rows) = held_up(5, Phase::Pending, 3);
+    let aborted = abort(&cluster, 1);
+    await_told(&cluster, 5);
+    let_die(&mut cluster, &[5]);
+    assert_done(&cluster, &aborted);
+    settle(&cluster, table, &[1, 2, 3, 4], &mut rows);
+    assert_readable(&cluster, table, &[3], rows);
+}
+
+#[test]
+fn a_change_is_given_up_whose_coordinator_restarts_when_it_is_told() {
+    let (mut cluster, table, mut rows) = held_up(5, Phase::Pending, 3);
+    let aborted = abort(&cluster, 1);
+    await_told(&cluster, 5);
+    cluster.kill(5);
+    cluster.restart(5);
+    assert_done(&cluster, &aborted);
+    release(&cluster, 3);
+    // It wants to join still.
+    settle(&cluster, table, &[1, 2, 3, 4, 5], &mut rows);
+    assert_readable(&cluster, table, &[5], rows);
 }
 
 #[test]
