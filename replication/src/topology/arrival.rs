@@ -10,7 +10,7 @@ use starling_model::{NodeId, Token};
 use starling_ring::Member;
 
 use super::{
-    Change, ChangeError, ChangeKind, Phase, RingState, Topology, TopologyRequest, TopologyResponse,
+    Change, ChangeError, ChangeKind, RingState, Topology, TopologyRequest, TopologyResponse,
     choose_tokens_aside, proposal::moved,
 };
 use crate::{env::Env, snapshot::Peer};
@@ -139,8 +139,7 @@ impl<E: Env> Topology<E> {
         let (Ok(dead), Some(change)) = (self.find(&state, name), state.change()) else {
             return Ok(());
         };
-        let is_lost = change.phase == Phase::Settling && change.lost.contains(&dead);
-        if !state.awaits(dead) && !is_lost {
+        if !state.awaits(dead) && !change.goes_on_without(dead) {
             return Ok(());
         }
         let kind = &change.kind;

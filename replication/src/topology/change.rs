@@ -99,6 +99,11 @@ impl Change {
         all.filter(|id| !dead.contains(id)).collect()
     }
 
+    /// Whether it is settling without this node, although it is not about that one.
+    pub(super) fn goes_on_without(&self, node: NodeId) -> bool {
+        self.phase == Phase::Settling && self.lost.contains(&node)
+    }
+
     /// All nodes that nobody waits for because they are dead for good.
     pub fn dead(&self) -> BTreeSet<NodeId> {
         let mut dead = self.kind.dead();

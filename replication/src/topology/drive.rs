@@ -67,6 +67,11 @@ impl<E: Env> Topology<E> {
                 Phase::Pending => state.with_change(now, Phase::Settling),
                 Phase::Settling => state.completed(),
             };
+            // Of the state that was confirmed, and no other: it may have lost one more node just now.
+            if !self.book.replace(&state, next.clone()) {
+                continue;
+            }
+            self.membership.ring_changed();
             if let Err(problem) = self.learn(&next).await {
                 // Nobody is told before it is durable; it is tried again with the step itself.
                 ::tracing::error!(problem, "a step of a change of the ring can't be stored");

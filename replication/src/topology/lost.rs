@@ -18,11 +18,16 @@ use super::{
 };
 use crate::{deadline::Deadline, env::Env, snapshot::Peer};
 
-/// A change that is being ended, whoever waits for it.
+/// The change that is being ended without some nodes, whoever waits for it.
+///
+/// While it waits for one more that has died meanwhile, and has a successor now, another ending begins beside it, for that one
+/// too. The two take the same steps of the same state, and the first one goes on with what the second one makes of it.
 pub(super) struct Ending {
     dead: BTreeSet<NodeId>,
-    outcome: Shared<BoxFuture<'static, Result<(), ChangeError>>>,
+    outcome: Outcome,
 }
+
+type Outcome = Shared<BoxFuture<'static, Result<(), ChangeError>>>;
 
 impl<E: Env> Topology<E> {
     /// Ends the change that waits for `dead`, and perhaps for others whose successors wait, to the end even if nobody waits for
@@ -32,13 +37,11 @@ impl<E: Env> Topology<E> {
             return TopologyResponse::Refused("this node can't end the change of the ring".to_owned());
         }
         let Some(outcome) = self.begin_ending(dead) else {
-            return TopologyResponse::NotYet(
-                "a change of the ring is being ended for another node".to_owned(),
-            );
+            return TopologyResponse::Done;
         };
         let soon = Deadline::after(&self.env, deadline.remaining(&self.env) / 2);
         let outcome = soon.within(&self.env, outcome).await;
-        match outcome {
+        match outcome.or_else(|| self.held_up(dead).map(Err)) {
             None => TopologyResponse::NotYet("the change of the ring is being ended".to_owned()),
             Some(Ok(())) => TopologyResponse::Done,
             Some(Err(ChangeError::Refused(reason))) => TopologyResponse::Refused(reason),
@@ -52,14 +55,16 @@ impl<E: Env> Topology<E> {
         }
     }
 
-    /// `None` if one is being ended because another node is dead.
-    fn begin_ending(
-        self: &Arc<Self>,
-        dead: NodeId,
-    ) -> Option<Shared<BoxFuture<'static, Result<(), ChangeError>>>> {
-        let mut ending = self.ending.lock();
-        if let Some(under_way) = ending.as_ref() {
-            return under_way.dead.contains(&dead).then(|| under_way.outcome.clone());
+    /// Joins in the ending that does without this node, or begins one. `None` if the change does not wait for it, so that there
+    /// are no more endings than nodes in a change.
+    fn begin_ending(self: &Arc<Self>, dead: NodeId) -> Option<Outcome> {
+        let mut endings = self.endings.lock();
+        if let Some(under_way) = endings.iter().find(|ending| ending.dead.contains(&dead)) {
+            return Some(under_way.outcome.clone());
+        }
+        let state = self.book.load();
+        if !state.awaits(dead) && !state.change().is_some_and(|change| change.goes_on_without(dead)) {
+            return None;
         }
         let mut dead_ones = self.succeeded();
         dead_ones.insert(dead);
@@ -69,7 +74,11 @@ impl<E: Env> Topology<E> {
         let topology = Arc::clone(self);
         self.env.spawn(async move {
             let outcome = topology.end_without(&gone).await;
-            topology.ending.lock().take();
+            // The nodes of two endings are never the same: the later one has one that the other had not.
+            topology
+                .endings
+                .lock()
+                .retain(|ending| !ending.dead.iter().eq(&gone));
             // Nobody may be left to hear of it.
             let _ = done.send(outcome);
         });
@@ -77,11 +86,18 @@ impl<E: Env> Topology<E> {
             .map(|outcome| outcome.unwrap_or(Err(ChangeError::Stopping)))
             .boxed()
             .shared();
-        *ending = Some(Ending {
+        endings.push(Ending {
             dead: dead_ones,
             outcome: outcome.clone(),
         });
         Some(outcome)
+    }
+
+    /// Who is down and holds a change up that goes on without this node already, if that is why it has not ended.
+    fn held_up(&self, dead: NodeId) -> Option<ChangeError> {
+        let state = self.book.load();
+        let change = state.change().filter(|change| change.goes_on_without(dead))?;
+        self.participants(&state, change, None).err()
     }
 
     /// Ends the change that is under way if it waits for some of these nodes, of whom an operator says that they are dead

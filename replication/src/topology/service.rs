@@ -51,8 +51,8 @@ pub(crate) struct Topology<E: Env> {
     /// Whom the ring is being pulled from.
     pulling: Mutex<BTreeSet<NodeId>>,
     pub(super) fetching: Mutex<Option<Fetching>>,
-    /// The change that is being ended because a successor asked for it.
-    pub(super) ending: Mutex<Option<Ending>>,
+    /// How the change under way is being ended because successors asked for it.
+    pub(super) endings: Mutex<Vec<Ending>>,
     /// Changes that somebody asked to give up.
     pub(super) unwanted: Mutex<BTreeSet<u128>>,
     /// Held by whoever carries a change through on this node.
@@ -90,7 +90,7 @@ impl<E: Env> Topology<E> {
             stored: Arc::new(AsyncMutex::new(stored)),
             pulling: Mutex::default(),
             fetching: Mutex::default(),
-            ending: Mutex::default(),
+            endings: Mutex::default(),
             unwanted: Mutex::default(),
             driving: AsyncMutex::new(()),
             links: OnceLock::new(),

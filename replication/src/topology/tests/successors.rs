@@ -1,18 +1,20 @@
 //! Changes that wait for a node which is dead for good, and whoever is started to take its place.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use starling_model::{TableId, Token};
+use starling_model::{NodeId, TableId, Timestamp, Token};
 
 use super::{
-    super::{ChangeError, ChangeKind, Phase},
+    super::{ChangeError, ChangeKind, Phase, TopologyRequest, TopologyResponse},
     scene::{
-        A_WHILE, ROWS, abort, assert_done, assert_readable, assert_refused, decommission, held_up, hold, id,
-        let_die, phase, release, remove, ring_of, settle, until, with_four, write,
+        A_WHILE, Outcome, ROWS, abort, assert_done, assert_readable, assert_refused, decommission, held_up,
+        hold, id, let_die, phase, release, remove, ring_of, settle, settle_seen_by, spawn, until, with_four,
+        write,
     },
 };
 use crate::{
     config::Config,
+    message::{PeerRequest, Request, Response},
     start_error::StartError,
     testing::{Link, TestCluster, address, insert, key},
 };
@@ -277,6 +279,101 @@ fn two_that_a_change_waits_for_have_a_successor_each() {
         assert_refused(&mut cluster, 3);
         assert_refused(&mut cluster, 4);
     }
+}
+
+#[test]
+fn who_dies_while_a_change_is_being_ended_without_another_has_a_successor_too() {
+    let (mut cluster, table) = of_five_and_one(Phase::Settling);
+    let mut rows = ROWS;
+    let old = [3, 4].map(|node| tokens(&cluster, 1, node));
+    let first = let_die(&mut cluster, &[3]);
+    hold(&cluster, 4);
+    succeed(&mut cluster, 7, 3);
+    let lost = |cluster: &TestCluster| cluster.node(1).ring_change().map(|change| change.lost);
+    until(&cluster, "it goes on without the first", || {
+        lost(&cluster) == Some(first.iter().copied().collect())
+    });
+    let_die(&mut cluster, &[4]);
+    assert_eq!(lost(&cluster).map(|lost| lost.len()), Some(1), "it is waited for");
+    succeed(&mut cluster, 8, 4);
+    settle(&cluster, table, &[1, 2, 5, 6, 7, 8], &mut rows);
+    assert_eq!([7, 8].map(|node| tokens(&cluster, 1, node)), old);
+    assert_readable(&cluster, table, &[1, 6, 7, 8], rows);
+    assert_refused(&mut cluster, 3);
+    assert_refused(&mut cluster, 4);
+}
+
+/// What a member answers to a successor of the dead one.
+fn ask_to_end(cluster: &TestCluster, through: usize, dead: NodeId) -> TopologyResponse {
+    let request = PeerRequest {
+        sender: NodeId(77),
+        ring: 0,
+        epoch: 0,
+        clock: Timestamp(0),
+        deadline_ms: 5_000,
+        tracing: false,
+        body: Request::Topology(TopologyRequest::End(dead)),
+    };
+    let answer = cluster.node(through).handle(address(9), request);
+    match cluster.world.executor.run(answer).body {
+        Response::Topology(answer) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// All successors ask the same member first.
+#[test]
+fn who_ends_a_change_without_one_ends_it_without_another_too() {
+    let (mut cluster, table) = of_five_and_one(Phase::Settling);
+    let mut rows = ROWS;
+    let first = let_die(&mut cluster, &[3])[0];
+    hold(&cluster, 4);
+    let answer = ask_to_end(&cluster, 1, first);
+    assert!(matches!(answer, TopologyResponse::NotYet(_)), "{answer:?}");
+    let second = let_die(&mut cluster, &[4])[0];
+    let answer = ask_to_end(&cluster, 1, first);
+    let TopologyResponse::Refused(reason) = answer else {
+        panic!("{answer:?}");
+    };
+    assert!(reason.contains(&second.to_string()), "{reason}");
+    assert_eq!(ask_to_end(&cluster, 1, second), TopologyResponse::Done);
+    assert_eq!(ask_to_end(&cluster, 1, first), TopologyResponse::Done);
+    let there = [1, 2, 5, 6];
+    settle_seen_by(&cluster, table, &there, &[1, 2, 3, 4, 5, 6], &mut rows);
+    assert_readable(&cluster, table, &there, rows);
+}
+
+fn end_without(cluster: &TestCluster, through: usize, dead: NodeId) -> Outcome {
+    let changes = Arc::clone(&cluster.node(through).ring_changes);
+    spawn(cluster, async move { changes.end_without(&[dead]).await })
+}
+
+#[test]
+fn two_nodes_that_each_end_a_change_without_another_one_come_to_the_same_end() {
+    let (mut cluster, table) = of_five_and_one(Phase::Settling);
+    let mut rows = ROWS;
+    let first = let_die(&mut cluster, &[3])[0];
+    hold(&cluster, 4);
+    let one = end_without(&cluster, 1, first);
+    until(&cluster, "the other one has heard of it", || {
+        let change = cluster.node(5).ring_change();
+        change.is_some_and(|change| change.goes_on_without(first))
+    });
+    let second = id(&cluster, 4);
+    cluster.kill(4);
+    cluster.run_for(A_WHILE);
+    assert_eq!(phase(&cluster, 1), Some(Phase::Settling), "it is waited for");
+    let other = end_without(&cluster, 5, second);
+    assert_done(&cluster, &one);
+    assert_done(&cluster, &other);
+    let there = [1, 2, 5, 6];
+    settle_seen_by(&cluster, table, &there, &[1, 2, 3, 4, 5, 6], &mut rows);
+    for node in there {
+        let state = cluster.node(node).ring_state();
+        assert_eq!(state, cluster.node(1).ring_state(), "n{node}");
+        assert!(state.refused_since(first).is_some() && state.refused_since(second).is_some());
+    }
+    assert_readable(&cluster, table, &there, rows);
 }
 
 /// Who takes part where two of five have died, n6 is to succeed n3, and n7 n4.
