@@ -47,13 +47,22 @@ impl<E: Env> Topology<E> {
     /// to be the same in every attempt.
     pub(super) async fn come_in(self: &Arc<Self>, mind: &Mind) -> Result<(), ChangeError> {
         if let Some(name) = &self.config.replace {
-            if let Ok(dead) = self.find(&self.book.load(), name) {
-                self.membership.say_replaces(dead);
-            }
+            self.say_whose_place(name, mind);
             self.end_for_successor(name, mind).await?;
+            // It may be another's by now.
+            self.say_whose_place(name, mind);
         }
         self.choose_ahead(mind).await?;
         self.change(&|state| self.arrival(state, mind)).await
+    }
+
+    /// Tells everybody whose place this node waits for: that of the dead one that is meant, or, where that one was to take
+    /// another's and its change was ended, that of the other.
+    fn say_whose_place(&self, name: &str, mind: &Mind) {
+        let dead = self.predecessor(&self.book.load(), name, mind.ended.lock().as_ref());
+        if let Ok(Some(dead)) = dead {
+            self.membership.say_replaces(dead);
+        }
     }
 
     /// Chooses tokens for the ring as it will be when nothing is under way, once for each: while another change goes on

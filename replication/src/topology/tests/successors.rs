@@ -138,6 +138,34 @@ fn a_successor_that_died_has_one_too() {
     }
 }
 
+/// Until it is in it speaks for the one whose place it is to take.
+#[test]
+fn the_successor_of_a_successor_says_that_the_one_before_it_is_dead() {
+    let (mut cluster, table) = of_five();
+    let mut rows = ROWS;
+    let old = tokens(&cluster, 1, 4);
+    let_die(&mut cluster, &[4]);
+    cluster.envs[1].set_disk_delay(Duration::from_secs(2));
+    succeed(&mut cluster, 6, 4);
+    until(&cluster, "it comes in", || {
+        phase(&cluster, 6) == Some(Phase::Pending)
+    });
+    hold(&cluster, 2);
+    let_die(&mut cluster, &[6]);
+    // The next one waits for another that is down.
+    let dead = let_die(&mut cluster, &[3]);
+    succeed(&mut cluster, 7, 6);
+    cluster.run_for(A_WHILE);
+    assert!(cluster.node(1).ring_change().is_none() && !cluster.node(7).is_ready());
+    // Which need not be removed together with the first of all.
+    let node = Arc::clone(cluster.node(1));
+    let removed = spawn(&cluster, async move { node.remove(&dead, true).await });
+    assert_done(&cluster, &removed);
+    settle(&cluster, table, &[1, 2, 5, 7], &mut rows);
+    assert_eq!(tokens(&cluster, 1, 7), old);
+    assert_readable(&cluster, table, &[2, 7], rows);
+}
+
 #[test]
 fn a_change_is_not_ended_for_the_successor_of_who_is_alive() {
     for at in [Phase::Pending, Phase::Settling] {
