@@ -13,7 +13,7 @@ use starling_model::{KeyRange, Timestamp};
 use starling_replication::{
     CallError, Env, Node, PeerRequest, PeerResponse,
     budget::{Claim, hold},
-    message::{Encoded, Request, Response},
+    message::{Encoded, MessageError, Request, Response},
 };
 use starling_sstable::fs::Fs;
 use tracing::warn;
@@ -170,6 +170,11 @@ impl PeerService for Peers {
             Ok(request) => {
                 let response = self.0.handle(from, request);
                 Box::pin(async move { Some(response.await.encode_sharing()) })
+            }
+            // Who asked is told, and says so: its release is the newer one.
+            Err(MessageError::Unknown(problem)) => {
+                let response = self.0.not_understood(problem);
+                Box::pin(async move { Some(response.encode_sharing()) })
             }
             Err(error) => {
                 warn!(peer = %from, %error, "a request can't be understood");

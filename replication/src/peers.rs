@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use starling_model::NodeId;
 
 use crate::{
@@ -48,6 +49,9 @@ impl AskError {
     }
 }
 
+/// How often it is told at most that a peer's release does not know what it was asked.
+const WARNING: Duration = Duration::from_mins(1);
+
 /// Called with a peer that could not be reached: [`CallError::NotSent`] or [`CallError::Broken`].
 pub(crate) type OnUnreachable = Box<dyn Fn(&Peer, &CallError) + Send + Sync>;
 
@@ -58,6 +62,8 @@ pub(crate) struct Peers<E: Env> {
     clock: Arc<Clock>,
     views: Arc<Views>,
     on_unreachable: OnUnreachable,
+    /// When it was last told that a peer does not know what it was asked.
+    warned: Mutex<Option<Duration>>,
 }
 
 impl<E: Env> Peers<E> {
@@ -74,6 +80,7 @@ impl<E: Env> Peers<E> {
             clock,
             views,
             on_unreachable,
+            warned: Mutex::default(),
         }
     }
 
@@ -113,13 +120,30 @@ impl<E: Env> Peers<E> {
     /// What is in an answer's envelope.
     fn open(&self, answer: PeerResponse, tracer: &Tracer) -> Result<Response, AskError> {
         let PeerResponse {
-            clock, trace, body, ..
+            sender,
+            clock,
+            trace,
+            body,
         } = answer;
         self.clock.observe(clock, self.env.wall());
         tracer.extend(trace);
         match body {
-            Response::Failed(failure) => Err(failure.into()),
+            Response::Failed(failure) => {
+                if let Failure::NotUnderstood(request) = &failure {
+                    self.warn_of_older(sender, request);
+                }
+                Err(failure.into())
+            }
             body => Ok(body),
+        }
+    }
+
+    fn warn_of_older(&self, peer: NodeId, request: &str) {
+        let now = self.env.monotonic();
+        let mut warned = self.warned.lock();
+        if warned.is_none_or(|last| now.saturating_sub(last) >= WARNING) {
+            *warned = Some(now);
+            ::tracing::warn!(%peer, request, "a node runs an older release, which does not know what it was asked: upgrade it");
         }
     }
 

@@ -8,6 +8,11 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use starling::tls::{Authority, NODE_SERVER_NAME, PEER_ALPN, TlsFiles};
+use starling_model::{NodeId, Timestamp};
+use starling_replication::{
+    PeerRequest, PeerResponse,
+    message::{Failure, Request, Response},
+};
 
 use crate::harness::{Cluster, Node, block_on};
 
@@ -141,4 +146,65 @@ fn strangers_are_told_why_and_cost_nothing() {
             "memory went from {before} to {after} bytes"
         );
     }
+}
+
+/// Sends a request on a lane of a peer's, in its frame, and takes the answer.
+async fn exchange(
+    (send, receive): &mut (quinn::SendStream, quinn::RecvStream),
+    id: u64,
+    request: &[u8],
+) -> Response {
+    let length = u32::try_from(request.len()).unwrap();
+    let frame = [&length.to_be_bytes()[..], &id.to_be_bytes(), request].concat();
+    send.write_all(&frame).await.unwrap();
+    let mut header = [0; 12];
+    receive.read_exact(&mut header).await.unwrap();
+    let (length, answered) = header.split_at(4);
+    assert_eq!(answered, id.to_be_bytes());
+    let mut answer = vec![0; u32::from_be_bytes(length.try_into().unwrap()) as usize];
+    receive.read_exact(&mut answer).await.unwrap();
+    PeerResponse::decode(answer.into()).unwrap().body
+}
+
+#[test]
+fn what_a_later_release_asks_for_is_refused_and_its_connection_stays() {
+    let cluster = Cluster::start(1);
+    let node = &cluster.nodes[0];
+    let ours = node.dir.join("tls");
+    let peer = Stranger {
+        alpn: PEER_ALPN,
+        identity: Some(&*ours),
+        says: b"",
+    };
+    let ping = PeerRequest {
+        sender: NodeId(1),
+        ring: 0,
+        epoch: 0,
+        clock: Timestamp(0),
+        deadline_ms: 10_000,
+        tracing: false,
+        body: Request::Ping,
+    };
+    let ping = ping.encode();
+    // A kind of request by another name.
+    let mut wish = ping.to_vec();
+    assert!(wish.ends_with(b"Ping"));
+    wish.truncate(ping.len() - 4);
+    wish.extend_from_slice(b"Wish");
+    block_on(async {
+        let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let config = peer.config(&cluster.ca);
+        let connecting = endpoint.connect_with(config, node.listen, NODE_SERVER_NAME);
+        let connection = connecting.unwrap().await.unwrap();
+        let mut lane = connection.open_bi().await.unwrap();
+        for id in 1..=3 {
+            let refused = exchange(&mut lane, 2 * id, &wish).await;
+            let Response::Failed(Failure::NotUnderstood(why)) = refused else {
+                panic!("{refused:?}");
+            };
+            assert!(why.contains("Wish"), "{why}");
+            assert_eq!(exchange(&mut lane, 2 * id + 1, &ping).await, Response::Done);
+        }
+        assert!(connection.close_reason().is_none());
+    });
 }

@@ -19,7 +19,10 @@ mod tests;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use starling_model::{NodeId, ReadCommand, Seconds, TableId, Timestamp, TokenRange};
 
 pub use damage::DamageRequest;
@@ -261,6 +264,10 @@ pub enum Failure {
     /// What is asked for was found damaged there: another replica has to be asked. Nothing changed.
     #[error("{0}")]
     Damaged(String),
+    /// The node's release does not know such a request: the sender's is a newer one. Nothing changed. A release that does not
+    /// know this answer either never gets it, for it is older than who gives it.
+    #[error("the node's release does not know this request: {0}")]
+    NotUnderstood(String),
 }
 
 /// Bytes that are no message of this protocol. Nothing changed.
@@ -275,7 +282,17 @@ pub enum MessageError {
     /// The bytes are malformed.
     #[error("malformed message: {0}")]
     Malformed(String),
+    /// The message is whole, and a request, but what it asks for is nothing that this build knows: to be answered
+    /// [`Failure::NotUnderstood`], with these words, which are few.
+    #[error("a request that this release does not know: {0}")]
+    Unknown(String),
 }
+
+/// All of a request but what is asked for.
+type Envelope = (NodeId, u64, u64, Timestamp, u32, bool, IgnoredAny);
+
+/// How much is said of why a request was not understood, in characters: a sender may give things long names.
+const MAX_PROBLEM: usize = 100;
 
 /// A page ends after about so many bytes, and one row at most beyond: so it fits a message, and nobody has
 /// to hold more.
@@ -304,7 +321,12 @@ impl PeerRequest {
 
     /// Reads what [`encode`](Self::encode) wrote; arbitrary bytes are an error, never a panic.
     pub fn decode(bytes: Bytes) -> Result<Self, MessageError> {
-        decode(&bytes)
+        decode(&bytes).map_err(|error| match error {
+            MessageError::Malformed(problem) if decode::<Envelope>(&bytes).is_ok() => {
+                MessageError::Unknown(problem.chars().take(MAX_PROBLEM).collect())
+            }
+            error => error,
+        })
     }
 }
 

@@ -169,6 +169,60 @@ fn every_truncation_is_an_error() {
     }
 }
 
+/// What a later release may ask for.
+#[derive(Serialize)]
+enum Later {
+    Wish,
+    Damage(LaterDamage),
+    Truncate { table: TableId, softly: bool },
+}
+
+#[derive(Serialize)]
+enum LaterDamage {
+    Mend(Vec<TokenRange>),
+}
+
+fn encoded_with<T: Serialize>(body: T) -> Bytes {
+    let envelope = (NodeId(7), 3u64, 4u64, Timestamp(5), 2_000u32, false, body);
+    let mut bytes = VERSION.to_be_bytes().to_vec();
+    rmp_serde::encode::write(&mut bytes, &envelope).expect("it can be encoded");
+    bytes.into()
+}
+
+#[test]
+fn what_a_later_release_asks_for_is_told_from_what_is_malformed() {
+    let known = PeerRequest::decode(encoded_with(Request::Ping));
+    assert_eq!(known.map(|request| request.body), Ok(Request::Ping));
+    let unknown = |bytes: Bytes| match PeerRequest::decode(bytes) {
+        Err(MessageError::Unknown(problem)) => problem,
+        other => panic!("{other:?}"),
+    };
+    assert!(unknown(encoded_with(Later::Wish)).contains("Wish"));
+    let table = TableId(1);
+    unknown(encoded_with(Later::Truncate { table, softly: true }));
+    let mend = encoded_with(Later::Damage(LaterDamage::Mend(Vec::new())));
+    assert!(unknown(mend.clone()).contains("Mend"));
+    // Little is said, whatever it is called.
+    assert!(unknown(encoded_with("x".repeat(1 << 20))).len() <= 4 * MAX_PROBLEM);
+
+    let malformed = |bytes: Vec<u8>| match PeerRequest::decode(bytes.into()) {
+        Err(MessageError::Malformed(_)) => {}
+        other => panic!("{other:?}"),
+    };
+    for end in 2..mend.len() {
+        malformed(mend[..end].to_vec());
+    }
+    malformed([&mend[..], &[0]].concat());
+    // The envelope of neither release.
+    malformed([&VERSION.to_be_bytes()[..], &[0x91, 0xA4], b"Wish"].concat());
+    // A body that nests too deep, and ends.
+    let mut deep = encoded_with(()).to_vec();
+    assert_eq!(deep.pop(), Some(0xC0), "an empty body");
+    deep.extend(std::iter::repeat_n(0x91, 100_000));
+    deep.push(0xC0);
+    malformed(deep);
+}
+
 #[test]
 fn other_versions_and_monsters_are_refused() {
     let mut bytes = request(Request::SchemaPull).encode().to_vec();

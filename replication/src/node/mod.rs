@@ -29,7 +29,7 @@ use crate::{
     gate::Gate,
     hints::Hints,
     membership::Membership,
-    message::{PeerRequest, PeerResponse},
+    message::{Failure, PeerRequest, PeerResponse, Response},
     peer_clocks::PeerClocks,
     peers::Peers,
     query::prepared::PreparedStatements,
@@ -97,6 +97,16 @@ impl<E: Env> Node<E> {
     ) -> impl Future<Output = PeerResponse> + Send + 'static + use<E> {
         let node = Arc::clone(self);
         async move { node.serve(from, request).await }
+    }
+
+    /// The answer to a request that this release does not know: see [`MessageError::Unknown`](crate::message::MessageError::Unknown). Nothing changes.
+    pub fn not_understood(&self, problem: String) -> PeerResponse {
+        PeerResponse {
+            sender: self.id,
+            clock: self.clock.latest(self.env.wall()),
+            trace: Vec::new(),
+            body: Response::Failed(Failure::NotUnderstood(problem)),
+        }
     }
 
     /// The connection to a peer's internode address broke: unless the peer answers on a new one at once it is

@@ -6,6 +6,7 @@ mod large;
 mod losses;
 mod overlaps;
 mod paging;
+mod releases;
 mod repair;
 mod scan;
 mod stamped;
