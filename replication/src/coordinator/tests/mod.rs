@@ -2,6 +2,7 @@
 
 mod budget;
 mod heal;
+mod interruptions;
 mod large;
 mod losses;
 mod overlaps;
