@@ -23,7 +23,7 @@ use super::{
     Coordinator, Task,
     read::Answer,
     reconcile::{EVERYTHING, reconcile},
-    stretches::{Standing, Stretch, foreign, pieces_of},
+    stretches::{Standing, Stretch, coming, foreign, pieces_of},
     waiting::WaitingDamage,
 };
 use crate::{
@@ -37,6 +37,9 @@ const PAGE_BYTES: u32 = 256 << 10;
 
 /// Why what was written anew is still damaged.
 pub(super) const TOO_MANY_PIECES: &str = "the damage of its file is in too many pieces to heal some of them";
+
+/// What is damaged of tokens that a node is only about to get waits for.
+const COMING: &str = "this node is no replica of these tokens yet: it heals once the change of the ring is over that gives them to it";
 
 /// Rows and tombstones that a replica looks at for one page.
 const PAGE_VISITED: u32 = 50_000;
@@ -86,7 +89,7 @@ impl<E: Env> Coordinator<E> {
         let pieces = pieces_of(table, damaged);
         let unknown = |why: &str| {
             let waiting = pieces.iter();
-            let waiting = waiting.map(|tokens| WaitingDamage::unknown(table, *tokens, why));
+            let waiting = waiting.map(|tokens| WaitingDamage::unasked(table.to_string(), *tokens, why));
             waiting.collect()
         };
         let Some(schema) = snapshot.schema.table_by_id(table) else {
@@ -99,8 +102,11 @@ impl<E: Env> Coordinator<E> {
             ::tracing::info!(%table, %tokens, "damaged data of tokens that are others' is given up");
             let _ = self.env.store().heal(Damaged { table, tokens }).await;
         }
+        let name = format!("{}.{}", schema.keyspace, schema.name);
+        let coming = Vec::from(coming(snapshot, placements, &pieces)).into_iter();
+        let coming = coming.map(|tokens| WaitingDamage::unasked(name.clone(), tokens, COMING));
+        let mut waiting: Vec<WaitingDamage> = coming.collect();
         let stretches = self.stretches(snapshot, &placements.current, table, &pieces);
-        let mut waiting = Vec::new();
         for stretch in stretches.await {
             let healed = if stretch.heals() {
                 self.try_to_heal(table, &stretch).await
@@ -113,8 +119,7 @@ impl<E: Env> Coordinator<E> {
                     ::tracing::info!(%table, tokens = %stretch.tokens, "damaged data was written anew from other replicas");
                 }
                 Err(why) => {
-                    let name = format!("{}.{}", schema.keyspace, schema.name);
-                    waiting.push(self.wait(name, &stretch, why));
+                    waiting.push(self.wait(name.clone(), &stretch, why));
                 }
             }
         }

@@ -261,3 +261,16 @@ pub(super) fn foreign(snapshot: &Snapshot, placements: &Placements, pieces: &[To
     let pieces: TokenSet = pieces.iter().copied().collect();
     pieces.intersection(&placed).without(&own)
 }
+
+/// What of these tokens this node is no replica of yet, and will be once the change of the ring is over.
+pub(super) fn coming(snapshot: &Snapshot, placements: &Placements, pieces: &[TokenRange]) -> TokenSet {
+    let me = snapshot.cluster.me;
+    let next: TokenSet = placements
+        .next
+        .iter()
+        .flat_map(|placement| placement.ranges_of(me))
+        .collect();
+    let own: TokenSet = placements.current.ranges_of(me).into();
+    let pieces: TokenSet = pieces.iter().copied().collect();
+    pieces.intersection(&next).without(&own)
+}

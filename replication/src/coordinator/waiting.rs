@@ -62,10 +62,10 @@ pub struct WaitingDamage {
 }
 
 impl WaitingDamage {
-    /// Of a table of which it can't be said who has it.
-    pub(super) fn unknown(table: TableId, tokens: TokenRange, why: &str) -> Self {
+    /// Of tokens of which no other replica was asked.
+    pub(super) fn unasked(table: String, tokens: TokenRange, why: &str) -> Self {
         Self {
-            table: table.to_string(),
+            table,
             start: tokens.start.0,
             end: tokens.end.0,
             damaged: Vec::new(),

@@ -151,3 +151,39 @@ fn who_dies_on_the_way_leaves_nothing_half_given_up() {
         "{done}, {given_up} and {nothing} of them"
     );
 }
+
+/// It streams to n4, which is no replica of anything before its change is over, and finds that some of that is bad already.
+#[test]
+fn what_is_damaged_before_a_node_owns_it_is_told_and_heals_afterwards() {
+    let (mut cluster, table) = with_rows();
+    // Its disk is slow: it confirms no step of a change soon.
+    cluster.envs[1].set_disk_delay(Duration::from_secs(10));
+    cluster.start(4).expect("it finds the cluster");
+    let is_coming = |cluster: &TestCluster| cluster.node(4).ring_change().is_some();
+    for _ in 0..1_000 {
+        if is_coming(&cluster) {
+            break;
+        }
+        cluster.run_for(Duration::from_millis(10));
+    }
+    assert!(is_coming(&cluster), "it comes in");
+    damage(&cluster, 4, table, EVERYTHING);
+    cluster.run_for(Duration::from_secs(5));
+    let told = waiting(&cluster, 4);
+    assert!(told.waiting > 0 && told.for_operator == 0, "{told:?}");
+    let why = &told.stretches[0].why;
+    assert!(
+        why.contains("no replica of these tokens yet") && told.stretches[0].table == "ks.t",
+        "{told:?}"
+    );
+    assert!(is_coming(&cluster), "nothing went on meanwhile");
+    cluster.envs[1].set_disk_delay(Duration::ZERO);
+    cluster.run_for(A_WHILE * 3);
+    assert!(!is_coming(&cluster));
+    assert_eq!(waiting(&cluster, 4), DamageStatus::default());
+    for name in ["12", "13", "23", "all"] {
+        let command = whole_partition(table, name, cluster.now());
+        let page = cluster.read(4, command, Consistency::All).expect("all are alive");
+        assert_eq!(page.partitions.len(), 1, "{name}");
+    }
+}
