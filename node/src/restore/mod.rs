@@ -230,9 +230,11 @@ fn read(
     let table = Arc::new(Table::open_file(fs, PathBuf::from(path), number)?);
     let decorate = |key: DecoratedKey| node.decorate(key.key);
     let (room, runtime) = (Room::new(AHEAD_BYTES), Handle::current());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let age = Age::at(Seconds(u32::try_from(now.as_secs()).unwrap_or(u32::MAX)));
-    pieces::cut(&table, target, age, &decorate, &mut |mutation, rows| {
+    let age = || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Age::at(Seconds(u32::try_from(now.as_secs()).unwrap_or(u32::MAX)))
+    };
+    pieces::cut(&table, target, &age, &decorate, &mut |mutation, rows| {
         let room = runtime.block_on(room.take(mutation.partition.weight()));
         match pieces.blocking_send(Piece { mutation, rows, room }) {
             Ok(()) => ControlFlow::Continue(()),

@@ -23,7 +23,7 @@ const ROW_BYTES: usize = 4 << 20;
 /// What is gathered of a partition.
 struct Gathering<'a> {
     target: &'a Target,
-    age: Age,
+    age: &'a dyn Fn() -> Age,
     key: Option<DecoratedKey>,
     partition: Partition,
     bytes: usize,
@@ -32,11 +32,12 @@ struct Gathering<'a> {
 }
 
 /// Gives all that a file holds to `take`, in pieces of one partition each, with how many rows each has, until it breaks. What
-/// comes before damage was given. What is deleted in it is as old as `age` says.
+/// comes before damage was given. What is deleted in it is as old as `age` says, which is asked for each entry anew: `take` may
+/// wait for what was given before to be written, and a large file takes hours.
 pub(super) fn cut(
     table: &Arc<Table>,
     target: &Target,
-    age: Age,
+    age: &dyn Fn() -> Age,
     decorate: &dyn Fn(DecoratedKey) -> DecoratedKey,
     take: &mut dyn FnMut(Mutation, u64) -> ControlFlow<()>,
 ) -> Result<(), Error> {
@@ -71,23 +72,23 @@ impl Gathering<'_> {
             Shown::Head(head) => {
                 if let Some(deletion) = head.deletion {
                     self.make_room(size_of_val(&deletion))?;
-                    self.partition.delete(self.age.deletion(deletion));
+                    self.partition.delete((self.age)().deletion(deletion));
                 }
             }
             Shown::Static(row) => {
-                for part in parts(self.age.row(self.target.row(row))) {
+                for part in parts((self.age)().row(self.target.row(row))) {
                     self.make_room(part.weight())?;
                     self.partition.add_static(part);
                 }
             }
             Shown::Range(mut tombstone) => {
-                tombstone.deletion = self.age.deletion(tombstone.deletion);
+                tombstone.deletion = (self.age)().deletion(tombstone.deletion);
                 let end = tombstone.range.end.as_ref().map_or(0, bytes::Bytes::len);
                 self.make_room(size_of_val(&tombstone) + tombstone.range.start.len() + end)?;
                 self.partition.delete_range(tombstone);
             }
             Shown::Row(clustering, row) => {
-                for part in parts(self.age.row(self.target.row(row))) {
+                for part in parts((self.age)().row(self.target.row(row))) {
                     self.make_room(clustering.0.len() + part.weight())?;
                     self.partition.add_row(clustering.clone(), part);
                 }

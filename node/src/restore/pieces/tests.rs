@@ -122,7 +122,7 @@ fn the_pieces_of_a_file_are_small_and_merge_to_what_it_holds() {
         token: Token(key.token.0 + 100),
         ..key
     };
-    cut(&table, &target(), as_it_was(), &moved, &mut |mutation, some| {
+    cut(&table, &target(), &as_it_was, &moved, &mut |mutation, some| {
         pieces.push(mutation);
         rows += some;
         ControlFlow::Continue(())
@@ -151,7 +151,7 @@ fn who_has_enough_gets_no_more_and_what_comes_before_damage_is_given() {
     let whole = table(&fs);
     let same = |key: DecoratedKey| key;
     let mut given = 0;
-    cut(&whole, &target(), as_it_was(), &same, &mut |_, _| {
+    cut(&whole, &target(), &as_it_was, &same, &mut |_, _| {
         given += 1;
         ControlFlow::Break(())
     })
@@ -163,7 +163,7 @@ fn who_has_enough_gets_no_more_and_what_comes_before_damage_is_given() {
     fs.damage(&path, |bytes| bytes[middle] ^= 1).unwrap();
     let damaged = Arc::new(Table::open_file(&fs, path, 1).unwrap());
     let mut given = 0;
-    let read = cut(&damaged, &target(), as_it_was(), &same, &mut |_, _| {
+    let read = cut(&damaged, &target(), &as_it_was, &same, &mut |_, _| {
         given += 1;
         ControlFlow::Continue(())
     });
@@ -181,7 +181,7 @@ fn what_just_fits_a_mutation_is_given_alone() {
     let target = target();
     let mut gathering = Gathering {
         target: &target,
-        age: as_it_was(),
+        age: &as_it_was,
         key: Some(key),
         partition: Partition::default(),
         bytes: 0,
@@ -303,7 +303,7 @@ fn seen_after_compaction(age: Age, now: Seconds) -> usize {
     work(&mut kept, Seconds(1));
     let file = kept.files(TABLE).remove(0);
     let mut present = engine(&fs, "/present");
-    cut(&file, &target(), age, &|key| key, &mut |mutation, _| {
+    cut(&file, &target(), &|| age, &|key| key, &mut |mutation, _| {
         present.apply(&mutation).unwrap();
         ControlFlow::Continue(())
     })
@@ -340,6 +340,31 @@ fn a_restored_deletion_outlives_a_compaction_before_what_it_covers_is_restored()
     );
     let beyond = Seconds(NOW.0 + GRACE + 1);
     assert_eq!(seen_after_compaction(Age::at(NOW), beyond), all, "and no longer");
+}
+
+/// A file takes as long as its writes do, and the last deletion in it is to be kept for as long as the first.
+#[test]
+fn a_deletion_is_as_old_as_its_own_writing() {
+    let fs = MemoryFs::new();
+    let mut kept = engine(&fs, "/kept");
+    for n in 1..=4_u8 {
+        let mut deleted = deleted();
+        deleted.key.token = Token(i64::from(n));
+        kept.apply(&deleted).unwrap();
+    }
+    work(&mut kept, Seconds(1));
+    let file = kept.files(TABLE).remove(0);
+    let clock = std::cell::Cell::new(NOW);
+    let mut ages = Vec::new();
+    let age = || Age::at(clock.get());
+    cut(&file, &target(), &age, &|key| key, &mut |mutation, _| {
+        ages.push(mutation.partition.deletion.map(|deletion| deletion.at));
+        clock.set(Seconds(clock.get().0 + 3_600));
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let expected: Vec<_> = (0..4).map(|hours| Some(Seconds(NOW.0 + hours * 3_600))).collect();
+    assert_eq!(ages, expected);
 }
 
 #[test]
