@@ -27,7 +27,7 @@ pub mod version;
 pub use compaction::{Pace, PaceLimits, Promises, PurgePolicy, Repaired, Room, Scaling, Strategy};
 pub use engine::{
     CELLS, Cells, Cold, Engine, Exported, Extent, Final, FinalHook, Job, Origin, PageResult, Quarantined,
-    ReadResult, Recovery, RowResult, Step,
+    ReadResult, Recovery, RowResult, Step, Task,
 };
 pub use error::Error;
 pub use log::{BatchSizes, Log, Lsn, recovery::Progress};

@@ -75,6 +75,9 @@ pub struct ShardView {
     pub queued: usize,
     /// Bytes in memtables.
     pub memtable_bytes: usize,
+    /// What flushes alone wait for, in words. Absent: for nothing.
+    #[serde(default)]
+    pub flushes_wait_for: Option<String>,
     /// What flushes and compactions wait for, in words: room on a full disk, for example. Absent: for nothing.
     #[serde(default)]
     pub waits_for: Option<String>,
@@ -190,6 +193,7 @@ fn shard(stats: &ShardStats) -> ShardView {
     ShardView {
         queued: stats.queued,
         memtable_bytes: engine.memtable_bytes,
+        flushes_wait_for: stats.flushes_wait_for.clone(),
         waits_for: stats.waits_for.clone(),
         tables: engine.tables,
         table_bytes: engine.table_bytes,

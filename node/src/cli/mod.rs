@@ -110,7 +110,7 @@ impl AdminArgs {
         }
     }
 
-    /// Gives an order that may take as long as `patience`; the answer. Says meanwhile what it waits for, if it does.
+    /// Gives an order that waits for flushes, as long as `patience`; the answer. Says meanwhile what those wait for, if they do.
     fn order(&self, path: &str, patience: Duration) -> Result<String, Failure> {
         let (answered, answer) = mpsc::channel();
         let (admin, asked) = (self.admin, path.to_owned());
@@ -121,7 +121,7 @@ impl AdminArgs {
             match answer.recv_timeout(LOOK_EVERY) {
                 Ok(outcome) => break outcome,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    let now = self.waits_for();
+                    let now = self.flushes_wait_for();
                     if let Some(reason) = now.as_ref().filter(|_| now != waits) {
                         eprintln!("waiting: {reason}");
                     }
@@ -147,10 +147,10 @@ impl AdminArgs {
         }
     }
 
-    /// What flushes and compactions of the node wait for; `None` also if it does not tell.
-    fn waits_for(&self) -> Option<String> {
+    /// What flushes of the node wait for; `None` also if it does not tell.
+    fn flushes_wait_for(&self) -> Option<String> {
         let status: StatusView = admin::client::get_json(self.admin, "/status").ok()?;
-        status.shards.into_iter().find_map(|shard| shard.waits_for)
+        status.shards.into_iter().find_map(|shard| shard.flushes_wait_for)
     }
 
     fn unreachable(&self, error: &std::io::Error) -> Failure {

@@ -103,7 +103,7 @@ async fn a_snapshot_is_made_shown_and_deleted() {
     place.write(50, 100).await;
     place.store.flush().await.unwrap();
     place.store.compact(&[TableId(7)]).await.unwrap();
-    while place.store.left_to_compact(&[TableId(7)]).await.unwrap() > 0 {
+    while place.store.left_to_compact(&[TableId(7)]).await.unwrap().bytes > 0 {
         tokio::task::yield_now().await;
     }
     let mut shown = snapshots.list().await.unwrap().remove(0);

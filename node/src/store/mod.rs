@@ -17,6 +17,7 @@
 //!    of them must not look alive.
 
 mod desk;
+mod failures;
 mod jobs;
 mod layout;
 mod moves;
@@ -53,7 +54,7 @@ use tokio::sync::oneshot;
 
 pub use layout::{Layout, LayoutError};
 pub use open::{OpenError, StoreOptions};
-pub use operations::shard_dir;
+pub use operations::{Left, shard_dir};
 pub use rooted::RootedFs;
 
 use desk::Desk;
@@ -93,6 +94,8 @@ pub struct ShardStats {
     pub engine: Stats,
     /// Its large rows, of the tables that have any.
     pub large_rows: Vec<(TableId, LargeRows)>,
+    /// What flushes wait for, in words. `None`: for nothing.
+    pub flushes_wait_for: Option<String>,
     /// What flushes and compactions wait for, in words: room on a full disk, for example. `None`: for nothing.
     pub waits_for: Option<String>,
 }
@@ -254,12 +257,14 @@ impl ShardedStore {
                 let Told {
                     engine,
                     large_rows,
+                    flushes_wait_for,
                     waits_for,
                 } = engine.await.ok()?;
                 Some(ShardStats {
                     queued,
                     engine,
                     large_rows,
+                    flushes_wait_for,
                     waits_for,
                 })
             }

@@ -12,6 +12,7 @@ use crate::snapshots::backups;
 use super::{
     CommitLogSync, Inner, ShardedStore,
     desk::Desk,
+    failures::Failures,
     jobs::JobQueue,
     readers::Readers,
     recovery::{self, Watch},
@@ -111,7 +112,7 @@ impl ShardedStore {
                 writes_due: None,
                 unlooked: 0,
                 stopped: None,
-                failed: None,
+                failures: Failures::default(),
                 rest_until: None,
             };
             let desk = Arc::new(Desk::new(state, own));

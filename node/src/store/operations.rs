@@ -5,16 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use futures::future::join_all;
-use starling_model::TableId;
-use starling_replication::StoreError;
-use starling_sstable::Engine;
-
 use super::{
     ShardedStore,
     request::{Answer, Request},
-    shard::later,
+    shard::{Shard, later},
 };
+use futures::future::join_all;
+use starling_model::TableId;
+use starling_replication::StoreError;
 
 /// What an operator asks of a shard.
 pub(super) enum Operation {
@@ -22,14 +20,24 @@ pub(super) enum Operation {
     Flush(Answer<()>),
     /// Begin to compact tables as a whole.
     Compact(Vec<TableId>, Answer<()>),
-    /// Tell how many bytes of that are left.
-    LeftToCompact(Vec<TableId>, Answer<u64>),
+    /// Tell how much of that is left.
+    LeftToCompact(Vec<TableId>, Answer<Left>),
     /// Make a snapshot of some tables, or of all, in a directory.
     Snapshot(Option<BTreeSet<TableId>>, PathBuf, Answer<()>),
 }
 
+/// What is left of compactions that were asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Bytes of files; 0: they are done.
+    pub bytes: u64,
+    /// What compactions of these tables wait for, in words. `None`: for nothing.
+    pub waits_for: Option<String>,
+}
+
 impl Operation {
-    pub(super) fn carry_out(self, engine: &mut Engine) {
+    pub(super) fn carry_out(self, shard: &mut Shard) {
+        let engine = &mut shard.engine;
         match self {
             Self::Flush(answer) => later(answer, |done| engine.flush(done)),
             Self::Compact(tables, answer) => {
@@ -39,7 +47,11 @@ impl Operation {
                 let _ = answer.send(Ok(()));
             }
             Self::LeftToCompact(tables, answer) => {
-                let left = tables.iter().map(|table| engine.left_to_compact(*table)).sum();
+                let left = tables.iter().map(|table| engine.left_to_compact(*table));
+                let left = Left {
+                    bytes: left.sum(),
+                    waits_for: shard.compactions_wait_for(Some(&tables)),
+                };
                 let _ = answer.send(Ok(left));
             }
             Self::Snapshot(tables, dir, answer) => {
@@ -63,10 +75,14 @@ impl ShardedStore {
         self.operate(begin).await.map(drop)
     }
 
-    /// Bytes of what is left of compactions that [`compact`](Self::compact) began; 0: they are done.
-    pub async fn left_to_compact(&self, tables: &[TableId]) -> Result<u64, StoreError> {
+    /// What is left of compactions that [`compact`](Self::compact) began.
+    pub async fn left_to_compact(&self, tables: &[TableId]) -> Result<Left, StoreError> {
         let left = self.operate(|_, answer| Operation::LeftToCompact(tables.to_vec(), answer));
-        Ok(left.await?.into_iter().sum())
+        let all = left.await?.into_iter();
+        Ok(all.fold(Left::default(), |all, left| Left {
+            bytes: all.bytes + left.bytes,
+            waits_for: all.waits_for.or(left.waits_for),
+        }))
     }
 
     /// Makes a snapshot of some tables (`None`: of all) below a directory, each shard's in one of its own:
@@ -157,6 +173,46 @@ mod tests {
         flush.await.unwrap();
         let shards = store.stats().await;
         assert!(shards.iter().all(|shard| shard.waits_for.is_none()), "{shards:?}");
+        store.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_truncation_left_nothing_of_is_not_waited_for() {
+        let memory = MemoryFs::new();
+        let fs: Arc<dyn Fs> = Arc::new(memory.clone());
+        let options = StoreOptions {
+            shards: 1,
+            commitlog_sync: CommitLogSync::Group,
+            memtable_bytes: 64 << 20,
+            background_threads: 1,
+            incremental_backups: false,
+        };
+        let store = ShardedStore::open(&fs, &options).unwrap();
+        let write = crate::store::tests::write(1, 3);
+        let table = write.table;
+        store.apply(write.into()).await.unwrap();
+        memory.set_faults(Faults {
+            capacity: Some(memory.used()),
+            ..Faults::default()
+        });
+        let flush = store.ask(0, |answer| Request::Operate(Operation::Flush(answer)));
+        let told = async |waits: bool| {
+            let is_so = async || {
+                let stats = store.stats().await;
+                stats[0].waits_for.is_some() == waits && stats[0].flushes_wait_for.is_some() == waits
+            };
+            let poll = async {
+                while !is_so().await {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(std::time::Duration::from_secs(30), poll).await
+        };
+        told(true).await.expect("there is no room for the flush");
+        memory.set_faults(Faults::default());
+        store.truncate(table).await.unwrap();
+        flush.await.unwrap();
+        told(false).await.expect("there is nothing to flush any more");
         store.stop().await.unwrap();
     }
 

@@ -85,6 +85,8 @@ pub(super) struct Told {
     pub(super) engine: Stats,
     /// Large rows, of the tables that have any.
     pub(super) large_rows: Vec<(TableId, LargeRows)>,
+    /// What flushes wait for.
+    pub(super) flushes_wait_for: Option<String>,
     /// What flushes and compactions wait for.
     pub(super) waits_for: Option<String>,
 }

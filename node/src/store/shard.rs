@@ -8,13 +8,14 @@ use std::{
 
 use crossbeam::channel::{Sender, TrySendError};
 use parking_lot::Mutex;
-use starling_model::Seconds;
+use starling_model::{Seconds, TableId};
 use starling_replication::{Damaged, StoreError};
 use starling_sstable::{Engine, Error, Job, Log, Lsn, Room};
 use tracing::error;
 
 use super::{
     CommitLogSync,
+    failures::Failures,
     jobs::JobQueue,
     readers::Readers,
     request::{Answer, Read, Request, Told, store_error},
@@ -50,8 +51,8 @@ pub(super) struct Shard {
     pub(super) unlooked: usize,
     /// Who asked for the end.
     pub(super) stopped: Option<Answer<()>>,
-    /// What flushes or compactions failed of, until they don't; whether it was a flush, and why.
-    pub(super) failed: Option<(bool, String)>,
+    /// What flushes and compactions fail of.
+    pub(super) failures: Failures,
     /// After a job failed: when background work goes on. A disk that is full is not asked without pause.
     pub(super) rest_until: Option<Instant>,
 }
@@ -131,11 +132,12 @@ impl Shard {
                 let told = Told {
                     engine: self.engine.stats(),
                     large_rows: self.engine.large_rows(),
+                    flushes_wait_for: self.failures.of_flushes(),
                     waits_for: self.waits_for(),
                 };
                 drop(answer.send(Ok(told)));
             }
-            Request::Operate(operation) => operation.carry_out(&mut self.engine),
+            Request::Operate(operation) => operation.carry_out(self),
             Request::JobDone(job, outcome) => self.install(*job, outcome),
             Request::Stop(answer) => {
                 self.stopped = Some(answer);
@@ -231,11 +233,16 @@ impl Shard {
 
     /// What flushes and compactions wait for, in words; `None`: for nothing.
     fn waits_for(&self) -> Option<String> {
-        if let Some((urgent, reason)) = &self.failed {
-            let what = if *urgent { "flushes" } else { "compactions" };
-            return Some(format!("{what} fail and are tried again: {reason}"));
+        let flushes = self.failures.of_flushes();
+        flushes.or_else(|| self.compactions_wait_for(None))
+    }
+
+    /// What compactions wait for, of some tables or (`None`) of any.
+    pub(super) fn compactions_wait_for(&self, tables: Option<&[TableId]>) -> Option<String> {
+        if let Some(failed) = self.failures.of_compactions(tables) {
+            return Some(failed);
         }
-        let (needs, room) = self.engine.lacks_room()?;
+        let (needs, room) = self.engine.lacks_room(tables)?;
         let Room {
             free,
             reserve,
@@ -266,23 +273,26 @@ impl Shard {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Seconds(u32::try_from(now.as_secs()).unwrap_or(u32::MAX));
         while let Some(job) = self.engine.next_job(now) {
+            if let Some(task) = job.task() {
+                self.failures.begun(task);
+            }
             self.jobs.push(Box::new(job), self.own.clone());
         }
+        self.failures.all_begun();
         self.jobs.owe(self.number, self.engine.compaction_debt());
     }
 
     fn install(&mut self, job: Job, outcome: Result<(), Error>) {
-        let (urgent, is_tried_again) = (job.is_urgent(), job.is_urgent() || job.is_paced());
-        if is_tried_again && self.failed.as_ref().is_some_and(|(was, _)| *was == urgent) {
-            self.failed = None;
-        }
+        let task = job.task();
         // A job that failed is handed back too: so the engine knows that the work is to be offered again.
-        if let Err(error) = outcome.and(self.engine.finish(job)) {
-            error!(%error, "a flush or compaction failed; nothing is lost, it will be tried again");
-            if is_tried_again {
-                self.failed = Some((urgent, error.to_string()));
-            }
+        let outcome = outcome.and(self.engine.finish(job));
+        if let Err(error) = &outcome {
+            error!(%error, "background work failed; nothing is lost, it will be tried again");
             self.rest_until = Some(Instant::now() + REST);
+        }
+        if let Some(task) = task {
+            self.failures
+                .ended(task, outcome.err().map(|error| error.to_string()));
         }
     }
 }

@@ -88,15 +88,16 @@ impl Engine {
     }
 
     fn begin_compaction(&mut self, table: TableId, now: Seconds) -> Option<Box<Part>> {
-        if self
-            .tables
-            .get(&table)?
-            .look_at
-            .is_some_and(|second| now < second)
-        {
+        let state = self.tables.get(&table)?;
+        let is_early = state.look_at.is_some_and(|second| now < second);
+        if is_early && state.lacks.is_none() {
             return None;
         }
         let room = self.room();
+        // What waits for room does not wait any longer than there is none.
+        if is_early && state.lacks > Some(room.left()) {
+            return None;
+        }
         let state = self.tables.get_mut(&table)?;
         let due = due(state, &self.options, now, room);
         self.crowd = self.crowd.max(state.crowd);
@@ -128,11 +129,15 @@ impl Engine {
         }
     }
 
-    /// Whether compactions that are due wait for room on the disk: the least that one of them needs, in bytes, and the room
-    /// that there is. As of when they were looked for last.
-    pub fn lacks_room(&self) -> Option<(u64, Room)> {
-        let least = self.tables.values().filter_map(|state| state.lacks).min()?;
-        Some((least, self.room()))
+    /// Whether compactions that are due wait for room on the disk, of some tables (`None`: of any): the least that one of
+    /// them needs, in bytes, and the room that there is, which is less.
+    pub fn lacks_room(&self, tables: Option<&[TableId]>) -> Option<(u64, Room)> {
+        let asked = |id: &TableId| tables.is_none_or(|tables| tables.contains(id));
+        let states = self.tables.iter().filter(|(id, _)| asked(id));
+        let least = states.filter_map(|(_, state)| state.lacks).min()?;
+        let room = self.room();
+        // It was looked for a while ago.
+        (least > room.left()).then_some((least, room))
     }
 
     /// What may be written beside flushes. A disk that can't be asked is taken as one with room: it is full when it

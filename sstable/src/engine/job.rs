@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use starling_model::TableId;
+
 use super::{
     discard::Survey, export::Exporting, ingest::Ingesting, install::Install, merges::Part, remove::Remove,
     scrub::Scrubbing, snapshot::Snapshotting,
@@ -38,6 +40,17 @@ pub(super) enum Kind {
     Survey(Box<Survey>),
     /// Makes a file for the log's next segment.
     LogFile(Arc<Log>),
+}
+
+/// What a job is done for, that is tried again if it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Task {
+    /// Memtables of a table id are written out.
+    Flush(TableId),
+    /// Files of a table id are merged, or written anew without some tokens.
+    Compaction(TableId),
+    /// What flushes, compactions and ingests made is made to count.
+    Install,
 }
 
 /// Whether a job is complete.
@@ -100,6 +113,23 @@ impl Job {
             | Kind::Export(_)
             | Kind::Survey(_)
             | Kind::LogFile(_) => false,
+        }
+    }
+
+    /// What it is done for, where that is offered again after an error until it succeeds or there is nothing of it left to do.
+    pub fn task(&self) -> Option<Task> {
+        match &self.kind {
+            Kind::Merge(part) if part.is_flush => Some(Task::Flush(part.table)),
+            Kind::Merge(part) => Some(Task::Compaction(part.table)),
+            Kind::Install(_) => Some(Task::Install),
+            // The log tells by itself what keeps it from going on.
+            Kind::LogFile(_)
+            | Kind::Remove(_)
+            | Kind::Snapshot(_)
+            | Kind::Ingest(_)
+            | Kind::Scrub(_)
+            | Kind::Export(_)
+            | Kind::Survey(_) => None,
         }
     }
 

@@ -62,6 +62,7 @@ pub(super) struct Output {
 /// A part of a merge that is handed out.
 pub(super) struct Part {
     pub(super) merge: u64,
+    pub(super) table: TableId,
     pub(super) is_flush: bool,
     pub(super) worker: Worker,
 }

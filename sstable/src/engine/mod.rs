@@ -50,7 +50,7 @@ pub use cold::Cold;
 pub use export::Exported;
 pub use finals::{Final, FinalHook, Origin};
 pub use get::{Extent, PageResult, ReadResult, RowResult};
-pub use job::{Job, Step};
+pub use job::{Job, Step, Task};
 pub use open::Recovery;
 pub use quarantine::Quarantined;
 

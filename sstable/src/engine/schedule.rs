@@ -171,6 +171,7 @@ impl Engine {
         );
         Some(Box::new(Part {
             merge: number,
+            table: merge.table,
             is_flush: merge.is_flush(),
             worker,
         }))
