@@ -47,7 +47,7 @@ struct Arguments {
     #[arg(long, value_parser = parse_bug)]
     bug: Option<Bug>,
     /// Plant each bug in all the seeds, and print which promises break in how many of them. Exit code 1: one was not
-    /// found.
+    /// found, or a seed panicked that could not be judged.
     #[arg(long, conflicts_with_all = ["seed", "nodes"])]
     bugs: bool,
 }
@@ -114,6 +114,7 @@ fn main() -> ExitCode {
         jobs,
         |seed| arguments.run(seed),
         |seed, report| {
+            let report = report.unwrap_or_else(|panic| Report::of_panic(seed, panic));
             println!("{}", summary(&report));
             for violation in &report.violations {
                 println!("  {violation}");
@@ -136,17 +137,23 @@ fn main() -> ExitCode {
 /// Looks for each bug, or the one that was named, in the seeds.
 fn find_bugs(arguments: &Arguments, seeds: Range<u64>) -> ExitCode {
     let bugs = Bug::ALL.into_iter();
-    let mut missed = 0;
+    let (mut missed, mut panicked) = (0, 0);
     println!("{}", table::HEAD);
     for bug in bugs.filter(|bug| arguments.bug.is_none_or(|named| named == *bug)) {
         let search = table::search(bug, seeds.clone(), arguments.steps as usize, arguments.jobs());
         println!("{search}");
+        for (seed, panic) in &search.panicked {
+            eprintln!("seed {seed} with {bug:?} panicked: {panic}");
+        }
         missed += u32::from(search.found == 0);
+        panicked += search.panicked.len();
     }
-    if missed == 0 {
+    if missed > 0 {
+        eprintln!("{missed} bugs were not found");
+    }
+    if missed == 0 && panicked == 0 {
         ExitCode::SUCCESS
     } else {
-        eprintln!("{missed} bugs were not found");
         ExitCode::FAILURE
     }
 }

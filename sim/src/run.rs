@@ -27,6 +27,7 @@ use crate::{
     quarrel::Quarrel,
     random::Random,
     reach::{DATACENTERS, Factors},
+    side_by_side::panic_text,
     store::StoreSettings,
     trace::{Sink, Trace},
     workload::{Client, Recorder, Space},
@@ -136,6 +137,21 @@ pub struct Figures {
     pub contradictions: usize,
     /// Datacenters in which replicas stand.
     pub datacenters: usize,
+}
+
+impl Report {
+    /// What there is to say of a seed that panicked where no run could be judged any more.
+    pub fn of_panic(seed: u64, text: String) -> Self {
+        Self {
+            seed,
+            nodes: 0,
+            hash: 0,
+            events: 0,
+            time: Duration::ZERO,
+            figures: Figures::default(),
+            violations: vec![violation(Promise::NoPanic, text)],
+        }
+    }
 }
 
 /// Runs a plan; a panic anywhere in it is a violation too.
@@ -435,14 +451,6 @@ impl Drop for Cleaning {
 
 fn violation(promise: Promise, text: String) -> Violation {
     Violation { promise, text }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-        .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 fn figures(cluster: &Cluster, history: &crate::history::History) -> Figures {

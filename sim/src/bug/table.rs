@@ -22,6 +22,8 @@ pub struct Search {
     pub first: Option<u64>,
     /// Which promises were broken, in how many seeds each.
     pub broken: BTreeMap<Promise, u64>,
+    /// Seeds that panicked where no run could be judged any more, with what they said: they show nothing of the bug.
+    pub panicked: Vec<(u64, String)>,
 }
 
 /// The plan of one seed with a bug.
@@ -56,10 +58,15 @@ pub fn search(bug: Bug, seeds: Range<u64>, steps: usize, jobs: NonZeroUsize) -> 
         found: 0,
         first: None,
         broken: BTreeMap::new(),
+        panicked: Vec::new(),
     };
     let look = |seed| broken(bug, seed, steps);
     side_by_side::in_order(seeds, jobs, look, |seed, broken| {
         search.seeds += 1;
+        let broken = broken.unwrap_or_else(|panic| {
+            search.panicked.push((seed, panic));
+            Vec::new()
+        });
         if !broken.is_empty() {
             search.found += 1;
             search.first.get_or_insert(seed);
