@@ -182,7 +182,7 @@ impl Engine {
         let may_remove_files = Arc::strong_count(&self.bulk.pin) == 1;
         let left = self.work.leftovers.take(may_remove_files)?;
         let fs = Arc::clone(&self.fs);
-        Some(Remove { fs, left })
+        Some(Remove::new(fs, left, self.options.step_bytes))
     }
 
     /// Takes a job back: what it completed counts from the next install job on, and what it did not is offered

@@ -155,6 +155,18 @@ impl Map {
         }
     }
 
+    /// Takes a range of bytes, cut to the map, out of this process's memory; they stay in the system's, and come back
+    /// when they are read. A hint, and the bounded way to unmap: what a map still has when it is dropped goes at
+    /// once, and all other mapping in the process waits for that.
+    pub fn release(&self, range: Range<usize>) {
+        if let Some(mapping) = &self.mapping {
+            let memory = &mapping.memory[cut(range, mapping.memory.len())];
+            if !memory.is_empty() {
+                super::residency::release(memory);
+            }
+        }
+    }
+
     /// Gives the first advice that the system takes.
     fn advise(&self, range: Range<usize>, advice: &[memmap2::Advice]) {
         let Some(mapping) = &self.mapping else { return };

@@ -32,16 +32,20 @@ pub(super) fn is_resident(memory: &[u8]) -> io::Result<bool> {
 
 /// Lets the system take the pages back that lie under some memory of a map.
 pub(super) fn drop_behind(memory: &[u8]) {
+    advise(memory, libc::MADV_PAGEOUT);
+}
+
+/// Takes the pages that lie under some memory of a map out of the process, and leaves them in the page cache.
+pub(super) fn release(memory: &[u8]) {
+    advise(memory, libc::MADV_DONTNEED);
+}
+
+/// Gives advice that changes no content. It is a hint: an older system that does not know it says so.
+fn advise(memory: &[u8], advice: libc::c_int) {
     let (start, end) = whole_pages(memory);
-    // SAFETY: The addresses are those of a live, read-only map of a file, rounded to its pages. Taking pages of
-    // the cache back changes no content. It is a hint: an older system that does not know it says so.
-    unsafe {
-        libc::madvise(
-            ptr::without_provenance_mut(start),
-            end - start,
-            libc::MADV_PAGEOUT,
-        )
-    };
+    // SAFETY: The addresses are those of a live, read-only, shared map of a file, rounded to its pages. Whoever reads them
+    // next finds the same, in the page cache or in the file.
+    unsafe { libc::madvise(ptr::without_provenance_mut(start), end - start, advice) };
 }
 
 /// The addresses of the pages that some memory touches.

@@ -118,6 +118,11 @@ impl Table {
         self.file.len() as u64
     }
 
+    /// Takes a range of its file, cut to it, out of this process's memory, until it is read again.
+    pub(crate) fn release(&self, range: Range<u64>) {
+        self.file.release(range.start as usize..range.end as usize);
+    }
+
     /// Whether a range of its file, cut to it, is in memory, as far as is known.
     pub fn is_resident(&self, range: Range<u64>) -> bool {
         self.file.is_resident(range.start as usize..range.end as usize)
