@@ -13,7 +13,7 @@ use std::{
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use starling_replication::StoreError;
 use starling_sstable::{Log, Lsn, PageResult};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::request::{Answer, store_error};
 
@@ -25,6 +25,9 @@ const MOST_WAITING: usize = 16_384;
 
 /// The longest that acknowledgements wait for others to share their sync.
 const MOST_GATHERING: Duration = Duration::from_millis(1);
+
+/// An operator who looks for the cause of slow writes is told of syncs that take as long as this.
+const SLOW: Duration = Duration::from_millis(500);
 
 /// An acknowledgement that waits for the log.
 pub(super) enum Ack {
@@ -183,6 +186,14 @@ pub(super) fn run(log: &Arc<Log>, waiting: &Syncer, period: Option<Duration>) {
                     acks,
                     took: began.elapsed(),
                 };
+                if last.took >= SLOW {
+                    let milliseconds = last.took.as_millis() as u64;
+                    warn!(
+                        milliseconds,
+                        acks,
+                        "a sync of the log was slow, and writes waited for it: the disk is busy, or fails"
+                    );
+                }
             }
             Ok(None) => {
                 if retry_at.take_if(|retry_at| *retry_at <= Instant::now()).is_some() {
