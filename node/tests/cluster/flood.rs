@@ -21,7 +21,7 @@ fn a_flood_takes_turns_and_small_requests_go_past_it() {
     };
     let cluster = Cluster::start_with(3, &settings);
     block_on(async {
-        let session = cluster.session(&[0, 1, 2]).await;
+        let session = cluster.patient_session(&[0, 1, 2]).await;
         create_table_of(&session, "id int PRIMARY KEY, v text").await;
         session
             .query("CREATE TABLE k.small (id int PRIMARY KEY, v int)")
@@ -46,7 +46,7 @@ fn a_flood_takes_turns_and_small_requests_go_past_it() {
         };
         // The flood ends; the small requests go on until then.
         tokio::select! {
-            () = flood => {}
+            ended = tokio::time::timeout(PATIENCE, flood) => ended.expect("the flood ends"),
             () = beside => unreachable!("they have no end"),
         }
     });
