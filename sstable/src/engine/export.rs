@@ -68,6 +68,8 @@ struct Cut {
     table: Arc<Table>,
     /// Some of it was damaged.
     marked: bool,
+    /// How many of the tokens that are wanted were in its holes when the export began.
+    in_holes: u64,
 }
 
 /// How new tables are made.
@@ -95,7 +97,11 @@ pub(super) struct Exporting {
     from: PathBuf,
     dir: PathBuf,
     begun: bool,
+    tokens: TokenSet,
     whole: Vec<Whole>,
+    cut: Vec<Cut>,
+    /// The number of a file that got a hole while it was read.
+    stepped_over: Option<u64>,
     merges: VecDeque<(usize, Worker)>,
     made: Vec<Exported>,
     /// Files that may exist.
@@ -114,7 +120,7 @@ impl Engine {
     /// `done` is told, from [`finish`](Self::finish), which files there are, which may be none. After an error none
     /// is left, sooner or later. The files are not synced: they are to be read at once, and a crash may leave any part of them.
     ///
-    /// `done` may be told [`Error::Corrupt`] where a part of what is wanted was found damaged, and
+    /// `done` may be told [`Error::Corrupt`] where a part of what is wanted was found damaged, also while it was read, and
     /// [`Error::NoSpace`]. [`Error::Invalid`] at once if too many exports wait.
     pub fn export(
         &mut self,
@@ -202,7 +208,10 @@ impl Engine {
             from: self.dir.clone(),
             dir,
             begun: false,
+            tokens: TokenSet::default(),
             whole: Vec::new(),
+            cut: Vec::new(),
+            stepped_over: None,
             merges: VecDeque::new(),
             made: Vec::new(),
             named: Vec::new(),
@@ -224,6 +233,7 @@ impl Engine {
         };
         let name = || self.files.fetch_add(1, Ordering::Relaxed);
         exporting.plan(&cut, (&tokens, &parts), &making, name);
+        (exporting.tokens, exporting.cut) = (tokens, cut);
         Some(exporting)
     }
 
@@ -260,12 +270,25 @@ impl Engine {
 
     /// Takes an export back, and tells who asked for it.
     pub(super) fn exported(&mut self, export: Exporting, failed: Option<Error>) {
-        if export.complete {
+        let failed = failed.or_else(|| {
+            export
+                .stepped_over
+                .map(|file| self.stepped_over(file, &export.tokens))
+        });
+        if export.complete && failed.is_none() {
             (export.done)(Ok(export.made));
         } else {
             self.work.leftovers.files.extend(export.named);
             (export.done)(Err(failed.unwrap_or(Error::Invalid("the export was given up"))));
         }
+    }
+
+    fn stepped_over(&self, file: u64, tokens: &TokenSet) -> Error {
+        let mut damage = self.tables.values().flat_map(|state| state.tables.damage());
+        let damage = damage.find(|damage| damage.file == file && tokens.touches(damage.range()));
+        let path = self.dir.join(file_name(file));
+        let what = "it was found damaged while it was read for an export";
+        Error::corrupt(&path, damage.map_or(0, |damage| damage.offset), what)
     }
 }
 
@@ -291,6 +314,7 @@ impl Exporting {
                         span,
                         table: Arc::clone(table),
                         marked,
+                        in_holes: table.in_holes(wanted),
                     });
                 }
                 _ => {}
@@ -371,8 +395,7 @@ impl Exporting {
         }
         self.pin = None;
         let Some((part, worker)) = self.merges.front_mut() else {
-            self.complete = true;
-            return Ok(true);
+            return Ok(self.end());
         };
         let over = worker.step();
         if worker.has_file() && self.named.last() != Some(&worker.path()) {
@@ -388,10 +411,19 @@ impl Exporting {
             self.made.extend(made);
             self.merges.pop_front();
         }
-        self.complete = self.merges.is_empty();
-        if self.complete {
-            self.promise = None;
-        }
-        Ok(self.complete)
+        Ok(self.merges.is_empty() && self.end())
+    }
+
+    /// All is made. Of what others found damaged meanwhile, or had forgotten, nothing may be in it. Where that is healed by now, too: what
+    /// was written anew is newer than the export.
+    fn end(&mut self) -> bool {
+        // Here, because who lets go of a table may have to unmap it.
+        let mut cut = self.cut.drain(..);
+        let got_hole = cut.find(|cut| cut.table.in_holes(&self.tokens) > cut.in_holes);
+        self.stepped_over = got_hole.map(|cut| cut.table.number());
+        drop(cut);
+        self.promise = None;
+        self.complete = true;
+        true
     }
 }

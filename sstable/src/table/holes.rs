@@ -9,6 +9,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use starling_model::{Token, TokenRange, TokenSet};
+
 /// The holes of one table, by tokens as keys begin with them, both ends included.
 #[derive(Debug, Default)]
 pub struct Holes {
@@ -36,6 +38,18 @@ impl Holes {
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
         let at = list.partition_point(|(_, to)| *to < token);
         list.get(at).copied().filter(|(from, _)| *from <= token)
+    }
+
+    /// All tokens that are in one.
+    pub fn tokens(&self) -> TokenSet {
+        let token = |bytes: u64| Token::from_ordered_bytes(bytes.to_be_bytes());
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        let ranges = list.iter().map(|(from, to)| TokenRange {
+            // No key has the smallest token.
+            start: token(from.saturating_sub(1)),
+            end: token(*to),
+        });
+        ranges.collect()
     }
 
     /// Adds one; those that touch or overlap become one.

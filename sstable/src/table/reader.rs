@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use starling_model::{DecoratedKey, Token};
+use starling_model::{DecoratedKey, Token, TokenSet};
 
 use super::{
     Cursor, Properties, Target,
@@ -355,6 +355,11 @@ impl Table {
     pub fn add_hole(&self, from: Token, to: Token) {
         let ordered = |token: Token| u64::from_be_bytes(token.ordered_bytes());
         self.holes.add(ordered(from), ordered(to));
+    }
+
+    /// How many of some tokens it says nothing about. Never less than before.
+    pub fn in_holes(&self, tokens: &TokenSet) -> u64 {
+        self.holes.tokens().intersection(tokens).width()
     }
 
     pub(super) fn holes(&self) -> &Holes {

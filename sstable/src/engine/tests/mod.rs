@@ -4,6 +4,7 @@ mod cold;
 mod cold_partitions;
 mod crash;
 mod durability;
+mod export_damage;
 mod forgetting;
 mod forgotten_damage;
 mod large_rows;
