@@ -43,6 +43,10 @@ const ASK_PART: u64 = 4;
 /// disk is full.
 const LAST_PART: u64 = 2;
 
+/// Once no more than one of so many is left, a sync waits for the file that is being made: it may fail, and what is taken
+/// meanwhile would have no room.
+const LEFT_PART: u64 = 4;
+
 /// A log sequence number: the n-th write that this engine took, over all restarts. Numbers may be
 /// skipped at a restart. [`Lsn::ZERO`] is before the first write.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -241,7 +245,11 @@ impl Log {
         let outcome = self.write(&mut writer);
         self.current_bytes.store(writer.used(), Ordering::Relaxed);
         let ready = match &outcome {
-            Ok(()) if writer.has_used(LAST_PART) && self.files.lacks_ready() => self.prepare(),
+            Ok(())
+                if writer.has_left(LEFT_PART) || writer.has_used(LAST_PART) && self.files.lacks_ready() =>
+            {
+                self.prepare()
+            }
             Ok(()) => Ok(()),
             Err(error) => Err(error.clone()),
         };

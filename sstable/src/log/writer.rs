@@ -63,6 +63,13 @@ impl Writer {
         self.current.as_ref().is_some_and(has)
     }
 
+    /// Whether no more than one of so many parts of the current segment is left.
+    pub(super) fn has_left(&self, part: u64) -> bool {
+        let has =
+            |current: &Current| current.space.saturating_sub(current.segment.bytes) <= current.space / part;
+        self.current.as_ref().is_some_and(has)
+    }
+
     /// Ends the current segment and lets go of the file that was made ready: no write in them is needed. A small
     /// file is made ready instead, so that what is taken next has room. Nothing may wait to be written.
     pub(super) fn rest(&mut self, files: &Files) -> Result<(), Error> {

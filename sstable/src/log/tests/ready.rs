@@ -41,7 +41,7 @@ fn syncs_go_on_while_a_file_is_made() {
         // As a job holds it that waits for the directory.
         let making = lock(&log.files.ready);
         scope.spawn(|| {
-            write(&log, &[&[2; 70]]);
+            write(&log, &[&[2; 20]]);
             synced.send(log.is_refusing()).unwrap();
         });
         let outcome = wait.recv_timeout(Duration::from_secs(20));
@@ -50,6 +50,35 @@ fn syncs_go_on_while_a_file_is_made() {
             outcome,
             Ok(false),
             "more than half is used, and it waits for nobody"
+        );
+    });
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a job's thread and a writer's")]
+fn a_sync_waits_for_the_file_that_is_made_once_little_room_is_left() {
+    let fs = MemoryFs::new();
+    let (log, _) = open(&fs);
+    write(&log, &[b"1"]);
+    fs.set_faults(Faults {
+        capacity: Some(fs.used()),
+        fail_syncs: false,
+    });
+    let (synced, wait) = mpsc::channel();
+    thread::scope(|scope| {
+        // As a job holds it that is about to find the disk full.
+        let making = lock(&log.files.ready);
+        scope.spawn(|| {
+            write(&log, &[&[2; 70]]);
+            synced.send(log.is_refusing()).unwrap();
+        });
+        let early = wait.recv_timeout(Duration::from_millis(200));
+        drop(making);
+        let refuses = early.or_else(|_| wait.recv_timeout(Duration::from_secs(20)));
+        assert_eq!(
+            refuses,
+            Ok(true),
+            "more than three quarters are used, and there is no other segment"
         );
     });
 }
