@@ -181,6 +181,7 @@ impl Engine {
                 self.carry_out(installing.changes);
             } else {
                 self.work.ready.extend(installing.changes);
+                self.reports.unsaved = true;
             }
         }
         turn.next += 1;

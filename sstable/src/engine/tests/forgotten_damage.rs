@@ -5,13 +5,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use starling_model::{KeyRange, Seconds, Token, TokenRange, TokenSet};
+use starling_model::{KeyRange, Mutation, Seconds, TableId, Token, TokenRange, TokenSet};
 
 use super::quarantine::{self, PARTITIONS, filled_with, key, look, one, write};
 use crate::{
-    Engine, Error, Options,
+    Engine, Error, Options, Step,
     fixtures::{TABLE, dir, everything, settle},
-    fs::{Fs, MemoryFs},
+    fs::{Fs, MemoryFs, memory::Faults},
 };
 
 fn spoil(fs: &MemoryFs, path: &Path, at: usize) {
@@ -173,6 +173,41 @@ fn a_file_that_can_t_be_opened_goes_once_its_tokens_are_forgotten() {
     assert_eq!(engine.quarantined(), []);
     look(&mut engine);
     assert!(!fs.exists(&path).unwrap(), "the file is gone");
+}
+
+#[test]
+fn a_truncation_that_fails_does_not_take_what_was_to_be_made_durable() {
+    let mut fs = MemoryFs::new();
+    let (mut engine, first, _) = damaged(&mut fs);
+    look(&mut engine);
+    let other = TableId(99);
+    engine
+        .apply(&Mutation {
+            table: other,
+            ..write(0)
+        })
+        .unwrap();
+    let told = Arc::new(Mutex::new(None));
+    let tell = Arc::clone(&told);
+    let done = move |outcome: Result<u64, Error>| *tell.lock().unwrap() = Some(outcome.unwrap());
+    engine.discard(TABLE, partitions(10, first - 1), done).unwrap();
+    let mut job = engine.next_job(Seconds(77)).unwrap();
+    assert_eq!(format!("{job:?}"), "Install");
+    fs.set_faults(Faults {
+        fail_syncs: true,
+        ..Faults::default()
+    });
+    engine.truncate(other).unwrap_err();
+    fs.set_faults(Faults::default());
+    // Overtaken, it writes nothing.
+    assert_eq!(job.step().unwrap(), Step::Done);
+    engine.finish(job).unwrap();
+    look(&mut engine);
+    assert!(told.lock().unwrap().is_some());
+    let seen_before = seen(&engine);
+    assert_eq!(seen_before[10], ' ');
+    let engine = reopen(&mut fs, engine);
+    assert_eq!(seen(&engine), seen_before, "it was told to be durable");
 }
 
 fn engine_range() -> TokenRange {
