@@ -43,6 +43,8 @@ pub(super) struct Discarding {
     surveyed: BTreeSet<u64>,
     /// Damaged files got holes instead: the manifest has to tell of them.
     marked: bool,
+    /// How often the damage had changed when that was done.
+    forgotten: Option<u64>,
     freed: u64,
     done: Done,
 }
@@ -107,6 +109,7 @@ impl Engine {
             holders: BTreeSet::new(),
             surveyed: BTreeSet::new(),
             marked: false,
+            forgotten: None,
             freed: 0,
             done: Box::new(done),
         };
@@ -140,11 +143,15 @@ impl Engine {
         if state.epoch != discard.epoch {
             return Found::Over;
         }
-        if !state.tables.damage().is_empty() && state.tables.forget(&discard.tokens, self.reports.now) {
-            discard.marked = true;
-            self.reports.unsaved = true;
-            state.look_at = None;
-            self.give_up_healed();
+        if discard.forgotten != Some(state.tables.damage_changes()) {
+            let changed = state.tables.forget(&discard.tokens, self.reports.now);
+            discard.forgotten = Some(state.tables.damage_changes());
+            if changed {
+                discard.marked = true;
+                self.reports.unsaved = true;
+                state.look_at = None;
+                self.give_up_healed();
+            }
         }
         let Some(state) = self.tables.get_mut(&discard.table) else {
             return Found::Over;

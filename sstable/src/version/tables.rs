@@ -26,6 +26,8 @@ pub struct Tables {
     busy: BTreeSet<u64>,
     /// What was found damaged.
     damage: Vec<Damage>,
+    /// How often that changed.
+    damage_changes: u64,
 }
 
 impl Tables {
@@ -74,6 +76,11 @@ impl Tables {
         &self.damage
     }
 
+    /// How often damage was found, healed or forgotten: while this stays the same, so does all that was found damaged in files that stay.
+    pub fn damage_changes(&self) -> u64 {
+        self.damage_changes
+    }
+
     /// What was found damaged and is not healed.
     pub fn quarantined(&self) -> impl Iterator<Item = &Damage> {
         self.damage.iter().filter(|damage| !damage.healed)
@@ -105,6 +112,7 @@ impl Tables {
             None if self.lost.contains_key(&file) => {}
             None => return false,
         }
+        self.damage_changes += 1;
         self.damage.push(damage);
         self.join_touching();
         while self.quarantined().filter(|other| other.file == file).count() > MAX_PIECES {
@@ -156,6 +164,7 @@ impl Tables {
             healed += 1;
             self.damage.extend(outside);
         }
+        self.damage_changes += healed as u64;
         self.join_touching();
         healed
     }
@@ -191,6 +200,7 @@ impl Tables {
                 changed = true;
             }
         }
+        self.damage_changes += u64::from(changed);
         self.join_touching();
         changed
     }

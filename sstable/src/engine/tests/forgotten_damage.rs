@@ -2,16 +2,24 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use starling_model::{KeyRange, Mutation, Seconds, TableId, Token, TokenRange, TokenSet};
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    span::{Attributes, Id, Record},
+};
 
 use super::quarantine::{self, PARTITIONS, filled_with, key, look, one, write};
 use crate::{
     Engine, Error, Options, Step,
     fixtures::{TABLE, dir, everything, settle},
     fs::{Fs, MemoryFs, memory::Faults},
+    version::quarantine::MAX_PARTS,
 };
 
 fn spoil(fs: &MemoryFs, path: &Path, at: usize) {
@@ -208,6 +216,82 @@ fn a_truncation_that_fails_does_not_take_what_was_to_be_made_durable() {
     assert_eq!(seen_before[10], ' ');
     let engine = reopen(&mut fs, engine);
     assert_eq!(seen(&engine), seen_before, "it was told to be durable");
+}
+
+/// Counts warnings.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicUsize>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn damaged_files_are_looked_at_again_only_if_their_damage_changed() {
+    let mut fs = MemoryFs::new();
+    let (engine, path) = filled_with(&fs, options());
+    spoil(&fs, &path, 0);
+    let mut engine = reopen(&mut fs, engine);
+    let bit = |at: i64| TokenRange {
+        start: Token(at),
+        end: Token(at + 5),
+    };
+    for at in (0..).step_by(10).take(MAX_PARTS) {
+        engine.heal(TABLE, bit(at));
+    }
+    look(&mut engine);
+    // It is in too many pieces to forget some more, and the discard waits for a flush.
+    engine.apply(&write(0)).unwrap();
+    let (told, warnings) = (Arc::new(Mutex::new(None)), Warnings::default());
+    let tell = Arc::clone(&told);
+    let done = move |outcome| *tell.lock().unwrap() = Some(outcome);
+    engine.discard(TABLE, partitions(0, 1), done).unwrap();
+    let flush = engine.next_job(Seconds(77)).unwrap();
+    assert!(format!("{flush:?}").starts_with("Flush"), "{flush:?}");
+    let look_often = |engine: &mut Engine| {
+        tracing::subscriber::with_default(warnings.clone(), || {
+            for _ in 0..10 {
+                assert!(engine.next_job(Seconds(77)).is_none());
+            }
+        });
+    };
+    look_often(&mut engine);
+    assert!(told.lock().unwrap().is_none());
+    assert_eq!(warnings.0.load(Ordering::Relaxed), 1);
+    // Fewer pieces are another matter.
+    let start = Token(5_000);
+    assert!(
+        engine.heal(
+            TABLE,
+            TokenRange {
+                start,
+                end: Token::MAX
+            }
+        ) > 0
+    );
+    look(&mut engine);
+    look_often(&mut engine);
+    assert_eq!(warnings.0.load(Ordering::Relaxed), 1);
+    assert_eq!(seen(&engine)[1], ' ', "it is forgotten now");
+    drop(flush);
 }
 
 fn engine_range() -> TokenRange {
