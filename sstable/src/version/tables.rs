@@ -185,7 +185,8 @@ impl Tables {
             }
             let of_file = || self.damage.iter().filter(|damage| damage.file == file);
             let known: TokenSet = of_file().map(Damage::range).collect();
-            let new = tokens.intersection(&TokenSet::from(table.span())).without(&known);
+            let gone = tokens.intersection(&TokenSet::from(table.span()));
+            let new = gone.without(&known);
             if of_file().count() + new.ranges().len() > MAX_PARTS {
                 tracing::warn!(
                     file,
@@ -193,10 +194,13 @@ impl Tables {
                 );
                 continue;
             }
-            for range in new.ranges() {
+            for range in gone.ranges() {
+                // Also of what is known: between pieces that were taken for one there is no hole.
                 let forgotten = Damage::forgotten(file, *range, now);
                 table.add_hole(forgotten.from, forgotten.to);
-                self.damage.push(forgotten);
+            }
+            for range in new.ranges() {
+                self.damage.push(Damage::forgotten(file, *range, now));
                 changed = true;
             }
         }

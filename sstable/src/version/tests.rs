@@ -8,7 +8,7 @@ use super::{
     quarantine::{MAX_PARTS, MAX_PIECES},
 };
 use crate::{
-    Error, Lsn,
+    Error, Lsn, fixtures,
     fs::{Fs, MemoryFs},
 };
 
@@ -264,4 +264,47 @@ fn too_many_pieces_of_damage_are_taken_for_fewer_and_none_is_forgotten() {
         tables.quarantined_in(Token(5), Token(6)).is_some(),
         "it lies between two"
     );
+}
+
+#[test]
+fn what_lies_between_pieces_that_are_one_is_forgotten_with_them() {
+    let mut engine = fixtures::open(&MemoryFs::new());
+    for token in [-10, 0, 10] {
+        let mut key = fixtures::key(1);
+        key.token = Token(token);
+        engine.apply(&fixtures::insert(key, b"row", 1, b"value")).unwrap();
+    }
+    engine.flush_all();
+    fixtures::settle(&mut engine, Seconds(1));
+    let table = engine.files(fixtures::TABLE).remove(0);
+    let mut tables = Tables::default();
+    tables.add(table.clone(), TokenRange::ALL);
+    let file = table.number();
+    let mut pieces = vec![-2, 1];
+    pieces.extend((100..).step_by(10).take(MAX_PIECES));
+    for start in pieces {
+        let tokens = TokenRange {
+            start: Token(start),
+            end: Token(start + 1),
+        };
+        assert!(tables.add_damage(Damage::of_all(file, tokens, "bad")));
+    }
+    let first_from = |token: i64| {
+        let mut cursor = table.cursor();
+        cursor.seek(&Token(token).ordered_bytes()).unwrap();
+        let key: [u8; 8] = cursor.key().unwrap()[..8].try_into().unwrap();
+        Token::from_ordered_bytes(key)
+    };
+    assert_eq!(first_from(-1), Token(0), "it is no damage");
+    let tokens = TokenRange {
+        start: Token(-2),
+        end: Token(2),
+    };
+    assert!(
+        tables.quarantined_in(Token(0), Token(0)).is_some(),
+        "it is taken for it"
+    );
+    assert!(tables.forget(&tokens.into(), Seconds(5)));
+    assert!(tables.quarantined_in(Token(0), Token(0)).is_none());
+    assert_eq!(first_from(-1), Token(10));
 }
