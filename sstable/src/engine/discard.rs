@@ -97,13 +97,12 @@ impl Engine {
             done(Ok(0));
             return Ok(());
         };
-        state.rotate_if_it_holds(&tokens, &self.pool);
-        let holders = state.waiting.iter().filter(|memtable| memtable.holds(&tokens));
+        let last = state.rotate_if_it_holds(&tokens, &self.pool);
         let discarding = Discarding {
             number: self.bulk.discards.next,
             table,
             epoch: state.epoch,
-            last: holders.map(|memtable| memtable.last()).max().unwrap_or_default(),
+            last,
             tokens,
             clean: BTreeSet::new(),
             holders: BTreeSet::new(),

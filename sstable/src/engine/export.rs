@@ -31,6 +31,7 @@ use crate::{
     },
     fs::Fs,
     log::Lsn,
+    memtable::Pool,
     table::{Table, WriterOptions, reader::file_name},
 };
 
@@ -91,6 +92,20 @@ pub(super) struct Wanted {
     done: Done,
 }
 
+impl Wanted {
+    /// Tokens of a table were written anew, which belongs to it, too: files may say nothing of them any more.
+    pub(super) fn take_healed(
+        &mut self,
+        (table, tokens): (TableId, TokenRange),
+        state: &mut TableState,
+        pool: &Arc<Pool>,
+    ) {
+        if self.table == table && self.tokens.touches(tokens) {
+            self.last = self.last.max(state.rotate_if_it_holds(&self.tokens, pool));
+        }
+    }
+}
+
 /// An export on its way.
 pub(super) struct Exporting {
     fs: Arc<dyn Fs>,
@@ -140,9 +155,7 @@ impl Engine {
             done(Ok(Vec::new()));
             return Ok(());
         };
-        state.rotate_if_it_holds(&tokens, &self.pool);
-        let holders = state.waiting.iter().filter(|memtable| memtable.holds(&tokens));
-        let last = holders.map(|memtable| memtable.last()).max().unwrap_or_default();
+        let last = state.rotate_if_it_holds(&tokens, &self.pool);
         if last > Lsn::ZERO && room.left() == 0 {
             // Nobody knows when there will be room for the flush.
             done(Err(self.no_room(room, 1)));

@@ -136,6 +136,9 @@ impl Engine {
         if healed > 0 {
             state.changed = None;
             state.look_at = None;
+            for export in &mut self.bulk.exports {
+                export.take_healed((table, tokens), state, &self.pool);
+            }
             self.reports.healed += healed as u64;
             self.reports.unsaved = true;
             self.give_up_healed();

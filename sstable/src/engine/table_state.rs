@@ -71,11 +71,13 @@ impl TableState {
         }
     }
 
-    /// The same if it holds any of some tokens.
-    pub(super) fn rotate_if_it_holds(&mut self, tokens: &TokenSet, pool: &Arc<Pool>) {
+    /// The same if it holds any of some tokens. Returns a write up to which all of those are in files once it is, too.
+    pub(super) fn rotate_if_it_holds(&mut self, tokens: &TokenSet, pool: &Arc<Pool>) -> Lsn {
         if self.active.holds(tokens) {
             self.rotate(pool);
         }
+        let holders = self.waiting.iter().filter(|memtable| memtable.holds(tokens));
+        holders.map(|memtable| memtable.last()).max().unwrap_or_default()
     }
 
     /// Its settings.

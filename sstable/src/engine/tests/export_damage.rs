@@ -7,7 +7,7 @@ use starling_model::{Seconds, Token, TokenRange, TokenSet};
 use super::quarantine::{PARTITIONS, filled_with, key, look, one, write};
 use crate::{
     Engine, Error, Exported, Job, Options, Step,
-    fixtures::{TABLE, dir},
+    fixtures::{TABLE, contents, dir},
     fs::MemoryFs,
 };
 
@@ -121,4 +121,33 @@ fn damage_beside_what_is_exported_is_nothing_to_it() {
         let told = end(&mut engine, job, &outcome);
         assert_eq!(told.unwrap().len(), 1, "{copies}");
     }
+}
+
+#[test]
+fn what_is_written_anew_while_an_export_waits_belongs_to_it() {
+    let fs = MemoryFs::new();
+    let mut engine = spoiled(&fs, false);
+    engine.apply(&write(1)).unwrap();
+    let outcome = ask(&mut engine, partitions(1, PARTITIONS - 2));
+    let mut flush = engine.next_job(Seconds(1)).unwrap();
+    assert!(format!("{flush:?}").starts_with("Flush"), "{flush:?}");
+    let tokens = meet(&mut engine);
+    for number in 0..PARTITIONS {
+        engine.apply(&write(number)).unwrap();
+    }
+    engine.log().sync().unwrap();
+    assert_eq!(engine.heal(TABLE, tokens), 1);
+    while flush.step().unwrap() == Step::More {}
+    engine.finish(flush).unwrap();
+    look(&mut engine);
+    let exported = outcome.lock().unwrap().take().expect("it is told").unwrap();
+    let other = Options {
+        tokens: TokenRange::ALL,
+        ..options(false)
+    };
+    let mut other = Engine::open(Arc::new(fs), "/other".into(), other).unwrap().0;
+    let files = exported.into_iter().map(|file| file.path).collect();
+    other.ingest(TABLE, files, |done| done.unwrap()).unwrap();
+    look(&mut other);
+    assert_eq!(contents(&other).len() as i64, PARTITIONS - 2);
 }
