@@ -78,6 +78,7 @@ impl<E: Env> Node<E> {
         }
     }
 
+    /// What is rare is boxed: all that a peer may ask for would make each answer larger, which is copied on its way.
     async fn answer(
         &self,
         from: SocketAddr,
@@ -110,11 +111,10 @@ impl<E: Env> Node<E> {
                 &self.book,
                 &self.views,
             ))),
-            Request::Topology(request) => self
-                .ring_changes
-                .answer(sender, request, deadline)
-                .await
-                .map(Response::Topology),
+            Request::Topology(request) => {
+                let answer = self.ring_changes.answer(sender, request, deadline);
+                Box::pin(answer).await.map(Response::Topology)
+            }
             Request::Write { mutations, reason } => {
                 // A hint was planned long ago, and is worth having wherever it belongs.
                 let hint = reason == WriteReason::Hint;
@@ -139,16 +139,18 @@ impl<E: Env> Node<E> {
                 }
                 self.page(page, deadline).await.map(Response::Page)
             }
-            Request::Hints(hints) => self.take_hints(hints, deadline, tracer).await,
+            Request::Hints(hints) => Box::pin(self.take_hints(hints, deadline, tracer)).await,
             Request::AntiEntropy(request) => {
-                let answer = self.anti_entropy.answer(request, deadline).await?;
+                let answer = Box::pin(self.anti_entropy.answer(request, deadline)).await?;
                 Ok(answer.map_or(Response::Done, Response::AntiEntropy))
             }
             Request::Stream(request) => {
                 let is_busy = self.coordinated.inside() > BUSY;
                 self.streaming.serve(request, is_busy).await
             }
-            Request::Damage(request) => self.answer_of_damage((sender, planned), request, deadline).await,
+            Request::Damage(request) => {
+                Box::pin(self.answer_of_damage((sender, planned), request, deadline)).await
+            }
             Request::Truncate(table) => {
                 let _pass = self.let_in(sender, planned, deadline).await?;
                 self.truncate_here(table, deadline).await

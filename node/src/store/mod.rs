@@ -326,7 +326,8 @@ impl ShardedStore {
                 }
                 KeyRange::Tokens(range) => {
                     let range = *range;
-                    scan::scan(&store, command, extent, range, deadline).await?
+                    // Boxed: with it, a read of one partition would be three times as large, and is copied on its way.
+                    Box::pin(scan::scan(&store, command, extent, range, deadline)).await?
                 }
             };
             Ok(StoredPage {

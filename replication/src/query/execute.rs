@@ -45,12 +45,11 @@ impl<E: Env> Node<E> {
             Ok(Plan::Select(_) | Plan::Describe(_) | Plan::Use(_)) | Err(_)
         );
         let node = Arc::clone(self);
-        // Made where it is waited for: it is large, and would be copied on its way there.
+        let work = node.execute_found(found, parameters, request, traced, permit);
+        // Boxed: it is large, and each of the futures that this one is part of would be copied with it on its way.
         if only_reads {
-            node.execute_found(found, parameters, request, traced, permit)
-                .await
+            Box::pin(work).await
         } else {
-            let work = node.execute_found(found, parameters, request, traced, permit);
             ToTheEnd::new(&self.env, work).await
         }
     }
