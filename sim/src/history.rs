@@ -125,8 +125,8 @@ pub struct History {
     pub reads: Vec<Read>,
     /// How many replicas each partition has.
     pub factors: Factors,
-    /// How many nodes died for good, one after the other, and one more if a disk rots: what fewer than a quorum had may have been
-    /// theirs alone.
+    /// How many nodes died for good, one after the other, and on how many disks what one token has rotted: what fewer than a quorum had
+    /// may have been theirs alone.
     pub dooms: usize,
     /// What was done to the table whose writes the nodes stamp, in order of invocation at each client.
     pub stamped: Vec<Stamped>,
@@ -138,8 +138,11 @@ pub struct History {
     pub orphans: Vec<(Duration, Duration)>,
     /// How many pairs of changes of the schema that contradict each other were done both.
     pub contradictions: usize,
-    /// Disks may have lost what they had stored. What is on fewer replicas than a quorum may be lost with it.
-    pub rot: bool,
+    /// So many disks may have lost what they had stored of the same token. What is on fewer replicas than a quorum may be lost with
+    /// it.
+    pub rot: usize,
+    /// Stretches of damaged tokens that were written anew after several nodes had rotted.
+    pub healed: u64,
 }
 
 impl History {

@@ -162,7 +162,7 @@ fn find_bugs(arguments: &Arguments, seeds: Range<u64>) -> ExitCode {
 fn summary(report: &Report) -> String {
     let figures = report.figures;
     format!(
-        "seed {} {} hash {:016x}: {} nodes, {:.0} s, {} events; writes {} acknowledged, {} refused, {} unknown; {} reads; {} messages lost, {} doubled; {} appends and {} names lost; {} flushes, {} compactions; {} changes of the ring, {} died for good; {} contradictions of the schema; {} datacenters",
+        "seed {} {} hash {:016x}: {} nodes, {:.0} s, {} events; writes {} acknowledged, {} refused, {} unknown; {} reads; {} messages lost, {} doubled; {} appends and {} names lost; {} bits rotten, {} stretches healed; {} flushes, {} compactions; {} changes of the ring, {} died for good; {} contradictions of the schema; {} datacenters",
         report.seed,
         if report.violations.is_empty() {
             "ok"
@@ -181,6 +181,8 @@ fn summary(report: &Report) -> String {
         figures.duplicated,
         figures.lost_appends,
         figures.undone_names,
+        figures.rotten_bits,
+        figures.healed,
         figures.flushes,
         figures.compactions,
         figures.ring_changes,

@@ -28,7 +28,7 @@ pub struct Evils {
     pub clocks: bool,
     /// Disks are full for a while.
     pub full_disks: bool,
-    /// What one of the disks stores rots.
+    /// What disks store rots.
     pub rot: bool,
 }
 
@@ -62,6 +62,16 @@ impl Evils {
     }
 }
 
+/// Who rots beside the first one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decay {
+    /// On so many nodes at most what they store rots.
+    pub nodes: usize,
+    /// What one token has rots on so many of them at most, from the beginning of the run to its end. So the others can give it
+    /// back at all times.
+    pub overlap: usize,
+}
+
 /// The source of all evil.
 pub struct Nemesis {
     handle: Handle,
@@ -72,9 +82,11 @@ pub struct Nemesis {
     pace: Duration,
     /// A node that stays away until all evil ends.
     exile: Option<usize>,
-    /// Whose stored tables rot, if any: one node's, and where there are few replicas not while another is dead for good, so that the
-    /// others still have what they held.
-    rots: Option<usize>,
+    /// Whose stored tables rot. Where there are few replicas they don't while another node is dead for good, so that the others still
+    /// have what they held.
+    rots: Vec<usize>,
+    /// On so many of them at most anything of one token does.
+    overlap: usize,
     recorder: Recorder,
 }
 
@@ -83,14 +95,20 @@ impl Nemesis {
     pub fn new(
         handle: &Handle,
         cluster: &Cluster,
-        evils: Evils,
+        (evils, decay): (Evils, Decay),
         factors: Factors,
         recorder: &Recorder,
     ) -> Self {
         let mut random = handle.fork_random();
         let pace = Duration::from_millis(300 + random.below(4_000));
-        let rots =
+        let first =
             (evils.rot && factors.least() >= 3 && random.chance(500)).then(|| random.index(cluster.len()));
+        let count = decay.nodes.min(cluster.len());
+        let rots = first.map_or_else(Vec::new, |first| {
+            (first..first + count)
+                .map(|number| number % cluster.len())
+                .collect()
+        });
         Self {
             handle: handle.clone(),
             cluster: cluster.clone(),
@@ -99,6 +117,7 @@ impl Nemesis {
             pace,
             exile: None,
             rots,
+            overlap: decay.overlap,
             recorder: recorder.clone(),
         }
     }
@@ -124,7 +143,8 @@ impl Nemesis {
     }
 
     /// Ends all evil but wrong clocks, and starts every node; who can't be started stays down. A node that does not
-    /// start with what rotted gets it mended.
+    /// start with what rotted gets it mended. Those that run open what rotted anew: otherwise they would never find it, though who
+    /// fetches their files does.
     pub async fn relent(handle: &Handle, cluster: &Cluster) {
         note(handle, "relent", String::new);
         cluster.network().set_weather(Weather::default());
@@ -135,6 +155,9 @@ impl Nemesis {
             // It died, and whoever waited for that is gone.
             if cluster.disk(number).is_dead() {
                 cluster.crash(number);
+            }
+            if !cluster.disk(number).rotted().is_empty() {
+                cluster.kill(number);
             }
         }
         for number in cluster.residents() {
@@ -273,16 +296,21 @@ impl Nemesis {
     }
 
     fn rot(&mut self) {
-        let Some(number) = self.rots else { return };
+        let number = match self.rots[..] {
+            [] => return,
+            [number] => number,
+            _ => *self.random.pick(&self.rots),
+        };
         // The copies of a node that died may be anew on this one alone, or be waited for.
         let bears_both = self.cluster.settings().factors.bear_rot_and_death();
         if !bears_both && !self.cluster.with_role(Role::Doomed).is_empty() {
             return;
         }
         let mut random = self.random.fork();
-        if self.cluster.disk(number).rot(&mut random) {
+        let may = |tokens| self.cluster.rotted_elsewhere(number, tokens) < self.overlap;
+        if self.cluster.disk(number).rot(&mut random, may) {
             note(&self.handle, "rot", || format!("of what n{number} stores"));
-            self.recorder.rot();
+            self.recorder.rot(self.overlap);
         }
     }
 

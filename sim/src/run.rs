@@ -21,7 +21,7 @@ use crate::{
     cluster::{Cluster, ClusterSettings, Request, Role},
     executor::{Executor, Group, Handle},
     history::Outcome,
-    nemesis::{Evils, Nemesis},
+    nemesis::{Decay, Evils, Nemesis},
     network::Network,
     operator::Operator,
     quarrel::Quarrel,
@@ -46,6 +46,9 @@ const QUARREL: u64 = 0x000D_15A6_4EE5_0417;
 
 /// The same for where the nodes stand.
 const PLACES: u64 = 0x0DA7_ACE4_7E45_0417;
+
+/// The same for what rots on several nodes.
+const DECAY: u64 = 0x0DEC_A4ED_B10C_0417;
 
 /// The same for anti-entropy.
 const REPAIR: u64 = 0xA717_E417_0991;
@@ -125,6 +128,10 @@ pub struct Figures {
     pub lost_appends: u64,
     /// Changes of names that crashes undid.
     pub undone_names: u64,
+    /// Bits of tables that rotted.
+    pub rotten_bits: u64,
+    /// Stretches of damaged tokens that were written anew after several nodes had rotted.
+    pub healed: u64,
     /// Flushes that were installed by the nodes' last incarnations.
     pub flushes: u64,
     /// Compactions that were installed by the nodes' last incarnations.
@@ -200,6 +207,9 @@ struct Progress {
 struct Scene {
     space: Space,
     evils: Evils,
+    decay: Decay,
+    /// Whether several nodes rot once everything is healed.
+    decays: bool,
     /// Hints alone make the replicas equal: there is no anti-entropy.
     only_hints: bool,
     clients: usize,
@@ -253,6 +263,20 @@ impl Scene {
         let evils = plan.evils.unwrap_or(evils);
         // With fewer replicas rot and death are too much together.
         let alters = alters && !(evils.rot && factors.bear_rot_and_death());
+        let mut decay = Random::new(plan.seed ^ DECAY);
+        let decays = decay.chance(500);
+        let decays = plan.bug.map_or(decays, Bug::needs_decay) && evils.rot && factors.least() >= 3;
+        let several = decay.chance(600) && plan.bug.is_none();
+        // Where none dies for good two may rot in the same place.
+        let overlap = if factors.bear_rot_and_death() && !changes {
+            2
+        } else {
+            1
+        };
+        let decay = Decay {
+            nodes: if several { 2 + decay.index(3) } else { 1 },
+            overlap: if several { overlap } else { 1 },
+        };
         // Nothing that happens can keep a hint from being kept and delivered; nothing else is needed then.
         let only_hints = !evils.crashes && !evils.full_disks && !evils.rot && !changes;
         let hint_age = Duration::from_secs(1 + repair.below(60));
@@ -268,6 +292,8 @@ impl Scene {
         Self {
             space,
             evils,
+            decay,
+            decays,
             only_hints,
             clients: 1 + random.index(6),
             steps: plan.steps,
@@ -292,6 +318,7 @@ impl Scene {
     fn acts(&self) -> verdict::Acts {
         verdict::Acts {
             only_hints: self.only_hints,
+            decays: self.decays,
             outages: self.evils.crashes,
             clocks: self.evils.clocks,
         }
@@ -381,7 +408,8 @@ impl Scene {
     async fn torment(&self, handle: &Handle, cluster: &Cluster, recorder: &Recorder) {
         let evil = handle.group();
         let factors = self.space.factors;
-        let nemesis = Nemesis::new(handle, cluster, self.evils, factors, recorder);
+        let evils = (self.evils, self.decay);
+        let nemesis = Nemesis::new(handle, cluster, evils, factors, recorder);
         handle.spawn(evil, nemesis.run());
         if let Some(random) = &self.upheaval {
             let operator = Operator::new(handle, cluster, random.clone(), factors);
@@ -472,12 +500,14 @@ fn figures(cluster: &Cluster, history: &crate::history::History) -> Figures {
         dooms: history.dooms,
         contradictions: history.contradictions,
         datacenters: history.factors.datacenters(),
+        healed: history.healed,
         ..Figures::default()
     };
     for number in 0..cluster.len() {
         let disk = cluster.disk(number).counts();
         figures.lost_appends += disk.lost_appends;
         figures.undone_names += disk.undone_names;
+        figures.rotten_bits += disk.rotten_bits;
         if let Some(store) = cluster.store(number) {
             let (flushes, compactions) = store.jobs();
             figures.flushes += flushes;

@@ -54,6 +54,7 @@ fn bugs_of_convergence_are_found() {
         (Bug::FirstSchemaWins, 0),
         (Bug::ForgetChanges, 17),
         (Bug::ForgetBatches, 0),
+        (Bug::GiveUpDamage, 1),
     ]);
 }
 

@@ -92,6 +92,8 @@ fn the_runs_are_eventful() {
     assert!(sum(|figures| figures.duplicated) > 0);
     assert!(sum(|figures| figures.flushes) > 0);
     assert!(sum(|figures| figures.compactions) > 0);
+    assert!(sum(|figures| figures.rotten_bits) > 10, "disks rot");
+    assert!(sum(|figures| figures.healed) > 0, "what rotted is written anew");
     assert!(sum(|figures| figures.ring_changes) > 20, "rings change");
     assert!(sum(|figures| figures.dooms as u64) > 0);
     assert!(sum(|figures| figures.contradictions as u64) > 10);

@@ -13,7 +13,9 @@ mod wire;
 use crate::{checkers::Promise, nemesis::Evils};
 
 pub(crate) use restart::{forget, spoil};
-pub(crate) use store::{Stale, changes, forgets_changes, purges_at_once, reads_early, stops_at_shard};
+pub(crate) use store::{
+    Stale, changes, forgets_changes, gives_up_damage, purges_at_once, reads_early, stops_at_shard,
+};
 pub(crate) use wire::{Treatment, spoil_answer, treat};
 
 /// A bug in one simulated cluster: all nodes have it.
@@ -75,11 +77,13 @@ pub enum Bug {
     FirstSchemaWins,
     /// Replicas acknowledge clients' writes that come from their own datacenter and do nothing, once in a while.
     LoseNearWrites,
+    /// Replicas give up what is damaged before the others' data is there.
+    GiveUpDamage,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::AcknowledgeBeforeSync,
         Self::SkipSync,
         Self::SkipDirectorySync,
@@ -108,6 +112,7 @@ impl Bug {
         Self::SkipBarrier,
         Self::FirstSchemaWins,
         Self::LoseNearWrites,
+        Self::GiveUpDamage,
     ];
 
     /// The bug of a name, as `{:?}` writes it.
@@ -146,6 +151,7 @@ impl Bug {
             Self::LoseNearWrites => {
                 "of two datacenters' replicas those near the coordinator acknowledge one write in eight and do nothing"
             }
+            Self::GiveUpDamage => "a replica gives up what is damaged before the others' data is there",
             Self::SkipBarrier => "a node confirms steps of a change of the ring that it has not taken",
             Self::FirstSchemaWins => "of two schema changes within a second the first one to come wins",
         }
@@ -171,6 +177,7 @@ impl Bug {
             }),
             // A full disk makes writes fail.
             Self::AcknowledgeFailures => Some(Evils::ALL),
+            Self::GiveUpDamage => Some(Evils { rot: true, ..usual }),
             _ => Some(usual),
         }
     }
@@ -194,6 +201,11 @@ impl Bug {
     /// Whether it shows only while the schema is changed in ways that contradict each other.
     pub fn needs_quarrels(self) -> bool {
         self == Self::FirstSchemaWins
+    }
+
+    /// Whether it shows only where what nodes store rots.
+    pub fn needs_decay(self) -> bool {
+        self == Self::GiveUpDamage
     }
 
     /// Whether it shows only where replicas stand in two datacenters.
@@ -232,6 +244,7 @@ impl Bug {
             Self::ReadOnOldRing => &[Ownership],
             Self::FirstSchemaWins => &[SchemaAgreement],
             Self::LoseNearWrites => &[NoLostWrite, Causality],
+            Self::GiveUpDamage => &[NoLostWrite, MonotonicReads, Causality],
             Self::SkipBarrier => &[Ownership, NoLostWrite, MonotonicReads, Causality],
         }
     }

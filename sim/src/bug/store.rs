@@ -44,6 +44,11 @@ pub(crate) fn purges_at_once(bug: Option<Bug>) -> bool {
     bug == Some(Bug::PurgeTooEarly)
 }
 
+/// Whether what is damaged is given up as soon as it is known.
+pub(crate) fn gives_up_damage(bug: Option<Bug>) -> bool {
+    bug == Some(Bug::GiveUpDamage)
+}
+
 /// Whether a read does not wait for the sync of what it saw.
 pub(crate) fn reads_early(bug: Option<Bug>) -> bool {
     bug == Some(Bug::ReadBeforeSync)

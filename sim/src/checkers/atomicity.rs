@@ -71,7 +71,7 @@ pub fn check(history: &History) -> Vec<Violation> {
 fn whole_from(history: &History, batch: &Write) -> Option<Duration> {
     let replayed = batch.returned + REPLAYED;
     // What a disk lost may be the batch as it was kept.
-    let orphaned = !history.rot
+    let orphaned = history.rot == 0
         && history
             .orphans
             .iter()

@@ -42,6 +42,8 @@ pub enum Promise {
     Handoff,
     /// After healing, hints and repair, all replicas hold the same.
     Convergence,
+    /// What is damaged on few enough replicas is written anew, and none of it stays untold.
+    Mending,
     /// Every token has its owners at all times, and no two nodes that count on them mean different ones.
     Ownership,
     /// After healing, all nodes have the same schema.

@@ -288,7 +288,7 @@ fn a_batch_that_is_there_in_part_is_caught_where_it_must_be_whole() {
     };
     assert_eq!(broken(&earlier), 0);
     let rotten = History {
-        rot: true,
+        rot: 1,
         ..orphaned.clone()
     };
     assert_eq!(broken(&rotten), 0);

@@ -8,6 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use starling_cql::Error;
+use starling_model::TokenRange;
 use starling_replication::{Config, Executed, Node, NodeStatus, Repair};
 
 use self::machine::Machine;
@@ -154,6 +155,14 @@ impl Cluster {
             .machines
             .iter()
             .any(|machine| machine.disk.has_rotted())
+    }
+
+    /// On how many disks beside this node's something of these tokens rotted.
+    pub fn rotted_elsewhere(&self, number: usize, tokens: TokenRange) -> usize {
+        let others = (0..self.len()).filter(|other| *other != number);
+        others
+            .filter(|other| self.disk(*other).rotted().touches(tokens))
+            .count()
     }
 
     /// Whether a node has power.

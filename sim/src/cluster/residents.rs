@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use starling_cql::Error;
 use starling_model::NodeId;
 use starling_replication::{
-    Node,
+    Loss, LossRequest, Node,
     topology::{ChangeError, Place, RingState},
 };
 
@@ -138,6 +139,32 @@ impl Cluster {
                 RingCommand::Abort => node.abort_ring_change().await,
             };
             sender.send(outcome);
+        });
+        match first(receiver, self.inner.handle.sleep(patience)).await {
+            First::Left(outcome) => outcome,
+            First::Right(()) => None,
+        }
+    }
+
+    /// Tells a node that what of a table (keyspace and name) nobody can give back there is lost, and waits at most `patience`.
+    /// `None`: nothing is known.
+    pub async fn accept_loss(
+        &self,
+        number: usize,
+        (keyspace, table): (&str, &str),
+        patience: Duration,
+    ) -> Option<Result<Vec<Loss>, Error>> {
+        let (node, group) = self.inner.machines[number].serving()?;
+        let request = LossRequest {
+            keyspace: keyspace.to_owned(),
+            table: table.to_owned(),
+            range: None,
+            dead: Vec::new(),
+            accepted: true,
+        };
+        let (sender, receiver) = oneshot::channel();
+        self.inner.handle.spawn(group, async move {
+            sender.send(node.accept_loss(&request).await);
         });
         match first(receiver, self.inner.handle.sleep(patience)).await {
             First::Left(outcome) => outcome,

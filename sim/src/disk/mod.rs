@@ -28,7 +28,12 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use starling_sstable::fs::{Fs, Map, WriteFile};
+use starling_model::{Seconds, TokenRange, TokenSet};
+use starling_sstable::{
+    fs::{Fs, Map, WriteFile},
+    table::Table,
+    version::Damage,
+};
 
 use self::{file::FileId, names::Names};
 use crate::random::Random;
@@ -56,6 +61,8 @@ struct State {
     ignored_syncs: (bool, bool),
     /// What rotted, so that it can be mended.
     rotten: Vec<(PathBuf, u64, u8)>,
+    /// The tokens of tables that it concerned, mended or not.
+    rotted: TokenSet,
     /// Changes left until the disk dies, and whom to tell.
     fuse: Option<(u64, OnDeath)>,
     /// The power is gone: everything fails until [`Disk::crash`].
@@ -74,6 +81,8 @@ pub struct Counts {
     pub lost_appends: u64,
     /// Unsynced names that a crash undid.
     pub undone_names: u64,
+    /// Bits of tables that rotted.
+    pub rotten_bits: u64,
 }
 
 impl Disk {
@@ -88,6 +97,7 @@ impl Disk {
             failing_syncs: 0,
             ignored_syncs: (false, false),
             rotten: Vec::new(),
+            rotted: TokenSet::default(),
             fuse: None,
             dead: false,
             counts: Counts::default(),
@@ -130,32 +140,73 @@ impl Disk {
         self.state.lock().ignored_syncs = (files, directories);
     }
 
-    /// A bit in the first half of some stored table flips, or one somewhere in a segment of hints; false if there are none.
-    /// What a hint held is not [mended](Self::mend): no other node has to have it.
-    pub fn rot(&self, random: &mut Random) -> bool {
+    /// A bit in the first half of some stored table flips, or one somewhere in a segment of hints; false if there are none, or
+    /// `may` does not allow it. What a hint held is not [mended](Self::mend): no other node has to have it.
+    pub fn rot(&self, random: &mut Random, may: impl Fn(TokenRange) -> bool) -> bool {
+        self.rot_some(random, |path| is_table(path) || is_hints(path), may)
+    }
+
+    /// The same, of tables only.
+    pub fn rot_table(&self, random: &mut Random, may: impl Fn(TokenRange) -> bool) -> bool {
+        self.rot_some(random, is_table, may)
+    }
+
+    /// `may` is told which tokens' data is lost with a bit of a table.
+    fn rot_some(
+        &self,
+        random: &mut Random,
+        victims: impl Fn(&Path) -> bool,
+        may: impl Fn(TokenRange) -> bool,
+    ) -> bool {
         let length = |path: &PathBuf| self.fs().read(path).map_or(0, |bytes| bytes.len() as u64);
-        let is_hints = |path: &Path| {
-            let is_segment = path.extension().is_none() && !path.ends_with("progress");
-            path.starts_with("hints") && is_segment
-        };
-        let mut victims = self.paths();
+        let mut paths = self.paths();
         // One that is just being begun is empty.
-        victims.retain(|path| {
-            let is_table = path.extension().is_some_and(|extension| extension == "table");
-            (is_table || is_hints(path)) && length(path) > 1
-        });
-        if victims.is_empty() {
+        paths.retain(|path| victims(path) && length(path) > 1);
+        if paths.is_empty() {
             return false;
         }
-        let victim = random.pick(&victims).clone();
+        let victim = random.pick(&paths).clone();
         let is_hints = is_hints(&victim);
         let end = length(&victim) / if is_hints { 1 } else { 2 };
         let (offset, mask) = (random.below(end), 1 << random.below(8));
-        let flipped = self.corrupt(&victim, offset, mask).is_ok();
-        if flipped && !is_hints {
-            self.state.lock().rotten.push((victim, offset, mask));
+        if self.corrupt(&victim, offset, mask).is_err() {
+            return false;
         }
-        flipped
+        if is_hints {
+            return true;
+        }
+        let tokens = self.tokens_at(&victim, offset);
+        if !may(tokens) {
+            // As it was. The file is there: it was a moment ago.
+            let _ = self.corrupt(&victim, offset, mask);
+            return false;
+        }
+        let mut state = self.state.lock();
+        state.rotten.push((victim, offset, mask));
+        state.rotted = state.rotted.union(&tokens.into());
+        state.counts.rotten_bits += 1;
+        true
+    }
+
+    /// Which tokens' data can't be read where this byte of a table is wrong: all, if the file can't be opened. Which
+    /// ones it was made for it does not say.
+    fn tokens_at(&self, table: &Path, offset: u64) -> TokenRange {
+        match Table::open_file(self, table.to_path_buf(), 0) {
+            Ok(table) => Damage::at(&table, offset, "", Seconds(0)).range(),
+            Err(_) => TokenRange::ALL,
+        }
+    }
+
+    /// The tokens of tables of which something rotted since [`forget_rot`](Self::forget_rot), whether it was mended or not.
+    pub fn rotted(&self) -> TokenSet {
+        self.state.lock().rotted.clone()
+    }
+
+    /// What is left of what rotted is [mended](Self::mend), and none of it counts any more. For nodes that have all their data
+    /// again, and no file open.
+    pub fn forget_rot(&self) {
+        self.mend();
+        self.state.lock().rotted = TokenSet::default();
     }
 
     /// What rotted is as it was, where it is still there: somebody has found a copy. Whether there was anything.
@@ -274,6 +325,15 @@ impl State {
     fn alive(&self) -> io::Result<()> {
         if self.dead { Err(power_is_gone()) } else { Ok(()) }
     }
+}
+
+fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "table")
+}
+
+/// Whether it is a segment of hints.
+fn is_hints(path: &Path) -> bool {
+    path.starts_with("hints") && path.extension().is_none() && !path.ends_with("progress")
 }
 
 fn no_space() -> io::Error {

@@ -176,6 +176,27 @@ fn rot_flips_bits() {
 }
 
 #[test]
+fn only_what_may_rot_does_and_is_known_until_it_is_forgotten() {
+    let disk = disk(1);
+    // No node could open it: all that it was made for rots with any of its bits.
+    drop(durable(&disk, "1.table", b"abcdefgh"));
+    let content = || disk.read(&path("1.table")).expect("there");
+    let mut random = Random::new(7);
+    assert!(!disk.rot_table(&mut random, |tokens| tokens != TokenRange::ALL));
+    assert!(content() == b"abcdefgh"[..] && !disk.has_rotted() && disk.rotted().is_empty());
+    assert!(disk.rot_table(&mut random, |tokens| tokens == TokenRange::ALL));
+    assert!(content() != b"abcdefgh"[..] && disk.has_rotted());
+    disk.mend();
+    assert_eq!(content(), b"abcdefgh"[..]);
+    assert!(
+        disk.rotted().covers(TokenRange::ALL),
+        "the node may know it as damaged still"
+    );
+    disk.forget_rot();
+    assert!(disk.rotted().is_empty() && !disk.has_rotted());
+}
+
+#[test]
 fn the_fuse_ends_everything_in_the_middle() {
     let disk = disk(1);
     let mut file = durable(&disk, "a", b"kept");

@@ -9,8 +9,8 @@ use starling_ring::{Partitioner, Ring};
 use super::{
     LASTING_HINTS, PATIENCE,
     acts::{
-        Stage, bereave, empty, fail_at_once, isolate, look_around, orphan_batches, orphan_parts, quarrel,
-        restart_bearer, turn_back,
+        Stage, await_mended, bereave, decay, empty, fail_at_once, isolate, look_around, orphan_batches,
+        orphan_parts, quarrel, restart_bearer, turn_back,
     },
     schema::{disputed_tables, one_schema},
     violation,
@@ -27,7 +27,7 @@ pub(super) const ATTEMPTS: usize = 8;
 pub(super) const PAUSE: Duration = Duration::from_secs(2);
 
 /// The tables that are compared.
-const TABLES: [&str; 4] = ["registers", "bags", "stamped", "cleared"];
+pub(super) const TABLES: [&str; 4] = ["registers", "bags", "stamped", "cleared"];
 
 /// Those that hints alone make equal. What is written to the other while it is truncated may be left on some replicas.
 const HINTED: [&str; 3] = ["registers", "bags", "stamped"];
@@ -49,6 +49,8 @@ const SLACK: Duration = Duration::from_secs(70);
 pub(super) struct Acts {
     /// Hints alone make the replicas equal.
     pub(super) only_hints: bool,
+    /// What several nodes store rots.
+    pub(super) decays: bool,
     /// Power fails.
     pub(super) outages: bool,
     /// Clocks are set back.
@@ -83,6 +85,9 @@ async fn play(stage: Stage<'_>, acts: Acts, violations: &mut Vec<Violation>) -> 
     violations.extend(one_schema(cluster));
     violations.extend(disputed_tables(stage).await);
     judge(stage, violations).await;
+    if acts.decays {
+        decay(stage).await?;
+    }
     if acts.outages {
         fail_at_once(stage).await?;
         orphan_parts(stage).await?;
@@ -107,6 +112,9 @@ async fn play(stage: Stage<'_>, acts: Acts, violations: &mut Vec<Violation>) -> 
         // By then what was deleted may be purged, and must stay deleted.
         stage.handle.sleep(PURGES).await;
         judge(stage, violations).await;
+    }
+    if cluster.has_rotted() {
+        await_mended(stage).await?;
     }
     Ok(())
 }
@@ -205,8 +213,10 @@ pub(super) fn describe(cluster: &Cluster) -> String {
                 };
                 let change = state.as_ref().and_then(|state| state.change());
                 let epoch = state.as_ref().map(|state| state.epoch());
+                let damage = status.damage.stretches;
+                let waits = status.streams.waits_for;
                 format!(
-                    "n{number} ready={} agreed={} schema={} {failure:?} epoch {epoch:?} {change:?} {members:?}; ",
+                    "n{number} ready={} agreed={} schema={} {failure:?} epoch {epoch:?} {change:?} {members:?} damage {damage:?} fetch {waits:?}; ",
                     status.ready, status.schema_agreed, status.schema_version
                 )
             }

@@ -114,6 +114,12 @@ impl SimStore {
         self.shards[self.map.shard_of(token) as usize].clone()
     }
 
+    fn give_up(&self, piece: Damaged) {
+        for shard in self.shards.iter() {
+            shard.heal(piece);
+        }
+    }
+
     async fn read_partition(
         &self,
         key: &starling_model::DecoratedKey,
@@ -148,6 +154,11 @@ impl SimStore {
         for shard in self.shards.iter() {
             shard.compact(table);
         }
+    }
+
+    /// What is left of what was asked to be [flushed](Self::flush_all), and [compacted](Self::compact) of some tables; 0: nothing.
+    pub fn left_to_do(&self, tables: &[TableId]) -> u64 {
+        self.shards.iter().map(|shard| shard.left_to_do(tables)).sum()
     }
 
     /// Everything that is stored of a table, in token order, one page after the other without a limit of
@@ -264,7 +275,12 @@ impl Store for SimStore {
     }
 
     fn damaged(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send + 'static {
-        let damaged = self.shards.iter().flat_map(|shard| shard.damaged()).collect();
+        let damaged: Vec<Damaged> = self.shards.iter().flat_map(|shard| shard.damaged()).collect();
+        if bug::gives_up_damage(self.bug) {
+            for piece in &damaged {
+                self.give_up(*piece);
+            }
+        }
         std::future::ready(Ok(damaged))
     }
 
@@ -307,9 +323,7 @@ impl Store for SimStore {
     }
 
     fn heal(&self, piece: Damaged) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
-        for shard in self.shards.iter() {
-            shard.heal(piece);
-        }
+        self.give_up(piece);
         std::future::ready(Ok(()))
     }
 

@@ -163,6 +163,13 @@ impl Shard {
         self.engine.lock().compact(table);
     }
 
+    /// Memtables that wait to be written, and bytes of these tables that were asked to be compacted and are not yet.
+    pub(super) fn left_to_do(&self, tables: &[TableId]) -> u64 {
+        let engine = self.engine.lock();
+        let compacted: u64 = tables.iter().map(|table| engine.left_to_compact(*table)).sum();
+        compacted + engine.stats().memtables_waiting as u64
+    }
+
     /// About how many bytes a table has for some tokens.
     pub(super) fn size(&self, table: TableId, tokens: &TokenSet) -> u64 {
         self.engine.lock().bytes_of(table, tokens)

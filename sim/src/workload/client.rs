@@ -92,6 +92,13 @@ impl Client {
         self.look_at(node, partition).await;
     }
 
+    /// Reads some partition at ONE.
+    pub async fn glance_somewhere(&mut self, node: usize) {
+        let partition = self.random.below(self.space.partitions as u64) as i32;
+        let question = Question::Partition(partition, false);
+        self.ask(node, &question, Consistency::One, None).await;
+    }
+
     /// Thinks for a while and reads something.
     pub async fn look(&mut self) {
         let think = self.random.between(Duration::ZERO, Duration::from_millis(60));

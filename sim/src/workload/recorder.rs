@@ -49,6 +49,11 @@ impl Recorder {
         timestamp
     }
 
+    /// From now on no write has a timestamp again that one had before: a deletion may be purged that is not older.
+    pub fn forget_timestamps(&self) {
+        self.inner.lock().last_timestamp = 0;
+    }
+
     /// Notes a write.
     pub fn write(
         &self,
@@ -153,9 +158,15 @@ impl Recorder {
         self.inner.lock().disputed.clone()
     }
 
-    /// Notes that a disk may lose what it had stored.
-    pub fn rot(&self) {
-        self.inner.lock().history.rot = true;
+    /// Notes that so many disks may lose what they had stored of the same token.
+    pub fn rot(&self, disks: usize) {
+        let mut inner = self.inner.lock();
+        inner.history.rot = inner.history.rot.max(disks);
+    }
+
+    /// Notes that so many stretches of damaged tokens were written anew.
+    pub fn healed(&self, stretches: u64) {
+        self.inner.lock().history.healed += stretches;
     }
 
     /// Notes something that is wrong by itself.
@@ -168,7 +179,7 @@ impl Recorder {
         let mut history = self.inner.lock().history.clone();
         history.factors = factors;
         // What rots is lost as with a node that dies for good.
-        history.dooms = dooms + usize::from(history.rot);
+        history.dooms = dooms + history.rot;
         history
     }
 

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use super::Stage;
-use crate::run::verdict;
 
 /// How many things a client does meanwhile.
 const STEPS: usize = 40;
@@ -16,9 +15,6 @@ const LOOKS: usize = 60;
 
 /// By so much longer than hints are kept the node is cut off after the last write.
 const LONGER: Duration = Duration::from_secs(10);
-
-/// How long it takes until everything is flushed, and until it is compacted.
-const WORK: Duration = Duration::from_secs(10);
 
 /// Tables with tombstones that are purged soon.
 const COMPACTED: [&str; 2] = ["registers", "bags"];
@@ -41,33 +37,10 @@ pub(in super::super) async fn isolate(stage: Stage<'_>) -> bool {
     let hints = stage.cluster.settings().hint_age;
     stage.handle.sleep(hints + LONGER).await;
     if random.chance(500) {
-        compact(stage).await;
+        stage.compact(&COMPACTED).await;
     }
     stage.cluster.network().heal();
     true
-}
-
-/// Everything goes to files, and those are compacted: what may be purged is purged.
-async fn compact(stage: Stage<'_>) {
-    let stores: Vec<_> = stage
-        .serving()
-        .into_iter()
-        .filter_map(|number| stage.cluster.store(number))
-        .collect();
-    stage.note("compact", String::new);
-    for store in &stores {
-        store.flush_all();
-    }
-    stage.handle.sleep(WORK).await;
-    for name in COMPACTED {
-        // A node that can't tell does not keep the others from it.
-        if let Ok(table) = verdict::table_id(stage.cluster, name).await {
-            for store in &stores {
-                store.compact(table);
-            }
-        }
-    }
-    stage.handle.sleep(WORK).await;
 }
 
 /// In every second run clients read at once, while replicas lack something: reads must repair what they show. In the

@@ -4,6 +4,7 @@
 mod bearer;
 mod bereavement;
 mod clocks;
+mod decay;
 mod emptying;
 mod isolation;
 mod orphans;
@@ -18,6 +19,7 @@ use crate::{
     checkers::Violation,
     cluster::Cluster,
     executor::Handle,
+    store::SimStore,
     trace::Place,
     workload::{Client, Recorder, Space},
 };
@@ -26,6 +28,7 @@ pub(super) use self::{
     bearer::restart_bearer,
     bereavement::bereave,
     clocks::turn_back,
+    decay::{await_mended, decay},
     emptying::empty,
     isolation::{isolate, look_around},
     orphans::orphan_batches,
@@ -37,6 +40,9 @@ pub(super) use self::{
 /// How often a node that does not come up is started again, at most, and the pause between.
 const ATTEMPTS: usize = 20;
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long it takes until everything is flushed, and until it is compacted.
+const WORK: Duration = Duration::from_secs(10);
 
 /// Where the acts are played.
 #[derive(Clone, Copy)]
@@ -52,6 +58,13 @@ impl Stage<'_> {
     fn serving(&self) -> Vec<usize> {
         let serving = self.cluster.serving();
         serving.iter().map(|(number, _)| *number).collect()
+    }
+
+    /// The storages of those machines.
+    fn stores(&self) -> Vec<(usize, SimStore)> {
+        let serving = self.serving().into_iter();
+        let stores = serving.filter_map(|number| Some((number, self.cluster.store(number)?)));
+        stores.collect()
     }
 
     fn client(&self) -> Client {
@@ -71,6 +84,25 @@ impl Stage<'_> {
             network.block(one, two);
             network.block(two, one);
         }
+    }
+
+    /// Everything goes to files, and those of some tables are compacted: what may be purged is purged.
+    async fn compact(&self, tables: &[&str]) {
+        let stores = self.stores();
+        self.note("compact", String::new);
+        for (_, store) in &stores {
+            store.flush_all();
+        }
+        self.handle.sleep(WORK).await;
+        for name in tables {
+            // A node that can't tell does not keep the others from it.
+            if let Ok(table) = verdict::table_id(self.cluster, name).await {
+                for (_, store) in &stores {
+                    store.compact(table);
+                }
+            }
+        }
+        self.handle.sleep(WORK).await;
     }
 
     async fn start(&self, number: usize) {
