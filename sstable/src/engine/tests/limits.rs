@@ -1,9 +1,9 @@
 //! Bounds, and what happens beyond them.
 
-use starling_model::{Clustering, Partition, Seconds, Token, TokenRange};
+use starling_model::{Clustering, Partition, Seconds, TableId, Token, TokenRange};
 
 use crate::{
-    Engine, Error, Options, Step,
+    Engine, Error, Options, Step, Task,
     fixtures::{TABLE, contents, dir, insert, key, open, settle, simple_row, small_options},
     fs::{MemoryFs, memory::Faults},
 };
@@ -234,4 +234,37 @@ fn no_two_engines_count_on_the_same_free_bytes() {
     drop(job);
     drop(second);
     assert_eq!(first.room().promised, 0, "who is gone writes nothing");
+}
+
+#[test]
+fn a_compaction_waits_for_room_no_longer_than_there_is_none() {
+    let fs = MemoryFs::new();
+    let mut engine = open(&fs);
+    for round in 0..2 {
+        fs.set_faults(Faults {
+            // All that flushes may need is kept free.
+            capacity: (round == 1).then(|| fs.used() + engine.room().reserve),
+            fail_syncs: false,
+        });
+        for n in 0..10 {
+            engine.apply(&insert(key(n), b"a", round, &[1; 20])).unwrap();
+        }
+        engine.flush_all();
+        settle(&mut engine, Seconds(1));
+    }
+    engine.compact(TABLE);
+    settle(&mut engine, Seconds(1));
+    assert!(engine.left_to_compact(TABLE) > 0);
+    let (needs, room) = engine.lacks_room(None).expect("there is no room");
+    assert!(needs > room.left(), "{needs} of {room:?}");
+    assert_eq!(engine.lacks_room(Some(&[TABLE])), Some((needs, room)));
+    assert_eq!(engine.lacks_room(Some(&[TableId(99)])), None);
+    fs.set_faults(Faults::default());
+    assert_eq!(
+        engine.lacks_room(None),
+        None,
+        "also before it is looked for again"
+    );
+    let job = engine.next_job(Seconds(1)).expect("in the same second");
+    assert_eq!(job.task(), Some(Task::Compaction(TABLE)));
 }
