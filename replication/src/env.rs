@@ -177,6 +177,9 @@ pub trait Store: Send + Sync + 'static {
     /// too: every write that was accepted before, and perhaps some later ones. They are for a node with `shards` shards.
     /// They are the caller's, and need not survive a crash.
     ///
+    /// What goes as it is stored is not read, unless it is to be done `anew`: then all that is stored there is checked first,
+    /// and the files are made of what was read. What is found damaged is [known](Self::damaged) from then on.
+    ///
     /// After an error nothing is left, sooner or later; [`StoreError::Corrupt`] where a part is damaged.
     fn export(
         &self,
@@ -184,6 +187,7 @@ pub trait Store: Send + Sync + 'static {
         tokens: TokenSet,
         shards: u32,
         dir: PathBuf,
+        anew: bool,
     ) -> impl Future<Output = Result<Vec<Exported>, StoreError>> + Send + 'static;
 
     /// Takes files of an export in, each with its shard here. What they hold is merged with what is there, and durable

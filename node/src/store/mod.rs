@@ -221,8 +221,9 @@ impl Store for ShardedStore {
         tokens: TokenSet,
         shards: u32,
         dir: PathBuf,
+        anew: bool,
     ) -> impl Future<Output = Result<Vec<Exported>, StoreError>> + Send + 'static {
-        moves::export(self.clone(), table, tokens, shards, dir)
+        moves::export(self.clone(), table, tokens, shards, dir, anew)
     }
 
     fn ingest(

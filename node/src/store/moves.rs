@@ -51,6 +51,7 @@ pub(super) async fn export(
     tokens: TokenSet,
     shards: u32,
     dir: PathBuf,
+    anew: bool,
 ) -> Result<Vec<Exported>, StoreError> {
     let theirs = ShardMap::new(shards);
     let mut numbers = Vec::new();
@@ -76,7 +77,7 @@ pub(super) async fn export(
         let tokens = tokens.clone();
         numbers.push(parts);
         all.push(store.ask(shard, move |answer| {
-            Request::Export(table, tokens, ranges, dir, answer)
+            Request::Export(table, tokens, ranges, dir, anew, answer)
         }));
     }
     let made = every(all).await?;

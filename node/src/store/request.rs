@@ -47,12 +47,13 @@ pub(super) enum Request {
         RangeInclusive<u64>,
         Answer<Vec<(TokenSet, u64)>>,
     ),
-    /// Write out some tokens, cut into parts, to a directory.
+    /// Write out some tokens, cut into parts, to a directory; with a check of what is stored, if it is to be done anew.
     Export(
         TableId,
         TokenSet,
         Vec<TokenRange>,
         PathBuf,
+        bool,
         Answer<Vec<starling_sstable::Exported>>,
     ),
     /// Take files in.

@@ -117,9 +117,13 @@ impl Shard {
                 let parts = self.engine.parts_of(table, &tokens, &slices, &bytes);
                 let _ = answer.send(Ok(parts));
             }
-            Request::Export(table, tokens, parts, dir, answer) => {
+            Request::Export(table, tokens, parts, dir, anew, answer) => {
                 later(answer, |done| {
-                    self.engine.export(table, &tokens, &parts, dir, done)
+                    if anew {
+                        self.engine.export_anew(table, &tokens, &parts, dir, done)
+                    } else {
+                        self.engine.export(table, &tokens, &parts, dir, done)
+                    }
                 });
             }
             Request::Ingest(table, files, answer) => {

@@ -160,7 +160,7 @@ async fn a_range_moves_to_a_store_with_other_shards() {
     let all = walk(&from, TokenRange::ALL, Limits::NONE).await;
     let (gone, stays): (Vec<_>, Vec<_>) = all.into_iter().partition(|(token, _)| moved.contains(*token));
     let exported = from
-        .export(TABLE, moved.clone(), 2, "streams/out/1".into())
+        .export(TABLE, moved.clone(), 2, "streams/out/1".into(), false)
         .await
         .unwrap();
     assert!(exported.iter().any(|file| file.shard == 0) && exported.iter().any(|file| file.shard == 1));

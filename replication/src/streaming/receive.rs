@@ -80,20 +80,39 @@ pub(super) enum Miss {
 }
 
 impl<E: Env> Streaming<E> {
-    /// Fetches a part and takes it in.
+    /// Fetches a part and takes it in. Where what came is damaged though every piece came as it was read, the source is asked to
+    /// look at what it stores, which it has not read, and to make the files of that.
     pub(super) async fn bring(&self, part: &Part, change: u128) -> Result<(), Miss> {
-        let stream = name_of(change, self.id, part);
+        let (came, outcome) = self.bring_files(part, change, false).await;
+        let why = match outcome {
+            Err(Miss::Damaged(why)) if came => why,
+            outcome => return outcome,
+        };
+        ::tracing::warn!(table = %part.table, from = %part.from, why, "a part of a table came damaged; its source is to check it");
+        let (_, outcome) = self.bring_files(part, change, true).await;
+        let anew = match outcome {
+            Err(Miss::Damaged(anew) | Miss::Away(anew)) => anew,
+            Err(Miss::Busy) => "the source has too much to do".to_owned(),
+            outcome => return outcome,
+        };
+        Err(Miss::Damaged(format!("{why}; and when it was made anew: {anew}")))
+    }
+
+    /// Fetches a part as it is stored, or made anew, and takes it in; whether all came, and what became of it.
+    async fn bring_files(&self, part: &Part, change: u128, anew: bool) -> (bool, Result<(), Miss>) {
+        let stream = name_of((change, anew), self.id, part);
         // A fetch that was given up may still be about to remove what it made.
         let dir = Path::new(DIRECTORY).join(format!("{stream:032x}-{:016x}", self.env.random()));
         let truncated = self.truncations(part.table);
         let mut newest = None;
-        let came = match self.files(part, stream).await {
+        let came = match self.files(part, stream, anew).await {
             Ok(files) => {
                 newest = files.iter().filter_map(|file| file.newest).max();
                 self.receive(part.from, stream, &files, &dir).await
             }
             Err(miss) => Err(miss),
         };
+        let all_came = came.is_ok();
         let taken = match came {
             Ok(files) if self.truncations(part.table) == truncated => {
                 self.take_in(part.table, files, newest).await
@@ -105,7 +124,7 @@ impl<E: Env> Streaming<E> {
         self.blocking(move || remove_all(&*fs, &dir)).await;
         // One that does not hear it closes the stream after a while.
         let _ = self.ask(part.from, StreamRequest::Close { stream }).await;
-        taken
+        (all_came, taken)
     }
 
     /// What is stamped from now on prevails over what comes.
@@ -131,16 +150,26 @@ impl<E: Env> Streaming<E> {
     }
 
     /// Has the source make the files, and waits for them.
-    async fn files(&self, part: &Part, stream: u128) -> Result<Vec<StreamFile>, Miss> {
+    async fn files(&self, part: &Part, stream: u128, anew: bool) -> Result<Vec<StreamFile>, Miss> {
+        let (table, tokens, shards) = (part.table, part.tokens.clone(), self.shards);
+        let open = if anew {
+            StreamRequest::OpenAnew {
+                stream,
+                table,
+                tokens,
+                shards,
+            }
+        } else {
+            StreamRequest::Open {
+                stream,
+                table,
+                tokens,
+                shards,
+            }
+        };
         let mut pause = POLLS.0;
         loop {
-            let open = StreamRequest::Open {
-                stream,
-                table: part.table,
-                tokens: part.tokens.clone(),
-                shards: self.shards,
-            };
-            match self.ask(part.from, open).await? {
+            match self.ask(part.from, open.clone()).await? {
                 StreamReply::Files(files) => return Ok(files),
                 StreamReply::Making => self.env.sleep(pause).await,
                 _ => return Err(Miss::Away("its answer does not fit the question".to_owned())),
@@ -268,7 +297,7 @@ impl<E: Env> Streaming<E> {
 
     pub(super) async fn ask(&self, from: NodeId, request: StreamRequest) -> Result<StreamReply, Miss> {
         let table = match &request {
-            StreamRequest::Open { table, .. } => Some(*table),
+            StreamRequest::Open { table, .. } | StreamRequest::OpenAnew { table, .. } => Some(*table),
             _ => None,
         };
         let peer = self.views.load().cluster.peers.get(&from).cloned();
@@ -288,8 +317,8 @@ impl<E: Env> Streaming<E> {
 }
 
 /// The same part of the same change has the same name, also after a restart: then its files may be there already.
-fn name_of(change: u128, node: NodeId, part: &Part) -> u128 {
-    let mut bytes = Vec::new();
+fn name_of((change, anew): (u128, bool), node: NodeId, part: &Part) -> u128 {
+    let mut bytes = vec![u8::from(anew)];
     for number in [change, node.0, part.table.0, part.from.0] {
         bytes.extend_from_slice(&number.to_be_bytes());
     }

@@ -102,7 +102,13 @@ impl<E: Env> Source<E> {
                 table,
                 tokens,
                 shards,
-            } => self.open(stream, table, tokens, shards),
+            } => self.open(stream, (table, tokens, shards), false),
+            StreamRequest::OpenAnew {
+                stream,
+                table,
+                tokens,
+                shards,
+            } => self.open(stream, (table, tokens, shards), true),
             StreamRequest::Piece {
                 stream,
                 file,
@@ -120,9 +126,8 @@ impl<E: Env> Source<E> {
     fn open(
         &self,
         stream: u128,
-        table: TableId,
-        tokens: TokenSet,
-        shards: u32,
+        (table, tokens, shards): (TableId, TokenSet, u32),
+        anew: bool,
     ) -> Result<StreamReply, Failure> {
         check_shards(shards)?;
         let mut open = self.open.lock();
@@ -150,15 +155,22 @@ impl<E: Env> Source<E> {
         };
         open.insert(stream, made);
         drop(open);
-        self.make(stream, dir, (table, tokens, shards));
+        self.make(stream, dir, (table, tokens, shards), anew);
         Ok(StreamReply::Making)
     }
 
     /// Has the storage make the files.
-    fn make(&self, stream: u128, dir: PathBuf, (table, tokens, shards): (TableId, TokenSet, u32)) {
+    fn make(
+        &self,
+        stream: u128,
+        dir: PathBuf,
+        (table, tokens, shards): (TableId, TokenSet, u32),
+        anew: bool,
+    ) {
         let (env, open) = (self.env.clone(), Arc::clone(&self.open));
         self.env.spawn(async move {
-            let exported = env.store().export(table, tokens, shards, dir.clone()).await;
+            let store = env.store();
+            let exported = store.export(table, tokens, shards, dir.clone(), anew).await;
             let fs = Arc::clone(env.fs());
             let ready = env.blocking(move || {
                 let files = exported?.into_iter().map(|file| {

@@ -57,6 +57,18 @@ pub enum StreamRequest {
     },
     /// Tell what is moved. Answered with [`StreamReply::Status`].
     Status,
+    /// The same as [`Open`](Self::Open), for who found damaged what came of it, though every piece came as it was read:
+    /// check what is stored, and make the files of what was read. Answered as that is. Older releases do not know it.
+    OpenAnew {
+        /// Names the stream; it is not one that was opened otherwise.
+        stream: u128,
+        /// Of which table.
+        table: TableId,
+        /// Which tokens.
+        tokens: TokenSet,
+        /// How many shards the asking node has, 1 to 1024.
+        shards: u32,
+    },
 }
 
 /// The most sets in one question for sizes.

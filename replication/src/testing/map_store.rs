@@ -27,6 +27,8 @@ pub(crate) struct MapStore {
     data: Arc<Mutex<Data>>,
     fault: Arc<Mutex<Option<StoreError>>>,
     damaged: Arc<Mutex<Vec<Damaged>>>,
+    /// What is damaged in its files and not known yet, and whether something is lost with it.
+    hidden: Arc<Mutex<Vec<(Damaged, bool)>>>,
     /// What was written to since it was asked; all of a table that is absent.
     changed: Arc<Mutex<BTreeMap<TableId, Cells>>>,
     purge: Arc<Mutex<BTreeMap<TableId, PurgePolicy>>>,
@@ -64,7 +66,11 @@ impl MapStore {
         table: TableId,
         tokens: &TokenSet,
         dir: &Path,
+        anew: bool,
     ) -> Result<Vec<Exported>, StoreError> {
+        if anew {
+            self.find_damage();
+        }
         let hit = |piece: &&Damaged| piece.table == table && tokens.touches(piece.tokens);
         if let Some(piece) = self.damaged.lock().iter().find(hit) {
             // As of several shards: others made theirs.
@@ -77,6 +83,11 @@ impl MapStore {
             )));
         }
         let mut content = Vec::new();
+        let is_hidden = |(piece, _): &(Damaged, bool)| hit(&piece);
+        if !anew && self.hidden.lock().iter().any(is_hidden) {
+            // What is linked is not read.
+            content.extend_from_slice(&[0, 0, 0, 1, u8::MAX]);
+        }
         let mut newest = None;
         for mutation in self.of(table, tokens) {
             newest = newest.max(mutation.partition.newest());
@@ -115,6 +126,22 @@ impl MapStore {
     /// From now on everything fails like this; `None` heals.
     pub(crate) fn set_fault(&self, fault: Option<StoreError>) {
         *self.fault.lock() = fault;
+    }
+
+    /// The files with some tokens are damaged, and nobody knows; whether it `loses` what is stored.
+    pub(crate) fn damage_unnoticed(&self, piece: Damaged, loses: bool) {
+        self.hidden.lock().push((piece, loses));
+    }
+
+    fn find_damage(&self) {
+        let hidden = self.hidden.lock().clone().into_iter();
+        let lost: Vec<Damaged> = hidden
+            .filter_map(|(piece, loses)| loses.then_some(piece))
+            .collect();
+        self.hidden.lock().retain(|(_, loses)| !loses);
+        for piece in lost {
+            self.damage(piece);
+        }
     }
 
     /// Loses what is stored for some tokens, and knows it.
@@ -492,8 +519,9 @@ impl Store for MapStore {
         tokens: TokenSet,
         _shards: u32,
         dir: PathBuf,
+        anew: bool,
     ) -> impl Future<Output = Result<Vec<Exported>, StoreError>> + Send + 'static {
-        let export = |store: &Self| store.write_export(table, &tokens, &dir);
+        let export = |store: &Self| store.write_export(table, &tokens, &dir, anew);
         std::future::ready(self.checked(export).flatten())
     }
 

@@ -79,9 +79,10 @@ pub(crate) fn treat(
         | (Request::SchemaPush(_), Bug::KeepSchemaSecret)
         | (Request::Truncate(_), Bug::IgnoreTruncation)
         | (Request::BatchStore { .. }, Bug::ForgetBatches) => Some(Response::Done),
-        (Request::Stream(StreamRequest::Open { .. }), Bug::StreamNothing) => {
-            Some(Response::Stream(StreamReply::Files(Vec::new())))
-        }
+        (
+            Request::Stream(StreamRequest::Open { .. } | StreamRequest::OpenAnew { .. }),
+            Bug::StreamNothing,
+        ) => Some(Response::Stream(StreamReply::Files(Vec::new()))),
         // It says that it has the step durably, and that nothing is under way on an older ring.
         (Request::Topology(TopologyRequest::Push(state)), Bug::SkipBarrier) => {
             Some(Response::Topology(TopologyResponse::State(state.clone())))

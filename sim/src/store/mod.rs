@@ -352,10 +352,11 @@ impl Store for SimStore {
         tokens: TokenSet,
         shards: u32,
         dir: PathBuf,
+        anew: bool,
     ) -> impl Future<Output = Result<Vec<Exported>, StoreError>> + Send + 'static {
         let store = self.clone();
         async move {
-            let exported = store.export_parts(table, &tokens, shards, &dir).await;
+            let exported = store.export_parts(table, &tokens, shards, &dir, anew).await;
             exported.map_err(store_error)
         }
     }

@@ -193,10 +193,15 @@ impl Shard {
         tokens: &TokenSet,
         parts: &[TokenRange],
         dir: PathBuf,
+        anew: bool,
     ) -> Result<Vec<Exported>, Error> {
         let (tell, told) = oneshot::channel();
         let done = move |outcome| tell.send(outcome);
-        self.engine.lock().export(table, tokens, parts, dir, done)?;
+        if anew {
+            self.engine.lock().export_anew(table, tokens, parts, dir, done)?;
+        } else {
+            self.engine.lock().export(table, tokens, parts, dir, done)?;
+        }
         told.await.unwrap_or(Err(GONE))
     }
 

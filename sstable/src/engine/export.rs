@@ -4,8 +4,9 @@
 //! all: nothing is purged on the way. What is in memory is flushed first, so that an export, which may take long, keeps no
 //! memtable. A table of which all tokens are wanted is linked. What is wanted of others becomes new tables, by a job, in
 //! bounded steps: one for each large piece, [copied](Plan::copies) block by block as it is stored; small ones are merged, so that
-//! files are few. Pieces need not be merged to be right, since nothing is forgotten. The files belong to whoever asked: they are no part of
-//! the engine, and nothing of them need survive a crash.
+//! files are few. Pieces need not be merged to be right, since nothing is forgotten. What is linked is not read: whoever gets it may
+//! be the first one to find it damaged, and can have it made [anew](Engine::export_anew). The files belong to whoever asked: they are
+//! no part of the engine, and nothing of them need survive a crash.
 
 use std::{
     collections::VecDeque,
@@ -32,7 +33,7 @@ use crate::{
     fs::Fs,
     log::Lsn,
     memtable::Pool,
-    table::{Table, WriterOptions, reader::file_name},
+    table::{Scrub, Table, WriterOptions, reader::file_name},
 };
 
 /// A file of an export.
@@ -67,7 +68,7 @@ struct Whole {
 struct Cut {
     span: TokenRange,
     table: Arc<Table>,
-    /// Some of it was damaged.
+    /// It is read entry by entry: some of it was damaged, or may be.
     marked: bool,
     /// How many of the tokens that are wanted were in its holes when the export began.
     in_holes: u64,
@@ -89,6 +90,8 @@ pub(super) struct Wanted {
     dir: PathBuf,
     /// Writes up to this belong to it; they are to be in files first.
     last: Lsn,
+    /// Nothing is linked.
+    anew: bool,
     done: Done,
 }
 
@@ -113,6 +116,9 @@ pub(super) struct Exporting {
     dir: PathBuf,
     begun: bool,
     tokens: TokenSet,
+    /// Tables that are checked before anything is made of them, and what is damaged there.
+    checks: Vec<Scrub>,
+    found: Vec<Error>,
     whole: Vec<Whole>,
     cut: Vec<Cut>,
     /// The number of a file that got a hole while it was read.
@@ -145,6 +151,32 @@ impl Engine {
         dir: PathBuf,
         done: impl FnOnce(Result<Vec<Exported>, Error>) + Send + 'static,
     ) -> Result<(), Error> {
+        self.ask_for_export(table, tokens, parts, dir, (false, Box::new(done)))
+    }
+
+    /// The same as [`export`](Self::export) for whoever found such files damaged: tables are checked first, indexes too, and
+    /// then read and written anew, entry by entry; none is linked. What is damaged is quarantined, and `done` is told
+    /// [`Error::Corrupt`]. Where that is nothing but what no reader needs, as the bytes between two parts of a file, the
+    /// new tables are whole. It reads everything, and needs room for it.
+    pub fn export_anew(
+        &mut self,
+        table: TableId,
+        tokens: &TokenSet,
+        parts: &[TokenRange],
+        dir: PathBuf,
+        done: impl FnOnce(Result<Vec<Exported>, Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        self.ask_for_export(table, tokens, parts, dir, (true, Box::new(done)))
+    }
+
+    fn ask_for_export(
+        &mut self,
+        table: TableId,
+        tokens: &TokenSet,
+        parts: &[TokenRange],
+        dir: PathBuf,
+        (anew, done): (bool, Done),
+    ) -> Result<(), Error> {
         if self.bulk.exports.len() >= MAX_WAITING {
             return Err(Error::Invalid("too many exports wait to be made"));
         }
@@ -167,7 +199,8 @@ impl Engine {
             parts: parts.to_vec(),
             dir,
             last,
-            done: Box::new(done),
+            anew,
+            done,
         });
         Ok(())
     }
@@ -201,6 +234,7 @@ impl Engine {
             tokens,
             parts,
             dir,
+            anew,
             done,
             ..
         } = wanted;
@@ -222,6 +256,8 @@ impl Engine {
             dir,
             begun: false,
             tokens: TokenSet::default(),
+            checks: Vec::new(),
+            found: Vec::new(),
             whole: Vec::new(),
             cut: Vec::new(),
             stepped_over: None,
@@ -233,7 +269,7 @@ impl Engine {
             promise: None,
             pin: Some(Arc::clone(&self.bulk.pin)),
         };
-        let (cut, bytes) = exporting.sort_out(state, &tokens, &parts);
+        let (cut, bytes) = exporting.sort_out(state, &tokens, &parts, anew);
         let Some(promise) = self.options.promises.promise(bytes, room) else {
             (exporting.done)(Err(self.no_room(room, bytes)));
             return None;
@@ -283,6 +319,10 @@ impl Engine {
 
     /// Takes an export back, and tells who asked for it.
     pub(super) fn exported(&mut self, export: Exporting, failed: Option<Error>) {
+        for error in &export.found {
+            self.report(error);
+        }
+        self.look_at_reports();
         let failed = failed.or_else(|| {
             export
                 .stepped_over
@@ -307,13 +347,20 @@ impl Engine {
 
 impl Exporting {
     /// Takes the tables of which all is wanted; returns those that have to be cut, and how many bytes that makes, about.
-    fn sort_out(&mut self, state: &TableState, wanted: &TokenSet, parts: &[TokenRange]) -> (Vec<Cut>, u64) {
+    fn sort_out(
+        &mut self,
+        state: &TableState,
+        wanted: &TokenSet,
+        parts: &[TokenRange],
+        anew: bool,
+    ) -> (Vec<Cut>, u64) {
         let mut cut = Vec::new();
         let mut bytes = 0;
         for table in state.tables.live() {
             let (span, number) = (table.span(), table.number());
             let holder = |part: &TokenRange| part.start <= span.start && span.end <= part.end;
-            let marked = state.tables.damage().iter().any(|damage| damage.file == number);
+            let known = state.tables.damage().iter().any(|damage| damage.file == number);
+            let marked = anew || known;
             match parts.iter().position(holder) {
                 Some(part) if !marked && wanted.covers(span) => self.whole.push(Whole {
                     number,
@@ -323,6 +370,10 @@ impl Exporting {
                 }),
                 _ if wanted.touches(span) => {
                     bytes += table.bytes_of(wanted);
+                    // What was healed is damaged still, and nobody reads it.
+                    if anew && !known {
+                        self.checks.extend(Scrub::new(table, span));
+                    }
                     cut.push(Cut {
                         span,
                         table: Arc::clone(table),
@@ -349,7 +400,7 @@ impl Exporting {
         for (at, part) in parts.iter().enumerate() {
             let only = wanted.intersection(&TokenSet::from(*part));
             let holders = cut.iter().filter(|cut| only.touches(cut.span));
-            // What was damaged elsewhere is read entry by entry.
+            // What was damaged elsewhere, or may be, is read entry by entry.
             let is_copied = |cut: &&Cut| !cut.marked && cut.table.bytes_of(&only) >= making.least_copied;
             let (copied, merged): (Vec<&Cut>, Vec<&Cut>) = holders.partition(is_copied);
             let mut groups: Vec<Vec<&Cut>> = copied.into_iter().map(|cut| vec![cut]).collect();
@@ -385,8 +436,17 @@ impl Exporting {
         }
     }
 
-    /// Makes a link, or goes on with a merge; `true` once all files are there.
+    /// Checks a stripe, makes a link, or goes on with a merge; `true` once all files are there.
     pub(super) fn step(&mut self) -> Result<bool, Error> {
+        if let Some(check) = self.checks.last_mut() {
+            if !check.step(&mut self.found) {
+                self.checks.pop();
+            }
+            return Ok(false);
+        }
+        if let Some(error) = self.found.first() {
+            return Err(error.clone());
+        }
         if !self.begun {
             self.fs
                 .create_dir_all(&self.dir)

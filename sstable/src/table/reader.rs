@@ -393,7 +393,7 @@ impl Table {
     }
 
     /// Where a stripe's index and filter are.
-    pub(super) fn stripe_handle(&self, stripe: usize) -> Handle {
+    pub(crate) fn stripe_handle(&self, stripe: usize) -> Handle {
         self.directory.handle(stripe)
     }
 

@@ -202,6 +202,43 @@ fn a_source_with_damage_is_replaced_by_the_other_replicas() {
 }
 
 #[test]
+fn what_comes_damaged_is_made_anew_by_its_source() {
+    let (mut cluster, table) = filled(3);
+    let remove = ChangeKind::Remove(vec![id(&cluster, 3)]);
+    cluster.kill(3);
+    // Nobody else has it.
+    let tokens = TokenRange::ALL;
+    cluster
+        .store(2)
+        .damage_unnoticed(Damaged { table, tokens }, false);
+    let fetched = begin_fetch(&cluster, 1, &remove);
+    cluster.run_for(Duration::from_secs(5));
+    assert_eq!(*fetched.lock(), Some(Ok(())));
+    check(&cluster, table, 1, &remove);
+}
+
+#[test]
+fn a_source_finds_its_damage_when_it_is_told_that_it_came_damaged() {
+    let (cluster, table) = filled(3);
+    let leave = ChangeKind::Leave(id(&cluster, 3));
+    let tokens = TokenRange::ALL;
+    cluster.store(3).damage_unnoticed(Damaged { table, tokens }, true);
+    let fetched = begin_fetch(&cluster, 1, &leave);
+    cluster.run_for(Duration::from_secs(10));
+    assert_eq!(*fetched.lock(), Some(Ok(())), "the others have it");
+    check(&cluster, table, 1, &leave);
+    assert!(cluster.node(3).status().counters.healed > 0);
+    for row in 0..ROWS {
+        let key = key(&format!("k{row}"));
+        let ring = &cluster.node(3).views.load().cluster.ring;
+        let placement = ring.placement(&starling_ring::Strategy::Simple { factor: 2 });
+        if placement.replicas(key.token).contains(&id(&cluster, 3)) {
+            assert_eq!(cluster.stored(3, table, &key).rows.len(), 1, "{key:?} is back");
+        }
+    }
+}
+
+#[test]
 fn a_newcomer_that_dies_goes_on_where_it_was() {
     let (mut cluster, table) = filled(3);
     let leave = ChangeKind::Leave(id(&cluster, 3));

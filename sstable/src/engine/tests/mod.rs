@@ -1,3 +1,4 @@
+mod anew;
 mod bulk;
 mod changed;
 mod cold;

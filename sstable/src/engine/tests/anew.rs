@@ -1,0 +1,126 @@
+//! Exports that whoever got them found damaged.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use starling_model::{Seconds, TokenRange, TokenSet};
+
+use super::quarantine::{PARTITIONS, filled, options, write};
+use crate::{
+    Engine, Error, Exported, Options, Step,
+    fixtures::{TABLE, contents, dir},
+    fs::MemoryFs,
+};
+
+type Outcome<T> = Arc<Mutex<Option<Result<T, Error>>>>;
+
+fn outcome<T: Send + 'static>() -> (Outcome<T>, impl FnOnce(Result<T, Error>) + Send + 'static) {
+    let outcome: Outcome<T> = Arc::default();
+    let told = Arc::clone(&outcome);
+    (outcome, move |result| *told.lock().unwrap() = Some(result))
+}
+
+/// Runs jobs, and gives those up that fail, until an outcome is told.
+fn work<T>(engine: &mut Engine, outcome: &Outcome<T>) -> Result<T, Error> {
+    loop {
+        if let Some(told) = outcome.lock().unwrap().take() {
+            return told;
+        }
+        let Some(mut job) = engine.next_job(Seconds(1)) else {
+            return outcome.lock().unwrap().take().expect("it is told by now");
+        };
+        while matches!(job.step(), Ok(Step::More)) {}
+        engine.finish(job).unwrap();
+    }
+}
+
+fn export(engine: &mut Engine, anew: bool) -> Result<Vec<Exported>, Error> {
+    let (told, done) = outcome();
+    let (all, parts, to) = (TokenSet::from(TokenRange::ALL), [TokenRange::ALL], "/out".into());
+    if anew {
+        engine.export_anew(TABLE, &all, &parts, to, done).unwrap();
+    } else {
+        engine.export(TABLE, &all, &parts, to, done).unwrap();
+    }
+    work(engine, &told)
+}
+
+/// Takes what was exported in elsewhere.
+fn ingest(fs: &MemoryFs, name: &str, files: &[Exported]) -> Result<Engine, Error> {
+    let all = Options {
+        tokens: TokenRange::ALL,
+        ..options()
+    };
+    let dir = Path::new("/").join(name);
+    let (mut other, _) = Engine::open(Arc::new(fs.clone()), dir, all).unwrap();
+    let (told, done) = outcome();
+    let files = files.iter().map(|file| file.path.clone()).collect();
+    other.ingest(TABLE, files, done).unwrap();
+    work(&mut other, &told).map(|()| other)
+}
+
+fn reopen(fs: &MemoryFs) -> Engine {
+    Engine::open(Arc::new(fs.clone()), dir(), options()).unwrap().0
+}
+
+#[test]
+fn what_no_reader_needs_is_left_behind_and_costs_no_reads() {
+    let fs = MemoryFs::new();
+    let (engine, path) = filled(&fs);
+    let whole = contents(&engine);
+    // Zeros lie between the data blocks and what begins at a multiple of 64.
+    let padding = engine.files(TABLE)[0].stripe_handle(0).offset as usize - 1;
+    drop(engine);
+    fs.damage(&path, |bytes| {
+        assert_eq!(bytes[padding], 0);
+        bytes[padding] = 1;
+    })
+    .unwrap();
+    let mut engine = reopen(&fs);
+    let linked = export(&mut engine, false).expect("it is not read");
+    let refused = ingest(&fs, "first", &linked).map(drop);
+    assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
+    let anew = export(&mut engine, true).expect("all can be read");
+    let other = ingest(&fs, "second", &anew).expect("it is whole");
+    assert!(contents(&other) == whole);
+    assert_eq!(engine.quarantined(), []);
+    assert!(contents(&engine) == whole);
+}
+
+#[test]
+fn what_is_damaged_is_found_and_quarantined_and_not_linked_again() {
+    let fs = MemoryFs::new();
+    let (engine, path) = filled(&fs);
+    let whole = contents(&engine);
+    drop(engine);
+    // Two blocks.
+    fs.damage(&path, |bytes| {
+        for at in [bytes.len() / 4, bytes.len() / 2] {
+            bytes[at] ^= 1;
+        }
+    })
+    .unwrap();
+    let mut engine = reopen(&fs);
+    let linked = export(&mut engine, false).expect("it is not read");
+    let refused = ingest(&fs, "first", &linked).map(drop);
+    assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
+    let refused = export(&mut engine, true);
+    assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
+    assert_eq!(engine.quarantined().len(), 2, "not only the first one");
+    for anew in [false, true] {
+        let refused = export(&mut engine, anew);
+        assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
+    }
+    for number in 0..PARTITIONS {
+        engine.apply(&write(number)).unwrap();
+    }
+    engine.log().sync().unwrap();
+    engine.heal(TABLE, TokenRange::ALL);
+    for (name, anew) in [("second", false), ("third", true)] {
+        let healed = export(&mut engine, anew).expect("what was damaged is healed");
+        let other = ingest(&fs, name, &healed).expect("it is whole");
+        assert!(contents(&other) == whole);
+    }
+}
