@@ -25,6 +25,7 @@ pub mod node;
 mod peer_clocks;
 mod peers;
 mod placements;
+mod purgeable;
 mod query;
 mod replica;
 mod restore;

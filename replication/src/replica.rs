@@ -17,6 +17,7 @@ use crate::{
     env::{Env, Store, StoreError, StoredPage},
     message::{Failure, MAX_PAGE_BYTES, MAX_SENT_PAGE_BYTES},
     newest::Newest,
+    purgeable::Purgeable,
     snapshot::Views,
     status::Counters,
     tracing::Tracer,
@@ -40,6 +41,7 @@ pub(crate) struct Replica<E: Env> {
     newest: Newest,
     clock_floor: Arc<ClockFloor>,
     pub(crate) truncations: Truncations,
+    pub(crate) purgeable: Purgeable,
 }
 
 impl<E: Env> Replica<E> {
@@ -56,6 +58,7 @@ impl<E: Env> Replica<E> {
             newest: Newest::new(clock_floor.begin()),
             clock_floor,
             truncations: Truncations::default(),
+            purgeable: Purgeable::default(),
         }
     }
 

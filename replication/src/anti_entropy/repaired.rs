@@ -65,8 +65,6 @@ struct State {
     /// Ordered, disjoint.
     tables: BTreeMap<TableId, Vec<Entry>>,
     unsaved: bool,
-    /// What the storage was told.
-    handed: BTreeMap<TableId, PurgePolicy>,
     /// By keyspace, as of the placements that a policy was made for last: each session asks for one.
     settled: BTreeMap<String, Settled>,
 }
@@ -182,16 +180,12 @@ impl<E: Env> AntiEntropy<E> {
         let snapshot = self.coordinator.views.load();
         self.local
             .retain(|table| snapshot.schema.table_by_id(table).is_some());
+        let exists = |table: TableId| snapshot.schema.table_by_id(table).is_some();
+        self.coordinator.replica.purgeable.retain(exists);
         let tables: Vec<TableId> = {
             let mut state = self.repaired.state.lock();
-            let State {
-                tables,
-                handed,
-                settled,
-                ..
-            } = &mut *state;
-            tables.retain(|table, _| snapshot.schema.table_by_id(*table).is_some());
-            handed.retain(|table, _| tables.contains_key(table));
+            let State { tables, settled, .. } = &mut *state;
+            tables.retain(|table, _| exists(*table));
             settled.retain(|keyspace, _| snapshot.placements(keyspace).is_ok());
             tables.keys().copied().collect()
         };
@@ -206,15 +200,9 @@ impl<E: Env> AntiEntropy<E> {
         let Some(policy) = self.repaired.policy(&snapshot, table) else {
             return;
         };
-        {
-            let mut state = self.repaired.state.lock();
-            if state.handed.get(&table) == Some(&policy) {
-                return;
-            }
-            state.handed.insert(table, policy.clone());
-        }
-        if self.env.store().set_purge(table, policy).await.is_err() {
-            self.repaired.state.lock().handed.remove(&table);
+        let purgeable = &self.coordinator.replica.purgeable;
+        if purgeable.set(table, &policy) && self.env.store().set_purge(table, policy).await.is_err() {
+            purgeable.forget(table);
         }
     }
 }

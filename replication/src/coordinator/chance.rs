@@ -67,7 +67,7 @@ impl<E: Env> Coordinator<E> {
             compared.extend(page.map(|page| (peer, page)));
         }
         let (peers, pages): (Vec<&Arc<Peer>>, Vec<Page>) = compared.into_iter().unzip();
-        let missing = reconcile(command, pages, self.forgettable(command)).missing;
+        let missing = reconcile(command, pages, self.replica.purgeable.before(command)).missing;
         let repairs = peers
             .iter()
             .zip(missing)

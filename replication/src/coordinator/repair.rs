@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, select_biased, stream::FuturesUnordered};
 use starling_cql::Error;
-use starling_model::{Mutation, NodeId, Page, ReadCommand, Seconds, TableId};
+use starling_model::{Mutation, NodeId, Page, ReadCommand, TableId};
 
 use super::{
     Coordinator, Task,
@@ -21,7 +21,7 @@ use super::{
     read::ReadPlan,
     reconcile::{EVERYTHING, reconcile},
 };
-use crate::{anti_entropy::digest::View, env::Env, snapshot::Peer, topology::quorum::Quorum};
+use crate::{env::Env, snapshot::Peer, topology::quorum::Quorum};
 
 /// About so many bytes of missing data travel together.
 const MESSAGE_BYTES: usize = 1 << 20;
@@ -41,7 +41,7 @@ impl<E: Env> Coordinator<E> {
     ) -> Result<Page, Error> {
         let pages = pages.into_iter().map(|(peer, received)| (peer, received.page));
         let (peers, pages): (Vec<Arc<Peer>>, Vec<Page>) = pages.unzip();
-        let reconciled = reconcile(command, pages, self.forgettable(command));
+        let reconciled = reconcile(command, pages, self.replica.purgeable.before(command));
         if !self.repairs_reads(command.table) {
             return Ok(reconciled.page);
         }
@@ -69,20 +69,6 @@ impl<E: Env> Coordinator<E> {
             ..Answers::default()
         };
         Err(self.read_error(task, &plan, &answers))
-    }
-
-    /// What was deleted or expired before this second may be purged by a replica.
-    pub(super) fn forgettable(&self, command: &ReadCommand) -> Seconds {
-        let schema = &self.views.load().schema;
-        let Some(table) = schema.table_by_id(command.table) else {
-            return EVERYTHING;
-        };
-        let grace = table.options.gc_grace_seconds();
-        View {
-            now: command.now,
-            grace,
-        }
-        .forgettable()
     }
 
     /// Repairs `stale` replicas until those that hold `page` are enough for the level; whether they are. In the place of

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use starling_model::{Consistency, Deletion, Mutation, Partition, Seconds, TableId, Timestamp};
+use starling_model::{Consistency, Deletion, Mutation, Partition, Seconds, TableId, Timestamp, TokenRange};
+use starling_sstable::{PurgePolicy, Repaired};
 
 use super::{LATER, cluster, read_all};
 use crate::{
@@ -52,11 +53,41 @@ fn deletion(table: TableId, at: Seconds) -> Mutation {
     }
 }
 
+/// All replicas were equal up to a second, as node 1 knows.
+fn repaired(cluster: &TestCluster, table: TableId, at: Seconds) {
+    let up_to = Repaired::new([(TokenRange::ALL, at)]);
+    let policy = PurgePolicy::Repaired { grace: 100, up_to };
+    let node = cluster.node(1);
+    node.coordinator.replica.purgeable.set(table, &policy);
+}
+
+#[test]
+fn an_old_deletion_that_not_all_replicas_had_is_given_to_as_many_as_the_level_names() {
+    for repaired_before in [None, Some(1)] {
+        let (cluster, table) = cluster();
+        alter(&cluster, "gc_grace_seconds = 100");
+        let old = Seconds(cluster.now().0 - 200);
+        if let Some(seconds) = repaired_before {
+            repaired(&cluster, table, Seconds(old.0 - seconds));
+        }
+        // It failed, and what it hides is where it did not get to.
+        cluster.envs[0].store.apply_now(deletion(table, old));
+        leave_on(&cluster, 3, table);
+        cluster.partition(&[3], &[1, 2], Link::Silent);
+        assert!(read_all(&cluster, 1, table, Consistency::Quorum).is_empty());
+        cluster.partition(&[3], &[1, 2], Link::Good);
+        cluster.partition(&[1], &[2, 3], Link::Silent);
+        let later = read_all(&cluster, 2, table, Consistency::Quorum);
+        assert!(later.is_empty(), "it was deleted a moment ago: {later:?}");
+    }
+}
+
 #[test]
 fn what_a_replica_has_purged_is_not_given_back() {
     let (cluster, table) = cluster();
     alter(&cluster, "gc_grace_seconds = 100");
     let old = Seconds(cluster.now().0 - 200);
+    repaired(&cluster, table, Seconds(old.0 + 1));
     cluster.envs[0].store.apply_now(deletion(table, old));
     assert!(read_all(&cluster, 1, table, Consistency::All).is_empty());
     assert_eq!(holders(&cluster, table), [1], "the others may have purged it");
