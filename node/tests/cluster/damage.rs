@@ -19,7 +19,7 @@ const ROWS: i32 = 500;
 const ROW_BYTES: usize = 48 << 10;
 
 /// Files of tables in a node's data directory.
-fn tables(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn tables(dir: &Path) -> Vec<PathBuf> {
     let shards = std::fs::read_dir(dir.join("data")).unwrap();
     shards
         .filter_map(|shard| std::fs::read_dir(shard.unwrap().path()).ok())
@@ -38,7 +38,7 @@ fn damage(file: &Path) {
     file.write_all_at(&bytes.map(|byte| byte ^ 0x5A), middle).unwrap();
 }
 
-async fn write(session: &Session) {
+pub(crate) async fn write(session: &Session) {
     let insert = session
         .prepare("INSERT INTO k.t (id, v) VALUES (?, ?)")
         .await
@@ -60,7 +60,7 @@ async fn write(session: &Session) {
 }
 
 /// Reads every row; gives those that can't be read, with the error.
-async fn failures(session: &Session, level: Consistency) -> Vec<(i32, starling_client::Error)> {
+pub(crate) async fn failures(session: &Session, level: Consistency) -> Vec<(i32, starling_client::Error)> {
     let mut failures = Vec::new();
     for id in 0..ROWS {
         let text = format!("SELECT id FROM k.t WHERE id = {id}");

@@ -2,6 +2,7 @@
 
 mod availability;
 mod damage;
+mod decay;
 mod demo;
 mod durability;
 mod flood;

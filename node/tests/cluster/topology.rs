@@ -1,7 +1,7 @@
 //! Nodes that leave, are replaced and are removed, by an operator's commands, while clients go on.
 
 use std::{
-    process::Command,
+    process::{Command, Output},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -64,26 +64,26 @@ pub(crate) fn client(session: Session) -> (Arc<AtomicBool>, JoinHandle<i32>) {
 
 /// Runs a command against a node; its output.
 pub(crate) fn run(cluster: &Cluster, node: usize, arguments: &[&str]) -> String {
-    let admin = cluster.nodes[node].admin.to_string();
-    let output = Command::new(STARLING)
-        .args(arguments)
-        .args(["--admin", &admin])
-        .output()
-        .unwrap();
+    let output = output(cluster, node, arguments);
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// Runs a command that must not work; what it says.
 pub(crate) fn refused(cluster: &Cluster, node: usize, arguments: &[&str]) -> String {
+    let output = output(cluster, node, arguments);
+    assert!(!output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Runs a command that may work or not.
+pub(crate) fn output(cluster: &Cluster, node: usize, arguments: &[&str]) -> Output {
     let admin = cluster.nodes[node].admin.to_string();
-    let output = Command::new(STARLING)
+    Command::new(STARLING)
         .args(arguments)
         .args(["--admin", &admin])
         .output()
-        .unwrap();
-    assert!(!output.status.success(), "{arguments:?}: {output:?}");
-    String::from_utf8(output.stderr).unwrap()
+        .unwrap()
 }
 
 /// How many tokens a node sees in the ring.
