@@ -10,9 +10,9 @@ use starling::config::Settings;
 use starling_client::{Consistency, Session};
 
 use crate::{
-    damage::{failures, tables, write},
+    damage::{failures, settle, tables, write},
     harness::{Cluster, PATIENCE, block_on, create_table_of},
-    topology::{output, run},
+    topology::output,
 };
 
 /// The pause between two looks.
@@ -29,10 +29,7 @@ async fn filled() -> (Cluster, Session) {
     create_table_of(&session, "id int PRIMARY KEY, v blob").await;
     write(&session).await;
     for node in 0..cluster.nodes.len() {
-        // What is just being written has no bytes yet at many places.
-        for order in [&["flush"][..], &["compact", "k.t"]] {
-            tokio::task::block_in_place(|| run(&cluster, node, order));
-        }
+        settle(&cluster, node);
     }
     (cluster, session)
 }
