@@ -48,8 +48,7 @@ impl Leftovers {
 /// Removes leftovers.
 ///
 /// Tables go in pieces. While the system unmaps, nothing else in the process is mapped or unmapped, the memory that requests
-/// allocate neither: 256 MiB at once were measured to keep others waiting for 34 ms, and for 109 ms where the thread
-/// that unmaps has a low priority and the processors are busy.
+/// allocate neither; and the thread that removes may have a low priority, and take its time.
 pub(super) struct Remove {
     fs: Arc<dyn Fs>,
     pub(super) left: Leftovers,
