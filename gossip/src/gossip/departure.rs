@@ -3,6 +3,9 @@
 //! A member that says LEFT, or that was removed, is kept as it is for the quarantine, so that everybody hears of
 //! it. Then it is forgotten, and for as long again its old generations are refused, so that a node that was away
 //! can't bring them back.
+//!
+//! Who says LEFT is alive for as long as its process is: whoever has not learnt yet that the ring goes without it
+//! still asks it, and is told. Who was removed is dead.
 
 use std::time::Duration;
 
@@ -93,6 +96,8 @@ impl Gossip {
         };
         if record.member.is_departed() {
             record.departed_at.get_or_insert(now);
+        }
+        if record.member.is_removed() {
             record.suspected = None;
             self.set_alive(id, false);
         }

@@ -2,7 +2,8 @@
 //!
 //! Proofs of life: a message from the member itself; a version of it that is newer than the known one
 //! (wherever that was heard); a new generation. Hearing of a member for the first time is none: it may be
-//! an old story. A member that announced its shutdown is dead whatever is heard, until it says otherwise.
+//! an old story. A member that announced its shutdown is dead whatever is heard, until it says otherwise. One that has left
+//! is alive until its process ends.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -69,7 +70,7 @@ impl Gossip {
         }
         if let Some(record) = self.members.get_mut(&id)
             && !record.member.is_shut_down()
-            && !record.member.is_departed()
+            && !record.member.is_removed()
         {
             record.detector.proof(now);
             record.doubted_until = None;
@@ -104,7 +105,7 @@ impl Gossip {
         let Some(record) = self.members.get_mut(&id) else {
             return;
         };
-        if record.member.is_shut_down() || record.member.is_departed() {
+        if record.member.is_shut_down() || record.member.is_removed() {
             self.set_alive(id, false);
         } else if record.member.alive {
             record.detector.heartbeat(now);

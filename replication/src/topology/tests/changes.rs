@@ -1,8 +1,10 @@
 //! Changes of the ring, from the first word to the last, among nodes that serve meanwhile.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use starling_model::TableId;
+use parking_lot::Mutex;
+use starling_cql::WriteType;
+use starling_model::{Consistency, TableId};
 
 use super::{
     super::ChangeError,
@@ -14,7 +16,8 @@ use super::{
 use crate::{
     config::Config,
     start_error::StartError,
-    testing::{Link, TestCluster, TestEnv, address, key},
+    testing::{Link, TestCluster, TestEnv, address, insert, key},
+    tracing::Tracer,
 };
 
 #[test]
@@ -72,6 +75,38 @@ fn a_node_leaves_and_its_data_stays() {
         cluster.world.set_link(address(2), address(other), Link::Good);
     }
     assert_eq!(cluster.start(2), Err(StartError::Left));
+}
+
+/// Gossip tells that a node has left while the ring without it is still on its way to that node's disk, and nobody else is
+/// told of that ring. It is asked as before.
+#[test]
+fn who_does_not_know_yet_that_a_node_has_left_serves_all_levels() {
+    let (cluster, table, mut rows) = with_four(4);
+    cluster.envs[1].set_disk_delay(Duration::from_millis(400));
+    let left = decommission(&cluster, 2);
+    let before = rows;
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let mut begun_late = 0;
+    while ring_of(&cluster, 1).contains(&2) {
+        begun_late += u32::from(!ring_of(&cluster, 2).contains(&2));
+        let (coordinator, written) = (Arc::clone(&cluster.node(1).coordinator), Arc::clone(&written));
+        let mutation = insert(table, &name(rows), rows, "v", 1_000);
+        cluster.world.executor.spawn(async move {
+            let (level, write_type) = (Consistency::All, WriteType::Simple);
+            let outcome = coordinator
+                .write(vec![mutation], level, write_type, &Tracer::OFF)
+                .await;
+            written.lock().push(outcome);
+        });
+        rows += 1;
+        cluster.run_for(STEP);
+    }
+    assert!(begun_late > 0, "n2 knows it before n1");
+    assert_done(&cluster, &left);
+    let all = || written.lock().len() == (rows - before) as usize;
+    until(&cluster, "they are answered", all);
+    assert_eq!(written.lock().iter().find(|outcome| outcome.is_err()), None);
+    assert_readable(&cluster, table, &[1, 3, 4], rows);
 }
 
 #[test]
