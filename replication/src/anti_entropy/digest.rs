@@ -8,7 +8,7 @@
 //! behind it.
 //!
 //! What may be purged by now is left out, because one replica may have done so and another not. The data that
-//! it shadows would differ, so nothing is missed.
+//! it shadows would differ, so nothing is missed. That something was left out is told with the digest.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,11 @@ impl Digest {
         self.from <= now && now < self.until
     }
 
+    /// Whether something was left out that may be purged: then data with the same digest may have it, or not.
+    pub fn leaves_out(&self) -> bool {
+        self.from > Seconds(0)
+    }
+
     /// Whether both are of equal data.
     pub fn agrees(&self, other: &Self) -> bool {
         self.sum == other.sum && self.rows == other.rows
@@ -89,7 +94,7 @@ impl View {
     fn counts(self, at: Seconds, digest: &mut Digest) -> bool {
         let end = self.end(at);
         if end <= self.now {
-            digest.from = digest.from.max(end);
+            digest.from = digest.from.max(end).max(Seconds(1));
             return false;
         }
         digest.until = digest.until.min(end);

@@ -3,7 +3,8 @@
 //! ```text
 //! prints   for each token at which there is anything, in order:
 //!          varint distance from the token before it (at first from the range's start),
-//!          varint rows, sum (16 bytes, little-endian)
+//!          varint of twice the rows, and one more where something is left out that may be purged,
+//!          sum (16 bytes, little-endian)
 //! ```
 
 use bytes::Bytes;
@@ -28,6 +29,8 @@ pub(crate) struct Print {
     pub(crate) token: Token,
     pub(crate) sum: u128,
     pub(crate) rows: u64,
+    /// Whether there is something besides that may be purged and is not in the sum.
+    pub(crate) leaves_out: bool,
 }
 
 impl Prints {
@@ -38,11 +41,9 @@ impl Prints {
         }
         let mut out = Writer::with_capacity(digests.len() * 25);
         let mut before = range.start;
-        // Of what may be purged nothing counts.
-        let counting = |digest: &Digest| digest.rows > 0 || digest.sum != 0;
-        for (token, digest) in digests.iter().filter(|(_, digest)| counting(digest)) {
+        for (token, digest) in digests {
             out.varint(token.0.wrapping_sub(before.0) as u64);
-            out.varint(digest.rows);
+            out.varint(digest.rows << 1 | u64::from(digest.leaves_out()));
             out.fixed(&digest.sum.to_le_bytes());
             before = *token;
         }
@@ -62,11 +63,13 @@ impl Prints {
             }
             before = Token(before.0.wrapping_add(distance as i64));
             let rows = reader.varint()?;
+            let (rows, leaves_out) = (rows >> 1, rows & 1 == 1);
             let sum = u128::from_le_bytes(reader.fixed()?);
             prints.push(Print {
                 token: before,
                 sum,
                 rows,
+                leaves_out,
             });
         }
         Ok(prints)

@@ -161,6 +161,8 @@ pub struct Summed {
     pub rows: u64,
     /// What is left to be asked for; to be added.
     pub rest: Option<Piece>,
+    /// Whether there is something besides that may be purged and is not in the sum.
+    pub leaves_out: bool,
 }
 
 impl Summed {
@@ -169,6 +171,7 @@ impl Summed {
             sum: digest.sum,
             rows: digest.rows,
             rest,
+            leaves_out: digest.leaves_out(),
         }
     }
 }

@@ -78,7 +78,7 @@ impl<E: Env> Session<'_, E> {
                 .collect();
             for (at, part) in parts.into_iter().enumerate() {
                 let said: Vec<Sum> = said.iter().map(|sums| sums[at]).collect();
-                rows += said.iter().map(|(_, rows)| *rows).max().unwrap_or(0);
+                rows += said.iter().map(|sum| sum.rows).max().unwrap_or(0);
                 self.frontier.compared(part, &groups, &said);
             }
         }
@@ -91,7 +91,7 @@ impl<E: Env> Session<'_, E> {
         let mut open: Vec<(usize, Piece)> = pieces.enumerate().collect();
         let ranges: Option<Vec<TokenRange>> = asked.iter().map(|asked| asked.range).collect();
         let mut ranges = ranges.filter(|ranges| !ranges.is_empty());
-        let mut total: Vec<Sum> = vec![(0, 0); open.len()];
+        let mut total: Vec<Sum> = vec![Sum::NOTHING; open.len()];
         let mut earliest = Seconds::MAX;
         let mut attempts = 0;
         while !open.is_empty() {
@@ -118,9 +118,7 @@ impl<E: Env> Session<'_, E> {
             earliest = earliest.min(wall);
             let mut progress = false;
             for ((at, piece), sum) in batch.into_iter().zip(sums) {
-                let (hashes, rows) = &mut total[at];
-                *hashes = hashes.wrapping_add(sum.sum);
-                *rows += sum.rows;
+                total[at].add(&sum);
                 progress |= sum.rest.as_ref() != Some(&piece);
                 open.extend(sum.rest.map(|rest| (at, rest)));
             }
@@ -163,8 +161,8 @@ impl<E: Env> Session<'_, E> {
             for print in prints {
                 let sums = tokens
                     .entry(print.token)
-                    .or_insert_with(|| vec![(0, 0); said.len()]);
-                sums[at] = (print.sum, print.rows);
+                    .or_insert_with(|| vec![Sum::NOTHING; said.len()]);
+                sums[at] = Sum::from(*print);
             }
         }
         for (token, sums) in tokens {

@@ -5,7 +5,7 @@
 //! differences are many, and what waits is bounded: of each kind one step's pieces, and what one step of another kind
 //! makes for each level of the tree.
 
-use super::groups::{Groups, Sum};
+use super::groups::{Groups, Sum, all_agree};
 use crate::anti_entropy::{tree::divide, wire::Piece};
 use starling_model::{KeyRange, TokenRange};
 
@@ -164,17 +164,20 @@ impl Frontier {
     }
 }
 
-/// If the speakers differ: the sets that do, and a replica that has most, with its rows.
+/// If the speakers differ: the sets that are to be asked, and a replica that has most, with its rows.
 fn differing(groups: &Groups, said: &[Sum]) -> Option<(Groups, (usize, u64))> {
+    if all_agree(said) {
+        return None;
+    }
     let (groups, sums) = groups.merged(said);
-    let rows = groups.speakers().zip(sums.iter().map(|(_, rows)| *rows));
+    let rows = groups.speakers().zip(sums.iter().map(|sum| sum.rows));
     let most = rows.max_by_key(|(_, rows)| *rows)?;
-    (groups.len() > 1).then_some((groups, most))
+    Some((groups, most))
 }
 
 /// Few rows, or none on one of them: then all of it is missing there.
 fn is_small(said: &[Sum]) -> bool {
-    let rows = || said.iter().map(|(_, rows)| *rows);
+    let rows = || said.iter().map(|sum| sum.rows);
     rows().max().is_none_or(|most| most <= SMALL_ROWS) || rows().min() == Some(0)
 }
 
@@ -195,15 +198,23 @@ mod tests {
         }
     }
 
+    fn sum(hash: u128, rows: u64) -> Sum {
+        Sum {
+            hash,
+            rows,
+            leaves_out: false,
+        }
+    }
+
     fn differ(frontier: &mut Frontier, range: TokenRange, rows: u64) {
-        let said = [(1, rows), (2, rows)];
+        let said = [sum(1, rows), sum(2, rows)];
         frontier.compared(Piece::tokens(range), &Groups::apart(2), &said);
     }
 
     #[test]
     fn what_is_equal_is_done_with() {
         let mut frontier = Frontier::default();
-        let said = [(9, 5), (9, 5), (9, 5)];
+        let said = [sum(9, 5), sum(9, 5), sum(9, 5)];
         frontier.compared(Piece::tokens(TokenRange::ALL), &Groups::apart(3), &said);
         assert_eq!(frontier.next(), None);
     }
@@ -219,7 +230,7 @@ mod tests {
         assert!(matches!(frontier.next(), Some(Step::Cut(_))));
         differ(&mut frontier, TokenRange::ALL, SMALL_ROWS);
         assert!(matches!(frontier.next(), Some(Step::Read(_))));
-        let said = [(1, 1 << 30), (0, 0)];
+        let said = [sum(1, 1 << 30), sum(0, 0)];
         frontier.compared(Piece::tokens(TokenRange::ALL), &Groups::apart(2), &said);
         assert!(matches!(frontier.next(), Some(Step::Read(_))));
         assert_eq!(frontier.next(), None);

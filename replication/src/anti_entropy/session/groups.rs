@@ -2,11 +2,64 @@
 
 use std::sync::Arc;
 
-/// What a replica has of a piece: the sum of the hashes and the rows.
-pub(super) type Sum = (u128, u64);
+use crate::anti_entropy::{prints::Print, wire::Summed};
 
-/// Sets of replicas, by their places among the session's. Those of a set had the same digest, of a piece or of one
+/// What a replica says that it has of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sum {
+    /// The sum of the hashes.
+    pub(super) hash: u128,
+    pub(super) rows: u64,
+    /// Whether it has something besides that may be purged.
+    pub(super) leaves_out: bool,
+}
+
+impl From<Print> for Sum {
+    fn from(print: Print) -> Self {
+        Self {
+            hash: print.sum,
+            rows: print.rows,
+            leaves_out: print.leaves_out,
+        }
+    }
+}
+
+impl Sum {
+    pub(super) const NOTHING: Self = Self {
+        hash: 0,
+        rows: 0,
+        leaves_out: false,
+    };
+
+    /// Adds what it has of another part.
+    pub(super) fn add(&mut self, part: &Summed) {
+        self.hash = self.hash.wrapping_add(part.sum);
+        self.rows = self.rows.saturating_add(part.rows);
+        self.leaves_out |= part.leaves_out;
+    }
+
+    /// Whether the digests are the same.
+    fn agrees(&self, other: &Self) -> bool {
+        (self.hash, self.rows) == (other.hash, other.rows)
+    }
+
+    /// Whether the data is, so that the one can speak for the other.
+    fn equals(&self, other: &Self) -> bool {
+        self.agrees(other) && !self.leaves_out && !other.leaves_out
+    }
+}
+
+/// Whether all digests are the same.
+pub(super) fn all_agree(said: &[Sum]) -> bool {
+    said.windows(2).all(|pair| pair[0].agrees(&pair[1]))
+}
+
+/// Sets of replicas, by their places among the session's. Those of a set had the same data, of a piece or of one
 /// around it: so one of them, the set's speaker, can be asked for all.
+///
+/// The same digest is not enough. A deletion that may be purged is in no digest: of two replicas with the same one
+/// the first may have it, and the second be asked for both. Then what the deletion covers, and a third replica still
+/// has, would be given to both, and seen at the second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Groups(Arc<[Vec<usize>]>);
 
@@ -35,13 +88,13 @@ impl Groups {
         self.0.iter().map(Vec::as_slice)
     }
 
-    /// What the speakers said makes one set of those that said the same. Returns what each new set has.
+    /// What the speakers said makes one set of those that have the same. Returns what each new set has.
     pub(super) fn merged(&self, said: &[Sum]) -> (Self, Vec<Sum>) {
         assert_eq!(said.len(), self.len(), "each set has one answer");
         let mut sums: Vec<Sum> = Vec::with_capacity(said.len());
         let mut sets: Vec<Vec<usize>> = Vec::with_capacity(said.len());
         for (sum, set) in said.iter().zip(self.sets()) {
-            match sums.iter().position(|other| other == sum) {
+            match sums.iter().position(|other| other.equals(sum)) {
                 Some(at) => sets[at].extend(set),
                 None => {
                     sums.push(*sum);
@@ -63,12 +116,34 @@ mod tests {
     #[test]
     fn those_that_say_the_same_are_one_set() {
         let groups = Groups::apart(4);
-        let (groups, sums) = groups.merged(&[(7, 1), (8, 1), (7, 1), (7, 2)]);
+        let said = [sum(7, 1), sum(8, 1), sum(7, 1), sum(7, 2)];
+        let (groups, sums) = groups.merged(&said);
         let sets: Vec<&[usize]> = groups.sets().collect();
         assert_eq!(sets, [&[0, 2][..], &[1], &[3]]);
-        assert_eq!(sums, [(7, 1), (8, 1), (7, 2)]);
+        assert_eq!(sums, [sum(7, 1), sum(8, 1), sum(7, 2)]);
         assert!(groups.has_speaker(0) && !groups.has_speaker(2));
-        let (groups, sums) = groups.merged(&[(5, 5), (5, 5), (5, 5)]);
+        let (groups, sums) = groups.merged(&[sum(5, 5), sum(5, 5), sum(5, 5)]);
         assert_eq!((groups.len(), sums.len()), (1, 1));
+    }
+
+    #[test]
+    fn who_leaves_something_out_speaks_for_itself() {
+        let besides = Sum {
+            leaves_out: true,
+            ..sum(7, 1)
+        };
+        let said = [sum(7, 1), besides, sum(7, 1), besides];
+        assert!(all_agree(&said));
+        let (groups, _) = Groups::apart(4).merged(&said);
+        let sets: Vec<&[usize]> = groups.sets().collect();
+        assert_eq!(sets, [&[0, 2][..], &[1], &[3]]);
+    }
+
+    fn sum(hash: u128, rows: u64) -> Sum {
+        Sum {
+            hash,
+            rows,
+            leaves_out: false,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use starling_model::{Token, TokenRange};
+use starling_model::{Seconds, Token, TokenRange};
 
 use crate::anti_entropy::{
     digest::Digest,
@@ -10,9 +10,10 @@ use crate::anti_entropy::{
 };
 
 fn digests() -> impl Strategy<Value = Vec<(Token, Digest)>> {
-    let digest = (any::<u128>(), 0_u64..100_000).prop_map(|(sum, rows)| Digest {
+    let digest = (any::<u128>(), 0_u64..100_000, 0_u32..2).prop_map(|(sum, rows, from)| Digest {
         sum,
         rows,
+        from: Seconds(from),
         ..Digest::default()
     });
     let tokens = prop_oneof![any::<i64>(), -3_i64..3];
@@ -30,8 +31,12 @@ proptest! {
         let prints = Prints::of(TokenRange::ALL, &digests).expect("they are few");
         let expected: Vec<Print> = digests
             .iter()
-            .filter(|(_, digest)| digest.rows > 0 || digest.sum != 0)
-            .map(|(token, digest)| Print { token: *token, sum: digest.sum, rows: digest.rows })
+            .map(|(token, digest)| Print {
+                token: *token,
+                sum: digest.sum,
+                rows: digest.rows,
+                leaves_out: digest.from > Seconds(0),
+            })
             .collect();
         prop_assert_eq!(prints.decode(TokenRange::ALL), Ok(expected));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use starling_model::{Consistency, Seconds, Token};
+use starling_model::{Consistency, Deletion, Mutation, Partition, Seconds, Timestamp, Token};
 use starling_sstable::PurgePolicy;
 
 use super::cluster::{everything, quiet, repair};
@@ -85,6 +85,36 @@ fn what_is_repaired_is_remembered() {
     cluster.restart(2);
     cluster.run_for(Duration::from_secs(20));
     assert_eq!(cluster.store(2).purge_policy(table), told);
+}
+
+/// Two replicas have the same digest, for what may be purged is in none; but one has a deletion, and the other has
+/// not, and is asked for both. What a third one still has must not come back at the second.
+#[test]
+fn a_deletion_that_no_digest_shows_hides_what_a_third_replica_has() {
+    let (cluster, table) = quiet();
+    cluster
+        .cql(1, "ALTER TABLE ks.t WITH gc_grace_seconds = 60")
+        .expect("an option");
+    cluster.run_for(Duration::from_mins(30));
+    let old = |partition| Mutation {
+        table,
+        key: key("a"),
+        partition,
+    };
+    let deletion = Partition {
+        deletion: Some(Deletion {
+            timestamp: Timestamp(20),
+            at: Seconds(cluster.now().0 - 1_000),
+        }),
+        ..Partition::default()
+    };
+    cluster.store(1).apply_now(old(deletion));
+    cluster.store(3).apply_now(insert(table, "a", 1, "covered", 10));
+    repair(&cluster, 2, everything());
+    for number in 1..=3 {
+        let shown = cluster.stored(number, table, &key("a")).rows;
+        assert!(shown.is_empty(), "n{number} shows {shown:?}");
+    }
 }
 
 /// A node is away for longer than hints, grace and every window, while rows that it has are deleted. The others may
