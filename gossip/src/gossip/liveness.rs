@@ -142,7 +142,7 @@ impl Gossip {
     pub(super) fn doubted(&self, now: Duration) -> Vec<SocketAddr> {
         self.members
             .values()
-            .filter(|record| !record.member.alive && !record.member.is_departed())
+            .filter(|record| !record.member.alive && !record.member.is_removed())
             .filter(|record| record.doubted_until.is_some_and(|until| now < until))
             .map(|record| record.member.address)
             .take(self.config.fanout)

@@ -218,13 +218,17 @@ impl Gossip {
 
     /// Announces that this process ends, to all live members. After it, the node is silent.
     ///
-    /// Should an announcement be lost, the failure detectors find out.
+    /// Should an announcement be lost, the failure detectors find out; so they do where the node has left: that it has
+    /// is what others must hear of it for good.
     pub fn shutdown(&mut self) -> Vec<Outgoing> {
         if self.stopped {
             return Vec::new();
         }
         self.stopped = true;
         let own = self.own_mut();
+        if own.is_departed() {
+            return Vec::new();
+        }
         own.version += 1;
         let version = own.version;
         own.states.insert(

@@ -145,7 +145,7 @@ impl Gossip {
         asker: std::net::SocketAddr,
         of: Digest,
     ) -> Option<Outgoing> {
-        let target = self.member(of.id).filter(|member| !member.is_departed())?;
+        let target = self.member(of.id).filter(|member| !member.is_removed())?;
         let address = target.address;
         if of.id == self.id || self.probes.len() >= MAX_PROBES {
             return None;

@@ -56,6 +56,28 @@ fn a_member_that_left_is_forgotten_and_not_brought_back() {
     assert!((1..4).all(|n| cluster.nodes[&n].member(id(5)).is_none()));
 }
 
+/// Nobody who comes later takes it for a member that is down for a while.
+#[test]
+fn a_member_that_left_and_was_stopped_is_forgotten_by_newcomers_too() {
+    let mut cluster = short_quarantine(3, 54);
+    cluster.set(3, StateKey::Status, status::LEFT);
+    rounds(&mut cluster, 3);
+    cluster.shut_down(3);
+    cluster.kill(3);
+    rounds(&mut cluster, 20);
+    cluster.start(4, 1);
+    rounds(&mut cluster, 10);
+    for n in [1, 2, 4] {
+        let left = cluster
+            .get(n)
+            .member(id(3))
+            .expect("it is remembered for a while");
+        assert!(left.is_departed() && !left.alive, "seen by {n}");
+    }
+    rounds(&mut cluster, 70);
+    assert!([1, 2, 4].iter().all(|n| cluster.nodes[n].member(id(3)).is_none()));
+}
+
 /// A node with the id of one that left may come with a later generation.
 #[test]
 fn who_left_may_come_anew() {
