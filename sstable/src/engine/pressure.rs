@@ -4,7 +4,7 @@ use super::Engine;
 
 /// Beyond this many hundredths of the memory budget, writes are slowed down. In the long run they are as fast as flushes
 /// anyway; the earlier they are told, gently, the less memory waits, and a burst still has all of it.
-const SOFT_PERCENT: usize = 30;
+const SOFT_PERCENT: usize = 25;
 
 /// As are writes to a table of which more files than this overlap, because compactions lag behind flushes.
 const SOFT_TABLES: usize = 48;
@@ -12,8 +12,8 @@ const SOFT_TABLES: usize = 48;
 /// With this many, writes are as slow as they get.
 const HARD_TABLES: usize = 192;
 
-/// The delay of a byte half way between the soft and the hard bound, in picoseconds: 40 MB a second.
-const HALF_WAY_PICOSECONDS: u64 = 25_000;
+/// The delay of a byte half way between the soft and the hard bound, in picoseconds: 17 MB a second.
+const HALF_WAY_PICOSECONDS: u64 = 60_000;
 
 /// Parts into which the way from the soft to the hard bound is divided.
 pub(super) const PARTS: u64 = 1_000;
