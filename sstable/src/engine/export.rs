@@ -18,6 +18,7 @@ use starling_model::{Seconds, TableId, Timestamp, TokenRange, TokenSet};
 
 use super::{
     Engine,
+    quarantine::MAX_REPORTS,
     snapshot::{MAX_WAITING, link},
     table_state::TableState,
 };
@@ -116,8 +117,9 @@ pub(super) struct Exporting {
     dir: PathBuf,
     begun: bool,
     tokens: TokenSet,
-    /// Tables that are checked before anything is made of them, and what is damaged there.
+    /// Tables that are checked before anything is made of them.
     checks: Vec<Scrub>,
+    /// What is damaged there, as much of it as can be reported.
     found: Vec<Error>,
     whole: Vec<Whole>,
     cut: Vec<Cut>,
@@ -441,6 +443,11 @@ impl Exporting {
         if let Some(check) = self.checks.last_mut() {
             if !check.step(&mut self.found) {
                 self.checks.pop();
+            }
+            if self.found.len() >= MAX_REPORTS {
+                // The rest is found later: by who tries again, or by the scrub.
+                self.found.truncate(MAX_REPORTS);
+                self.checks.clear();
             }
             return Ok(false);
         }

@@ -23,7 +23,7 @@ use super::{
 use crate::{Error, read::Answer, table::Table, version::Damage};
 
 /// The most reports that are kept until the next look for work. What is left out is found again.
-const MAX_REPORTS: usize = 64;
+pub(super) const MAX_REPORTS: usize = 64;
 
 /// Tokens of a table that can't be read here, until their data was written anew.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,9 +9,11 @@ use starling_model::{Seconds, TokenRange, TokenSet};
 
 use super::quarantine::{PARTITIONS, filled, options, write};
 use crate::{
-    Engine, Error, Exported, Options, Step,
-    fixtures::{TABLE, contents, dir},
+    Engine, Error, Exported, Job, Options, Step,
+    engine::quarantine::MAX_REPORTS,
+    fixtures::{TABLE, contents, dir, settle},
     fs::MemoryFs,
+    table::Scrub,
 };
 
 type Outcome<T> = Arc<Mutex<Option<Result<T, Error>>>>;
@@ -123,4 +125,64 @@ fn what_is_damaged_is_found_and_quarantined_and_not_linked_again() {
         let other = ingest(&fs, name, &healed).expect("it is whole");
         assert!(contents(&other) == whole);
     }
+}
+
+/// Asks for some tokens anew, which has begun.
+fn begun(engine: &mut Engine, tokens: TokenRange) -> (Job, Outcome<Vec<Exported>>) {
+    let (told, done) = outcome();
+    let (tokens, to) = (TokenSet::from(tokens), "/out".into());
+    engine
+        .export_anew(TABLE, &tokens, &[TokenRange::ALL], to, done)
+        .unwrap();
+    let job = engine.next_job(Seconds(1)).expect("it is offered");
+    assert!(format!("{job:?}").starts_with("Export"), "{job:?}");
+    (job, told)
+}
+
+#[test]
+fn it_looks_for_no_more_damage_than_is_kept() {
+    let fs = MemoryFs::new();
+    let mut engine = reopen(&fs);
+    for half in [0..PARTITIONS / 2, PARTITIONS / 2..PARTITIONS] {
+        for number in half {
+            engine.apply(&write(number)).unwrap();
+        }
+        engine.log().sync().unwrap();
+        engine.flush_all();
+        settle(&mut engine, Seconds(1));
+    }
+    let paths: Vec<_> = engine
+        .files(TABLE)
+        .iter()
+        .map(|file| file.path().to_path_buf())
+        .collect();
+    assert_eq!(paths.len(), 2);
+    drop(engine);
+    for path in paths {
+        // Of each block something.
+        fs.damage(&path, |bytes| {
+            let data = 256..bytes.len() * 3 / 4;
+            bytes[data].iter_mut().step_by(64).for_each(|byte| *byte ^= 1);
+        })
+        .unwrap();
+    }
+    let mut engine = reopen(&fs);
+    let mut steps = 0;
+    for file in engine.files(TABLE) {
+        let (mut check, mut found) = (Scrub::new(&file, TokenRange::ALL).unwrap(), Vec::new());
+        while check.step(&mut found) {
+            steps += 1;
+        }
+        assert!(found.len() > MAX_REPORTS, "{}", found.len());
+    }
+    let (mut job, told) = begun(&mut engine, TokenRange::ALL);
+    let mut taken = 0;
+    while matches!(job.step(), Ok(Step::More)) {
+        taken += 1;
+    }
+    assert!(taken < steps, "{taken} steps of {steps}");
+    engine.finish(job).unwrap();
+    let refused = told.lock().unwrap().take().expect("it is told");
+    assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
+    assert!(!engine.quarantined().is_empty());
 }
