@@ -133,7 +133,7 @@ pub(super) struct Exporting {
     done: Done,
     /// The space for what is merged, until that is done.
     promise: Option<Promise>,
-    /// No file is removed while this is held: until the links are made.
+    /// No file is removed while this is held: until the links are made, if there are any to be made.
     pin: Option<Arc<()>>,
 }
 
@@ -269,9 +269,11 @@ impl Engine {
             complete: false,
             done,
             promise: None,
-            pin: Some(Arc::clone(&self.bulk.pin)),
+            pin: None,
         };
         let (cut, bytes) = exporting.sort_out(state, &tokens, &parts, anew);
+        // What is read stays mapped, whatever becomes of the file's name.
+        exporting.pin = (!exporting.whole.is_empty()).then(|| Arc::clone(&self.bulk.pin));
         let Some(promise) = self.options.promises.promise(bytes, room) else {
             (exporting.done)(Err(self.no_room(room, bytes)));
             return None;

@@ -12,7 +12,7 @@ use crate::{
     Engine, Error, Exported, Job, Options, Step,
     engine::quarantine::MAX_REPORTS,
     fixtures::{TABLE, contents, dir, settle},
-    fs::MemoryFs,
+    fs::{Fs, MemoryFs},
     table::Scrub,
 };
 
@@ -137,6 +137,27 @@ fn begun(engine: &mut Engine, tokens: TokenRange) -> (Job, Outcome<Vec<Exported>
     let job = engine.next_job(Seconds(1)).expect("it is offered");
     assert!(format!("{job:?}").starts_with("Export"), "{job:?}");
     (job, told)
+}
+
+#[test]
+fn it_keeps_no_file_from_being_removed() {
+    let fs = MemoryFs::new();
+    let (mut engine, path) = filled(&fs);
+    let whole = contents(&engine);
+    engine.apply(&write(1)).unwrap();
+    engine.log().sync().unwrap();
+    engine.flush_all();
+    settle(&mut engine, Seconds(1));
+    let (mut job, told) = begun(&mut engine, TokenRange::ALL);
+    assert_eq!(job.step().unwrap(), Step::More);
+    engine.compact(TABLE);
+    settle(&mut engine, Seconds(1));
+    assert!(!fs.exists(&path).unwrap(), "it was merged");
+    while job.step().unwrap() == Step::More {}
+    engine.finish(job).unwrap();
+    let made = told.lock().unwrap().take().expect("it is told").unwrap();
+    let other = ingest(&fs, "other", &made).expect("it is whole");
+    assert!(contents(&other) == whole);
 }
 
 #[test]
