@@ -156,8 +156,8 @@ impl Engine {
         self.ask_for_export(table, tokens, parts, dir, (false, Box::new(done)))
     }
 
-    /// The same as [`export`](Self::export) for whoever found such files damaged: tables are checked first, indexes too, and
-    /// then read and written anew, entry by entry; none is linked. What is damaged is quarantined, and `done` is told
+    /// The same as [`export`](Self::export) for whoever found such files damaged: what tables have of the tokens is checked first,
+    /// with what it is read by, and then read and written anew, entry by entry; none is linked. What is damaged is quarantined, and `done` is told
     /// [`Error::Corrupt`]. Where that is nothing but what no reader needs, as the bytes between two parts of a file, the
     /// new tables are whole. It reads everything, and needs room for it.
     pub fn export_anew(
@@ -376,7 +376,7 @@ impl Exporting {
                     bytes += table.bytes_of(wanted);
                     // What was healed is damaged still, and nobody reads it.
                     if anew && !known {
-                        self.checks.extend(Scrub::new(table, span));
+                        self.checks.extend(Scrub::with_frame(table, wanted));
                     }
                     cut.push(Cut {
                         span,

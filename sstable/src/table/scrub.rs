@@ -5,7 +5,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use starling_model::TokenRange;
+use starling_model::{TokenRange, TokenSet};
 
 use super::{Table, reader::Place};
 use crate::{Error, read::lanes::start_of};
@@ -14,22 +14,40 @@ use crate::{Error, read::lanes::start_of};
 #[derive(Debug)]
 pub struct Scrub {
     table: Arc<Table>,
-    /// The first and the last token as keys begin with them.
-    tokens: (u64, u64),
+    /// The first and the last token of each range, as keys begin with them; ascending, disjoint, at least one.
+    tokens: Vec<(u64, u64)>,
+    with_frame: bool,
     stripe: usize,
     bytes: u64,
 }
 
 impl Scrub {
-    /// Of those tokens, which do not wrap; `None` if the table has nothing there.
+    /// Of those tokens, which do not wrap; `None` if the table has nothing there. The frame belongs to the first token
+    /// that the table has.
     pub fn new(table: &Arc<Table>, tokens: TokenRange) -> Option<Self> {
-        // A range excludes its start.
-        let first = start_of(&tokens.start.ordered_bytes()).saturating_add(1);
-        let last = start_of(&tokens.end.ordered_bytes());
+        // As a set, one without tokens would be all of them.
+        let tokens = (tokens.start < tokens.end).then(|| TokenSet::from(tokens))?;
+        let mut scrub = Self::with_frame(table, &tokens)?;
+        let begin = table.ends().0;
+        scrub.with_frame = scrub.touches(begin, begin);
+        Some(scrub)
+    }
+
+    /// Of those tokens, and of the frame whichever they are: what they are read by. `None` if the table has nothing there.
+    pub fn with_frame(table: &Arc<Table>, tokens: &TokenSet) -> Option<Self> {
         let (begin, end) = table.ends();
-        (first <= end && begin <= last).then(|| Self {
+        let ranges = tokens.ranges().iter().map(|range| {
+            // A range excludes its start.
+            let first = start_of(&range.start.ordered_bytes()).saturating_add(1);
+            (first, start_of(&range.end.ordered_bytes()))
+        });
+        let tokens: Vec<(u64, u64)> = ranges
+            .filter(|(first, last)| *first <= end && begin <= *last)
+            .collect();
+        (!tokens.is_empty()).then(|| Self {
             table: Arc::clone(table),
-            tokens: (first, last),
+            tokens,
+            with_frame: true,
             stripe: 0,
             bytes: 0,
         })
@@ -42,18 +60,17 @@ impl Scrub {
 
     /// Checks what one stripe has of the tokens; `false` once all were. What is damaged is added to `found`.
     pub fn step(&mut self, found: &mut Vec<Error>) -> bool {
-        let (first, last) = self.tokens;
-        let begin = self.table.ends().0;
-        if self.stripe == 0 && (first..=last).contains(&begin) {
+        if std::mem::take(&mut self.with_frame) {
             found.extend(self.table.check_frame().err());
         }
+        let end = self.tokens.last().map_or(0, |(_, last)| *last);
         while self.stripe < self.table.stripes() {
             let (from, to) = self.table.span_of(self.stripe);
             let stripe = self.stripe;
             self.stripe += 1;
-            if from > last {
+            if from > end {
                 self.stripe = self.table.stripes();
-            } else if to >= first {
+            } else if self.touches(from, to) {
                 self.stripe_of(stripe, found);
                 return true;
             }
@@ -87,14 +104,19 @@ impl Scrub {
 
     /// Whether something of the tokens can be in a block.
     fn is_mine(&self, place: Place) -> bool {
-        let (first, last) = self.tokens;
         let start = self.table.start_of(place);
         let next = self.table.next_place(place);
         let end = match next {
             Ok(Some(next)) => self.table.start_of(next),
             _ => Ok(u64::MAX),
         };
-        start.is_ok_and(|start| start <= last) && end.is_ok_and(|end| end >= first)
+        matches!((start, end), (Ok(start), Ok(end)) if self.touches(start, end))
+    }
+
+    /// Whether some of the tokens lie from one to another, both included.
+    fn touches(&self, from: u64, to: u64) -> bool {
+        let at = self.tokens.partition_point(|(_, last)| *last < from);
+        self.tokens.get(at).is_some_and(|(first, _)| *first <= to)
     }
 
     /// Does something with a range of the file; what was not in memory before is forgotten again.

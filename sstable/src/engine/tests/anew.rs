@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use starling_model::{Seconds, TokenRange, TokenSet};
+use starling_model::{Seconds, Token, TokenRange, TokenSet};
 
 use super::quarantine::{PARTITIONS, filled, options, write};
 use crate::{
@@ -137,6 +137,46 @@ fn begun(engine: &mut Engine, tokens: TokenRange) -> (Job, Outcome<Vec<Exported>
     let job = engine.next_job(Seconds(1)).expect("it is offered");
     assert!(format!("{job:?}").starts_with("Export"), "{job:?}");
     (job, told)
+}
+
+#[test]
+fn what_is_damaged_beside_what_is_wanted_is_not_looked_at() {
+    let fs = MemoryFs::new();
+    let (engine, path) = filled(&fs);
+    let whole = contents(&engine);
+    let file = engine.files(TABLE).remove(0);
+    let at = [file.bytes() / 4, file.bytes() / 2].map(|at| at as usize);
+    let bad = at.map(|at| file.tokens_at(at as u64));
+    drop((file, engine));
+    fs.damage(&path, |bytes| at.iter().for_each(|at| bytes[*at] ^= 1))
+        .unwrap();
+    let mut engine = reopen(&fs);
+    // Who reads tokens may look into the block behind.
+    let beside = |damage: &[(Token, Token)]| {
+        let ranges = damage.iter().map(|(from, to)| TokenRange {
+            start: Token(from.0 - 5_000),
+            end: Token(to.0 + 5_000),
+        });
+        ranges.collect::<TokenSet>().complement()
+    };
+    let mut anew = |tokens: &TokenSet| {
+        let (told, done) = outcome();
+        let to = "/out".into();
+        engine
+            .export_anew(TABLE, tokens, &[TokenRange::ALL], to, done)
+            .unwrap();
+        (work(&mut engine, &told), engine.quarantined().len())
+    };
+    let (made, known) = anew(&beside(&bad));
+    assert_eq!(known, 0, "nobody asked for these");
+    let other = ingest(&fs, "first", &made.expect("what is wanted is whole")).unwrap();
+    let mut wanted = whole;
+    wanted.retain(|key, _| beside(&bad).contains(key.token));
+    assert!(wanted.len() as i64 > PARTITIONS / 2);
+    assert!(contents(&other) == wanted);
+    let (refused, known) = anew(&beside(&bad[..1]));
+    assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
+    assert_eq!(known, 1, "the one that was asked for");
 }
 
 #[test]
