@@ -8,7 +8,7 @@ use std::{future::Future, net::SocketAddr, ops::RangeInclusive, path::PathBuf, s
 use starling_model::{
     DecoratedKey, EncodedMutation, EncodedPage, ReadCommand, TableId, Timestamp, TokenRange, TokenSet,
 };
-use starling_sstable::{Cells, PurgePolicy, TableSettings, fs::Fs};
+use starling_sstable::{Cells, ExportOptions, PurgePolicy, TableSettings, fs::Fs};
 
 use crate::{
     budget::Claim,
@@ -177,17 +177,18 @@ pub trait Store: Send + Sync + 'static {
     /// too: every write that was accepted before, and perhaps some later ones. They are for a node with `shards` shards.
     /// They are the caller's, and need not survive a crash.
     ///
-    /// What goes as it is stored is not read, unless it is to be done `anew`: then all that is stored there is checked first,
-    /// and the files are made of what was read. What is found damaged is [known](Self::damaged) from then on.
+    /// What goes as it is stored is not read, unless it is to be done [anew](ExportOptions::anew): then all that is stored there
+    /// is checked first, and the files are made of what was read. What is found damaged is [known](Self::damaged) from then on.
     ///
-    /// After an error nothing is left, sooner or later; [`StoreError::Corrupt`] where a part is damaged.
+    /// After an error nothing is left, sooner or later; [`StoreError::Corrupt`] where a part is damaged. An error also, and soon,
+    /// once it is [given up](ExportOptions::given_up).
     fn export(
         &self,
         table: TableId,
         tokens: TokenSet,
         shards: u32,
         dir: PathBuf,
-        anew: bool,
+        options: ExportOptions,
     ) -> impl Future<Output = Result<Vec<Exported>, StoreError>> + Send + 'static;
 
     /// Takes files of an export in, each with its shard here. What they hold is merged with what is there, and durable

@@ -26,8 +26,8 @@ pub mod version;
 
 pub use compaction::{Pace, PaceLimits, Promises, PurgePolicy, Repaired, Room, Scaling, Strategy};
 pub use engine::{
-    CELLS, Cells, Cold, Engine, Exported, Extent, Final, FinalHook, Job, Origin, PageResult, Quarantined,
-    ReadResult, Recovery, RowResult, Step, Task,
+    CELLS, Cells, Cold, Engine, ExportOptions, Exported, Extent, Final, FinalHook, Job, Origin, PageResult,
+    Quarantined, ReadResult, Recovery, RowResult, Step, Task,
 };
 pub use error::Error;
 pub use log::{BatchSizes, Log, Lsn, recovery::Progress};

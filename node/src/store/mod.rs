@@ -48,7 +48,8 @@ use parking_lot::Mutex;
 use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, TokenSet};
 use starling_replication::{Damaged, Exported, Store, StoreError, StoredPage};
 use starling_sstable::{
-    Cells, Extent, PageResult, PurgePolicy, ShardMap, Stats, TableSettings, table::properties::LargeRows,
+    Cells, ExportOptions, Extent, PageResult, PurgePolicy, ShardMap, Stats, TableSettings,
+    table::properties::LargeRows,
 };
 use tokio::sync::oneshot;
 
@@ -221,9 +222,9 @@ impl Store for ShardedStore {
         tokens: TokenSet,
         shards: u32,
         dir: PathBuf,
-        anew: bool,
+        options: ExportOptions,
     ) -> impl Future<Output = Result<Vec<Exported>, StoreError>> + Send + 'static {
-        moves::export(self.clone(), table, tokens, shards, dir, anew)
+        moves::export(self.clone(), table, tokens, shards, dir, options)
     }
 
     fn ingest(

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf};
 
 use starling_model::{TableId, TokenRange, TokenSet};
 use starling_replication::{Exported, StoreError};
-use starling_sstable::ShardMap;
+use starling_sstable::{ExportOptions, ShardMap};
 
 use super::{ShardedStore, operations::every, request::Request};
 
@@ -51,7 +51,7 @@ pub(super) async fn export(
     tokens: TokenSet,
     shards: u32,
     dir: PathBuf,
-    anew: bool,
+    options: ExportOptions,
 ) -> Result<Vec<Exported>, StoreError> {
     let theirs = ShardMap::new(shards);
     let mut numbers = Vec::new();
@@ -74,10 +74,10 @@ pub(super) async fn export(
         // File numbers are each shard's own.
         let dir = dir.join(shard.to_string());
         let ranges = parts.iter().map(|(_, part)| *part).collect();
-        let tokens = tokens.clone();
+        let (tokens, options) = (tokens.clone(), options.clone());
         numbers.push(parts);
         all.push(store.ask(shard, move |answer| {
-            Request::Export(table, tokens, ranges, dir, anew, answer)
+            Request::Export(table, tokens, ranges, dir, options, answer)
         }));
     }
     let made = every(all).await?;

@@ -5,7 +5,8 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Instant};
 use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, TokenRange, TokenSet};
 use starling_replication::{Damaged, StoreError};
 use starling_sstable::{
-    Cells, Error, Extent, Job, PageResult, PurgePolicy, Stats, TableSettings, table::properties::LargeRows,
+    Cells, Error, ExportOptions, Extent, Job, PageResult, PurgePolicy, Stats, TableSettings,
+    table::properties::LargeRows,
 };
 use tokio::sync::oneshot;
 
@@ -47,13 +48,13 @@ pub(super) enum Request {
         RangeInclusive<u64>,
         Answer<Vec<(TokenSet, u64)>>,
     ),
-    /// Write out some tokens, cut into parts, to a directory; with a check of what is stored, if it is to be done anew.
+    /// Write out some tokens, cut into parts, to a directory.
     Export(
         TableId,
         TokenSet,
         Vec<TokenRange>,
         PathBuf,
-        bool,
+        ExportOptions,
         Answer<Vec<starling_sstable::Exported>>,
     ),
     /// Take files in.

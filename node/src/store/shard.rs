@@ -117,13 +117,10 @@ impl Shard {
                 let parts = self.engine.parts_of(table, &tokens, &slices, &bytes);
                 let _ = answer.send(Ok(parts));
             }
-            Request::Export(table, tokens, parts, dir, anew, answer) => {
+            Request::Export(table, tokens, parts, dir, options, answer) => {
                 later(answer, |done| {
-                    if anew {
-                        self.engine.export_anew(table, &tokens, &parts, dir, done)
-                    } else {
-                        self.engine.export(table, &tokens, &parts, dir, done)
-                    }
+                    self.engine
+                        .export_with(table, &tokens, &parts, dir, options, done)
                 });
             }
             Request::Ingest(table, files, answer) => {

@@ -11,7 +11,10 @@ use starling_model::{
     Cell, CellValue, Clustering, ClusteringRange, ColumnId, DecoratedKey, Limits, Mutation, Page, Partition,
     Row, Seconds, Timestamp, Token, TokenRange,
 };
-use starling_sstable::fs::{Fs, Map, Residency, WriteFile, memory::MemoryFs};
+use starling_sstable::{
+    ExportOptions,
+    fs::{Fs, Map, Residency, WriteFile, memory::MemoryFs},
+};
 
 use super::*;
 
@@ -160,7 +163,13 @@ async fn a_range_moves_to_a_store_with_other_shards() {
     let all = walk(&from, TokenRange::ALL, Limits::NONE).await;
     let (gone, stays): (Vec<_>, Vec<_>) = all.into_iter().partition(|(token, _)| moved.contains(*token));
     let exported = from
-        .export(TABLE, moved.clone(), 2, "streams/out/1".into(), false)
+        .export(
+            TABLE,
+            moved.clone(),
+            2,
+            "streams/out/1".into(),
+            ExportOptions::default(),
+        )
         .await
         .unwrap();
     assert!(exported.iter().any(|file| file.shard == 0) && exported.iter().any(|file| file.shard == 1));

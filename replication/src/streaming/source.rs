@@ -14,7 +14,10 @@ use std::{
 
 use parking_lot::Mutex;
 use starling_model::{TableId, TokenSet};
-use starling_sstable::fs::{Fs, Map};
+use starling_sstable::{
+    ExportOptions,
+    fs::{Fs, Map},
+};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
@@ -170,7 +173,13 @@ impl<E: Env> Source<E> {
         let (env, open) = (self.env.clone(), Arc::clone(&self.open));
         self.env.spawn(async move {
             let store = env.store();
-            let exported = store.export(table, tokens, shards, dir.clone(), anew).await;
+            let options = ExportOptions {
+                anew,
+                ..ExportOptions::default()
+            };
+            let exported = store
+                .export(table, tokens, shards, dir.clone(), options)
+                .await;
             let fs = Arc::clone(env.fs());
             let ready = env.blocking(move || {
                 let files = exported?.into_iter().map(|file| {

@@ -15,7 +15,7 @@ use starling_model::{
     Clustering, ClusteringRange, DecoratedKey, EncodedMutation, KeyRange, Mutation, Page, Partition,
     PartitionPage, Position, ReadCommand, Row, TableId, Token, TokenSet,
 };
-use starling_sstable::{Cells, PurgePolicy, TableSettings, fs::Fs};
+use starling_sstable::{Cells, ExportOptions, PurgePolicy, TableSettings, fs::Fs};
 
 use crate::env::{Damaged, Exported, Store, StoreError, StoredPage};
 
@@ -519,9 +519,9 @@ impl Store for MapStore {
         tokens: TokenSet,
         _shards: u32,
         dir: PathBuf,
-        anew: bool,
+        options: ExportOptions,
     ) -> impl Future<Output = Result<Vec<Exported>, StoreError>> + Send + 'static {
-        let export = |store: &Self| store.write_export(table, &tokens, &dir, anew);
+        let export = |store: &Self| store.write_export(table, &tokens, &dir, options.anew);
         std::future::ready(self.checked(export).flatten())
     }
 

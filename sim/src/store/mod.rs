@@ -17,7 +17,8 @@ use std::{future::Future, ops::RangeInclusive, path::PathBuf, sync::Arc, time::D
 use starling_model::{EncodedMutation, KeyRange, ReadCommand, TableId, Token, TokenSet};
 use starling_replication::env::{Damaged, Exported, Store, StoreError, StoredPage};
 use starling_sstable::{
-    Cells, Extent, Options, PageResult, PurgePolicy, Scaling, ShardMap, Strategy, TableSettings,
+    Cells, ExportOptions, Extent, Options, PageResult, PurgePolicy, Scaling, ShardMap, Strategy,
+    TableSettings,
 };
 
 use self::shard::Shard;
@@ -352,11 +353,11 @@ impl Store for SimStore {
         tokens: TokenSet,
         shards: u32,
         dir: PathBuf,
-        anew: bool,
+        options: ExportOptions,
     ) -> impl Future<Output = Result<Vec<Exported>, StoreError>> + Send + 'static {
         let store = self.clone();
         async move {
-            let exported = store.export_parts(table, &tokens, shards, &dir, anew).await;
+            let exported = store.export_parts(table, &tokens, shards, &dir, &options).await;
             exported.map_err(store_error)
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use starling_model::{TableId, TokenSet};
 use starling_replication::env::Exported;
-use starling_sstable::{Error, ShardMap};
+use starling_sstable::{Error, ExportOptions, ShardMap};
 
 use super::SimStore;
 
@@ -40,14 +40,14 @@ impl SimStore {
         tokens: &TokenSet,
         shards: u32,
         dir: &Path,
-        anew: bool,
+        options: &ExportOptions,
     ) -> Result<Vec<Exported>, Error> {
         let mut all = Vec::new();
         let parts: Vec<_> = ShardMap::new(shards).slices().collect();
         for (number, (shard, slice)) in self.shards.iter().zip(self.map.slices()).enumerate() {
             let own = tokens.intersection(&TokenSet::from(slice));
             let dir = dir.join(number.to_string());
-            let files = shard.export(table, &own, &parts, dir, anew).await?;
+            let files = shard.export(table, &own, &parts, dir, options.clone()).await?;
             all.extend(files.into_iter().map(|file| Exported {
                 shard: file.part as u32,
                 path: file.path,

@@ -9,8 +9,8 @@ use starling_model::{
 };
 use starling_replication::env::Damaged;
 use starling_sstable::{
-    Cells, Engine, Error, Exported, Extent, Job, Log, Lsn, PageResult, PurgePolicy, Stats, TableSettings,
-    fs::Fs, read::Never,
+    Cells, Engine, Error, ExportOptions, Exported, Extent, Job, Log, Lsn, PageResult, PurgePolicy, Stats,
+    TableSettings, fs::Fs, read::Never,
 };
 
 use super::StoreSettings;
@@ -193,15 +193,13 @@ impl Shard {
         tokens: &TokenSet,
         parts: &[TokenRange],
         dir: PathBuf,
-        anew: bool,
+        options: ExportOptions,
     ) -> Result<Vec<Exported>, Error> {
         let (tell, told) = oneshot::channel();
         let done = move |outcome| tell.send(outcome);
-        if anew {
-            self.engine.lock().export_anew(table, tokens, parts, dir, done)?;
-        } else {
-            self.engine.lock().export(table, tokens, parts, dir, done)?;
-        }
+        self.engine
+            .lock()
+            .export_with(table, tokens, parts, dir, options, done)?;
         told.await.unwrap_or(Err(GONE))
     }
 

@@ -5,13 +5,16 @@
 //! memtable. A table of which all tokens are wanted is linked. What is wanted of others becomes new tables, by a job, in
 //! bounded steps: one for each large piece, [copied](Plan::copies) block by block as it is stored; small ones are merged, so that
 //! files are few. Pieces need not be merged to be right, since nothing is forgotten. What is linked is not read: whoever gets it may
-//! be the first one to find it damaged, and can have it made [anew](Engine::export_anew). The files belong to whoever asked: they are
+//! be the first one to find it damaged, and can have it made [anew](ExportOptions::anew). The files belong to whoever asked: they are
 //! no part of the engine, and nothing of them need survive a crash.
 
 use std::{
     collections::VecDeque,
     path::PathBuf,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use starling_model::{Seconds, TableId, Timestamp, TokenRange, TokenSet};
@@ -49,6 +52,27 @@ pub struct Exported {
     /// The newest timestamp in it; `None` if it has none.
     pub newest: Option<Timestamp>,
 }
+
+/// How an export is made, and for how long.
+#[derive(Debug, Clone, Default)]
+pub struct ExportOptions {
+    /// For whoever found such files damaged: what tables have of the tokens is checked first, with what it is read by, and then
+    /// read and written anew, entry by entry; none is linked. What is damaged is quarantined, and whoever asked is told
+    /// [`Error::Corrupt`]. Where that is nothing but what no reader needs, as the bytes between two parts of a file, the new
+    /// tables are whole. It reads everything, and needs room for it.
+    pub anew: bool,
+    /// To be set by whoever asked, once he does not want the files any more. The export then ends with its next step, or before
+    /// it begins, with [`Error::Invalid`].
+    pub given_up: Arc<AtomicBool>,
+}
+
+impl ExportOptions {
+    fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
+    }
+}
+
+const GIVEN_UP: Error = Error::Invalid("the export was given up");
 
 /// A piece of a table that is smaller than this part of a table's size is merged with others: a file for each would cost
 /// readers more than the merge.
@@ -91,8 +115,7 @@ pub(super) struct Wanted {
     dir: PathBuf,
     /// Writes up to this belong to it; they are to be in files first.
     last: Lsn,
-    /// Nothing is linked.
-    anew: bool,
+    options: ExportOptions,
     done: Done,
 }
 
@@ -130,6 +153,7 @@ pub(super) struct Exporting {
     /// Files that may exist.
     named: Vec<PathBuf>,
     complete: bool,
+    options: ExportOptions,
     done: Done,
     /// The space for what is merged, until that is done.
     promise: Option<Promise>,
@@ -153,31 +177,18 @@ impl Engine {
         dir: PathBuf,
         done: impl FnOnce(Result<Vec<Exported>, Error>) + Send + 'static,
     ) -> Result<(), Error> {
-        self.ask_for_export(table, tokens, parts, dir, (false, Box::new(done)))
+        self.export_with(table, tokens, parts, dir, ExportOptions::default(), done)
     }
 
-    /// The same as [`export`](Self::export) for whoever found such files damaged: what tables have of the tokens is checked first,
-    /// with what it is read by, and then read and written anew, entry by entry; none is linked. What is damaged is quarantined, and `done` is told
-    /// [`Error::Corrupt`]. Where that is nothing but what no reader needs, as the bytes between two parts of a file, the
-    /// new tables are whole. It reads everything, and needs room for it.
-    pub fn export_anew(
+    /// The same as [`export`](Self::export), as the options say.
+    pub fn export_with(
         &mut self,
         table: TableId,
         tokens: &TokenSet,
         parts: &[TokenRange],
         dir: PathBuf,
+        options: ExportOptions,
         done: impl FnOnce(Result<Vec<Exported>, Error>) + Send + 'static,
-    ) -> Result<(), Error> {
-        self.ask_for_export(table, tokens, parts, dir, (true, Box::new(done)))
-    }
-
-    fn ask_for_export(
-        &mut self,
-        table: TableId,
-        tokens: &TokenSet,
-        parts: &[TokenRange],
-        dir: PathBuf,
-        (anew, done): (bool, Done),
     ) -> Result<(), Error> {
         if self.bulk.exports.len() >= MAX_WAITING {
             return Err(Error::Invalid("too many exports wait to be made"));
@@ -201,19 +212,20 @@ impl Engine {
             parts: parts.to_vec(),
             dir,
             last,
-            anew,
-            done,
+            options,
+            done: Box::new(done),
         });
         Ok(())
     }
 
-    /// The next export of which all that was in memory is in files: it holds up no memory while it is sent.
+    /// The next export of which all that was in memory is in files: it holds up no memory while it is
+    /// sent. Those that were given up are told so.
     pub(super) fn next_export(&mut self) -> Option<Exporting> {
         while let Some(at) = self
             .bulk
             .exports
             .iter()
-            .position(|wanted| self.is_flushed(wanted))
+            .position(|wanted| wanted.options.is_given_up() || self.is_flushed(wanted))
             && let Some(wanted) = self.bulk.exports.remove(at)
         {
             if let Some(exporting) = self.begin_export(wanted) {
@@ -236,10 +248,14 @@ impl Engine {
             tokens,
             parts,
             dir,
-            anew,
+            options,
             done,
             ..
         } = wanted;
+        if options.is_given_up() {
+            done(Err(GIVEN_UP));
+            return None;
+        }
         let room = self.room();
         let Some(state) = self.tables.get(&table) else {
             done(Ok(Vec::new()));
@@ -267,11 +283,12 @@ impl Engine {
             made: Vec::new(),
             named: Vec::new(),
             complete: false,
+            options,
             done,
             promise: None,
             pin: None,
         };
-        let (cut, bytes) = exporting.sort_out(state, &tokens, &parts, anew);
+        let (cut, bytes) = exporting.sort_out(state, &tokens, &parts);
         // What is read stays mapped, whatever becomes of the file's name.
         exporting.pin = (!exporting.whole.is_empty()).then(|| Arc::clone(&self.bulk.pin));
         let Some(promise) = self.options.promises.promise(bytes, room) else {
@@ -336,7 +353,7 @@ impl Engine {
             (export.done)(Ok(export.made));
         } else {
             self.work.leftovers.files.extend(export.named);
-            (export.done)(Err(failed.unwrap_or(Error::Invalid("the export was given up"))));
+            (export.done)(Err(failed.unwrap_or(GIVEN_UP)));
         }
     }
 
@@ -351,13 +368,8 @@ impl Engine {
 
 impl Exporting {
     /// Takes the tables of which all is wanted; returns those that have to be cut, and how many bytes that makes, about.
-    fn sort_out(
-        &mut self,
-        state: &TableState,
-        wanted: &TokenSet,
-        parts: &[TokenRange],
-        anew: bool,
-    ) -> (Vec<Cut>, u64) {
+    fn sort_out(&mut self, state: &TableState, wanted: &TokenSet, parts: &[TokenRange]) -> (Vec<Cut>, u64) {
+        let anew = self.options.anew;
         let mut cut = Vec::new();
         let mut bytes = 0;
         for table in state.tables.live() {
@@ -440,8 +452,15 @@ impl Exporting {
         }
     }
 
-    /// Checks a stripe, makes a link, or goes on with a merge; `true` once all files are there.
+    /// Checks a stripe, makes a link, or goes on with a merge; `true` once all files are there, or nobody wants them.
     pub(super) fn step(&mut self) -> Result<bool, Error> {
+        if self.options.is_given_up() {
+            // Here, as at its end.
+            self.checks.clear();
+            self.merges.clear();
+            self.cut.clear();
+            return Ok(true);
+        }
         if let Some(check) = self.checks.last_mut() {
             if !check.step(&mut self.found) {
                 self.checks.pop();

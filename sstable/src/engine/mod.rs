@@ -47,7 +47,7 @@ use starling_model::{
 
 pub use changed::{CELLS, Cells};
 pub use cold::Cold;
-pub use export::Exported;
+pub use export::{ExportOptions, Exported};
 pub use finals::{Final, FinalHook, Origin};
 pub use get::{Extent, PageResult, ReadResult, RowResult};
 pub use job::{Job, Step, Task};

@@ -9,7 +9,7 @@ use starling_model::{Seconds, Token, TokenRange, TokenSet};
 
 use super::quarantine::{PARTITIONS, filled, options, write};
 use crate::{
-    Engine, Error, Exported, Job, Options, Step,
+    Engine, Error, ExportOptions, Exported, Job, Options, Step,
     engine::quarantine::MAX_REPORTS,
     fixtures::{TABLE, contents, dir, settle},
     fs::{Fs, MemoryFs},
@@ -38,14 +38,24 @@ fn work<T>(engine: &mut Engine, outcome: &Outcome<T>) -> Result<T, Error> {
     }
 }
 
+fn anew() -> ExportOptions {
+    ExportOptions {
+        anew: true,
+        ..ExportOptions::default()
+    }
+}
+
 fn export(engine: &mut Engine, anew: bool) -> Result<Vec<Exported>, Error> {
     let (told, done) = outcome();
     let (all, parts, to) = (TokenSet::from(TokenRange::ALL), [TokenRange::ALL], "/out".into());
-    if anew {
-        engine.export_anew(TABLE, &all, &parts, to, done).unwrap();
+    let options = if anew {
+        self::anew()
     } else {
-        engine.export(TABLE, &all, &parts, to, done).unwrap();
-    }
+        ExportOptions::default()
+    };
+    engine
+        .export_with(TABLE, &all, &parts, to, options, done)
+        .unwrap();
     work(engine, &told)
 }
 
@@ -132,7 +142,7 @@ fn begun(engine: &mut Engine, tokens: TokenRange) -> (Job, Outcome<Vec<Exported>
     let (told, done) = outcome();
     let (tokens, to) = (TokenSet::from(tokens), "/out".into());
     engine
-        .export_anew(TABLE, &tokens, &[TokenRange::ALL], to, done)
+        .export_with(TABLE, &tokens, &[TokenRange::ALL], to, anew(), done)
         .unwrap();
     let job = engine.next_job(Seconds(1)).expect("it is offered");
     assert!(format!("{job:?}").starts_with("Export"), "{job:?}");
@@ -159,22 +169,22 @@ fn what_is_damaged_beside_what_is_wanted_is_not_looked_at() {
         });
         ranges.collect::<TokenSet>().complement()
     };
-    let mut anew = |tokens: &TokenSet| {
+    let mut made_of = |tokens: &TokenSet| {
         let (told, done) = outcome();
         let to = "/out".into();
         engine
-            .export_anew(TABLE, tokens, &[TokenRange::ALL], to, done)
+            .export_with(TABLE, tokens, &[TokenRange::ALL], to, anew(), done)
             .unwrap();
         (work(&mut engine, &told), engine.quarantined().len())
     };
-    let (made, known) = anew(&beside(&bad));
+    let (made, known) = made_of(&beside(&bad));
     assert_eq!(known, 0, "nobody asked for these");
     let other = ingest(&fs, "first", &made.expect("what is wanted is whole")).unwrap();
     let mut wanted = whole;
     wanted.retain(|key, _| beside(&bad).contains(key.token));
     assert!(wanted.len() as i64 > PARTITIONS / 2);
     assert!(contents(&other) == wanted);
-    let (refused, known) = anew(&beside(&bad[..1]));
+    let (refused, known) = made_of(&beside(&bad[..1]));
     assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
     assert_eq!(known, 1, "the one that was asked for");
 }

@@ -6,6 +6,7 @@ mod cold_partitions;
 mod crash;
 mod durability;
 mod export_damage;
+mod export_turns;
 mod forgetting;
 mod forgotten_damage;
 mod large_rows;
