@@ -116,8 +116,8 @@ impl Drop for Entrance {
     }
 }
 
-/// Where shards put their jobs. Its length is bounded by the engines, each of which has at most a few jobs
-/// under way.
+/// Where shards put their jobs. Its length is bounded by the engines: each has a flush of each table and a few compactions and exports under way, and
+/// of what this node asks for, ingests and snapshots, as many as were asked for.
 #[derive(Clone)]
 pub(super) struct JobQueue {
     urgent: Sender<Queued>,

@@ -72,6 +72,10 @@ impl ExportOptions {
     }
 }
 
+/// The most exports that have begun and not ended; later ones wait for their turn. Each needs room on the disk, and time of the
+/// threads that all of them share.
+pub(super) const MAX_BEGUN: usize = 4;
+
 const GIVEN_UP: Error = Error::Invalid("the export was given up");
 
 /// A piece of a table that is smaller than this part of a table's size is merged with others: a file for each would cost
@@ -155,6 +159,8 @@ pub(super) struct Exporting {
     complete: bool,
     options: ExportOptions,
     done: Done,
+    /// Its turn.
+    _begun: Arc<()>,
     /// The space for what is merged, until that is done.
     promise: Option<Promise>,
     /// No file is removed while this is held: until the links are made, if there are any to be made.
@@ -166,6 +172,7 @@ impl Engine {
     /// ranges that don't wrap and don't overlap; no file holds tokens of two of them, and what is in none is left out.
     /// `done` is told, from [`finish`](Self::finish), which files there are, which may be none. After an error none
     /// is left, sooner or later. The files are not synced: they are to be read at once, and a crash may leave any part of them.
+    /// Only a few are made at a time, the others wait.
     ///
     /// `done` may be told [`Error::Corrupt`] where a part of what is wanted was found damaged, also while it was read, and
     /// [`Error::NoSpace`]. [`Error::Invalid`] at once if too many exports wait.
@@ -218,14 +225,15 @@ impl Engine {
         Ok(())
     }
 
-    /// The next export of which all that was in memory is in files: it holds up no memory while it is
+    /// The next export of which all that was in memory is in files, if there may be one more: it holds up no memory while it is
     /// sent. Those that were given up are told so.
     pub(super) fn next_export(&mut self) -> Option<Exporting> {
+        let has_turn = Arc::strong_count(&self.bulk.exporting) <= MAX_BEGUN;
         while let Some(at) = self
             .bulk
             .exports
             .iter()
-            .position(|wanted| wanted.options.is_given_up() || self.is_flushed(wanted))
+            .position(|wanted| wanted.options.is_given_up() || has_turn && self.is_flushed(wanted))
             && let Some(wanted) = self.bulk.exports.remove(at)
         {
             if let Some(exporting) = self.begin_export(wanted) {
@@ -285,6 +293,7 @@ impl Engine {
             complete: false,
             options,
             done,
+            _begun: Arc::clone(&self.bulk.exporting),
             promise: None,
             pin: None,
         };

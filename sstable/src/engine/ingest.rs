@@ -30,6 +30,8 @@ pub(super) struct Bulk {
     pub(super) flushes: VecDeque<super::flush::Wanted>,
     pub(super) snapshots: VecDeque<Wanted>,
     pub(super) exports: VecDeque<super::export::Wanted>,
+    /// Each export that has begun holds it.
+    pub(super) exporting: Arc<()>,
     pub(super) discards: super::discard::Discards,
     /// No file is removed while someone else holds it.
     pub(super) pin: Arc<()>,

@@ -11,7 +11,10 @@ use std::{
 
 use starling_model::{Seconds, TokenRange, TokenSet};
 
-use super::quarantine::{filled, look};
+use super::{
+    super::export::MAX_BEGUN,
+    quarantine::{filled, look},
+};
 use crate::{
     Engine, Error, ExportOptions, Exported, Job, Step,
     fixtures::TABLE,
@@ -44,6 +47,33 @@ fn offered(engine: &mut Engine) -> Vec<Job> {
 }
 
 #[test]
+fn a_few_are_made_at_a_time_and_the_others_wait_for_their_turn() {
+    let (mut engine, _) = filled(&MemoryFs::new());
+    let asked: Vec<Told> = (0..MAX_BEGUN + 3)
+        .map(|number| ask(&mut engine, &format!("/out/{number}")).0)
+        .collect();
+    let mut begun = offered(&mut engine);
+    assert_eq!(begun.len(), MAX_BEGUN);
+    let mut first = begun.remove(0);
+    while first.step().unwrap() == Step::More {}
+    assert_eq!(offered(&mut engine).len(), 0, "it was not taken back");
+    engine.finish(first).unwrap();
+    begun.extend(offered(&mut engine));
+    assert_eq!(begun.len(), MAX_BEGUN);
+    // One that is thrown away takes nobody's turn.
+    drop(begun.pop());
+    begun.extend(offered(&mut engine));
+    assert_eq!(begun.len(), MAX_BEGUN);
+    for mut job in begun {
+        while job.step().unwrap() == Step::More {}
+        engine.finish(job).unwrap();
+    }
+    look(&mut engine);
+    let made = asked.iter().filter(|told| matches!(told.try_recv(), Ok(Ok(_))));
+    assert_eq!(made.count(), asked.len() - 1);
+}
+
+#[test]
 fn one_that_is_given_up_ends_with_its_next_step_and_leaves_nothing() {
     let fs = MemoryFs::new();
     let (mut engine, _) = filled(&fs);
@@ -63,4 +93,18 @@ fn one_that_is_given_up_ends_with_its_next_step_and_leaves_nothing() {
         Vec::<std::path::PathBuf>::new()
     );
     assert_eq!(engine.room().promised, 0);
+}
+
+#[test]
+fn one_that_is_given_up_while_it_waits_is_not_begun() {
+    let fs = MemoryFs::new();
+    let (mut engine, _) = filled(&fs);
+    let all: Vec<(Told, Arc<AtomicBool>)> = (0..=MAX_BEGUN).map(|_| ask(&mut engine, "/out")).collect();
+    let begun = offered(&mut engine);
+    let (told, given_up) = &all[MAX_BEGUN];
+    given_up.store(true, Ordering::Relaxed);
+    assert_eq!(offered(&mut engine).len(), 0);
+    let outcome = told.try_recv().unwrap();
+    assert!(matches!(outcome, Err(Error::Invalid(_))), "{outcome:?}");
+    drop(begun);
 }
