@@ -123,7 +123,7 @@ impl<E: Env> Streaming<E> {
 
     /// Looks after what is due: streams that nobody asks about, and ranges to be forgotten.
     pub(crate) fn maintain(self: &Arc<Self>) {
-        self.source.close_idle();
+        self.source.end_idle();
         self.clean();
     }
 

@@ -3,12 +3,19 @@
 //! A stream that nobody asks about is given up after a while, so a newcomer that went away costs nothing. Files are
 //! made beside requests; of how fast they are fetched the newcomer decides, but while many requests are under way
 //! here each piece waits a little.
+//!
+//! A stream counts until all that is done for it has ended, also when it was closed before. So there is never more to do
+//! than for [`MAX_OPEN`] of them, however often streams are opened and closed. One that is closed while its files are made can be
+//! asked for again: they are not begun twice.
 
 use std::{
     collections::BTreeMap,
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -35,13 +42,16 @@ pub(super) const DIRECTORY: &str = "streams/out";
 /// How many bytes a part should have, and how many it may have where more of it then goes as it is.
 const PART_BYTES: RangeInclusive<u64> = 64 << 20..=2 << 30;
 
-/// The most streams that are open at a time; more are refused as overloaded.
-const MAX_OPEN: usize = 16;
+/// The most streams at a time, those that are closed and still being made included; more are refused as overloaded.
+pub(super) const MAX_OPEN: usize = 16;
 
-/// A stream that nobody asked about for so long is closed.
+/// A stream that nobody asked about for so long is given up.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// The streams that are open.
+/// The same of one that was closed while its files were made. Who closed it because he got no answer asks again earlier.
+const CLOSED: Duration = Duration::from_secs(15);
+
+/// The streams that are open, or not over yet.
 pub(super) struct Source<E: Env> {
     env: E,
     open: Arc<Mutex<BTreeMap<u128, Stream>>>,
@@ -52,14 +62,22 @@ struct Stream {
     /// Where its files are; one of the same name that is opened later has another place.
     dir: PathBuf,
     state: State,
-    /// When it was last asked about.
+    /// When it was last asked about, or closed.
     used: Duration,
 }
 
 enum State {
-    Making,
+    Making(Making),
     Ready(Arc<Vec<Ready>>),
     Failed(StoreError),
+}
+
+/// Files that are being made.
+struct Making {
+    /// They are not wanted any more, and nobody gets them. The stream is over once they are gone.
+    given_up: Arc<AtomicBool>,
+    /// Who asked for them closed the stream, and has not asked again.
+    closed: bool,
 }
 
 /// A file that is there.
@@ -76,7 +94,7 @@ impl<E: Env> Source<E> {
         }
     }
 
-    /// How many streams are open.
+    /// How many streams are open, or not over yet.
     pub(super) fn streams(&self) -> usize {
         self.open.lock().len()
     }
@@ -119,7 +137,7 @@ impl<E: Env> Source<E> {
                 bytes,
             } => self.piece(stream, file, offset, bytes).await,
             StreamRequest::Close { stream } => {
-                self.close(|name, _| *name == stream);
+                self.close(stream);
                 Ok(StreamReply::Closed)
             }
             StreamRequest::Status => Err(Failure::Invalid("a source has no status".to_owned())),
@@ -135,10 +153,18 @@ impl<E: Env> Source<E> {
         check_shards(shards)?;
         let mut open = self.open.lock();
         if let Some(known) = open.get_mut(&stream) {
-            known.used = self.env.monotonic();
-            return match &known.state {
-                State::Making => Ok(StreamReply::Making),
-                State::Ready(files) => Ok(StreamReply::Files(files.iter().map(|ready| ready.file).collect())),
+            return match &mut known.state {
+                // What it would get may be what a truncation removed. It is begun anew once this is gone.
+                State::Making(making) if making.given_up.load(Ordering::Relaxed) => Ok(StreamReply::Making),
+                State::Making(making) => {
+                    making.closed = false;
+                    known.used = self.env.monotonic();
+                    Ok(StreamReply::Making)
+                }
+                State::Ready(files) => {
+                    known.used = self.env.monotonic();
+                    Ok(StreamReply::Files(files.iter().map(|ready| ready.file).collect()))
+                }
                 State::Failed(error) => {
                     let error = error.clone();
                     open.remove(&stream);
@@ -150,15 +176,22 @@ impl<E: Env> Source<E> {
             return Err(Failure::Overloaded);
         }
         let dir = Path::new(DIRECTORY).join(format!("{stream:032x}-{:016x}", self.env.random()));
+        let options = ExportOptions {
+            anew,
+            given_up: Arc::default(),
+        };
         let made = Stream {
             table,
             dir: dir.clone(),
-            state: State::Making,
+            state: State::Making(Making {
+                given_up: Arc::clone(&options.given_up),
+                closed: false,
+            }),
             used: self.env.monotonic(),
         };
         open.insert(stream, made);
         drop(open);
-        self.make(stream, dir, (table, tokens, shards), anew);
+        self.make(stream, dir, (table, tokens, shards), options);
         Ok(StreamReply::Making)
     }
 
@@ -168,18 +201,12 @@ impl<E: Env> Source<E> {
         stream: u128,
         dir: PathBuf,
         (table, tokens, shards): (TableId, TokenSet, u32),
-        anew: bool,
+        options: ExportOptions,
     ) {
         let (env, open) = (self.env.clone(), Arc::clone(&self.open));
         self.env.spawn(async move {
             let store = env.store();
-            let options = ExportOptions {
-                anew,
-                ..ExportOptions::default()
-            };
-            let exported = store
-                .export(table, tokens, shards, dir.clone(), options)
-                .await;
+            let exported = store.export(table, tokens, shards, dir.clone(), options).await;
             let fs = Arc::clone(env.fs());
             let ready = env.blocking(move || {
                 let files = exported?.into_iter().map(|file| {
@@ -204,16 +231,21 @@ impl<E: Env> Source<E> {
                     State::Failed(error)
                 }
             };
-            let is_wanted = match open.lock().get_mut(&stream) {
-                Some(stream) if stream.dir == dir => {
-                    stream.state = state;
+            let is_wanted = match open.lock().get_mut(&stream).map(|stream| &mut stream.state) {
+                Some(State::Making(making)) if making.closed || making.given_up.load(Ordering::Relaxed) => {
+                    making.given_up.store(true, Ordering::Relaxed);
+                    false
+                }
+                Some(making) => {
+                    *making = state;
                     true
                 }
-                _ => false,
+                None => false,
             };
             if !is_wanted {
                 let fs = Arc::clone(env.fs());
                 env.blocking(move || remove_all(&*fs, &dir)).await;
+                open.lock().remove(&stream);
             }
         });
     }
@@ -249,26 +281,51 @@ impl<E: Env> Source<E> {
         }
     }
 
-    /// Closes the streams of a table: what it had is not to be sent any more.
+    /// Ends the streams of a table: what it had is not to be sent any more.
     pub(super) fn forget_table(&self, table: TableId) {
-        self.close(|_, stream| stream.table == table);
+        self.end(|_, stream| stream.table == table);
     }
 
-    /// Closes what nobody asks about.
-    pub(super) fn close_idle(&self) {
+    /// Ends what nobody asks about.
+    pub(super) fn end_idle(&self) {
         let now = self.env.monotonic();
-        self.close(|_, stream| stream.used + IDLE < now);
+        self.end(|_, stream| {
+            let is_closed = matches!(&stream.state, State::Making(making) if making.closed);
+            stream.used + if is_closed { CLOSED } else { IDLE } < now
+        });
     }
 
-    fn close(&self, is_over: impl Fn(&u128, &Stream) -> bool) {
+    /// Ends a stream that is not wanted any more. While its files are made it waits whether it is asked for again.
+    fn close(&self, name: u128) {
+        if let Some(Stream {
+            state: State::Making(making),
+            used,
+            ..
+        }) = self.open.lock().get_mut(&name)
+        {
+            if !making.closed {
+                making.closed = true;
+                *used = self.env.monotonic();
+            }
+            return;
+        }
+        self.end(|other, _| *other == name);
+    }
+
+    /// Ends streams: at once, or, where files are made, as soon as the storage has let go of them.
+    fn end(&self, is_over: impl Fn(&u128, &Stream) -> bool) {
         let mut open = self.open.lock();
         let mut over = Vec::new();
         open.retain(|name, stream| {
-            let stays = !is_over(name, stream);
-            if !stays && !matches!(stream.state, State::Making) {
-                over.push(stream.dir.clone());
+            if !is_over(name, stream) {
+                return true;
             }
-            stays
+            if let State::Making(making) = &stream.state {
+                making.given_up.store(true, Ordering::Relaxed);
+                return true;
+            }
+            over.push(stream.dir.clone());
+            false
         });
         drop(open);
         for dir in over {

@@ -50,7 +50,8 @@ pub enum StreamRequest {
         /// How many bytes, at most [`MAX_PIECE_BYTES`]; fewer at the end of the file.
         bytes: u32,
     },
-    /// The files are not wanted any more. Answered with [`StreamReply::Closed`].
+    /// The files are not wanted any more. Where they are still being made it can be opened again for some seconds. Answered with
+    /// [`StreamReply::Closed`].
     Close {
         /// Of which stream.
         stream: u128,

@@ -17,6 +17,7 @@ use starling_model::{
 };
 use starling_sstable::{Cells, ExportOptions, PurgePolicy, TableSettings, fs::Fs};
 
+use super::held_exports::HeldExports;
 use crate::env::{Damaged, Exported, Store, StoreError, StoredPage};
 
 type Data = BTreeMap<(TableId, DecoratedKey), Partition>;
@@ -35,6 +36,7 @@ pub(crate) struct MapStore {
     settings: Arc<Mutex<BTreeMap<TableId, TableSettings>>>,
     /// Where exports go, and come from.
     disk: Arc<Mutex<Option<Arc<dyn Fs>>>>,
+    exports: HeldExports,
 }
 
 impl MapStore {
@@ -61,6 +63,13 @@ impl MapStore {
             .collect()
     }
 
+    /// What fails leaves some of its files: as of several shards, of which others made theirs.
+    fn write_some(&self, dir: &Path) {
+        let fs = self.disk();
+        fs.create_dir_all(dir).expect("a directory is made");
+        fs.create(&dir.join("some")).expect("a file is made");
+    }
+
     fn write_export(
         &self,
         table: TableId,
@@ -73,10 +82,7 @@ impl MapStore {
         }
         let hit = |piece: &&Damaged| piece.table == table && tokens.touches(piece.tokens);
         if let Some(piece) = self.damaged.lock().iter().find(hit) {
-            // As of several shards: others made theirs.
-            let fs = self.disk();
-            fs.create_dir_all(dir).expect("a directory is made");
-            fs.create(&dir.join("some")).expect("a file is made");
+            self.write_some(dir);
             return Err(StoreError::Corrupt(format!(
                 "tokens {} are damaged",
                 piece.tokens
@@ -110,6 +116,11 @@ impl MapStore {
             bytes,
             newest,
         }])
+    }
+
+    /// Exports, which a test may hold up.
+    pub(crate) fn exports(&self) -> &HeldExports {
+        &self.exports
     }
 
     fn read_export(&self, path: &Path) -> Result<(), StoreError> {
@@ -521,8 +532,18 @@ impl Store for MapStore {
         dir: PathBuf,
         options: ExportOptions,
     ) -> impl Future<Output = Result<Vec<Exported>, StoreError>> + Send + 'static {
-        let export = |store: &Self| store.write_export(table, &tokens, &dir, options.anew);
-        std::future::ready(self.checked(export).flatten())
+        let store = self.clone();
+        async move {
+            let exported = if store.exports.wait(&options).await {
+                let export = |store: &Self| store.write_export(table, &tokens, &dir, options.anew);
+                store.checked(export).flatten()
+            } else {
+                store.write_some(&dir);
+                Err(StoreError::Disk("it was given up".to_owned()))
+            };
+            store.exports.end();
+            exported
+        }
     }
 
     fn ingest(

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod executor;
+mod held_exports;
 mod map_store;
 mod world;
 

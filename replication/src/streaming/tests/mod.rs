@@ -3,3 +3,4 @@
 mod moving;
 mod parts;
 mod plans;
+mod sources;

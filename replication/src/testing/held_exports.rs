@@ -1,0 +1,61 @@
+//! Exports that take as long as a test wants.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    task::{Poll, Waker},
+};
+
+use parking_lot::Mutex;
+use starling_sstable::ExportOptions;
+
+/// The exports of a store. They end at once unless they are held.
+#[derive(Clone, Default)]
+pub(crate) struct HeldExports(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    held: bool,
+    waiting: Vec<Waker>,
+    begun: usize,
+    ended: usize,
+}
+
+impl HeldExports {
+    /// From now on they take until they are no longer held.
+    pub(crate) fn hold(&self, held: bool) {
+        self.0.lock().held = held;
+        self.step();
+    }
+
+    /// Those that are held look whether they are given up.
+    pub(crate) fn step(&self) {
+        let waiting = std::mem::take(&mut self.0.lock().waiting);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// How many were begun, and how many have ended.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.0.lock();
+        (state.begun, state.ended)
+    }
+
+    /// Begins one, and waits while they are held; `false` if it is given up by then.
+    pub(super) async fn wait(&self, options: &ExportOptions) -> bool {
+        self.0.lock().begun += 1;
+        std::future::poll_fn(|context| {
+            let mut state = self.0.lock();
+            let given_up = options.given_up.load(Ordering::Relaxed);
+            if given_up || !state.held {
+                return Poll::Ready(!given_up);
+            }
+            state.waiting.push(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// One has ended.
+    pub(super) fn end(&self) {
+        self.0.lock().ended += 1;
+    }
+}
