@@ -20,15 +20,21 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Three nodes that all have all rows, in files that stay as they are, and a session.
 async fn filled() -> (Cluster, Session) {
+    filled_with_room_for(3).await
+}
+
+/// The same, and what so many nodes need, of which the first three run.
+async fn filled_with_room_for(nodes: u8) -> (Cluster, Session) {
     let settings = Settings {
         memtable_mib: Some(16),
         ..Settings::default()
     };
-    let cluster = Cluster::start_with(3, &settings);
+    let mut cluster = Cluster::prepared(nodes, &settings);
+    cluster.start_first(3);
     let session = cluster.patient_session(&[0]).await;
     create_table_of(&session, "id int PRIMARY KEY, v blob").await;
     write(&session).await;
-    for node in 0..cluster.nodes.len() {
+    for node in 0..3 {
         settle(&cluster, node);
     }
     (cluster, session)
@@ -151,5 +157,45 @@ fn who_is_killed_as_it_heals_goes_on_when_it_is_back() {
             assert!(healed > 0, "n{} has healed", node + 1);
             assert_eq!((for_operator, accepted), (0, 0));
         }
+    });
+}
+
+/// Nobody has met the damage when a fourth node fetches its part of the data: each of the three finds out by what it is
+/// to send.
+#[test]
+fn a_node_joins_though_all_that_it_fetches_from_are_damaged() {
+    block_on(async {
+        let (mut cluster, session) = filled_with_room_for(4).await;
+        for (node, first) in [(0, 50), (1, 110), (2, 170)] {
+            damage(&cluster, node, (first..950).step_by(200));
+        }
+        tokio::task::block_in_place(|| {
+            cluster.nodes[3].start();
+            cluster.nodes[3].wait(|status| status.node.ready);
+        });
+        // What nobody fetched is met by these reads.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let failures = failures(&session, Consistency::All).await;
+            let known: usize = (0..4).map(|node| quarantined(&cluster, node)).sum();
+            if failures.is_empty() && known == 0 {
+                break;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{} rows can't be read, {known} blocks: {:?}",
+                failures.len(),
+                failures.first()
+            );
+            tokio::time::sleep(LOOK).await;
+        }
+        let healed: Vec<u64> = (0..3).map(|node| stretches(&cluster, node).0).collect();
+        assert!(healed.iter().all(|healed| *healed > 0), "{healed:?}");
+        let (healed, for_operator, accepted) = stretches(&cluster, 3);
+        assert_eq!(
+            (healed, for_operator, accepted),
+            (0, 0, 0),
+            "the newcomer got nothing damaged"
+        );
     });
 }
