@@ -36,9 +36,25 @@ pub(crate) struct KeptBatches<E: Env> {
 
 #[derive(Default)]
 struct Index {
-    /// When each came, by the monotonic clock, and its bytes.
-    batches: BTreeMap<u128, (Duration, usize)>,
+    batches: BTreeMap<u128, Entry>,
     bytes: usize,
+}
+
+struct Entry {
+    /// When it came, by the monotonic clock.
+    at: Duration,
+    bytes: usize,
+    /// It needs no keeping any more, and is not removed yet.
+    done: bool,
+}
+
+/// What is to be done about a batch that has been kept for long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Carry it out.
+    Replay(u128),
+    /// Nothing but to remove it.
+    Remove(u128),
 }
 
 impl<E: Env> KeptBatches<E> {
@@ -62,7 +78,12 @@ impl<E: Env> KeptBatches<E> {
         let now = kept.env.monotonic();
         let mut index = kept.index.lock();
         for id in found {
-            index.batches.insert(id, (now, 0));
+            let entry = Entry {
+                at: now,
+                bytes: 0,
+                done: false,
+            };
+            index.batches.insert(id, entry);
         }
         drop(index);
         Ok(kept)
@@ -128,7 +149,12 @@ impl<E: Env> KeptBatches<E> {
             if index.bytes + bytes > self.max_bytes {
                 return Err(Failure::Overloaded);
             }
-            if index.batches.insert(id, (self.env.monotonic(), bytes)).is_none() {
+            let entry = Entry {
+                at: self.env.monotonic(),
+                bytes,
+                done: false,
+            };
+            if index.batches.insert(id, entry).is_none() {
                 index.bytes += bytes;
             }
         }
@@ -156,10 +182,13 @@ impl<E: Env> KeptBatches<E> {
         stored.map_err(|error| Failure::Storage(error.to_string()))
     }
 
-    /// Forgets a batch. That it is forgotten need not be known to anybody: a batch that comes back is
-    /// carried out once more.
+    /// Removes a batch that needs no keeping any more. Where the storage refuses that now it is not carried out, and its
+    /// removal is due again. A batch that comes back all the same is carried out once more, which changes nothing, unless what it
+    /// wrote was deleted and the deletion purged since.
     pub(crate) async fn remove(&self, id: u128) {
-        self.forget(id);
+        if let Some(entry) = self.index.lock().batches.get_mut(&id) {
+            entry.done = true;
+        }
         let partition = Partition {
             deletion: Some(Deletion {
                 timestamp: REMOVED,
@@ -167,27 +196,37 @@ impl<E: Env> KeptBatches<E> {
             }),
             ..Partition::default()
         };
-        if let Err(error) = self.apply(id, partition).await {
-            ::tracing::warn!(%error, "a batch that is done could not be removed; it will be carried out again");
+        match self.apply(id, partition).await {
+            Ok(()) => self.forget(id),
+            Err(error) => {
+                ::tracing::warn!(%error, "a batch that is done can't be removed now; it is tried again");
+            }
         }
     }
 
     fn forget(&self, id: u128) {
         let mut index = self.index.lock();
-        if let Some((_, bytes)) = index.batches.remove(&id) {
-            index.bytes = index.bytes.saturating_sub(bytes);
+        if let Some(entry) = index.batches.remove(&id) {
+            index.bytes = index.bytes.saturating_sub(entry.bytes);
         }
     }
 
-    /// The batches that have been kept for longer than `age`.
-    pub(super) fn older_than(&self, age: Duration) -> Vec<u128> {
+    /// What is due of the batches that have been kept for longer than `age`.
+    pub(super) fn older_than(&self, age: Duration) -> Vec<Due> {
         let now = self.env.monotonic();
         let index = self.index.lock();
         let old = index
             .batches
             .iter()
-            .filter(|(_, (at, _))| now.saturating_sub(*at) >= age);
-        old.map(|(id, _)| *id).collect()
+            .filter(|(_, entry)| now.saturating_sub(entry.at) >= age);
+        old.map(|(id, entry)| {
+            if entry.done {
+                Due::Remove(*id)
+            } else {
+                Due::Replay(*id)
+            }
+        })
+        .collect()
     }
 
     /// A batch's mutations.

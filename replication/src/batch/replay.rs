@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use super::BatchLog;
+use super::{BatchLog, kept::Due};
 use crate::{env::Env, tracing::Tracer};
 
 impl<E: Env> BatchLog<E> {
-    /// Carries out every batch that has been kept for too long, one after the other.
+    /// Carries out every batch that has been kept for too long, one after the other, and removes those that are done.
     pub(crate) async fn replay(self: &Arc<Self>) {
         let age = self.coordinator.timeouts.batch_replay;
-        for id in self.kept.older_than(age) {
-            if self.replay_one(id).await {
-                self.kept.remove(id).await;
+        for due in self.kept.older_than(age) {
+            match due {
+                Due::Replay(id) if !self.replay_one(id).await => {}
+                Due::Replay(id) | Due::Remove(id) => self.kept.remove(id).await,
             }
         }
     }

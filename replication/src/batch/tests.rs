@@ -114,6 +114,36 @@ fn kept_batches_survive_a_restart() {
     assert_eq!(cluster.node(2).status().counters.batches_replayed, 1);
 }
 
+/// A full disk refuses the removal. A crash later, when what the batch wrote may have been deleted, and the deletion
+/// purged, it must not be carried out again.
+#[test]
+fn a_removal_that_the_storage_refuses_is_tried_again() {
+    let mut cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    let executor = cluster.world.executor.clone();
+    let (keeper, remover) = (
+        Arc::clone(&cluster.node(2).kept),
+        Arc::clone(&cluster.node(2).kept),
+    );
+    let encoded = mutations(table).iter().map(Mutation::encode).collect();
+    executor
+        .run(async move { keeper.store(7, encoded).await })
+        .expect("it is kept");
+    let fault = StoreError::Disk("it is full".to_owned());
+    cluster.store(2).set_fault(Some(fault));
+    executor.run(async move { remover.remove(7).await });
+    cluster.run_for(LATER);
+    cluster.store(2).set_fault(None);
+    cluster.run_for(LATER);
+    cluster.kill(2);
+    cluster.restart(2);
+    cluster.run_for(LATER);
+    for number in 1..=3 {
+        assert_eq!(cluster.node(number).status().counters.batches_replayed, 0);
+        assert!(!complete(&cluster, table, number), "n{number} got what was done");
+    }
+}
+
 #[test]
 fn a_node_starts_though_batches_that_it_kept_are_damaged() {
     let mut cluster = TestCluster::new(3);
