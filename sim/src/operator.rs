@@ -73,15 +73,23 @@ impl Operator {
         Self::let_join_anew(cluster).await;
         while handle.now() < end {
             let serving = cluster.serving();
-            let Some((through, node)) = serving.first() else {
+            // One that was away may not have heard of a change yet.
+            let newest = serving.iter().max_by_key(|(_, node)| node.ring_state().epoch());
+            let Some((through, node)) = newest else {
                 handle.sleep(Duration::from_secs(1)).await;
                 continue;
             };
             let state = node.ring_state();
             let doomed = cluster.with_role(Role::Doomed);
+            // Nobody may have seen it up; the change tells who comes from there.
+            let incoming = state.change().and_then(|change| change.kind.incoming());
+            let coming = |number: usize| {
+                let (member, address) = incoming.as_ref()?;
+                (*address == cluster.address(number)).then_some(member.id)
+            };
             let doomed: Vec<_> = doomed
                 .into_iter()
-                .filter_map(|number| cluster.id(number))
+                .filter_map(|number| cluster.id(number).or_else(|| coming(number)))
                 .collect();
             let replaced: Vec<_> = cluster
                 .replaced()
