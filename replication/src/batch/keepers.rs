@@ -107,7 +107,14 @@ impl<E: Env> BatchLog<E> {
     fn candidates(&self, snapshot: &Snapshot) -> (Vec<Arc<Peer>>, usize) {
         let cluster = &snapshot.cluster;
         let own_rack = cluster.own().map(|own| own.rack.clone()).unwrap_or_default();
-        let mut candidates: Vec<Arc<Peer>> = cluster.live_others().cloned().collect();
+        let outgoing = cluster.change.as_ref().map(|(change, _)| change.kind.outgoing());
+        let stays = |peer: &&Arc<Peer>| {
+            outgoing
+                .as_ref()
+                .is_none_or(|outgoing| !outgoing.contains(&peer.id))
+        };
+        // A node that leaves takes with it what it keeps.
+        let mut candidates: Vec<Arc<Peer>> = cluster.live_others().filter(stays).cloned().collect();
         let wanted = candidates.len().clamp(1, KEEPERS);
         if !candidates.is_empty() {
             // Load is spread by beginning anywhere.
