@@ -29,7 +29,7 @@ impl<E: Env> Node<E> {
         loop {
             let failure = match self
                 .coordinator
-                .write_to_all(mutation.clone(), &Tracer::OFF)
+                .write_to_all(mutation.clone(), None, &Tracer::OFF)
                 .await
             {
                 Ok(true) => return Ok(()),

@@ -157,7 +157,7 @@ impl<E: Env> Node<E> {
             }
             Request::ForgetHints(table) => {
                 let _pass = self.let_in(sender, planned, deadline).await?;
-                self.hints.forget_table(table).await?;
+                self.coordinator.forget_kept(table).await?;
                 Ok(Response::Done)
             }
             Request::SchemaPush(entries) => self

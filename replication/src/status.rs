@@ -221,6 +221,8 @@ counters! {
     hints_refused,
     /// Logged batches of dead coordinators that this node carried out.
     batches_replayed,
+    /// Logged batches that this node gave up because they could not be carried out for as long as hints are kept.
+    batches_expired,
     /// Statements prepared by clients.
     prepared,
     /// Schema changes that this node made or learnt of.

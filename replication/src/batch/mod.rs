@@ -4,6 +4,10 @@
 //! batch durably; when the writes are acknowledged they forget it. A batch that they still have after a
 //! while is carried out by them: its coordinator died, or could not reach all replicas. Carrying it out
 //! twice changes nothing more.
+//!
+//! They try that for as long as hints are kept. Later what the batch wrote may have been deleted, and the deletion purged, so it is given
+//! up. Of a batch that was acknowledged nothing is lost by that, for its level was met; one that was not, and whose keepers all
+//! were down or could not reach a replica nor keep a hint for so long, may stay written in part.
 
 mod keepers;
 mod kept;
@@ -12,7 +16,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -33,6 +37,8 @@ pub(crate) struct BatchLog<E: Env> {
     env: E,
     coordinator: Arc<Coordinator<E>>,
     kept: Arc<KeptBatches<E>>,
+    /// Old batches are being carried out.
+    replaying: AtomicBool,
 }
 
 impl<E: Env> BatchLog<E> {
@@ -41,11 +47,13 @@ impl<E: Env> BatchLog<E> {
             env,
             coordinator,
             kept,
+            replaying: AtomicBool::new(false),
         }
     }
 
     /// Applies all the mutations, in the end. After an error of write type `BATCH_LOG` the batch may or may
-    /// not be applied as a whole; after one of `BATCH` it will be.
+    /// not be applied as a whole; after one of `BATCH` it will be, unless all who
+    /// keep it are hindered for as long as hints are kept.
     ///
     /// If `stamp`, which this node gave to them, turns out to be too old, the batch is kept and written once
     /// more with a newer one. Should this node die in between, both are carried out, and each is whole.

@@ -144,6 +144,159 @@ fn a_removal_that_the_storage_refuses_is_tried_again() {
     }
 }
 
+/// Nodes whose hints get ten minutes old, and whose batches so too.
+fn forgetful(size: usize) -> TestCluster {
+    let mut cluster = TestCluster::prepared(size);
+    for number in 1..=size {
+        let mut config = TestCluster::config(number);
+        config.bounds.hint_age = WINDOW;
+        cluster.start_with(number, config).expect("a node starts");
+    }
+    cluster.run_for(Duration::from_secs(3));
+    cluster
+}
+
+const WINDOW: Duration = Duration::from_mins(10);
+
+fn come_back(cluster: &mut TestCluster, number: usize) {
+    let mut config = TestCluster::config(number);
+    config.bounds.hint_age = WINDOW;
+    cluster.reconnect(number);
+    cluster.start_with(number, config).expect("a node starts");
+}
+
+fn keep(cluster: &TestCluster, number: usize, id: u128, mutations: &[Mutation]) {
+    let keeper = Arc::clone(&cluster.node(number).kept);
+    let encoded = mutations.iter().map(Mutation::encode).collect();
+    cluster
+        .world
+        .executor
+        .run(async move { keeper.store(id, encoded).await })
+        .expect("it is kept");
+}
+
+/// What the batch wrote may have been deleted meanwhile, and the deletion purged.
+#[test]
+fn a_keeper_that_was_down_for_longer_than_hints_are_kept_carries_nothing_out() {
+    let mut cluster = forgetful(3);
+    let table = cluster.make_table(3);
+    keep(&cluster, 2, 7, &mutations(table));
+    cluster.kill(2);
+    cluster.run_for(WINDOW + LATER);
+    come_back(&mut cluster, 2);
+    cluster.run_for(LATER);
+    for number in 1..=3 {
+        assert!(!complete(&cluster, table, number), "n{number} got an old batch");
+    }
+    let counters = cluster.node(2).status().counters;
+    assert_eq!((counters.batches_replayed, counters.batches_expired), (0, 1));
+    assert!(
+        cluster.node(2).kept.older_than(Duration::ZERO).is_empty(),
+        "it is removed"
+    );
+}
+
+/// A replica refuses its part each time. The other part must not be written again and again for ever: it may be deleted, and the
+/// deletion purged.
+#[test]
+fn a_batch_that_can_t_be_carried_out_whole_is_given_up_in_the_end() {
+    let mut cluster = TestCluster::prepared(3);
+    for number in 1..=3 {
+        let mut config = TestCluster::config(number);
+        config.bounds.hint_age = WINDOW;
+        // No hint has room.
+        config.bounds.hint_bytes = 1;
+        cluster.start_with(number, config).expect("a node starts");
+    }
+    cluster.run_for(Duration::from_secs(3));
+    let table = cluster.make_table(3);
+    cluster.kill(3);
+    cluster.run_for(LATER);
+    keep(&cluster, 2, 7, &mutations(table));
+    cluster.run_for(LATER);
+    assert!(!cluster.stored(1, table, &key("k0")).is_empty(), "it is tried");
+    cluster.run_for(WINDOW);
+    let counters = cluster.node(2).status().counters;
+    assert_eq!((counters.batches_replayed, counters.batches_expired), (0, 1));
+    cluster.world.start_log();
+    cluster.run_for(LATER);
+    let log = cluster.world.take_log();
+    assert!(!log.iter().any(|line| line.contains("write 1")), "{log:?}");
+}
+
+/// The hints that a batch leaves get no older than those of the write that it was.
+#[test]
+fn hints_of_a_kept_batch_are_as_old_as_the_batch() {
+    let mut cluster = forgetful(3);
+    let table = cluster.make_table(3);
+    cluster.kill(3);
+    cluster.run_for(LATER);
+    keep(&cluster, 2, 7, &mutations(table));
+    cluster.kill(2);
+    cluster.run_for(WINDOW.mul_f64(0.9));
+    come_back(&mut cluster, 2);
+    cluster.run_for(LATER);
+    assert!(
+        complete(&cluster, table, 1),
+        "it is carried out, with hints for n3"
+    );
+    cluster.run_for(WINDOW.mul_f64(0.2));
+    come_back(&mut cluster, 3);
+    cluster.run_for(LATER);
+    assert!(!complete(&cluster, table, 3), "its hints are too old by now");
+}
+
+/// The statement ended well, but the keepers have not heard of it when the table is truncated.
+#[test]
+fn a_truncated_table_stays_empty_though_a_batch_is_kept() {
+    let cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    keep(&cluster, 2, 7, &mutations(table));
+    cluster.cql(1, "TRUNCATE ks.t").expect("all are alive");
+    cluster.run_for(LATER);
+    for number in 1..=3 {
+        assert!(!complete(&cluster, table, number), "n{number} has rows again");
+    }
+}
+
+/// Only what it writes to the truncated table is forgotten.
+#[test]
+fn a_kept_batch_keeps_its_writes_to_other_tables_when_one_is_truncated() {
+    let cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    let other = TableId(table.0 ^ 1);
+    keep(&cluster, 2, 7, &mutations(table));
+    let keeper = Arc::clone(&cluster.node(2).kept);
+    cluster
+        .world
+        .executor
+        .run(async move { keeper.forget_table(other).await })
+        .expect("it is forgotten");
+    cluster.run_for(LATER);
+    for number in 1..=3 {
+        assert!(complete(&cluster, table, number), "n{number}");
+    }
+}
+
+#[test]
+fn a_batch_that_is_kept_twice_stays_done() {
+    let cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    keep(&cluster, 2, 7, &mutations(table));
+    let executor = cluster.world.executor.clone();
+    let fault = StoreError::Disk("it is full".to_owned());
+    cluster.store(2).set_fault(Some(fault));
+    let remover = Arc::clone(&cluster.node(2).kept);
+    executor.run(async move { remover.remove(7).await });
+    cluster.store(2).set_fault(None);
+    // The request to keep it was sent twice, and one copy was slow.
+    keep(&cluster, 2, 7, &mutations(table));
+    cluster.run_for(LATER);
+    for number in 1..=3 {
+        assert!(!complete(&cluster, table, number), "n{number} got what was done");
+    }
+}
+
 #[test]
 fn a_node_starts_though_batches_that_it_kept_are_damaged() {
     let mut cluster = TestCluster::new(3);

@@ -46,10 +46,11 @@ use std::{
 
 use parking_lot::Mutex;
 use starling_cql::{Error, ErrorKind, FailureReason, ReplicaFailure};
-use starling_model::Consistency;
+use starling_model::{Consistency, Seconds};
 use starling_ring::Shortfall;
 
 use crate::{
+    batch::KeptBatches,
     budget::{Budget, Claim},
     clock::Clock,
     config::Timeouts,
@@ -79,6 +80,7 @@ pub(crate) struct Coordinator<E: Env> {
     pub(crate) peers: Arc<Peers<E>>,
     pub(crate) replica: Arc<Replica<E>>,
     pub(crate) hints: Arc<Hints<E>>,
+    pub(crate) kept: Arc<KeptBatches<E>>,
     pub(crate) topology: Arc<Topology<E>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) budget: Arc<Budget>,
@@ -106,6 +108,8 @@ pub(crate) struct Task {
     pub(crate) planned: Stamp,
     /// A replica that knows more of the ring.
     pub(crate) outdated_by: Arc<Mutex<Option<Arc<Peer>>>>,
+    /// Since when a hint for it counts as kept, if not since now: it gets no older than what it comes from.
+    pub(crate) kept_since: Option<Seconds>,
 }
 
 impl<E: Env> Coordinator<E> {
@@ -119,6 +123,7 @@ impl<E: Env> Coordinator<E> {
             claim: self.claim(),
             planned: self.views.load().cluster.stamp,
             outdated_by: Arc::default(),
+            kept_since: None,
         }
     }
 

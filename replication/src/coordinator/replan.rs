@@ -71,7 +71,7 @@ impl<E: Env> Coordinator<E> {
                 .write_one(peer, &sending.mutation, encoded, None, &task)
                 .await;
             if matches!(outcome, Outcome::OldRing) {
-                self.hints.keep(peer.id, sending.encoded.clone()).await;
+                self.hints.keep(peer.id, None, sending.encoded.clone()).await;
             }
         }
     }

@@ -1,8 +1,7 @@
 //! TRUNCATE: all data of a table, on all nodes.
 //!
-//! In two rounds: first all nodes forget the hints that they keep for the table, then all remove its data. So no hint of a
-//! write from before reaches a node that has removed its data already. A logged batch that is kept by a node which was down, and
-//! carried out later, does.
+//! In two rounds: first all nodes forget the hints and batches that they keep for the table, then all remove its data. So
+//! nothing of a write from before reaches a node that has removed its data already.
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use starling_ring::Shortfall;
 use super::{Coordinator, Task};
 use crate::{
     env::Env,
-    message::Request,
+    message::{Failure, Request},
     peers::AskError,
     snapshot::{Peer, Snapshot},
     topology::ChangeKind,
@@ -105,10 +104,16 @@ impl<E: Env> Coordinator<E> {
         Ok(failed.next())
     }
 
+    /// Removes what is kept here to be written to a table later: hints, and parts of logged batches.
+    pub(crate) async fn forget_kept(&self, table: TableId) -> Result<(), Failure> {
+        self.hints.forget_table(table).await?;
+        self.kept.forget_table(table).await
+    }
+
     async fn do_here(&self, round: &Request, task: &Task) -> Result<(), AskError> {
         let _pass = self.views.admit(task.planned).own()?;
         match round {
-            Request::ForgetHints(table) => self.hints.forget_table(*table).await?,
+            Request::ForgetHints(table) => self.forget_kept(*table).await?,
             Request::Truncate(table) => self.replica.truncate(*table, task.deadline).await?,
             _ => return Err(AskError::Confused),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::join_all;
 use starling_cql::{Error, ErrorKind, WriteType, schema::Schema};
-use starling_model::{Consistency, Mutation, Timestamp, mutation::MAX_MUTATION_BYTES};
+use starling_model::{Consistency, Mutation, Seconds, Timestamp, mutation::MAX_MUTATION_BYTES};
 
 use super::{Coordinator, Refusal, Task, flights::Flights, in_words, refusal};
 use crate::{
@@ -224,7 +224,7 @@ impl<E: Env> Coordinator<E> {
         let hinted = match error {
             // Sending it again would not help.
             AskError::Failed(Failure::Invalid(_)) => false,
-            _ => self.hints.keep(peer.id, encoded).await,
+            _ => self.hints.keep(peer.id, task.kept_since, encoded).await,
         };
         Outcome::Missed { refused, hinted }
     }
@@ -314,16 +314,18 @@ impl<E: Env> Coordinator<E> {
     }
 
     /// Writes a mutation to all its replicas; those that miss it get a hint. Ends, with true, when each of
-    /// them has one or the other durably.
+    /// them has one or the other durably. The hints get no older than if they were kept since `kept_since`, if that is given.
     pub(crate) async fn write_to_all(
         self: &Arc<Self>,
         mutation: Mutation,
+        kept_since: Option<Seconds>,
         tracer: &Tracer,
     ) -> Result<bool, Error> {
         let snapshot = self.views.load();
         let sending = self.plan_write(&snapshot, Arc::new(mutation), Consistency::Any)?;
         let mut task = self.task(Consistency::Any, self.timeouts.write, tracer);
         task.planned = snapshot.cluster.stamp;
+        task.kept_since = kept_since;
         let writes = sending
             .replicas
             .iter()

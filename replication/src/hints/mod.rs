@@ -99,10 +99,15 @@ impl<E: Env> Hints<E> {
         }
     }
 
-    /// Keeps a write (as `Mutation::encode` wrote it) for a node. Ends with true once the hint is durable,
-    /// with false if it could not be kept.
-    pub(crate) async fn keep(self: &Arc<Self>, target: NodeId, mutation: Bytes) -> bool {
-        let life = self.life_since(self.env.wall().seconds());
+    /// Keeps a write (as `Mutation::encode` wrote it) for a node, as if it had been kept since `since`, or else from now on.
+    /// Ends with true once the hint is durable, with false if it could not be kept.
+    pub(crate) async fn keep(
+        self: &Arc<Self>,
+        target: NodeId,
+        since: Option<Seconds>,
+        mutation: Bytes,
+    ) -> bool {
+        let life = self.life_since(since.unwrap_or_else(|| self.env.wall().seconds()));
         self.keep_for(target, life, mutation).await
     }
 

@@ -143,8 +143,7 @@ impl<E: Env> Node<E> {
         let bounds = config.bounds;
         let counters = Arc::clone(&membership.counters);
         let hints = Arc::new(Hints::open(env.clone(), bounds, Arc::clone(&counters)));
-        let kept = KeptBatches::open(env.clone(), config.partitioner, bounds.batch_bytes).await?;
-        let kept = Arc::new(kept);
+        let kept = Arc::new(KeptBatches::open(env.clone(), &config).await?);
         let replica = Arc::new(Replica::new(
             env.clone(),
             Arc::clone(&views),
@@ -177,6 +176,7 @@ impl<E: Env> Node<E> {
             peers: Arc::clone(&peers),
             replica: Arc::clone(&replica),
             hints: Arc::clone(&hints),
+            kept: Arc::clone(&kept),
             topology: Arc::clone(&ring_changes),
             counters: Arc::clone(&counters),
             budget: Arc::clone(&config.budget),
@@ -263,7 +263,7 @@ impl<E: Env> Node<E> {
                     .for_each(|peer| peer.latency.forgive());
                 node.streaming.maintain();
                 node.coordinator.heal_damage().await;
-                node.batch_log.replay().await;
+                node.batch_log.begin_replay();
             }
         });
     }
