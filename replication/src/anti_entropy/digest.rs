@@ -49,7 +49,7 @@ impl Digest {
     /// Adds another part's digest.
     pub fn add(&mut self, other: &Self) {
         self.sum = self.sum.wrapping_add(other.sum);
-        self.rows += other.rows;
+        self.rows = self.rows.saturating_add(other.rows);
         self.from = self.from.max(other.from);
         self.until = self.until.min(other.until);
     }

@@ -78,7 +78,8 @@ impl<E: Env> Session<'_, E> {
                 .collect();
             for (at, part) in parts.into_iter().enumerate() {
                 let said: Vec<Sum> = said.iter().map(|sums| sums[at]).collect();
-                rows += said.iter().map(|sum| sum.rows).max().unwrap_or(0);
+                let most = said.iter().map(|sum| sum.rows).max().unwrap_or(0);
+                rows = most.saturating_add(rows);
                 self.frontier.compared(part, &groups, &said);
             }
         }
@@ -144,13 +145,16 @@ impl<E: Env> Session<'_, E> {
                 .speakers()
                 .map(|speaker| answers[speaker].next().flatten())
                 .collect();
-            match said.into_iter().collect::<Option<Vec<_>>>() {
-                Some(said) => self.compare_prints(&groups, &said),
-                None => {
-                    let piece = Piece::tokens(range);
-                    self.frontier.cut(Open { piece, groups });
-                }
+            // Who has too many to tell knows best where to cut: others may have purged what it has.
+            let guide = groups.speakers().zip(&said).find(|(_, said)| said.is_none());
+            let guide = guide.map(|(speaker, _)| speaker);
+            if let Some(guide) = guide {
+                let piece = Piece::tokens(range);
+                self.frontier.cut(Open { piece, groups }, guide);
+                continue;
             }
+            let said: Vec<Vec<Print>> = said.into_iter().flatten().collect();
+            self.compare_prints(&groups, &said);
         }
         Ok(())
     }

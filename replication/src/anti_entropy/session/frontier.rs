@@ -105,7 +105,7 @@ impl Frontier {
     fn few_rows(&mut self) -> Vec<OpenRange> {
         let mut rows = 0;
         let fits = |open: &&OpenRange| {
-            rows += open.rows;
+            rows = open.rows.saturating_add(rows);
             rows <= PRINTED_TOGETHER
         };
         let few = self.printed.iter().rev().take(PRINTED).take_while(fits).count();
@@ -122,10 +122,9 @@ impl Frontier {
         self.read.push(open);
     }
 
-    /// To be cut by rows, for there are too many partitions to tell one by one.
-    pub(super) fn cut(&mut self, open: Open) {
-        let speaker = open.groups.speakers().next();
-        self.cut.extend(speaker.map(|speaker| (open, speaker)));
+    /// To be cut by rows, for there are too many partitions to tell one by one. `guide` names the places.
+    pub(super) fn cut(&mut self, open: Open, guide: usize) {
+        self.cut.push((open, guide));
     }
 
     /// What the speakers have of a piece: where they differ it is to be looked at more closely.
