@@ -29,6 +29,7 @@ mod request;
 mod rooted;
 mod scan;
 mod shard;
+mod slowdown;
 mod sync;
 mod thread;
 mod turns;

@@ -19,6 +19,7 @@ use super::{
     jobs::JobQueue,
     readers::Readers,
     request::{Answer, Read, Request, Told, store_error},
+    slowdown::Slowdown,
     sync::{Ack, Group, Waiting},
 };
 
@@ -45,8 +46,7 @@ pub(super) struct Shard {
     pub(super) readers: Readers,
     /// Its number.
     pub(super) number: u32,
-    /// When the writes that were slowed down have waited for long enough.
-    pub(super) writes_due: Option<Instant>,
+    pub(super) slowdown: Slowdown,
     /// Requests that were served since background work was last looked for.
     pub(super) unlooked: usize,
     /// Who asked for the end.
@@ -151,7 +151,8 @@ impl Shard {
     /// Answers a write of `bytes`: after its sync, or at once where the log is synced by the clock; later where
     /// flushes or compactions lag.
     fn acknowledge(&mut self, group: &mut Group, lsn: Lsn, answer: Answer<()>, bytes: usize) {
-        let due = self.slowed_down(bytes);
+        let delay = Duration::from_nanos(self.engine.write_delay(bytes));
+        let due = self.slowdown.hold(delay, Instant::now);
         match self.mode {
             CommitLogSync::Group => group.add_not_before(lsn, Ack::Write(answer), due),
             CommitLogSync::Periodic(_) if due.is_some() => {
@@ -159,20 +160,6 @@ impl Shard {
             }
             CommitLogSync::Periodic(_) => drop(answer.send(Ok(()))),
         }
-    }
-
-    /// When a write may be answered, if the engine wants writes to be slower: each after the delay of all before
-    /// it, so that many clients are slowed down as one is.
-    fn slowed_down(&mut self, bytes: usize) -> Option<Instant> {
-        let delay = self.engine.write_delay(bytes);
-        if delay == 0 && self.writes_due.is_none() {
-            return None;
-        }
-        let now = Instant::now();
-        let from = self.writes_due.filter(|due| *due > now).unwrap_or(now);
-        let due = from + Duration::from_nanos(delay);
-        self.writes_due = (due > now).then_some(due);
-        self.writes_due
     }
 
     /// Reads a page. What it needs of a disk is loaded by others first: it comes back then.

@@ -50,7 +50,7 @@ impl Group {
         self.add_not_before(lsn, ack, None);
     }
 
-    /// Adds one that is not to go before some time. Such times never go back.
+    /// Adds one that is not to go before some time.
     pub(super) fn add_not_before(&mut self, lsn: Lsn, ack: Ack, due: Option<Instant>) {
         self.up_to = self.up_to.max(lsn);
         self.acks.push((ack, due));
@@ -228,6 +228,12 @@ impl Held {
         self.acks.front().map(|(due, ..)| *due)
     }
 
+    /// Times mostly ascend; after writers were not slowed down for a while they begin anew.
+    fn add(&mut self, due: Instant, ack: Ack, outcome: Result<(), StoreError>) {
+        let at = self.acks.partition_point(|(other, ..)| *other <= due);
+        self.acks.insert(at, (due, ack, outcome));
+    }
+
     fn release(&mut self, now: Instant) {
         while let Some((_, ack, outcome)) = self.acks.pop_front_if(|(due, ..)| *due <= now) {
             ack.answer(outcome);
@@ -265,7 +271,7 @@ fn commit(log: &Log, group: Group, held: &mut Held) {
     let now = Instant::now();
     for (ack, due) in group.acks {
         match due.filter(|due| *due > now) {
-            Some(due) => held.acks.push_back((due, ack, outcome.clone())),
+            Some(due) => held.add(due, ack, outcome.clone()),
             None => ack.answer(outcome.clone()),
         }
     }
