@@ -6,6 +6,7 @@
 //! - [`flights`]: the replicas that have not answered;
 //! - [`stamped`]: the same for writes that this node stamps, which must be newer than what they replace;
 //! - [`read`]: a page from one set of replicas: data, digests, speculation;
+//! - [`alone`]: the same where this node's page suffices;
 //! - [`answers`]: what a read was told so far, and whether it is enough;
 //! - [`reconcile`]: pages of several replicas become one, by what all of them cover;
 //! - [`repair`]: stale replicas are brought up to date before the answer;
@@ -19,6 +20,7 @@
 //! - [`scan`]: a token range over many sets of replicas;
 //! - [`truncate`]: all data of a table, on all nodes.
 
+mod alone;
 mod answers;
 pub(crate) mod chance;
 mod flights;

@@ -12,6 +12,7 @@ use starling_model::{Consistency, KeyRange, Page, ReadCommand};
 
 use super::{
     Coordinator, Task,
+    alone::suffices_alone,
     answers::{Answers, Received},
 };
 use crate::{
@@ -108,9 +109,16 @@ impl<E: Env> Coordinator<E> {
         let requirements = self.requirements(task.consistency, placements);
         match &command.keys {
             KeyRange::Partition(key) => {
-                let sets = placements.sets(key.token);
-                let plan = self.plan_read(&snapshot, Quorum { requirements, sets }, task.consistency)?;
                 let chance = table.options.read_repair_chance();
+                let alone = suffices_alone(&snapshot, placements, &requirements, key.token);
+                let plan = |requirements| {
+                    let sets = placements.sets(key.token);
+                    self.plan_read(&snapshot, Quorum { requirements, sets }, task.consistency)
+                };
+                if let Some(own) = alone.filter(|_| chance <= 0.0) {
+                    return self.read_alone(own, command, || plan(requirements), task).await;
+                }
+                let plan = plan(requirements)?;
                 let quorum = (chance > 0.0).then(|| plan.quorum.clone());
                 let page = self.read_page(command.clone(), plan, task).await?;
                 if let Some(quorum) = quorum {

@@ -38,7 +38,11 @@ impl<E: Env> Node<E> {
         let mut flights: Option<FuturesOrdered<_>> = None;
         while !run.is_over() {
             let mut reads: Vec<Read> = std::iter::from_fn(|| run.next_read()).collect();
-            let is_alone = reads.len() == 1 && flights.as_ref().is_none_or(FuturesOrdered::is_empty);
+            let none_under_way = flights.as_ref().is_none_or(FuturesOrdered::is_empty);
+            if reads.is_empty() && none_under_way {
+                break;
+            }
+            let is_alone = reads.len() == 1 && none_under_way;
             // Most statements read once, and a queue for that costs as much as the read.
             let page = if is_alone && let Some(Read { command, .. }) = reads.pop() {
                 Some(self.read_command(command, parameters, claim, tracer).await?)

@@ -5,7 +5,10 @@ use std::{
     future::Future,
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,9 +40,16 @@ pub(crate) struct MapStore {
     /// Where exports go, and come from.
     disk: Arc<Mutex<Option<Arc<dyn Fs>>>>,
     exports: HeldExports,
+    /// Reads end only once nothing holds them.
+    reads_held: Arc<AtomicBool>,
 }
 
 impl MapStore {
+    /// From now on reads wait for a disk that does not answer, or not any more: those that wait go on waiting.
+    pub(crate) fn hold_reads(&self, held: bool) {
+        self.reads_held.store(held, Ordering::Relaxed);
+    }
+
     /// From now on exports go there.
     pub(crate) fn set_disk(&self, disk: Arc<dyn Fs>) {
         *self.disk.lock() = Some(disk);
@@ -438,7 +448,11 @@ impl Store for MapStore {
             store.check_damage(&command)?;
             Ok(store.page(&command))
         };
-        std::future::ready(self.checked(read).flatten())
+        let (held, page) = (
+            self.reads_held.load(Ordering::Relaxed),
+            self.checked(read).flatten(),
+        );
+        async move { if held { std::future::pending().await } else { page } }
     }
 
     fn read_rest(

@@ -24,6 +24,10 @@ impl Choice {
         context: &mut Context<'_>,
     ) -> Result<Vec<Bytes>, Error> {
         let all = match self {
+            // Most columns are given one value.
+            Self::These(expressions) if let [one] = &expressions[..] => {
+                return Ok(vec![one.required(name, values, context)?]);
+            }
             Self::These(expressions) => expressions
                 .iter()
                 .map(|expression| expression.required(name, values, context))

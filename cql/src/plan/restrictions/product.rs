@@ -71,9 +71,13 @@ fn too_many(combinations: usize) -> Error {
 
 /// Every way to go on from `combinations` with one of `next`.
 pub(super) fn product(
-    combinations: Vec<Combination>,
+    mut combinations: Vec<Combination>,
     next: &[Vec<Bytes>],
 ) -> Result<Vec<Combination>, Error> {
+    if let ([only], [values]) = (&mut combinations[..], next) {
+        only.extend_from_slice(values);
+        return Ok(combinations);
+    }
     let count = combinations.len().saturating_mul(next.len());
     if count > MAX_COMBINATIONS {
         return Err(too_many(count));

@@ -1,5 +1,6 @@
 //! Coordinator flows as transcripts: what is sent, what is answered, what each replica holds in the end.
 
+mod alone;
 mod budget;
 mod heal;
 mod interruptions;
