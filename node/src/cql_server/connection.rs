@@ -49,7 +49,8 @@ const EVENT_STREAM: i16 = -1;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
 
-type Running = FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>;
+/// A request that is being carried out.
+type Running = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 /// Room in the node's budget that is waited for.
 type Asked = Option<BoxFuture<'static, Charge>>;
@@ -115,7 +116,7 @@ pub(super) struct Connection<B: Backend> {
     decoder: Decoder,
     input: BytesMut,
     outbox: Outbox,
-    running: Running,
+    running: FuturesUnordered<Running>,
     events: Option<broadcast::Receiver<Event>>,
     /// Room for a large message, until it is there.
     asked: Asked,
@@ -151,7 +152,7 @@ impl<B: Backend> Connection<B> {
             shared,
             session: Session::default(),
             input: BytesMut::new(),
-            running: Running::new(),
+            running: FuturesUnordered::new(),
             events: None,
             asked: None,
             reserved: None,
@@ -239,12 +240,7 @@ impl<B: Backend> Connection<B> {
         match happened {
             Happened::Replies(replies) => {
                 for done in replies {
-                    let weight = weight::of_reply(&done.reply);
-                    if weight < SMALL_BYTES && self.large.is_empty() {
-                        self.reply(&done, None);
-                    } else {
-                        self.large.push_back((weight, done));
-                    }
+                    self.take_reply(done);
                 }
             }
             Happened::MayArrive(share) => {
@@ -357,8 +353,26 @@ impl<B: Backend> Connection<B> {
             work,
             permit,
         };
-        self.running
-            .push(Box::pin(job::run(self.shared.backend.clone(), job)));
+        let mut work: Running = Box::pin(job::run(self.shared.backend.clone(), job));
+        // Most requests are answered at once; a queue of those that are not costs as much as they do. One that is not is asked
+        // again from there, by who is to be woken for it.
+        let answers_now =
+            self.large.is_empty() && self.outbox.unsent() < self.shared.options.max_unsent_bytes;
+        let at_once = answers_now.then(|| work.as_mut().now_or_never()).flatten();
+        match at_once {
+            Some(done) => self.take_reply(done),
+            None => self.running.push(work),
+        }
+    }
+
+    /// A reply that is there: encoded now, or once there is room for it.
+    fn take_reply(&mut self, done: Done) {
+        let weight = weight::of_reply(&done.reply);
+        if weight < SMALL_BYTES && self.large.is_empty() {
+            self.reply(&done, None);
+        } else {
+            self.large.push_back((weight, done));
+        }
     }
 
     fn refuse_overloaded(&mut self, stream: i16) {
@@ -519,7 +533,7 @@ fn at_slowest(bytes: usize) -> Duration {
 }
 
 /// Everything that is done by now, at least one; `running` must not be empty.
-fn finished(running: &mut Running) -> impl Future<Output = Vec<Done>> {
+fn finished(running: &mut FuturesUnordered<Running>) -> impl Future<Output = Vec<Done>> {
     std::future::poll_fn(move |context| {
         let mut replies = Vec::new();
         while replies.len() < REPLIES_AT_ONCE
