@@ -52,18 +52,19 @@ async fn change(admin: &Admin, query: &BTreeMap<String, String>) -> Result<Chang
     let get = |name: &str| query.get(name).map(String::as_str);
     let nodes = || find(&status, get("node").unwrap_or_default());
     let is_up = |id: NodeId| status.members.iter().any(|member| member.id == id && member.up);
-    let own = status.members.iter().find(|member| member.id == status.id);
-    let dc = get("dc")
-        .or(own.map(|own| own.datacenter.as_str()))
-        .unwrap_or_default();
-    let rack = get("rack")
-        .or(own.map(|own| own.rack.as_str()))
-        .unwrap_or_default();
+    // Where a newcomer stands, if that is not said: where the member `beside` does.
+    let place = |beside: NodeId| {
+        let beside = status.members.iter().find(|member| member.id == beside);
+        let dc = get("dc").or(beside.map(|member| member.datacenter.as_str()));
+        let rack = get("rack").or(beside.map(|member| member.rack.as_str()));
+        (dc.unwrap_or_default(), rack.unwrap_or_default())
+    };
     match get("change") {
         Some("join") => {
             let vnodes = get("vnodes").map_or(Ok(16), str::parse);
             let vnodes = vnodes.ok().filter(|count| (1..=256).contains(count));
             let vnodes = vnodes.ok_or_else(|| refuse("a node has 1 to 256 virtual nodes"))?;
+            let (dc, rack) = place(status.id);
             Ok(admin.node.plan_join(dc, rack, vnodes).await)
         }
         Some("leave") if get("node").is_none() => Ok(ChangeKind::Leave(status.id)),
@@ -85,10 +86,18 @@ async fn change(admin: &Admin, query: &BTreeMap<String, String>) -> Result<Chang
                 "node {dead} is alive, and only a dead node is replaced"
             ))),
             [dead] => {
-                let ChangeKind::Join { mut member, address } = admin.node.plan_join(dc, rack, 1).await else {
+                // Its predecessor's place and tokens, wherever the node stands that is asked. One that died before it was a
+                // member had none yet: then they are chosen, as for any newcomer.
+                let (dc, rack) = place(dead);
+                let inherited = admin.node.tokens_of(dead);
+                let vnodes = if inherited.is_empty() { 16 } else { 1 };
+                let ChangeKind::Join { mut member, address } = admin.node.plan_join(dc, rack, vnodes).await
+                else {
                     return Err(refuse("no tokens could be chosen"));
                 };
-                member.tokens = admin.node.tokens_of(dead);
+                if !inherited.is_empty() {
+                    member.tokens = inherited;
+                }
                 Ok(ChangeKind::Replace {
                     dead,
                     member,

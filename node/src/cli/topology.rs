@@ -65,6 +65,12 @@ enum PlannedChange {
         admin: AdminArgs,
         /// The dead node, by host id or address
         node: String,
+        /// The datacenter that the new one would stand in [default: that of the dead one]
+        #[arg(long)]
+        dc: Option<String>,
+        /// The rack that the new one would stand in [default: that of the dead one]
+        #[arg(long)]
+        rack: Option<String>,
     },
     /// A live node stands in another rack: it is started there with another `--rack`
     Move {
@@ -115,7 +121,17 @@ fn show_plan(change: &PlannedChange) -> Result<(), Failure> {
         PlannedChange::Remove { admin, nodes } => {
             plan::show(admin, &[("change", "remove"), ("node", &nodes.join(","))])
         }
-        PlannedChange::Replace { admin, node } => plan::show(admin, &[("change", "replace"), ("node", node)]),
+        PlannedChange::Replace {
+            admin,
+            node,
+            dc,
+            rack,
+        } => {
+            let mut query = vec![("change", "replace"), ("node", node.as_str())];
+            query.extend(dc.as_deref().map(|dc| ("dc", dc)));
+            query.extend(rack.as_deref().map(|rack| ("rack", rack)));
+            plan::show(admin, &query)
+        }
         PlannedChange::Move { admin, node, rack } => {
             let mut query = vec![("change", "move"), ("rack", rack.as_str())];
             query.extend(node.as_deref().map(|node| ("node", node)));

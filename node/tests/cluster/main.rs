@@ -12,6 +12,7 @@ mod harness;
 mod joining;
 mod messages;
 mod operations;
+mod plans;
 mod repair;
 mod strangers;
 mod topology;
