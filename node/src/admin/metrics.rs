@@ -110,7 +110,7 @@ fn divergence(out: &mut Page, status: &StatusView) {
         node.tree_bytes as u64,
     );
     type Figure = (&'static str, &'static str, fn(&TableDivergence) -> Option<u64>);
-    let figures: [Figure; 5] = [
+    let figures: [Figure; 6] = [
         (
             "repair_ranges",
             "Ranges of the table that this node looks after.",
@@ -127,8 +127,13 @@ fn divergence(out: &mut Page, status: &StatusView) {
             |table| Some(table.diverged_ranges),
         ),
         (
+            "repair_diverged_since_seconds",
+            "The earliest of the seconds since the epoch since which one of those ranges does so without a break; absent if none does.",
+            |table| table.diverged_since.map(u64::from),
+        ),
+        (
             "repair_differing",
-            "Partitions, or parts of them, that differ and are not repaired.",
+            "Partitions, or parts of them, that were seen to differ and are not known to be equal on all replicas since: at least so many.",
             |table| Some(table.differing),
         ),
         (

@@ -4,7 +4,9 @@ use std::{
 };
 
 use starling_model::NodeId;
-use starling_replication::{DamageStatus, DepartedStatus, MemberStatus, NodeStatus, status::CounterValues};
+use starling_replication::{
+    DamageStatus, DepartedStatus, MemberStatus, NodeStatus, TableDivergence, status::CounterValues,
+};
 
 use super::*;
 
@@ -50,11 +52,27 @@ fn json_with_another_status_is_an_error() {
     server.join().unwrap();
 }
 
+fn divergence(table: &str, since: Option<u32>) -> TableDivergence {
+    TableDivergence {
+        table: table.to_owned(),
+        ranges: 4,
+        agreed: 3,
+        oldest_agreement: None,
+        differing: 6,
+        diverged_ranges: 1,
+        diverged_since: since,
+        diverged: Vec::new(),
+    }
+}
+
 fn view() -> StatusView {
     StatusView {
         name: "n".to_owned(),
         node: NodeStatus {
-            divergence: Vec::new(),
+            divergence: vec![
+                divergence("shop.carts", Some(1_700_000_000)),
+                divergence("shop.orders", None),
+            ],
             tree_leaves: 0,
             tree_changed: 0,
             tree_bytes: 0,
@@ -144,6 +162,10 @@ fn metrics_are_what_prometheus_reads() {
         text.contains("\nstarling_large_rows{table=\"shop.carts\"} 2\n"),
         "{text}"
     );
+    let since = "\nstarling_repair_diverged_since_seconds{table=\"shop.carts\"} 1700000000\n";
+    assert!(text.contains(since), "{text}");
+    let none = "starling_repair_diverged_since_seconds{table=\"shop.orders\"}";
+    assert!(!text.contains(none), "an alert on its age would fire: {text}");
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(name.starts_with("starling_"), "{line}");

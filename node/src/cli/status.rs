@@ -1,5 +1,7 @@
 //! `starling status`.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use starling_replication::{DamageStatus, MemberStatus, TableDivergence, WaitingDamage};
 
 use super::{AdminArgs, output};
@@ -45,8 +47,11 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
     for line in damage(&status.node.damage) {
         println!("{line}");
     }
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
     for table in &status.node.divergence {
-        println!("{}", replicas(table));
+        println!("{}", replicas(table, now));
     }
     Ok(())
 }
@@ -71,13 +76,14 @@ fn damage(damage: &DamageStatus) -> Vec<String> {
     lines
 }
 
-/// How equal the replicas are, of the ranges that the node looks after.
-fn replicas(table: &TableDivergence) -> String {
+/// How equal the replicas are, of the ranges that the node looks after; `now` in seconds since the epoch.
+fn replicas(table: &TableDivergence, now: u64) -> String {
     let TableDivergence {
         table: name,
         ranges,
         agreed,
         diverged_ranges,
+        diverged_since,
         differing,
         ..
     } = table;
@@ -87,10 +93,19 @@ fn replicas(table: &TableDivergence) -> String {
     if *diverged_ranges > 0 {
         let problem = table.diverged.iter().find_map(|range| range.problem.as_ref());
         let problem = problem.map(|problem| format!(" ({problem})")).unwrap_or_default();
-        parts.push(format!("{diverged_ranges} differ or can't be compared{problem}"));
+        let since = diverged_since.map(|since| {
+            let ago = now.saturating_sub(u64::from(since));
+            format!(", the first for {}", output::seconds(ago))
+        });
+        parts.push(format!(
+            "{diverged_ranges} differ or can't be compared{problem}{}",
+            since.unwrap_or_default()
+        ));
     }
     if *differing > 0 {
-        parts.push(format!("{differing} partitions or parts of them differ"));
+        parts.push(format!(
+            "{differing} partitions or parts of them were seen to differ and are not known to be equal since"
+        ));
     }
     parts.join(", ")
 }
@@ -119,6 +134,8 @@ fn row(member: &MemberStatus) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use starling_replication::DivergedRange;
+
     use super::*;
 
     #[test]
@@ -143,5 +160,34 @@ mod tests {
             assert!(lines[0].contains(part), "{lines:?}");
         }
         assert!(lines[1].starts_with("2 more"), "{lines:?}");
+    }
+
+    #[test]
+    fn replicas_that_differ_are_told_with_how_many_and_since_when() {
+        let mut table = TableDivergence {
+            table: "ks.t".to_owned(),
+            ranges: 8,
+            agreed: 8,
+            oldest_agreement: Some(900),
+            differing: 0,
+            diverged_ranges: 0,
+            diverged_since: None,
+            diverged: Vec::new(),
+        };
+        let equal = "ks.t: the replicas of 8 of 8 ranges were found equal";
+        assert_eq!(replicas(&table, 5_000), equal);
+        table.differing = 4;
+        table.diverged_ranges = 3;
+        table.diverged_since = Some(1_000);
+        table.diverged = vec![DivergedRange {
+            start: 0,
+            end: 9,
+            differing: 4,
+            since: 1_000,
+            problem: Some("the replica 10.0.0.2:7000 is down".to_owned()),
+        }];
+        let differ = "3 differ or can't be compared (the replica 10.0.0.2:7000 is down), the first for 1 h 6 min, \
+                      4 partitions or parts of them were seen to differ and are not known to be equal since";
+        assert_eq!(replicas(&table, 5_000), format!("{equal}, {differ}"));
     }
 }

@@ -1,4 +1,13 @@
 //! What sessions found, range by range, for operators.
+//!
+//! A range *differs, or can't be compared*, from the end of the session that found so until all its replicas were compared and
+//! are equal. What is counted are parts of partitions that a session saw to differ and that are not known to be equal on all
+//! replicas since. So a range with a replica that is down counts what was found among the others meanwhile, for that one has
+//! not been written it; what it alone lacks nobody sees before it is back. The count is a lower bound: the most that one session
+//! found, as a later one may have seen the same again.
+//!
+//! All of this is in memory, on the node that looks after the range: another one, and this one after a start, tells it from its
+//! first session on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +19,11 @@ use starling_model::{Seconds, TableId, TokenRange};
 struct State {
     /// When all replicas were last found, or made, equal.
     agreed_at: Option<Seconds>,
-    /// Parts of partitions that differ, as the last session that came to its end left them.
+    /// Parts of partitions that were seen to differ and are not known to be equal on all replicas since.
     differing: u64,
     /// Since when it is known that something differs, or can't be compared.
     since: Option<Seconds>,
-    /// Why the last session gave up.
+    /// Why the last session gave up, or was one without all replicas.
     problem: Option<String>,
 }
 
@@ -35,10 +44,13 @@ pub struct TableDivergence {
     pub agreed: u64,
     /// The earliest of the seconds (since the epoch) at which each was last equal; absent while one never was.
     pub oldest_agreement: Option<u32>,
-    /// Parts of partitions that differ now, as far as is known.
+    /// Parts of partitions that were seen to differ and are not known to be equal on all replicas since: at least so many.
     pub differing: u64,
     /// How many ranges differ or can't be compared.
     pub diverged_ranges: u64,
+    /// The earliest of the seconds (since the epoch) since which one of them does; absent if none does.
+    #[serde(default)]
+    pub diverged_since: Option<u32>,
     /// The first few of them.
     pub diverged: Vec<DivergedRange>,
 }
@@ -50,7 +62,7 @@ pub struct DivergedRange {
     pub start: i64,
     /// Inclusive.
     pub end: i64,
-    /// Parts of partitions that differ.
+    /// Parts of partitions that were seen to differ: at least so many.
     pub differing: u64,
     /// Since when, in seconds since the epoch.
     pub since: u32,
@@ -76,26 +88,28 @@ impl Divergences {
         self.ranges.insert((table, tokens), state);
     }
 
-    /// Those that could be compared were: so many parts of partitions differ still. `problem` is why others could not be.
-    pub(crate) fn compared(
+    /// All replicas that there are were compared, which may not be those that the range will have: so many parts of
+    /// partitions differ still.
+    pub(crate) fn compared(&mut self, table: TableId, tokens: TokenRange, now: Seconds, differing: u64) {
+        let state = self.ranges.entry((table, tokens)).or_default();
+        state.since = state.since.or(Some(now)).filter(|_| differing > 0);
+        state.differing = differing;
+        state.problem = None;
+    }
+
+    /// Not all replicas were compared to the end, and `problem` is why. So many parts of partitions were seen to differ that are not
+    /// known to be equal on all of them now; so does what was known to, as far as is known.
+    pub(crate) fn incomplete(
         &mut self,
         table: TableId,
         tokens: TokenRange,
         now: Seconds,
         differing: u64,
-        problem: Option<String>,
+        problem: String,
     ) {
         let state = self.ranges.entry((table, tokens)).or_default();
-        let is_well = differing == 0 && problem.is_none();
-        state.since = state.since.or(Some(now)).filter(|_| !is_well);
-        state.differing = differing;
-        state.problem = problem;
-    }
-
-    /// The comparison failed: what was known to differ does, as far as is known.
-    pub(crate) fn failed(&mut self, table: TableId, tokens: TokenRange, now: Seconds, problem: String) {
-        let state = self.ranges.entry((table, tokens)).or_default();
         state.since = state.since.or(Some(now));
+        state.differing = state.differing.max(differing);
         state.problem = Some(problem);
     }
 
@@ -132,6 +146,7 @@ impl Divergences {
         });
         (ranges > 0).then(|| TableDivergence {
             diverged_ranges: all().filter(|(_, state)| state.since.is_some()).count() as u64,
+            diverged_since: all().filter_map(|(_, state)| state.since).min().map(|at| at.0),
             table: name,
             ranges,
             agreed: agreements.len() as u64,
@@ -169,24 +184,53 @@ mod tests {
         divergences.look_after(&BTreeSet::from([(TABLE, range)]));
         assert_eq!(told(&divergences), (0, 0, None, None), "nothing is known");
 
-        divergences.compared(TABLE, range, Seconds(10), 3, None);
+        divergences.compared(TABLE, range, Seconds(10), 3);
         assert_eq!(told(&divergences), (1, 3, Some(10), None));
-        divergences.failed(TABLE, range, Seconds(20), "late".to_owned());
+        divergences.incomplete(TABLE, range, Seconds(20), 0, "late".to_owned());
         let failed = (1, 3, Some(10), Some("late".to_owned()));
         assert_eq!(
             told(&divergences),
             failed,
             "they differ still, as far as is known"
         );
-        divergences.compared(TABLE, range, Seconds(30), 0, Some("n2 is down".to_owned()));
-        let down = (1, 0, Some(10), Some("n2 is down".to_owned()));
-        assert_eq!(told(&divergences), down);
+        // The same three, and others.
+        let down = |differing| (1, differing, Some(10), Some("n2 is down".to_owned()));
+        divergences.incomplete(TABLE, range, Seconds(30), 5, "n2 is down".to_owned());
+        assert_eq!(told(&divergences), down(5));
+        divergences.incomplete(TABLE, range, Seconds(35), 0, "n2 is down".to_owned());
+        assert_eq!(
+            told(&divergences),
+            down(5),
+            "what the others were written it lacks"
+        );
 
         // While the ring changes nothing more than this can be found.
-        divergences.compared(TABLE, range, Seconds(40), 0, None);
+        divergences.compared(TABLE, range, Seconds(40), 0);
         assert_eq!(told(&divergences), (0, 0, None, None));
-        divergences.failed(TABLE, range, Seconds(50), "late".to_owned());
+        divergences.incomplete(TABLE, range, Seconds(50), 0, "late".to_owned());
+        assert_eq!(told(&divergences), (1, 0, Some(50), Some("late".to_owned())));
         divergences.agree(TABLE, range, Seconds(60));
         assert_eq!(told(&divergences), (0, 0, None, None));
+    }
+
+    /// More ranges than are told one by one, of which the last has differed longest.
+    #[test]
+    fn the_earliest_divergence_is_told_though_its_range_is_not() {
+        let mut divergences = Divergences::default();
+        for at in (1..=40).rev() {
+            let range = TokenRange {
+                start: starling_model::Token(i64::from(at) * 10),
+                end: starling_model::Token(i64::from(at) * 10 + 10),
+            };
+            divergences.compared(TABLE, range, Seconds(1_000 - at), 1);
+        }
+        let table = divergences
+            .of(TABLE, "k.t".to_owned())
+            .expect("it is looked after");
+        assert_eq!((table.diverged_ranges, table.differing), (40, 40));
+        assert_eq!(table.diverged_since, Some(960));
+        assert!(table.diverged.iter().all(|range| range.since > 960));
+        divergences.look_after(&BTreeSet::new());
+        assert_eq!(divergences.of(TABLE, "k.t".to_owned()), None);
     }
 }

@@ -170,30 +170,30 @@ impl<E: Env> AntiEntropy<E> {
             tokens: arc.tokens,
             replicas: arc.live(),
         };
-        let outcome = Session::new(self, subject, manner).run(is_unwanted).await;
+        let mut session = Session::new(self, subject, manner);
+        let ended = session.run(is_unwanted).await;
+        let found = session.found();
         self.counters.repair_sessions.one();
         let now = self.env.wall().seconds();
-        match &outcome {
-            Ok(outcome) => {
-                self.count(outcome);
-                let equal = !manner.preview || outcome.differing == 0;
+        match &ended {
+            Ok(()) => {
+                self.count(&found);
                 let missing = arc.replicas.iter().find(|peer| !peer.alive);
-                let problem = missing
+                let absent = missing
                     .map(|peer| format!("the replica {} is down", peer.address))
                     .or_else(|| {
                         arc.lacks_replicas()
                             .then(|| "not all replicas are known yet".to_owned())
                     });
-                let still = if manner.preview { outcome.differing } else { 0 };
-                if equal && complete {
-                    self.note(arc, manner, |divergences| {
+                self.note(arc, manner, |divergences| match absent {
+                    Some(problem) => {
+                        divergences.incomplete(arc.table, arc.tokens, now, found.differing, problem);
+                    }
+                    None if complete && found.unsettled() == 0 => {
                         divergences.agree(arc.table, arc.tokens, now);
-                    });
-                } else {
-                    self.note(arc, manner, |divergences| {
-                        divergences.compared(arc.table, arc.tokens, now, still, problem);
-                    });
-                }
+                    }
+                    None => divergences.compared(arc.table, arc.tokens, now, found.unsettled()),
+                });
             }
             // Nothing is known to be wrong.
             Err(SessionError::Unwanted) => {}
@@ -201,10 +201,11 @@ impl<E: Env> AntiEntropy<E> {
                 self.counters.repair_failures.one();
                 let problem = error.to_string();
                 self.note(arc, manner, |divergences| {
-                    divergences.failed(arc.table, arc.tokens, now, problem);
+                    divergences.incomplete(arc.table, arc.tokens, now, found.unsettled(), problem);
                 });
             }
         }
+        let outcome = ended.map(|()| found);
         if let Ok(outcome) = &outcome
             && complete
             && !manner.preview

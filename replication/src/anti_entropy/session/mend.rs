@@ -34,6 +34,7 @@ impl<E: Env> Session<'_, E> {
             .map(Vec::into_iter)
             .collect();
         let mut writes: Vec<Vec<Bytes>> = vec![Vec::new(); answers.len()];
+        let known = self.outcome.differing;
         let mut fetched = 0;
         let mut left: Vec<Open> = Vec::new();
         for open in pieces {
@@ -53,6 +54,7 @@ impl<E: Env> Session<'_, E> {
         self.outcome.fetched += fetched;
         if !self.manner.preview {
             self.write(writes).await?;
+            self.outcome.settled += self.outcome.differing - known;
         }
         self.rest(fetched, begun).await;
         Ok(())

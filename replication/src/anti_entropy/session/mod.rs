@@ -63,12 +63,21 @@ pub(crate) struct Outcome {
     pub(crate) rows: u64,
     /// Partitions' parts that some replica lacked something of.
     pub(crate) differing: u64,
+    /// Of them, those that every replica that took part has been written what it lacked of.
+    pub(crate) settled: u64,
     /// Mutations written, counted for each replica.
     pub(crate) written: u64,
     /// Bytes of pages that were fetched because something differed.
     pub(crate) fetched: u64,
     /// All that was written before this second was compared.
     pub(crate) at: Seconds,
+}
+
+impl Outcome {
+    /// Partitions' parts that are known to differ among the replicas that took part.
+    pub(crate) fn unsettled(&self) -> u64 {
+        self.differing - self.settled
+    }
 }
 
 /// Why a session ended early. What was repaired until then is.
@@ -114,6 +123,7 @@ impl<'a, E: Env> Session<'a, E> {
             outcome: Outcome {
                 rows: 0,
                 differing: 0,
+                settled: 0,
                 written: 0,
                 fetched: 0,
                 at: now,
@@ -125,11 +135,9 @@ impl<'a, E: Env> Session<'a, E> {
     }
 
     /// Compares and repairs. When it ends well the replicas that took part have everything that any of them had when it
-    /// began. It ends early when `is_unwanted`, which is asked between its steps.
-    pub(crate) async fn run(
-        mut self,
-        is_unwanted: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Outcome, SessionError> {
+    /// began. It ends early when `is_unwanted`, which is asked between its steps. [`found`](Self::found) says what came of
+    /// it either way.
+    pub(crate) async fn run(&mut self, is_unwanted: &(dyn Fn() -> bool + Sync)) -> Result<(), SessionError> {
         let whole = Piece::tokens(self.subject.tokens);
         let groups = Groups::apart(self.subject.replicas.len());
         self.frontier.sum(whole, groups);
@@ -153,7 +161,12 @@ impl<'a, E: Env> Session<'a, E> {
                 Step::Read(pieces) => self.mend(pieces).await?,
             }
         }
-        Ok(self.outcome)
+        Ok(())
+    }
+
+    /// What was found until now.
+    pub(crate) fn found(&self) -> Outcome {
+        self.outcome
     }
 
     fn moment(&self) -> Moment {

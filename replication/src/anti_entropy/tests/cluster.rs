@@ -1,13 +1,14 @@
 //! Sessions in a cluster: what is repaired, and what it costs on the wire.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::StreamExt;
 use starling_model::{Clustering, Mutation, Partition, TableId};
 
 use crate::{
     anti_entropy::demand::{RepairProgress, RepairRequest},
-    testing::{Link, TestCluster, clustering, insert, key, row_of},
+    env::StoreError,
+    testing::{Link, TestCluster, address, clustering, insert, key, row_of},
 };
 
 /// A cluster of three whose background sessions are off, and its table of three replicas.
@@ -358,16 +359,56 @@ fn a_node_that_dies_meanwhile_ends_its_sessions_and_no_others() {
     assert_eq!(repair(&cluster, 2, everything()).differing, 0);
 }
 
-#[test]
-fn the_background_makes_replicas_equal_by_itself() {
+/// A cluster of three whose background sessions take half a minute for a round.
+fn watchful() -> TestCluster {
     let mut cluster = TestCluster::prepared(3);
     for number in 1..=3 {
-        let mut config = TestCluster::config(number);
-        config.repair.enabled = true;
-        config.repair.interval = Duration::from_secs(30);
-        cluster.start_with(number, config).expect("a node starts");
+        watch(&mut cluster, number);
     }
     cluster.run_for(Duration::from_secs(3));
+    cluster
+}
+
+fn watch(cluster: &mut TestCluster, number: usize) {
+    let mut config = TestCluster::config(number);
+    config.repair.enabled = true;
+    config.repair.interval = Duration::from_secs(30);
+    cluster.start_with(number, config).expect("a node starts");
+}
+
+/// What these nodes tell of the table's ranges that differ.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    ranges: u64,
+    differing: u64,
+    since: Option<u32>,
+    problems: BTreeSet<String>,
+}
+
+fn told(cluster: &TestCluster, numbers: &[usize]) -> Told {
+    let tables = numbers
+        .iter()
+        .flat_map(|number| cluster.node(*number).status().divergence);
+    let tables: Vec<_> = tables.collect();
+    let ranges = || tables.iter().flat_map(|table| &table.diverged);
+    Told {
+        ranges: tables.iter().map(|table| table.diverged_ranges).sum(),
+        differing: tables.iter().map(|table| table.differing).sum(),
+        since: tables.iter().filter_map(|table| table.diverged_since).min(),
+        problems: ranges().filter_map(|range| range.problem.clone()).collect(),
+    }
+}
+
+const NOTHING: Told = Told {
+    ranges: 0,
+    differing: 0,
+    since: None,
+    problems: BTreeSet::new(),
+};
+
+#[test]
+fn the_background_makes_replicas_equal_by_itself() {
+    let cluster = watchful();
     let table = cluster.make_table(3);
     fill(&cluster, table, 20, 3);
     smuggle(&cluster, 2, insert(table, "key 5", 9, "more", 20));
@@ -383,4 +424,81 @@ fn the_background_makes_replicas_equal_by_itself() {
         .map(|n| cluster.node(n).status().counters.repair_differences)
         .sum();
     assert_eq!(found, 1);
+}
+
+/// The living make themselves equal. What they found the absent one may lack as well, so it counts until that one was compared.
+#[test]
+fn what_an_absent_replica_may_lack_is_told_until_it_is_back() {
+    let mut cluster = watchful();
+    let table = cluster.make_table(3);
+    fill(&cluster, table, 20, 3);
+    cluster.run_for(Duration::from_mins(2));
+    assert_eq!(told(&cluster, &[1, 2, 3]), NOTHING);
+
+    cluster.kill(3);
+    let died = cluster.now().0;
+    smuggle(&cluster, 2, insert(table, "key 5", 9, "more", 20));
+    cluster.run_for(Duration::from_mins(2));
+    assert_eq!(
+        cluster.stored(1, table, &key("key 5")),
+        cluster.stored(2, table, &key("key 5"))
+    );
+    let absent = told(&cluster, &[1, 2]);
+    assert_eq!(absent.differing, 1);
+    assert!(absent.ranges > 1, "all that it has a replica of: {absent:?}");
+    assert!(
+        absent
+            .since
+            .is_some_and(|since| (died..died + 60).contains(&since)),
+        "{absent:?}"
+    );
+    let down = format!("the replica {} is down", address(3));
+    assert_eq!(absent.problems, BTreeSet::from([down]));
+    cluster.run_for(Duration::from_mins(2));
+    assert_eq!(
+        told(&cluster, &[1, 2]),
+        absent,
+        "later sessions do not take it back"
+    );
+
+    cluster.reconnect(3);
+    watch(&mut cluster, 3);
+    cluster.run_for(Duration::from_mins(2));
+    assert!(is_equal(&cluster, table, "key 5"));
+    assert_eq!(told(&cluster, &[1, 2, 3]), NOTHING);
+}
+
+#[test]
+fn what_could_not_be_written_to_a_replica_is_told() {
+    let cluster = watchful();
+    let table = cluster.make_table(3);
+    fill(&cluster, table, 20, 3);
+    cluster.run_for(Duration::from_mins(2));
+    for from in 1..=3 {
+        cluster.partition(&[from], &[from % 3 + 1], Link::Slow(Duration::from_millis(5)));
+    }
+    smuggle(&cluster, 2, insert(table, "key 5", 9, "more", 20));
+    // The disks of the two that lack it fail when it is on its way to the first.
+    let writes = |line: &String| line.ends_with(": repair 1");
+    cluster.world.start_log();
+    while !cluster.world.take_log().iter().any(writes) {
+        cluster.world.start_log();
+        cluster.run_for(Duration::from_millis(2));
+    }
+    let fault = Some(StoreError::Disk("worn out".to_owned()));
+    cluster.store(1).set_fault(fault.clone());
+    cluster.store(3).set_fault(fault);
+    cluster.run_for(Duration::from_mins(2));
+    let failed = told(&cluster, &[1, 2, 3]);
+    assert_eq!(failed.differing, 1, "{failed:?}");
+    assert!(
+        failed.since.is_some() && !failed.problems.is_empty(),
+        "{failed:?}"
+    );
+
+    cluster.store(1).set_fault(None);
+    cluster.store(3).set_fault(None);
+    cluster.run_for(Duration::from_mins(2));
+    assert!(is_equal(&cluster, table, "key 5"));
+    assert_eq!(told(&cluster, &[1, 2, 3]), NOTHING);
 }
