@@ -18,9 +18,9 @@ use crate::{
     topology::{ChangeKind, sparing},
 };
 
-/// What a newcomer is assumed to fetch in a second where no rate is set, in bytes: about half of what was measured on
-/// two cores, because requests go first.
-pub const ASSUMED_RATE: u64 = 60 << 20;
+/// What a newcomer is assumed to fetch in a second where no rate is set, in bytes: about half of the 212 to 312 MB that were measured
+/// on two cores with nothing else at work (docs/convergence.md), because requests go first.
+pub const ASSUMED_RATE: u64 = 120 << 20;
 
 /// What a change moves.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
