@@ -41,8 +41,8 @@ pub(crate) fn free_port() -> u16 {
         let first = TcpListener::bind("127.0.0.1:0").ok()?;
         let port = first.local_addr().ok()?.port();
         let at = |n: u8| SocketAddr::from((Ipv4Addr::new(127, 0, 0, n), port));
-        let tcp = (2..=4).all(|n| TcpListener::bind(at(n)).is_ok());
-        let udp = (1..=4).all(|n| UdpSocket::bind(at(n)).is_ok());
+        let tcp = (2..=6).all(|n| TcpListener::bind(at(n)).is_ok());
+        let udp = (1..=6).all(|n| UdpSocket::bind(at(n)).is_ok());
         (tcp && udp).then_some(port)
     })
 }

@@ -29,7 +29,7 @@ fn settings() -> Settings {
 }
 
 /// Bytes that do not get smaller.
-fn noise(id: i32) -> Vec<u8> {
+pub(crate) fn noise(id: i32) -> Vec<u8> {
     let mut state = u64::try_from(id).unwrap() + 1;
     let mut next = || {
         state ^= state << 13;

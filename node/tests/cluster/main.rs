@@ -1,4 +1,4 @@
-//! Clusters of real processes, on 127.0.0.1 to 127.0.0.4, with ports chosen at run time.
+//! Clusters of real processes, on 127.0.0.1 to 127.0.0.6, with ports chosen at run time.
 
 mod availability;
 mod damage;
@@ -10,6 +10,8 @@ mod full_disk;
 mod garbage;
 mod harness;
 mod joining;
+mod lanes;
+mod levels;
 mod messages;
 mod operations;
 mod plans;

@@ -15,13 +15,17 @@ use tokio::task::JoinHandle;
 use crate::harness::{Cluster, STARLING, block_on, until};
 
 /// Rows that are there before anything changes.
-const ROWS: i32 = 300;
+pub(crate) const ROWS: i32 = 300;
 
 /// Makes keyspace `k` with table `k.t` of so many replicas, and the first rows.
 pub(crate) async fn make_table(session: &Session, factor: u32) {
-    let keyspace = format!(
-        "CREATE KEYSPACE k WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': {factor}}}"
-    );
+    let replication = format!("{{'class': 'SimpleStrategy', 'replication_factor': {factor}}}");
+    make_table_of(session, &replication).await;
+}
+
+/// The same with any replication, as CQL says it.
+pub(crate) async fn make_table_of(session: &Session, replication: &str) {
+    let keyspace = format!("CREATE KEYSPACE k WITH replication = {replication}");
     for statement in [&keyspace, "CREATE TABLE k.t (id int PRIMARY KEY, v int)"] {
         session.query(statement).await.unwrap();
     }
