@@ -6,7 +6,11 @@ use starling_client::{
 };
 use starling_cql::ErrorKind;
 
-use crate::harness::{Cluster, block_on, create_table};
+use crate::{
+    harness::{Cluster, block_on, create_table},
+    lanes::{Lanes, Levels},
+    topology::{self, ROWS, make_table},
+};
 
 async fn write(session: &Session, id: i32, level: Consistency) -> Result<(), starling_client::Error> {
     let text = format!("INSERT INTO k.t (id, v) VALUES ({id}, {id})");
@@ -114,6 +118,42 @@ fn a_node_that_stops_answering_does_not_stop_the_others() {
         for id in 0..400 {
             assert_eq!(
                 read(&session, id, Consistency::One).await.unwrap(),
+                Some(id),
+                "id {id}"
+            );
+        }
+    });
+}
+
+/// Each time for as long as the clients through the others need for all their levels: they never need it.
+#[test]
+fn a_replica_that_stands_still_again_and_again_is_not_waited_for() {
+    let mut cluster = Cluster::start(3);
+    block_on(async {
+        let session = cluster.patient_session(&[0]).await;
+        make_table(&session, 3).await;
+        for id in 0..ROWS {
+            assert_eq!(topology::read(&session, id, Consistency::All).await, Some(id));
+        }
+        let speculative = || {
+            let counters = |node: usize| cluster.nodes[node].status().unwrap().node.counters;
+            counters(0).speculative_reads + counters(1).speculative_reads
+        };
+        let lanes = Lanes::through(&cluster, &[0, 1]).await;
+        lanes.use_levels(Levels::Quorums).await;
+        let before = speculative();
+        for _ in 0..5 {
+            cluster.nodes[2].pause(true);
+            tokio::task::block_in_place(|| lanes.go_round());
+            cluster.nodes[2].pause(false);
+            tokio::task::block_in_place(|| lanes.go_round());
+        }
+        assert!(speculative() > before, "it was never asked first");
+        let written = lanes.stop().await;
+        cluster.start_all();
+        for id in written {
+            assert_eq!(
+                topology::read(&session, id, Consistency::All).await,
                 Some(id),
                 "id {id}"
             );
