@@ -5,11 +5,14 @@ use std::{
     process::{Command, Output},
 };
 
-use starling::config::Settings;
+use starling::{admin, config::Settings};
 use starling_client::{Consistency, Session};
 use starling_replication::RepairProgress;
 
-use crate::harness::{Cluster, Node, STARLING, block_on, create_table};
+use crate::{
+    harness::{Cluster, Node, STARLING, block_on, create_table},
+    topology::run,
+};
 
 const ROWS: i32 = 1_000;
 /// Rows that one node misses: of each five one is deleted, the others are changed.
@@ -134,6 +137,22 @@ fn the_background_brings_a_node_what_it_missed() {
         cluster.nodes[2].kill();
         change(&session).await;
     });
+    // That it can't be compared is told to operators and their tools, until it was.
+    cluster.nodes[0].wait(|status| {
+        let ranges = || status.node.divergence.iter().flat_map(|table| &table.diverged);
+        let is_down = |problem: &String| problem.ends_with(" is down");
+        // Of a session during which it died it is told that its connection broke.
+        ranges().count() > 0 && ranges().all(|range| range.problem.as_ref().is_some_and(is_down))
+    });
+    let told = run(&cluster, 0, &["status"]);
+    let down = format!(
+        "(the replica {} is down), the first for ",
+        cluster.nodes[2].listen
+    );
+    assert!(told.contains(&down), "{told}");
+    let (_, metrics) = admin::client::get(cluster.nodes[0].admin, "/metrics").unwrap();
+    let since = "\nstarling_repair_diverged_since_seconds{table=\"k.t\"} ";
+    assert!(metrics.contains(since), "{metrics}");
     for node in &mut cluster.nodes[..2] {
         node.kill();
         let _none = fs::remove_dir_all(node.dir.join("data/hints"));
@@ -145,7 +164,7 @@ fn the_background_brings_a_node_what_it_missed() {
             !told.is_empty()
                 && told
                     .iter()
-                    .all(|table| table.agreed == table.ranges && table.differing == 0)
+                    .all(|table| table.agreed == table.ranges && table.diverged_since.is_none())
         });
     }
     cluster.nodes[0].kill();

@@ -110,7 +110,10 @@ fn a_node_leaves_under_load() {
         );
         assert!(plan.contains(&cluster.nodes[2].listen.to_string()), "{plan}");
         // No rate is set.
-        assert!(plan.contains("(at 120 MiB/s for each node that fetches)"), "{plan}");
+        assert!(
+            plan.contains("(at 120 MiB/s for each node that fetches)"),
+            "{plan}"
+        );
         assert_eq!(tokens(&cluster, 0), 3 * 16);
 
         let said = tokio::task::block_in_place(|| run(&cluster, 2, &["decommission"]));
