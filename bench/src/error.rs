@@ -37,6 +37,9 @@ pub enum Error {
     /// The run was made, and what `--verify` checks did not hold.
     #[error("the verification failed: {0}")]
     Verification(String),
+    /// The run was made, and a fault that was asked for did not happen in it.
+    #[error("a fault was not carried out: {0}")]
+    Fault(String),
     /// The run was made, and not one operation succeeded in it.
     #[error("nothing was done: {0}")]
     Nothing(String),

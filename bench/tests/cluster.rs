@@ -169,9 +169,103 @@ fn a_node_that_left_is_not_waited_for_at_the_end() {
     let mut arguments = vec!["registers", "--nodes", "4", "--warm-up", "0s", "--duration", "4s"];
     arguments.extend(["--rate", "50", "--fault", "decommission:node4@500ms", "--verify"]);
     let result = run(&arguments, dir.path());
+    assert!(result.faults[0].done, "{:?}", result.faults);
+    assert_eq!(result.total.failed(), 0, "{:?}", result.examples);
     let verification = result.verification.expect("it was asked for");
     assert!(verification.passed, "{verification:?}");
     assert_eq!(verification.records, verification.final_reads);
+}
+
+#[test]
+fn every_fault_is_carried_out_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let faults = "kill:node2@2s,restart@5s,pause:node3@9s,resume@12s,partition:node2@16s,heal@19s,join@23s,\
+                  decommission:node3@40s";
+    let mut arguments = vec![
+        "registers",
+        "--nodes",
+        "3",
+        "--warm-up",
+        "0s",
+        "--duration",
+        "44s",
+    ];
+    arguments.extend(["--rate", "100", "--fault", faults, "--verify"]);
+    let result = run(&arguments, dir.path());
+    let done: Vec<&str> = result
+        .faults
+        .iter()
+        .filter(|fault| fault.done)
+        .map(|fault| fault.action.as_str())
+        .collect();
+    let asked = [
+        "kill node2",
+        "restart node2",
+        "pause node3",
+        "resume node3",
+        "partition node2",
+        "heal",
+        "join",
+        "decommission node3",
+    ];
+    assert_eq!(done, asked, "{:?}", result.faults);
+    assert!(
+        result.faults[6].outcome.contains("node4 served"),
+        "{:?}",
+        result.faults[6]
+    );
+    let verification = result.verification.expect("it was asked for");
+    assert!(verification.passed, "{verification:?}");
+    assert_eq!(
+        (verification.lost, verification.records),
+        (0, verification.final_reads)
+    );
+}
+
+/// A server that dies at once when it is started a second time.
+const DIES_AGAIN: &str = r#"#!/bin/sh
+case "$1" in
+node)
+    for argument; do
+        if [ "${directory:-}" = --dir ]; then break; fi
+        directory=$argument
+    done
+    if [ -e "$argument.started" ]; then echo "no second time" >&2; exit 7; fi
+    : > "$argument.started"
+esac
+exec "$SERVER" "$@"
+"#;
+
+#[test]
+fn a_restart_of_a_node_that_dies_at_once_fails_the_run() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a directory");
+    let script = dir.path().join("server");
+    std::fs::write(&script, DIES_AGAIN).expect("the directory can be written");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let output = Command::new(env!("CARGO_BIN_EXE_starling-bench"))
+        .args([
+            "run",
+            "registers",
+            "--quiet",
+            "--warm-up",
+            "0s",
+            "--duration",
+            "3s",
+            "--rate",
+            "20",
+        ])
+        .args(["--fault", "kill@500ms,restart@1s", "--server"])
+        .arg(&script)
+        .env("SERVER", server())
+        .output()
+        .expect("the harness runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("a fault was not carried out: restart node1") && error.contains("no second time"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -244,7 +338,7 @@ fn a_run_in_which_nothing_is_done_fails_and_names_the_address() {
 
 #[test]
 fn what_does_not_go_together_is_refused_before_anything_starts() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 11] = [
         (&["run", "nothing"], "cannot read the workload nothing"),
         (&["run", "ycsb-c", "--verify"], "no [verify] section"),
         (
@@ -252,6 +346,11 @@ fn what_does_not_go_together_is_refused_before_anything_starts() {
             "cluster of our own",
         ),
         (&["run", "ycsb-a", "--fault", "burn:node1@1s"], "is no fault"),
+        (
+            &["run", "ycsb-a", "--fault", "kill@5s,restart@30s"],
+            "when the run is over",
+        ),
+        (&["run", "ycsb-a", "--fault", "partition@1s"], "needs others"),
         (&["run", "ycsb-c", "--rate", "1e10"], "--rate must be"),
         (&["run", "ycsb-c", "--rate", "1e-300"], "--rate must be"),
         (

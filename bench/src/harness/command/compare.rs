@@ -18,7 +18,7 @@ use crate::error::Error;
 /// `starling-bench run`.
 ///
 /// # Errors
-/// The run can't be made; or it was, and `--verify` found a violation.
+/// The run can't be made; or it was, and `--verify` found a violation, or a fault was not carried out.
 pub fn run(arguments: &RunArguments) -> Result<(), Error> {
     let target = Target::parse(&arguments.target)?;
     let label = arguments.label.clone().unwrap_or_else(|| target.text.clone());
@@ -36,7 +36,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Error> {
 /// `starling-bench compare`.
 ///
 /// # Errors
-/// A run can't be made; or `--verify` found a violation in one. Results of earlier runs are kept.
+/// A run can't be made; or `--verify` found a violation in one, or a fault was not carried out. Results of earlier runs are kept.
 pub fn compare(arguments: &CompareArguments) -> Result<(), Error> {
     let targets = [labelled(&arguments.a)?, labelled(&arguments.b)?];
     if targets[0].0 == targets[1].0 {
@@ -97,7 +97,7 @@ fn writable(path: &Path) -> Result<(), Error> {
     opened.map(drop).map_err(Error::file(path))
 }
 
-/// A figure whose check failed is no figure, and neither is one of nothing.
+/// A figure whose check failed is no figure, and neither is one of nothing, or one without the faults that it is of.
 fn holds(result: &RunResult) -> Result<(), Error> {
     if result.total.count == 0 && result.total.answered == 0 {
         let first = result.examples.iter().next();
@@ -111,10 +111,14 @@ fn holds(result: &RunResult) -> Result<(), Error> {
             let missing = verification.not_verified.as_ref();
             let missing = missing.map(|reason| format!("it could not be made: {reason}"));
             let first = missing.or_else(|| verification.examples.first().cloned());
-            Err(Error::Verification(
+            return Err(Error::Verification(
                 first.unwrap_or_else(|| "see the result".to_owned()),
-            ))
+            ));
         }
-        _ => Ok(()),
+        _ => {}
+    }
+    match result.faults.iter().find(|fault| !fault.done) {
+        Some(fault) => Err(Error::Fault(format!("{}: {}", fault.action, fault.outcome))),
+        None => Ok(()),
     }
 }

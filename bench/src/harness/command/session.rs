@@ -28,7 +28,7 @@ use super::{
         local::{
             cluster::{LocalCluster, Wishes},
             execution::lock,
-            fault::{self, Fault},
+            fault::{self, Action, Fault},
         },
         verify::{Verifier, last_reads, needed},
         workload::{
@@ -354,6 +354,31 @@ fn faults(arguments: &LoadArguments) -> Result<Vec<Fault>, Error> {
     }
 }
 
+/// Faults that could not happen: a run would be reported as one that they were part of.
+fn check_faults(arguments: &LoadArguments) -> Result<(), Error> {
+    let faults = faults(arguments)?;
+    let over = |fault: &&Fault| arguments.operations.is_none() && fault.at >= arguments.duration;
+    if let Some(late) = faults.iter().find(over) {
+        return Err(Error::Usage(format!(
+            "--fault: '{late}' is to happen {:?} after the warm-up, when the run is over: raise --duration, which is {:?}",
+            late.at, arguments.duration
+        )));
+    }
+    let mut nodes = arguments.nodes;
+    for fault in &faults {
+        match fault.action {
+            Action::Join => nodes += 1,
+            Action::Partition if nodes == 1 => {
+                return Err(Error::Usage(
+                    "--fault: a partition needs others to be cut off from: --nodes 2 or more".into(),
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// What does not go together.
 fn check(arguments: &LoadArguments, target: &Target, workload: &Workload) -> Result<(), Error> {
     let refuse = |message: &str| Err(Error::Usage(message.to_owned()));
@@ -361,7 +386,7 @@ fn check(arguments: &LoadArguments, target: &Target, workload: &Workload) -> Res
     if !own && arguments.fault.is_some() {
         return refuse("--fault needs a cluster of our own: --target own-cql or own-quic");
     }
-    faults(arguments)?;
+    check_faults(arguments)?;
     if !own && !arguments.no_load && arguments.replication_factor.is_none() {
         return refuse(NO_REPLICAS);
     }

@@ -1,6 +1,7 @@
 //! Carrying out faults while a run goes on.
 
 use std::{
+    process::Command,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, Sender},
@@ -10,13 +11,15 @@ use std::{
 
 use super::{
     super::evidence::result::FaultEvent,
-    cluster::LocalCluster,
+    cluster::{LocalCluster, Stopping},
     fault::{Action, Fault},
+    status,
 };
 use crate::error::Error;
 
-/// How long a node that joins is watched: one that is refused ends at once.
-const JOIN_WATCHED: Duration = Duration::from_secs(5);
+/// How long a node that joins, or was started again, may take until it serves: a log may have to be replayed, and ranges
+/// fetched.
+const SERVES_WITHIN: Duration = Duration::from_mins(2);
 
 /// How often it is looked at.
 const POLL: Duration = Duration::from_millis(50);
@@ -48,8 +51,7 @@ pub fn carry_out(
             let gone = Arc::clone(&gone);
             // What takes its time does not hold up what comes next.
             scope.spawn(move || {
-                let at = start.elapsed().as_secs_f64();
-                let outcome = one(fault, cluster);
+                let (at, outcome) = one(fault, cluster, start);
                 if outcome.is_ok() && fault.action == Action::Decommission {
                     gone.lock()
                         .unwrap_or_else(PoisonError::into_inner)
@@ -70,43 +72,102 @@ pub fn carry_out(
     gone.clone()
 }
 
-fn one(fault: &Fault, cluster: &Mutex<LocalCluster>) -> Result<String, Error> {
-    let node = fault.node;
-    match fault.action {
-        Action::Kill => lock(cluster).kill(node)?,
-        Action::Restart => lock(cluster).restart(node)?,
-        Action::Pause => lock(cluster).pause(node)?,
-        Action::Resume => lock(cluster).resume(node)?,
-        Action::Partition => lock(cluster).partition(node)?,
-        Action::Heal => lock(cluster).unite(),
-        Action::Join => return join(cluster),
-        Action::Decommission => {
-            let mut command = lock(cluster).decommission(node)?;
-            let output = command.output()?;
-            if !output.status.success() {
-                let text = String::from_utf8_lossy(&output.stderr);
-                let line = text
-                    .lines()
-                    .find(|line| !line.trim().is_empty())
-                    .unwrap_or("it gave no reason");
-                return Err(Error::Server(format!(
-                    "the server does not decommission: {}",
-                    line.trim()
-                )));
-            }
-        }
-    }
-    Ok("done".into())
+/// Carries out a fault. Gives when it happened, in seconds since `start`, and how it went.
+fn one(fault: &Fault, cluster: &Mutex<LocalCluster>, start: Instant) -> (f64, Result<String, Error>) {
+    let mut held = lock(cluster);
+    // Another fault may have held the cluster: this one happens now.
+    let at = start.elapsed().as_secs_f64();
+    let begun = begin(fault, &mut held);
+    drop(held);
+    (at, begun.and_then(|rest| finish(fault.node, rest, cluster)))
 }
 
-fn join(cluster: &Mutex<LocalCluster>) -> Result<String, Error> {
-    let node = lock(cluster).add()?;
-    let watched = Instant::now() + JOIN_WATCHED;
-    while Instant::now() < watched {
-        lock(cluster).check_alive(node)?;
+/// What of a fault takes its time, and is done without holding the cluster.
+enum Rest {
+    /// Nothing.
+    Nothing,
+    /// Stopping a node, and starting it again.
+    Restart(Stopping),
+    /// Waiting until a node that was started serves.
+    Serves(u32),
+    /// A command that ends when it is done.
+    Command(Command),
+}
+
+/// What of a fault is done at once.
+fn begin(fault: &Fault, cluster: &mut LocalCluster) -> Result<Rest, Error> {
+    let node = fault.node;
+    match fault.action {
+        Action::Kill => cluster.kill(node)?,
+        Action::Restart => {
+            return Ok(match cluster.stop(node)? {
+                Some(stopping) => Rest::Restart(stopping),
+                None => {
+                    cluster.start_node(node)?;
+                    Rest::Serves(node)
+                }
+            });
+        }
+        Action::Pause => cluster.pause(node)?,
+        Action::Resume => cluster.resume(node)?,
+        Action::Partition => cluster.partition(node)?,
+        Action::Heal => cluster.unite(),
+        Action::Join => return cluster.add().map(Rest::Serves),
+        Action::Decommission => return cluster.decommission(node).map(Rest::Command),
+    }
+    Ok(Rest::Nothing)
+}
+
+fn finish(node: u32, rest: Rest, cluster: &Mutex<LocalCluster>) -> Result<String, Error> {
+    match rest {
+        Rest::Nothing => Ok("done".into()),
+        Rest::Serves(node) => serves(node, cluster),
+        Rest::Restart(stopping) => {
+            let spent = stopping.finish();
+            let mut held = lock(cluster);
+            held.stopped(node, spent)?;
+            held.start_node(node)?;
+            drop(held);
+            serves(node, cluster)
+        }
+        Rest::Command(mut command) => {
+            let output = command.output()?;
+            if output.status.success() {
+                return Ok("done".into());
+            }
+            let text = String::from_utf8_lossy(&output.stderr);
+            let line = text
+                .lines()
+                .find(|line| !line.trim().is_empty())
+                .unwrap_or("it gave no reason");
+            Err(Error::Server(format!(
+                "the server does not decommission: {}",
+                line.trim()
+            )))
+        }
+    }
+}
+
+/// Waits until a node that was started is in the ring and serves.
+fn serves(node: u32, cluster: &Mutex<LocalCluster>) -> Result<String, Error> {
+    let started = Instant::now();
+    loop {
+        let admin = lock(cluster).admin_address_of_running(node)?;
+        let waited = started.elapsed();
+        if status::is_ready(admin) {
+            return Ok(format!(
+                "done: node{node} served after {:.1} s",
+                waited.as_secs_f64()
+            ));
+        }
+        if waited > SERVES_WITHIN {
+            return Err(Error::Server(format!(
+                "node{node} did not serve within {} s",
+                SERVES_WITHIN.as_secs()
+            )));
+        }
         std::thread::sleep(POLL);
     }
-    Ok(format!("done: node{node} was started"))
 }
 
 /// The cluster, also after a thread that held it failed.

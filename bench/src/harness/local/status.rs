@@ -16,7 +16,6 @@ pub(super) fn serves(admin: SocketAddr, members: usize) -> bool {
     let Some(status) = fetch(admin) else {
         return false;
     };
-    let is = |value: &Value, name: &str| value.get(name).and_then(Value::as_bool).unwrap_or(false);
     let seen = status.get("members").and_then(Value::as_array);
     is(&status, "ready")
         && is(&status, "schema_agreed")
@@ -26,6 +25,15 @@ pub(super) fn serves(admin: SocketAddr, members: usize) -> bool {
                 .filter(|member| is(member, "up") && is(member, "joined"));
             up.count() >= members
         })
+}
+
+/// Whether a node is in the ring and serves clients, whoever else is away. A node that does not answer is not.
+pub(super) fn is_ready(admin: SocketAddr) -> bool {
+    fetch(admin).is_some_and(|status| is(&status, "ready"))
+}
+
+fn is(value: &Value, name: &str) -> bool {
+    value.get(name).and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// How many bytes of hints a node keeps for others; `None` if it does not answer.

@@ -17,6 +17,7 @@ use std::{
 use super::{super::evidence::process::Sample, relay::Relay, status};
 use crate::{error::Error, scratch::Scratch};
 use addresses::Addresses;
+pub use node::Stopping;
 use node::{Node, POLL};
 
 /// How long a cluster may take until it is ready.
@@ -33,7 +34,7 @@ pub struct LocalCluster {
     extra: Vec<String>,
     /// By number: node1 is the first.
     nodes: Vec<Node>,
-    /// Last samples of processes that were killed.
+    /// Last samples of processes that were ended.
     ended: Vec<(u32, Sample)>,
 }
 
@@ -166,17 +167,46 @@ impl LocalCluster {
         Ok(number)
     }
 
-    /// Starts a node that does not run; one that runs is stopped properly before.
+    /// Starts a node that does not run.
     ///
     /// # Errors
-    /// There is no such node, or it does not start.
-    pub fn restart(&mut self, number: u32) -> Result<(), Error> {
-        let node = self.node_mut(number)?;
-        if node.runs() {
-            node.resume_if_paused()?;
-            node.stop();
-        }
+    /// There is no such node, it runs or is being stopped, or it does not start.
+    pub fn start_node(&mut self, number: u32) -> Result<(), Error> {
         self.spawn(number)
+    }
+
+    /// Begins to stop a node properly; `None` if it does not run. Stopping takes its time: that is for the caller, without
+    /// holding the cluster, and [`Self::stopped`] when it is done.
+    ///
+    /// # Errors
+    /// There is no such node, or it is being stopped already.
+    pub fn stop(&mut self, number: u32) -> Result<Option<Stopping>, Error> {
+        self.node_mut(number)?.begin_stop()
+    }
+
+    /// A node that was being stopped has ended, and had spent this.
+    ///
+    /// # Errors
+    /// There is no such node.
+    pub fn stopped(&mut self, number: u32, spent: Option<(u32, Sample)>) -> Result<(), Error> {
+        self.node_mut(number)?.has_stopped();
+        self.ended.extend(spent);
+        Ok(())
+    }
+
+    /// The admin page of a node that was started.
+    ///
+    /// # Errors
+    /// There is no such node, or it does not run any more: with the end of its log.
+    pub fn admin_address_of_running(&mut self, number: u32) -> Result<SocketAddr, Error> {
+        let admin = self.addresses.admin(number);
+        let node = self.node_mut(number)?;
+        node.check_alive()?;
+        if node.runs() {
+            Ok(admin)
+        } else {
+            Err(Error::Server(format!("node{number} was ended before it served")))
+        }
     }
 
     /// Ends a node at once (SIGKILL).
@@ -252,9 +282,10 @@ impl LocalCluster {
     pub fn heal(&mut self, gone: &[u32]) -> Result<(), Error> {
         self.unite();
         for &number in gone {
-            let node = self.node_mut(number)?;
-            node.resume_if_paused()?;
-            node.stop();
+            if let Some(stopping) = self.stop(number)? {
+                let spent = stopping.finish();
+                self.stopped(number, spent)?;
+            }
         }
         for number in (1..=self.len()).filter(|number| !gone.contains(number)) {
             let node = self.node_mut(number)?;
@@ -264,14 +295,6 @@ impl LocalCluster {
             }
         }
         self.wait_ready()
-    }
-
-    /// Why a node that was started does not run any more.
-    ///
-    /// # Errors
-    /// There is no such node, or it has ended: with the end of its log.
-    pub fn check_alive(&mut self, number: u32) -> Result<(), Error> {
-        self.node_mut(number)?.check_alive()
     }
 
     fn spawn(&mut self, number: u32) -> Result<(), Error> {

@@ -29,6 +29,33 @@ pub(super) struct Node {
     dir: PathBuf,
     process: Option<Child>,
     paused: bool,
+    /// Its process is with a [`Stopping`]: until that has ended none is started in its place.
+    stopping: bool,
+}
+
+/// A node's process that is to stop. It runs until [`Stopping::finish`].
+#[derive(Debug)]
+pub struct Stopping(Child);
+
+impl Stopping {
+    /// Asks it to stop, ends it if it does not within twenty seconds, and waits for its end. Gives its id and what it had
+    /// spent, if the system tells.
+    pub fn finish(mut self) -> Option<(u32, Sample)> {
+        drop(self.0.stdin.take());
+        send(&self.0, Signal::TERM);
+        let deadline = Instant::now() + STOP_WITHIN;
+        while !has_ended(&self.0) {
+            if Instant::now() > deadline {
+                // It may end this very moment.
+                let _gone = self.0.kill();
+                break;
+            }
+            std::thread::sleep(POLL);
+        }
+        let spent = spent_at_end(&self.0);
+        let _status = self.0.wait();
+        spent
+    }
 }
 
 impl Node {
@@ -39,6 +66,7 @@ impl Node {
             dir,
             process: None,
             paused: false,
+            stopping: false,
         }
     }
 
@@ -62,6 +90,12 @@ impl Node {
 
     /// Starts its process, whose output goes to its log. One that has ended by itself is forgotten.
     pub(super) fn start(&mut self, mut command: Command) -> Result<(), Error> {
+        if self.stopping {
+            return Err(Error::Server(format!("node{} is being stopped", self.number)));
+        }
+        if self.runs() && self.check_alive().is_ok() {
+            return Err(Error::Server(format!("node{} runs", self.number)));
+        }
         self.process = None;
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
         command
@@ -79,21 +113,24 @@ impl Node {
         Ok(())
     }
 
-    /// Asks it to stop, and ends it if it does not.
-    pub(super) fn stop(&mut self) {
-        let Some(mut process) = self.process.take() else {
-            return;
-        };
-        drop(process.stdin.take());
-        send(&process, Signal::TERM);
-        let deadline = Instant::now() + STOP_WITHIN;
-        while matches!(process.try_wait(), Ok(None)) {
-            if Instant::now() > deadline {
-                // It may end this very moment.
-                let _gone = process.kill();
-            }
-            std::thread::sleep(POLL);
+    /// Gives its process away, to be stopped; `None` if it does not run.
+    pub(super) fn begin_stop(&mut self) -> Result<Option<Stopping>, Error> {
+        if self.stopping {
+            return Err(Error::Server(format!("node{} is being stopped", self.number)));
         }
+        if self.check_alive().is_err() {
+            // It has ended by itself.
+            self.process = None;
+        }
+        self.resume_if_paused()?;
+        let stopping = self.process.take().map(Stopping);
+        self.stopping = stopping.is_some();
+        Ok(stopping)
+    }
+
+    /// The process that was given away has ended.
+    pub(super) fn has_stopped(&mut self) {
+        self.stopping = false;
     }
 
     /// Ends it at once (SIGKILL). Gives its process's id, and what that had spent if the system tells.
@@ -131,7 +168,11 @@ impl Node {
     }
 
     pub(super) fn resume_if_paused(&mut self) -> Result<(), Error> {
-        if self.paused { self.resume() } else { Ok(()) }
+        if self.paused && self.runs() {
+            self.resume()
+        } else {
+            Ok(())
+        }
     }
 
     /// Fails with the end of its log if it was started and has ended by itself.
@@ -186,6 +227,16 @@ fn spent_at_end(process: &Child) -> Option<(u32, Sample)> {
     let id = i32::try_from(process.id()).ok().and_then(Pid::from_raw)?;
     waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).ok()?;
     Some((process.id(), sample_of(process.id())?))
+}
+
+/// Whether a process has ended. It is not waited for: the system still knows what it spent.
+fn has_ended(process: &Child) -> bool {
+    let Some(id) = i32::try_from(process.id()).ok().and_then(Pid::from_raw) else {
+        return true;
+    };
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    // An error says that there is no such child any more.
+    !matches!(waitid(WaitId::Pid(id), options), Ok(None))
 }
 
 /// A child that was not waited for keeps its id, so that no other process can be meant.
