@@ -71,7 +71,7 @@ fn a_verified_run_over_either_protocol_makes_a_report() {
         assert_eq!(result.total.failed(), 0, "{:?}", result.examples);
         let verification = result.verification.expect("it was asked for");
         assert!(verification.passed && verification.writes > 500 && verification.reads > 500);
-        assert_eq!(verification.records, verification.final_reads);
+        assert_eq!((verification.records, verification.final_reads), (200, 200));
         let server = result.server.expect("the server is of this machine");
         assert!(server.cpu_seconds > 0.0, "{server:?}");
         assert!(server.disk_bytes > Some(0), "{server:?}");
@@ -133,6 +133,28 @@ fn a_planted_loss_is_found() {
     let text = std::fs::read_to_string(json).expect("the result was written before");
     let result: RunResult = serde_json::from_str(&text).expect("the result is JSON");
     assert!(result.verification.expect("it was asked for").lost > 0);
+}
+
+/// A workload whose writes, as [verify] has them, no operation makes.
+#[test]
+fn a_verification_of_nothing_is_not_made() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("reads.toml");
+    let registers = String::from_utf8(bench(&["workloads", "registers"]).stdout).expect("text");
+    let reads = registers.replace("steps = [\"write\"]", "steps = [\"read\"]");
+    std::fs::write(&file, reads).expect("the directory can be written");
+    let server = server();
+    let mut arguments = vec!["run", file.to_str().expect("a path"), "--quiet", "--verify"];
+    arguments.extend([
+        "--operations",
+        "100",
+        "--server",
+        server.to_str().expect("a path"),
+    ]);
+    let output = bench(&arguments);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("no write of [verify] was acknowledged"), "{error}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ use super::{
             execution::lock,
             fault::{self, Action, Fault},
         },
-        verify::{Verifier, last_reads, needed},
+        verify::{Verifier, last_reads, needed, says_nothing},
         workload::{
             file::Workload,
             ready,
@@ -307,18 +307,23 @@ impl Session {
 
     /// The verdict, after every record was read once more. That this fails does not take the measurement away.
     fn verified(&self, verifier: &Verifier, gone: &[u32]) -> Verification {
+        verifier.follow_untouched();
         let healed = self
             .heal(gone)
             .map_err(|error| format!("healing the cluster: {error}"));
         let read = healed.and_then(|()| self.runtime.block_on(self.read_all(verifier)));
         let mut verification = verifier.verdict();
         match read {
-            Ok(how) => verification.last_reads = how,
-            Err(reason) => {
-                verification.passed = false;
-                verification.not_verified = Some(reason);
+            Ok(how) => {
+                verification.last_reads = how;
+                // What was found stays found.
+                if verification.passed {
+                    verification.not_verified = says_nothing(&verification);
+                }
             }
+            Err(reason) => verification.not_verified = Some(reason),
         }
+        verification.passed &= verification.not_verified.is_none();
         verification
     }
 

@@ -163,6 +163,7 @@ pub fn verdict(verification: &Verification) -> String {
          writes missed, {} reads went back, {} stale, {} phantoms; {} histories, {} not linearizable, {} undecided",
         match (&v.not_verified, v.passed) {
             (Some(_), _) => "NOT MADE",
+            (None, true) if v.undecided > 0 => "passed, but for what is undecided",
             (None, true) => "passed",
             (None, false) => "FAILED",
         },

@@ -7,7 +7,8 @@
 //! 2. It returns none that was *certainly superseded* before the read began: the write of version v was
 //!    acknowledged before another write of the record began, and that other one was acknowledged, or read, before this
 //!    read began.
-//! 3. At the end every record is read at ALL, and rule 2 holds again: otherwise an acknowledged write is lost.
+//! 3. At the end every record is read at ALL, also those that were loaded and not touched since, and rule 2 holds again:
+//!    otherwise an acknowledged write is lost.
 //!
 //! Rule 2 is what R + W > N promises. It includes read-your-writes and monotonic reads, which are counted apart
 //! where the read's own session knew better. Writes that overlap in time may win in either order, and a write whose
@@ -191,7 +192,22 @@ impl Verifier {
         }
     }
 
-    /// The records that were used in the run, and have not been read at its end: each is to be read once more.
+    /// Follows the records that were loaded and that no operation came to, too: they are to be there at the end. As many as
+    /// there is room for.
+    pub fn follow_untouched(&self) {
+        let mut state = self.state();
+        let followed = (0..self.loaded).filter(|&record| self.follows(record));
+        for record in followed {
+            if state.registers.len() as u64 >= MAX_RECORDS {
+                return;
+            }
+            // Nothing happened to it: its history says nothing.
+            let untouched = || Register::new(true, false);
+            state.registers.entry(record).or_insert_with(untouched);
+        }
+    }
+
+    /// The records that are followed, and have not been read at the end of the run: each is to be read once more.
     pub fn unread(&self) -> Vec<u64> {
         let state = self.state();
         let all = state.registers.keys().copied();
@@ -309,7 +325,7 @@ impl Verifier {
     }
 
     fn register<'s>(&self, state: &'s mut State, record: u64) -> Option<&'s mut Register> {
-        if !mix(record).is_multiple_of(self.every) {
+        if !self.follows(record) {
             return None;
         }
         let full = state.registers.len() as u64 >= MAX_RECORDS && !state.registers.contains_key(&record);
@@ -325,6 +341,11 @@ impl Verifier {
         }))
     }
 
+    /// Whether a record belongs to the sample.
+    fn follows(&self, record: u64) -> bool {
+        mix(record).is_multiple_of(self.every)
+    }
+
     fn now(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::SeqCst)
     }
@@ -332,6 +353,20 @@ impl Verifier {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Why a verdict says nothing, although nothing was found: there was nothing to be found.
+pub fn says_nothing(verdict: &Verification) -> Option<String> {
+    let reason = if verdict.writes == 0 {
+        "no write of [verify] was acknowledged, so that none could be lost"
+    } else if verdict.final_reads == 0 {
+        "no record was read at the end"
+    } else if verdict.histories > 0 && verdict.undecided == verdict.histories {
+        "of no history it could be decided whether it is linearizable"
+    } else {
+        return None;
+    };
+    Some(reason.to_owned())
 }
 
 fn example(counts: &mut Verification, text: String) {

@@ -3,10 +3,14 @@ use starling_model::Consistency;
 use proptest::prelude::*;
 
 use super::{
-    Verifier,
+    MAX_RECORDS, Verifier,
     linear::{Action, Operation, Verdict, check},
+    says_nothing,
 };
-use crate::harness::drive::answer::{Answer, Failure};
+use crate::harness::{
+    drive::answer::{Answer, Failure},
+    evidence::result::Verification,
+};
 
 fn quorum() -> Verifier {
     Verifier::new(10, Consistency::Quorum, Consistency::Quorum, 3)
@@ -95,6 +99,65 @@ fn a_lost_row_is_found() {
     verifier.ends(ticket, &Err(Failure::lost("Timeout", "late")));
     verifier.final_read(99, None);
     assert!(verifier.verdict().passed);
+}
+
+#[test]
+fn a_loaded_row_that_nobody_touched_is_missed_too() {
+    let verifier = quorum();
+    write(&verifier, 1, 5);
+    assert_eq!(verifier.unread(), [1]);
+    verifier.follow_untouched();
+    assert_eq!(verifier.unread(), (0..10).collect::<Vec<u64>>());
+    for record in 0..10 {
+        let version = if record == 1 { 5 } else { 0 };
+        verifier.final_read(record, (record != 7).then_some(version));
+    }
+    let verdict = verifier.verdict();
+    assert_eq!(
+        (verdict.records, verdict.final_reads, verdict.lost),
+        (10, 10, 1),
+        "{verdict:?}"
+    );
+    assert!(verdict.examples[0].contains("record 7"), "{verdict:?}");
+    assert_eq!(verdict.histories, 1, "what nobody touched has none");
+}
+
+#[test]
+fn of_very_many_loaded_rows_a_sample_is_followed() {
+    let verifier = Verifier::new(1_000_000, Consistency::Quorum, Consistency::Quorum, 3);
+    verifier.follow_untouched();
+    let followed = verifier.unread().len() as u64;
+    assert!((90_000..=MAX_RECORDS).contains(&followed), "{followed}");
+}
+
+#[test]
+fn a_verdict_on_nothing_is_none() {
+    let verifier = quorum();
+    read(&verifier, 1, 0);
+    verifier.final_read(1, Some(0));
+    let verdict = verifier.verdict();
+    assert!(verdict.passed);
+    assert!(
+        says_nothing(&verdict).is_some_and(|why| why.contains("no write")),
+        "{verdict:?}"
+    );
+    let verifier = quorum();
+    write(&verifier, 1, 5);
+    let verdict = verifier.verdict();
+    assert!(
+        says_nothing(&verdict).is_some_and(|why| why.contains("at the end")),
+        "{verdict:?}"
+    );
+    verifier.final_read(1, Some(5));
+    assert_eq!(says_nothing(&verifier.verdict()), None);
+    let undecided = Verification {
+        undecided: 1,
+        ..verifier.verdict()
+    };
+    assert!(
+        says_nothing(&undecided).is_some_and(|why| why.contains("history")),
+        "{undecided:?}"
+    );
 }
 
 #[test]
