@@ -108,7 +108,7 @@ pub struct RunArguments {
     /// The servers: cql:HOST:PORT[,...], quic:HOST:PORT[,...], or own-cql, own-quic for a cluster of our own
     #[arg(long, default_value = "own-cql")]
     pub target: String,
-    /// What the result is called in reports; results with the same label are repetitions [default: the target]
+    /// What the result is called in reports; results with the same label and settings are repetitions [default: the target]
     #[arg(long)]
     pub label: Option<String>,
     /// Write the result to this file
@@ -142,7 +142,8 @@ pub struct CompareArguments {
 /// Makes one page of results: plots, and ratios with their confidence.
 #[derive(Debug, clap::Args)]
 pub struct ReportArguments {
-    /// Results of `run` or `compare`; those with the same label are repetitions. The first label is the base of ratios
+    /// Results of `run` or `compare`; those with the same label and settings are repetitions. The first label is the base of
+    /// ratios
     #[arg(required = true)]
     pub results: Vec<PathBuf>,
     /// Where the page goes

@@ -26,6 +26,7 @@ use super::{
             result::{RunResult, RunSettings, Verification},
         },
         local::{
+            binary,
             cluster::{LocalCluster, Wishes},
             execution::lock,
             fault::{self, Action, Fault},
@@ -62,6 +63,8 @@ pub struct Session {
     workload: Workload,
     plan: Plan,
     cluster: Option<Mutex<LocalCluster>>,
+    /// Which build the cluster is of.
+    server: Option<String>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -75,8 +78,8 @@ impl Session {
         check(arguments, &target, &workload)?;
         let plan = plan(arguments, &target)?;
         plan.program()?;
-        let cluster = match &target.servers {
-            Servers::Given(_) => None,
+        let (cluster, server) = match &target.servers {
+            Servers::Given(_) => (None, None),
             Servers::Own(binary) => {
                 let binary = binary.clone().or_else(|| arguments.server.clone());
                 let binary = binary.map_or_else(server_beside_this_program, Ok)?;
@@ -85,7 +88,8 @@ impl Session {
                     extra: &arguments.node_argument,
                     partitions: fault::needs_relay(&faults(arguments)?),
                 };
-                Some(Mutex::new(LocalCluster::start(&binary, wishes)?))
+                let cluster = LocalCluster::start(&binary, wishes)?;
+                (Some(Mutex::new(cluster)), Some(binary::described(&binary)?))
             }
         };
         let mut session = Self {
@@ -95,6 +99,7 @@ impl Session {
             workload,
             plan,
             cluster,
+            server,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?,
@@ -180,6 +185,15 @@ impl Session {
             rate: self.arguments.rate,
             processes: self.arguments.processes,
             warm_up: self.plan.warm_up.as_secs_f64(),
+            duration: self.plan.duration.map(|duration| duration.as_secs_f64()),
+            operations: self.plan.operations,
+            timeout: self.plan.timeout.as_secs_f64(),
+            nodes: self.cluster.as_ref().map(|_| self.arguments.nodes),
+            node_arguments: self.arguments.node_argument.clone(),
+            server: self.server.clone(),
+            verified: self.arguments.verify,
+            disk_probed: self.arguments.probe_disk,
+            workload_hash: binary::hash_of(&self.plan.text),
             records: program.growth.loaded(),
             replication_factor: replicas,
             levels,

@@ -15,7 +15,7 @@ pub const FORMAT: u32 = 1;
 pub struct RunResult {
     /// [`FORMAT`].
     pub format: u32,
-    /// Whose figures these are, in reports: runs with the same label are repetitions.
+    /// Whose figures these are, in reports: runs with the same label, settings and machine are repetitions.
     pub label: String,
     /// The workload's name or file.
     pub workload: String,
@@ -66,6 +66,34 @@ pub struct RunSettings {
     pub processes: u32,
     /// Seconds before the measurement.
     pub warm_up: f64,
+    /// Seconds that were to be measured; absent where a number of operations ended the run. Results of older versions have
+    /// none, and none of what follows up to `workload_hash`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<f64>,
+    /// Operations that ended the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operations: Option<u64>,
+    /// Seconds after which a statement was given up.
+    #[serde(default)]
+    pub timeout: f64,
+    /// Nodes of a cluster of our own at its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<u32>,
+    /// What each of them was started with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_arguments: Vec<String>,
+    /// Their binary: what it says of itself, and a hash of its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// `--verify`.
+    #[serde(default)]
+    pub verified: bool,
+    /// `--probe-disk`.
+    #[serde(default)]
+    pub disk_probed: bool,
+    /// A hash of the workload's text.
+    #[serde(default)]
+    pub workload_hash: String,
     /// Records that were loaded.
     pub records: u64,
     /// Replicas of each row; absent where the tables were there and nobody said it.

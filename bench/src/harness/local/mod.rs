@@ -1,9 +1,11 @@
 //! A cluster of the harness's own, on loopback addresses, and what can be done to it.
 //!
 //! - [`cluster`]: its processes; `status`: when they are ready; `relay`: what can be cut between them;
+//! - [`binary`]: which build they are of;
 //! - [`waiting_hints`]: what they keep for one another;
 //! - [`fault`]: `--fault`, its grammar; [`execution`]: carrying it out.
 
+pub mod binary;
 pub mod cluster;
 pub mod execution;
 pub mod fault;

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::binary::{described, hash_of};
 use super::fault::{Action, Fault, duration, needs_relay, parse};
 
 #[test]
@@ -55,4 +56,26 @@ fn times_have_units() {
     assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
     assert_eq!(duration("2h"), Ok(Duration::from_hours(2)));
     assert!(duration("-1s").is_err() && duration("").is_err() && duration("1d").is_err());
+}
+
+#[test]
+fn two_builds_of_one_version_are_told_apart() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a directory");
+    let build = |name: &str, more: &str| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, format!("#!/bin/sh\necho starling 1.2\n{more}")).expect("it can be written");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+        described(&file).expect("it runs")
+    };
+    let (one, same, other) = (
+        build("one", ""),
+        build("same", ""),
+        build("other", "# built anew\n"),
+    );
+    assert!(
+        one.starts_with("starling 1.2 (") && one == same && one != other,
+        "{one} {same} {other}"
+    );
+    assert_ne!(hash_of("a"), hash_of("b"));
 }

@@ -6,7 +6,7 @@ use super::{
     super::{
         command::summary::verdict,
         evidence::{
-            result::{RunResult, RunSettings, Second},
+            result::{Machine, RunResult, RunSettings, Second},
             slice::{add_counts, fine},
         },
     },
@@ -21,7 +21,7 @@ const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:900px;ma
     svg polyline{fill:none;stroke-width:1.6}svg .g{stroke:#e5e5e5}svg .f{stroke:#a00;stroke-dasharray:4 3}\
     .k{display:inline-block;width:1.2em;height:.8em;margin-right:.4em}.sure{font-weight:600}small{color:#666}";
 
-/// Repetitions: runs of a label with the same workload, settings and faults.
+/// Repetitions: runs of a label with the same workload, settings and faults, on one machine.
 struct Group<'a> {
     /// The label, and what tells groups of one label apart.
     label: String,
@@ -89,15 +89,14 @@ fn groups(results: &[RunResult]) -> Vec<Group<'_>> {
             }),
         }
     }
-    let labels: Vec<String> = groups.iter().map(|group| group.label.clone()).collect();
-    for (place, group) in groups.iter_mut().enumerate() {
-        let alike = labels.iter().filter(|label| **label == group.label).count();
-        if alike > 1 {
-            let number = labels[..=place]
-                .iter()
-                .filter(|label| **label == group.label)
-                .count();
-            group.label = format!("{} ({number}: {})", group.label, difference(group.runs[0]));
+    let firsts: Vec<&RunResult> = groups.iter().map(|group| group.runs[0]).collect();
+    for group in &mut groups {
+        let same = |run: &&&RunResult| run.label == group.label;
+        let alike: Vec<&RunResult> = firsts.iter().filter(same).copied().collect();
+        let number = alike.iter().position(|run| std::ptr::eq(*run, group.runs[0]));
+        if let Some(number) = number.filter(|_| alike.len() > 1) {
+            let difference = difference(group.runs[0], &alike);
+            group.label = format!("{} ({}: {difference})", group.label, number + 1);
         }
     }
     groups
@@ -111,6 +110,7 @@ fn repeats(one: &RunResult, other: &RunResult) -> bool {
     };
     one.label == other.label
         && one.workload == other.workload
+        && one.machine == other.machine
         && settings(one) == settings(other)
         && actions(one).eq(actions(other))
 }
@@ -119,8 +119,8 @@ fn actions(run: &RunResult) -> impl Iterator<Item = &str> {
     run.faults.iter().map(|fault| fault.action.as_str())
 }
 
-/// What a run was, for groups whose labels are the same.
-fn difference(run: &RunResult) -> String {
+/// What a run was, for groups whose labels are the same: `alike` has a run of each of them.
+fn difference(run: &RunResult, alike: &[&RunResult]) -> String {
     let faults: Vec<&str> = actions(run).collect();
     let mut parts = vec![
         run.workload.clone(),
@@ -130,7 +130,57 @@ fn difference(run: &RunResult) -> String {
     if !faults.is_empty() {
         parts.push(faults.join(", "));
     }
+    for (place, detail) in details(run).into_iter().enumerate() {
+        if alike.iter().any(|other| details(other)[place] != detail) {
+            parts.push(detail);
+        }
+    }
     parts.join(", ")
+}
+
+/// What is told of a run only where another one differs in it.
+fn details(run: &RunResult) -> [String; 13] {
+    let settings = &run.settings;
+    let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
+    [
+        format!("target {}", settings.target),
+        format!(
+            "{} nodes",
+            or_unknown(settings.nodes.map(|nodes| nodes.to_string()))
+        ),
+        format!("nodes' arguments [{}]", settings.node_arguments.join(" ")),
+        format!("server {}", or_unknown(settings.server.clone())),
+        format!("levels {}", settings.levels.join(" ")),
+        format!(
+            "replicas {}",
+            or_unknown(settings.replication_factor.map(|replicas| replicas.to_string()))
+        ),
+        format!("{} connections", settings.connections),
+        format!("{} processes", settings.processes),
+        format!(
+            "{} s warm-up, {} s, {} operations",
+            settings.warm_up,
+            or_unknown(settings.duration.map(|seconds| seconds.to_string())),
+            or_unknown(settings.operations.map(|operations| operations.to_string()))
+        ),
+        format!("timeout {} s", settings.timeout),
+        format!(
+            "verified {}, disk probed {}",
+            settings.verified, settings.disk_probed
+        ),
+        format!("workload's text {}", settings.workload_hash),
+        machine(&run.machine),
+    ]
+}
+
+fn machine(machine: &Machine) -> String {
+    format!(
+        "{} x {}, {:.1} GiB, Linux {}",
+        machine.cores,
+        machine.cpu,
+        machine.memory_bytes as f64 / f64::from(1 << 30),
+        machine.kernel
+    )
 }
 
 fn load(run: &RunResult) -> String {
@@ -186,16 +236,19 @@ fn what_was_run(out: &mut String, groups: &[Group<'_>]) {
         );
     }
     add(out, "</table>");
-    if let Some(machine) = groups.first().map(|group| &group.runs[0].machine) {
+    let mut machines: Vec<&Machine> = Vec::new();
+    for run in groups.iter().map(|group| group.runs[0]) {
+        if !machines.contains(&&run.machine) {
+            machines.push(&run.machine);
+        }
+    }
+    for one in &machines {
+        add(out, format!("<p><small>{}</small></p>", escape(&machine(one))));
+    }
+    if machines.len() > 1 {
         add(
             out,
-            format!(
-                "<p><small>{} x {}, {:.0} GiB, Linux {}</small></p>",
-                machine.cores,
-                escape(&machine.cpu),
-                machine.memory_bytes as f64 / f64::from(1 << 30),
-                escape(&machine.kernel)
-            ),
+            "<p>These results are of different machines: what differs may be theirs.</p>",
         );
     }
 }

@@ -173,6 +173,37 @@ fn only_repetitions_are_put_together() {
 }
 
 #[test]
+fn what_a_run_was_made_with_tells_it_from_another() {
+    type Change = fn(&mut RunResult);
+    let changes: [(&str, Change); 9] = [
+        ("5 nodes", |run| run.settings.nodes = Some(5)),
+        ("[--shards=2]", |run| {
+            run.settings.node_arguments = vec!["--shards=2".into()];
+        }),
+        ("starling 2", |run| {
+            run.settings.server = Some("starling 2".into())
+        }),
+        ("60 s", |run| run.settings.duration = Some(60.0)),
+        ("7 operations", |run| run.settings.operations = Some(7)),
+        ("timeout 1 s", |run| run.settings.timeout = 1.0),
+        ("text abc", |run| run.settings.workload_hash = "abc".into()),
+        ("verified true", |run| run.settings.verified = true),
+        ("Linux 7.0", |run| run.machine.kernel = "7.0".into()),
+    ];
+    for (words, change) in changes {
+        let mut other = run("own", 1);
+        change(&mut other);
+        let page = page::html(&[run("own", 1), other]);
+        let named = page
+            .lines()
+            .any(|line| line.contains("own (2: ") && line.contains(words));
+        assert!(named, "{words}: {page}");
+        let machines = page.contains("different machines");
+        assert_eq!(machines, words.starts_with("Linux"), "{words}");
+    }
+}
+
+#[test]
 fn the_page_needs_nothing_from_outside() {
     let page = page::html(&[run("old", 1), run("new", 2)]);
     for outside in ["http:", "https:", "<script", "src=", "@import", "url("] {
