@@ -11,7 +11,7 @@ use super::{
         },
     },
     plot::{COLOURS, Plot, Series, escape, short},
-    ratio::{Ratio, median},
+    ratio::{Observed, Ratio, median},
 };
 
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em;color:#222}\
@@ -31,6 +31,9 @@ struct Group<'a> {
 
 /// Marks that are nearer than this, in seconds, are one: faults come a moment after their time.
 const SAME_MARK: f64 = 0.5;
+
+/// What is shown where there is no figure.
+const NONE: &str = "–";
 
 /// A figure of a run, if it has one.
 type Figure = fn(&RunResult) -> Option<f64>;
@@ -265,22 +268,27 @@ fn ratios(out: &mut String, groups: &[Group<'_>]) {
     }
     row(out, "th", &head);
     for (name, figure) in FIGURES {
-        let of = |group: &Group<'_>| {
-            group
-                .runs
-                .iter()
-                .filter_map(|run| figure(run))
-                .collect::<Vec<f64>>()
+        let of = |group: &Group<'_>| -> Vec<Observed> {
+            let observed = |run: &&RunResult| Observed {
+                started: run.started,
+                figure: figure(run),
+            };
+            group.runs.iter().map(observed).collect()
+        };
+        let middle = |runs: &[Observed]| {
+            let figures: Vec<f64> = runs.iter().filter_map(|run| run.figure).collect();
+            (!figures.is_empty()).then(|| short(median(&figures)))
         };
         let figures = of(base);
-        if figures.is_empty() && others.iter().all(|other| of(other).is_empty()) {
+        if groups.iter().all(|group| middle(&of(group)).is_none()) {
             continue;
         }
-        let mut cells = vec![name.to_owned(), short(median(&figures))];
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
+        let mut cells = vec![name.to_owned(), or_none(middle(&figures))];
         for other in others {
             let theirs = of(other);
-            cells.push(short(median(&theirs)));
-            cells.push(Ratio::of(&theirs, &figures).map_or_else(|| "–".to_owned(), shown));
+            cells.push(or_none(middle(&theirs)));
+            cells.push(or_none(Ratio::of(&theirs, &figures).map(shown)));
         }
         row(out, "td", &cells);
     }
@@ -288,8 +296,9 @@ fn ratios(out: &mut String, groups: &[Group<'_>]) {
     if !others.is_empty() {
         add(
             out,
-            "<p><small>Ratios: geometric mean over pairs of runs, with the interval that holds the true one in 95 of 100 \
-             cases (Student's t on logarithms). Bold: 1 is outside of it.</small></p>",
+            "<p><small>Ratios: geometric mean over pairs of runs in the order of time, with the interval that holds the true one \
+             in 95 of 100 cases (Student's t on logarithms), where the runs took turns. Bold: 1 is outside of the interval for \
+             99.5 of 100, so that of ten ratios none is bold by chance on 95 pages of 100.</small></p>",
         );
     }
 }
@@ -301,6 +310,7 @@ fn shown(ratio: Ratio) -> String {
             "<span{class}>{:.2}</span> <small>[{low:.2}, {high:.2}]</small>",
             ratio.value
         ),
+        None if ratio.pairs > 1 => format!("{:.2} <small>not in turn</small>", ratio.value),
         None => format!("{:.2} <small>one run</small>", ratio.value),
     }
 }

@@ -3,24 +3,81 @@ use std::collections::BTreeMap;
 use super::{
     page,
     plot::{Plot, Series, escape, short},
-    ratio::{Ratio, median},
+    ratio::{Observed, Ratio, median},
 };
 use crate::harness::evidence::result::{
     Availability, FORMAT, FaultEvent, Machine, OperationResult, RunResult, RunSettings, Second, ServerCost,
 };
 
+/// Runs that began one after the other, every other second from `first` on.
+fn observed(first: u64, figures: &[f64]) -> Vec<Observed> {
+    let started = (first..).step_by(2);
+    let runs = started.zip(figures).map(|(started, figure)| Observed {
+        started,
+        figure: Some(*figure),
+    });
+    runs.collect()
+}
+
 #[test]
 fn ratios_of_pairs_have_an_interval() {
-    let ratio = Ratio::of(&[2.0, 4.0, 8.0], &[1.0, 2.0, 4.0]).expect("three pairs");
+    let of = |figures: &[f64], base: &[f64]| Ratio::of(&observed(0, figures), &observed(1, base));
+    let ratio = of(&[2.0, 4.0, 8.0], &[1.0, 2.0, 4.0]).expect("three pairs");
     assert!((ratio.value - 2.0).abs() < 1e-12 && ratio.is_sure(), "{ratio:?}");
     // Logarithms 0 and ln 4: mean ln 2, standard error ln 2, t = 12.706.
-    let wide = Ratio::of(&[1.0, 4.0], &[1.0, 1.0]).expect("two pairs");
+    let wide = of(&[1.0, 4.0], &[1.0, 1.0]).expect("two pairs");
     let (low, high) = wide.interval.expect("two pairs");
     let half = 12.706 * 2_f64.ln();
     assert!((low.ln() - (2_f64.ln() - half)).abs() < 1e-9 && (high.ln() - (2_f64.ln() + half)).abs() < 1e-9);
     assert!(!wide.is_sure());
-    assert_eq!(Ratio::of(&[3.0], &[2.0]).expect("one pair").interval, None);
-    assert_eq!(Ratio::of(&[0.0], &[2.0]), None);
+    let one = of(&[3.0], &[2.0]).expect("one pair");
+    assert_eq!((one.interval, one.pairs), (None, 1));
+    assert_eq!(of(&[0.0], &[2.0]), None);
+    assert_eq!(of(&[0.0, 4.0], &[2.0, 2.0]), None, "what was 0 is not left out");
+}
+
+#[test]
+fn one_of_ten_ratios_is_not_bold_by_chance() {
+    // Logarithms with mean 1 and standard error 1/3, of which five runs need 2.776 for one and 5.598 for ten.
+    let logs = [1.0_f64 - 0.943, 1.0 - 0.471, 1.0, 1.0 + 0.471, 1.0 + 0.943];
+    let figures = logs.map(f64::exp);
+    let ratio = Ratio::of(&observed(0, &figures), &observed(1, &[1.0; 5])).expect("five pairs");
+    assert!(ratio.interval.expect("they took turns").0 > 1.0, "{ratio:?}");
+    assert!(!ratio.is_sure(), "{ratio:?}");
+}
+
+#[test]
+fn runs_that_did_not_take_turns_have_no_interval() {
+    let (first, second) = (observed(0, &[2.0, 4.0, 8.0]), observed(100, &[1.0, 2.0, 4.0]));
+    let blocks = Ratio::of(&second, &first).expect("three pairs");
+    assert!((blocks.value - 0.5).abs() < 1e-12 && blocks.interval.is_none() && !blocks.is_sure());
+    assert_eq!(blocks.pairs, 3);
+    // A B, B A, A B: the order in which files are given is no order of time.
+    let times = |times: [u64; 3]| {
+        let mut runs = observed(0, &[1.0, 2.0, 3.0]);
+        for (run, started) in runs.iter_mut().zip(times) {
+            run.started = started;
+        }
+        runs
+    };
+    let mut turns = times([0, 30, 40]);
+    turns.rotate_left(1);
+    let ratio = Ratio::of(&turns, &times([10, 20, 50])).expect("three pairs");
+    assert!(
+        ratio
+            .interval
+            .is_some_and(|(low, high)| low > 0.999 && high < 1.001),
+        "{ratio:?}"
+    );
+}
+
+#[test]
+fn a_run_without_a_figure_leaves_its_pair_out_and_no_other() {
+    let mut runs = observed(0, &[2.0, 900.0, 8.0, 16.0]);
+    runs[1].figure = None;
+    let ratio = Ratio::of(&runs, &observed(1, &[1.0, 2.0, 4.0, 8.0])).expect("three pairs");
+    assert!((ratio.value - 2.0).abs() < 1e-12 && ratio.pairs == 3, "{ratio:?}");
+    assert_eq!(Ratio::of(&runs[1..2], &observed(1, &[1.0])), None);
 }
 
 #[test]
@@ -137,7 +194,11 @@ fn run(label: &str, factor: u64) -> RunResult {
 
 #[test]
 fn the_page_is_what_it_was() {
-    let page = page::html(&[run("old", 1), run("new", 2), run("old", 1), run("new", 3)]);
+    let mut runs = [run("old", 1), run("new", 2), run("old", 1), run("new", 3)];
+    for (run, started) in runs.iter_mut().zip(0..) {
+        run.started = started;
+    }
+    let page = page::html(&runs);
     let golden = include_str!("golden.html");
     if page != golden {
         let written = std::env::temp_dir().join("starling-bench-golden.html");
