@@ -360,7 +360,8 @@ fn a_run_in_which_nothing_is_done_fails_and_names_the_address() {
 
 #[test]
 fn what_does_not_go_together_is_refused_before_anything_starts() {
-    let cases: [(&[&str], &str); 11] = [
+    let given = "--target=cql:127.0.0.1";
+    let cases: [(&[&str], &str); 15] = [
         (&["run", "nothing"], "cannot read the workload nothing"),
         (&["run", "ycsb-c", "--verify"], "no [verify] section"),
         (
@@ -383,7 +384,41 @@ fn what_does_not_go_together_is_refused_before_anything_starts() {
             &["run", "ycsb-c", "--in-flight", "1", "--processes", "4"],
             "a request in flight",
         ),
-        (&["run", "ycsb-c", "--pid", "4194305"], "there is no such process"),
+        (
+            &["run", "ycsb-c", given, "--no-load", "--pid", "4194305"],
+            "there is no such process",
+        ),
+        (
+            &["run", "ycsb-c", given, "--no-load", "--data-dir", "/no/such"],
+            "/no/such: there is no such directory",
+        ),
+        (&["run", "ycsb-c", "--pid", "1"], "not of our own"),
+        (
+            &[
+                "compare",
+                "ycsb-c",
+                "--a",
+                "a=own-cql",
+                "--b",
+                "b=own-cql",
+                "--data-dir-b",
+                "/",
+            ],
+            "not of our own",
+        ),
+        (
+            &[
+                "compare",
+                "ycsb-c",
+                "--a",
+                "a=own-cql",
+                "--b",
+                "b=own-cql",
+                "--pid",
+                "1",
+            ],
+            "--pid-a",
+        ),
     ];
     for (arguments, words) in cases {
         let output = bench(arguments);

@@ -72,12 +72,6 @@ pub struct LoadArguments {
     /// Check that nothing that was acknowledged is lost, that reads never go back, and that histories are linearizable
     #[arg(long)]
     pub verify: bool,
-    /// A server's process id, to measure servers of this machine that are not of our own; may be repeated
-    #[arg(long)]
-    pub pid: Vec<u32>,
-    /// A server's data directory, likewise; may be repeated
-    #[arg(long)]
-    pub data_dir: Vec<PathBuf>,
     /// Sync four kilobytes of a file beside the data of a cluster of our own, twenty times a second: the worst of each second
     /// tells the disk's part in a slow one
     #[arg(long)]
@@ -99,6 +93,15 @@ impl LoadArguments {
     }
 }
 
+/// Servers that are not of our own, on this machine: what they spend can be measured.
+#[derive(Debug, Clone, Default)]
+pub struct Neighbours {
+    /// Their process ids.
+    pub processes: Vec<u32>,
+    /// Their data directories.
+    pub directories: Vec<PathBuf>,
+}
+
 /// Drives one workload against one target and tells what it cost.
 #[derive(Debug, clap::Args)]
 pub struct RunArguments {
@@ -108,6 +111,12 @@ pub struct RunArguments {
     /// The servers: cql:HOST:PORT[,...], quic:HOST:PORT[,...], or own-cql, own-quic for a cluster of our own
     #[arg(long, default_value = "own-cql")]
     pub target: String,
+    /// A server's process id, to measure servers of this machine that are not of our own; may be repeated
+    #[arg(long)]
+    pub pid: Vec<u32>,
+    /// A server's data directory, likewise; may be repeated
+    #[arg(long)]
+    pub data_dir: Vec<PathBuf>,
     /// What the result is called in reports; results with the same label and settings are repetitions [default: the target]
     #[arg(long)]
     pub label: Option<String>,
@@ -128,6 +137,18 @@ pub struct CompareArguments {
     /// The second target
     #[arg(long, value_name = "LABEL=TARGET")]
     pub b: String,
+    /// The process id of a server of the first target, if it runs on this machine and is not of our own; may be repeated
+    #[arg(long)]
+    pub pid_a: Vec<u32>,
+    /// The same of the second target
+    #[arg(long)]
+    pub pid_b: Vec<u32>,
+    /// The data directory of a server of the first target, likewise; may be repeated
+    #[arg(long)]
+    pub data_dir_a: Vec<PathBuf>,
+    /// The same of the second target
+    #[arg(long)]
+    pub data_dir_b: Vec<PathBuf>,
     /// How often each is run
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,

@@ -7,9 +7,9 @@ use std::{
 
 use super::{
     super::evidence::result::RunResult,
-    arguments::{CompareArguments, LoadArguments, ReportArguments, RunArguments},
+    arguments::{CompareArguments, Neighbours, ReportArguments, RunArguments},
     report,
-    session::Session,
+    session::{self, Session},
     summary,
     target::Target,
 };
@@ -25,7 +25,11 @@ pub fn run(arguments: &RunArguments) -> Result<(), Error> {
     if let Some(path) = &arguments.json {
         writable(path)?;
     }
-    let result = one(&arguments.load, target, label)?;
+    let neighbours = Neighbours {
+        processes: arguments.pid.clone(),
+        directories: arguments.data_dir.clone(),
+    };
+    let result = Session::new(&arguments.load, target, &neighbours, label)?.run()?;
     print!("{}", summary::text(&result));
     if let Some(path) = &arguments.json {
         write(&result, path)?;
@@ -44,6 +48,17 @@ pub fn compare(arguments: &CompareArguments) -> Result<(), Error> {
             "both targets have the same label; write --a old=TARGET --b new=TARGET".into(),
         ));
     }
+    let neighbours = [
+        (&arguments.pid_a, &arguments.data_dir_a),
+        (&arguments.pid_b, &arguments.data_dir_b),
+    ]
+    .map(|(processes, directories)| Neighbours {
+        processes: processes.clone(),
+        directories: directories.clone(),
+    });
+    for ((_, target), neighbours) in targets.iter().zip(&neighbours) {
+        session::check(&arguments.load, target, neighbours)?;
+    }
     fs::create_dir_all(&arguments.results).map_err(Error::file(&arguments.results))?;
     writable(&arguments.output)?;
     let mut files = vec![Vec::new(), Vec::new()];
@@ -52,7 +67,8 @@ pub fn compare(arguments: &CompareArguments) -> Result<(), Error> {
         let order = if run % 2 == 0 { [0, 1] } else { [1, 0] };
         for place in order {
             let (label, target) = &targets[place];
-            let result = one(&arguments.load, target.clone(), label.clone())?;
+            let session = Session::new(&arguments.load, target.clone(), &neighbours[place], label.clone())?;
+            let result = session.run()?;
             print!(
                 "run {} of {}: {}",
                 run + 1,
@@ -71,10 +87,6 @@ pub fn compare(arguments: &CompareArguments) -> Result<(), Error> {
         output: arguments.output.clone(),
     };
     report::run(&arguments)
-}
-
-fn one(load: &LoadArguments, target: Target, label: String) -> Result<RunResult, Error> {
-    Session::new(load, target, label)?.run()
 }
 
 /// `LABEL=TARGET`, or a target that is its own label.

@@ -38,7 +38,7 @@ use super::{
             script::{Prepared, Program, Role},
         },
     },
-    arguments::LoadArguments,
+    arguments::{LoadArguments, Neighbours},
     measurement::{Measurement, Watched},
     target::{Servers, Target},
 };
@@ -59,6 +59,7 @@ const RATES: RangeInclusive<f64> = 1e-3..=1e7;
 pub struct Session {
     arguments: LoadArguments,
     target: Target,
+    neighbours: Neighbours,
     label: String,
     workload: Workload,
     plan: Plan,
@@ -73,9 +74,13 @@ impl Session {
     ///
     /// # Errors
     /// Something does not fit; or the cluster does not start.
-    pub fn new(arguments: &LoadArguments, target: Target, label: String) -> Result<Self, Error> {
-        let workload = Workload::open(&arguments.workload)?;
-        check(arguments, &target, &workload)?;
+    pub fn new(
+        arguments: &LoadArguments,
+        target: Target,
+        neighbours: &Neighbours,
+        label: String,
+    ) -> Result<Self, Error> {
+        let workload = check(arguments, &target, neighbours)?;
         let plan = plan(arguments, &target)?;
         plan.program()?;
         let (cluster, server) = match &target.servers {
@@ -95,6 +100,7 @@ impl Session {
         let mut session = Self {
             arguments: arguments.clone(),
             target,
+            neighbours: neighbours.clone(),
             label,
             workload,
             plan,
@@ -140,8 +146,8 @@ impl Session {
             faults: &faults,
             watched: Watched {
                 cluster: self.cluster.as_ref(),
-                processes: &self.arguments.pid,
-                directories: &self.arguments.data_dir,
+                processes: &self.neighbours.processes,
+                directories: &self.neighbours.directories,
             },
             loaded_payload,
             probe_disk: self.arguments.probe_disk,
@@ -398,8 +404,36 @@ fn check_faults(arguments: &LoadArguments) -> Result<(), Error> {
     Ok(())
 }
 
-/// What does not go together.
-fn check(arguments: &LoadArguments, target: &Target, workload: &Workload) -> Result<(), Error> {
+/// Servers that are not there would count for nothing, and those beside a cluster of our own for it.
+fn check_neighbours(neighbours: &Neighbours, own: bool) -> Result<(), Error> {
+    let named = !neighbours.processes.is_empty() || !neighbours.directories.is_empty();
+    if own && named {
+        return Err(Error::Usage(
+            "--pid and --data-dir are of servers that are not of our own; what a cluster of our own spends is known".into(),
+        ));
+    }
+    for process in &neighbours.processes {
+        if !Path::new(&format!("/proc/{process}")).exists() {
+            return Err(Error::Usage(format!("--pid {process}: there is no such process")));
+        }
+    }
+    for directory in &neighbours.directories {
+        if !directory.is_dir() {
+            return Err(Error::Usage(format!(
+                "--data-dir {}: there is no such directory",
+                directory.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Everything that can be checked before anything is started. Gives the workload.
+///
+/// # Errors
+/// What does not fit, or does not go together.
+pub fn check(arguments: &LoadArguments, target: &Target, neighbours: &Neighbours) -> Result<Workload, Error> {
+    let workload = Workload::open(&arguments.workload)?;
     let refuse = |message: &str| Err(Error::Usage(message.to_owned()));
     let own = matches!(target.servers, Servers::Own(_));
     if !own && arguments.fault.is_some() {
@@ -415,11 +449,7 @@ fn check(arguments: &LoadArguments, target: &Target, workload: &Workload) -> Res
             "each of --processes needs a connection and a request in flight: raise --connections and --in-flight",
         );
     }
-    for process in &arguments.pid {
-        if !Path::new(&format!("/proc/{process}")).exists() {
-            return Err(Error::Usage(format!("--pid {process}: there is no such process")));
-        }
-    }
+    check_neighbours(neighbours, own)?;
     if arguments.verify && workload.verify.is_none() {
         return refuse(
             "the workload has no [verify] section, so that nothing can be verified; 'registers', 'hot-keys', and YCSB A, B \
@@ -438,7 +468,7 @@ fn check(arguments: &LoadArguments, target: &Target, workload: &Workload) -> Res
     if own && arguments.no_load {
         return refuse("a cluster of our own is empty: leave --no-load away");
     }
-    Ok(())
+    Ok(workload)
 }
 
 fn plan(arguments: &LoadArguments, target: &Target) -> Result<Plan, Error> {

@@ -6,7 +6,11 @@ use clap::Parser;
 
 use super::{
     super::{
-        command::{arguments::LoadArguments, session::Session, target::Target},
+        command::{
+            arguments::{LoadArguments, Neighbours},
+            session::Session,
+            target::Target,
+        },
         evidence::result::RunResult,
     },
     profile, syscalls,
@@ -134,12 +138,13 @@ impl Drive {
         line.extend(["--consistency", self.consistency]);
         let replicas = self.target.split(',').count().min(3).to_string();
         line.extend(["--replication-factor", &replicas]);
-        let processes: Vec<String> = self.processes.iter().map(u32::to_string).collect();
-        for process in &processes {
-            line.extend(["--pid", process]);
-        }
         line.extend(further);
         let line = Line::try_parse_from(line).map_err(|error| Error::Usage(error.to_string()))?;
-        Session::new(&line.arguments, Target::parse(&self.target)?, self.target.clone())
+        let servers = Neighbours {
+            processes: self.processes.clone(),
+            directories: Vec::new(),
+        };
+        let target = Target::parse(&self.target)?;
+        Session::new(&line.arguments, target, &servers, self.target.clone())
     }
 }
