@@ -20,6 +20,7 @@ use super::super::{
         process::{Meter, Sample, size_of_tree},
         recorder::News,
         result::{Availability, FaultEvent, OperationResult, Second, ServerCost},
+        window::Window,
     },
     local::{
         cluster::LocalCluster,
@@ -124,13 +125,11 @@ pub struct Measured {
     pub gone: Vec<u32>,
 }
 
-/// What the servers had spent when the measurement began, and when the load ended.
+/// What the servers had spent when the measured time began and ended, and when the load did.
 struct Spent {
-    before: Option<Sample>,
-    after: Sample,
+    /// Absent if no server could be looked at.
+    servers: Option<(Sample, Sample)>,
     ended: Instant,
-    /// Whether any server could be looked at.
-    known: bool,
 }
 
 impl Measurement<'_> {
@@ -179,13 +178,14 @@ impl Measurement<'_> {
             if let Some(probe) = &probe {
                 scope.spawn(move || probe.follow(start, &syncs_end, &sync_news));
             }
-            let spent = Spent {
-                before: self.plan.warm_up.is_zero().then_some(idle),
-                after: idle,
-                ended: start,
-                known: false,
+            let end = self.plan.duration.map(|duration| measured + duration);
+            let window = Window::new(measured, end);
+            let window = if self.plan.warm_up.is_zero() {
+                window.since(idle)
+            } else {
+                window
             };
-            let spent = self.watch(&mut collector, &received, (start, measured), (meter, spent));
+            let spent = self.watch(&mut collector, &received, start, (meter, window));
             let outcome = load
                 .join()
                 .unwrap_or_else(|_| Err(Error::Protocol("the load ended early".into())));
@@ -257,35 +257,30 @@ impl Measurement<'_> {
         &self,
         collector: &mut Collector,
         received: &Receiver<News>,
-        (start, measured): (Instant, Instant),
-        (mut meter, mut spent): (Meter, Spent),
+        start: Instant,
+        (mut meter, mut window): (Meter, Window),
     ) -> Spent {
         let steps = self
             .plan
             .duration
             .map(|duration| (self.plan.warm_up + duration).as_secs());
         let live = Live::new("running", steps, self.quiet);
-        let mut second = 0;
+        let (mut second, mut ended) = (0, start);
         loop {
-            // The first sample falls on the end of the warm-up, not on the tick after it.
-            let wait = match spent.before {
-                None => TICK.min(measured.saturating_duration_since(Instant::now())),
-                Some(_) => TICK,
-            };
+            // Samples fall on the end of the warm-up and that of the measured time, not on the ticks after them.
+            let wait = window.next(Instant::now()).map_or(TICK, |next| next.min(TICK));
             let news = received.recv_timeout(wait);
             let now = Instant::now();
             match news {
                 Ok(News::Slice(slice)) => collector.slice(&slice),
                 Ok(News::Total(total)) => {
                     collector.total(total);
-                    spent.ended = now;
+                    ended = now;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if spent.before.is_none() && now >= measured {
-                spent.before = Some(self.watched.sample(&mut meter));
-            }
+            window.look(now, || self.watched.sample(&mut meter));
             let current = now.saturating_duration_since(start).as_secs();
             if current > second {
                 let sample = self.watched.sample(&mut meter);
@@ -297,20 +292,19 @@ impl Measurement<'_> {
                 }
             }
         }
-        spent.after = self.watched.sample(&mut meter);
-        spent.known = meter.has_seen_any();
+        let servers = window.close(|| self.watched.sample(&mut meter));
         live.end();
-        spent
+        Spent {
+            servers: meter.has_seen_any().then_some(servers),
+            ended,
+        }
     }
 
     fn cost(&self, spent: &Spent, collector: &Collector, operations: u64) -> Option<ServerCost> {
-        if !spent.known {
-            return None;
-        }
-        let before = spent.before.unwrap_or(spent.after);
-        let cpu = spent.after.cpu.saturating_sub(before.cpu).as_secs_f64();
+        let (before, after) = spent.servers?;
+        let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64();
         let payload = collector.payload_bytes();
-        let written = spent.after.written_bytes.zip(before.written_bytes);
+        let written = after.written_bytes.zip(before.written_bytes);
         let written = written.map(|(after, before)| after.saturating_sub(before));
         let disk = self.watched.disk_bytes();
         let ratio =
@@ -318,7 +312,7 @@ impl Measurement<'_> {
         Some(ServerCost {
             cpu_seconds: cpu,
             cpu_us_per_operation: cpu * 1e6 / (operations.max(1) as f64),
-            memory_peak_bytes: collector.memory_peak().max(spent.after.memory_bytes),
+            memory_peak_bytes: collector.memory_peak().max(after.memory_bytes),
             disk_written_bytes: written,
             payload_bytes: payload,
             disk_bytes: disk,

@@ -4,6 +4,7 @@
 //! - [`collector`]: the timeline of all lanes;
 //! - [`disk_probe`]: the disk without the servers;
 //! - [`process`]: CPU, memory and disk of server processes on this machine;
+//! - [`window`]: what of it belongs to the measured time;
 //! - [`result`]: the JSON that a run writes;
 //! - [`availability`]: what faults did to the timeline;
 //! - [`live`]: the terminal, while it runs.
@@ -16,6 +17,7 @@ pub mod process;
 pub mod recorder;
 pub mod result;
 pub mod slice;
+pub mod window;
 
 #[cfg(test)]
 mod tests;

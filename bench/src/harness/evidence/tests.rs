@@ -12,6 +12,7 @@ use super::{
     recorder::{News, Recorder, Span},
     result::{FaultEvent, Second},
     slice::{add_counts, counts, fine},
+    window::Window,
 };
 
 /// A recorder of a run with one second of warm-up and three that are measured, and what it said at the end.
@@ -264,6 +265,31 @@ fn processes_are_read_from_proc() {
         "what it spent still counts"
     );
     assert!(machine().cores > 0);
+}
+
+#[test]
+fn only_what_is_spent_in_the_measured_time_counts() {
+    let start = Instant::now();
+    let spent = |seconds| Sample {
+        cpu: Duration::from_secs(seconds),
+        ..Sample::default()
+    };
+    let cpu = |(before, after): (Sample, Sample)| (before.cpu.as_secs(), after.cpu.as_secs());
+    let mut window = Window::new(ms(start, 1000), Some(ms(start, 4000)));
+    assert_eq!(window.next(ms(start, 900)), Some(Duration::from_millis(100)));
+    window.look(ms(start, 999), || panic!("the warm-up is not over"));
+    window.look(ms(start, 1001), || spent(3));
+    assert_eq!(window.next(ms(start, 1001)), Some(Duration::from_millis(2999)));
+    window.look(ms(start, 3999), || panic!("nothing is due"));
+    window.look(ms(start, 4000), || spent(7));
+    // The last answers come seconds later.
+    assert_eq!(window.next(ms(start, 4001)), None);
+    window.look(ms(start, 6000), || panic!("it is over"));
+    assert_eq!(cpu(window.close(|| panic!("it is over"))), (3, 7));
+    // A number of operations ends the run, and there is no warm-up.
+    let mut counted = Window::new(start, None).since(spent(1));
+    counted.look(ms(start, 5000), || panic!("nobody knows the end"));
+    assert_eq!(cpu(counted.close(|| spent(9))), (1, 9));
 }
 
 fn second(number: u64, done: u64, max_us: u64, failed: u64) -> Second {
