@@ -104,6 +104,7 @@ fn table(result: &RunResult) -> Table {
         "errors",
     ]);
     for operation in result.operations.iter().chain([&result.total]) {
+        let latency = |micros: u64| operation.if_any(micros).map_or_else(|| "–".to_owned(), latency);
         table.add_row([
             operation.name.clone(),
             operation.count.to_string(),

@@ -124,7 +124,7 @@ pub struct Machine {
     pub kernel: String,
 }
 
-/// Latencies of operations, in microseconds from when each should have begun.
+/// Latencies of operations that succeeded, in microseconds from when each should have begun; 0 if none did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct OperationResult {
     /// Its name in the workload; `all`.
@@ -191,6 +191,18 @@ impl OperationResult {
     /// Errors of all kinds.
     pub fn failed(&self) -> u64 {
         self.errors.values().sum()
+    }
+
+    /// A latency, in microseconds, if any operation succeeded: of none there is no latency, and not one of 0.
+    pub fn if_any<T>(&self, latency: T) -> Option<T> {
+        (self.count > 0).then_some(latency)
+    }
+
+    /// Of the operations that should have begun in the measured time, the percentage that failed, 0 to 100; no percentile
+    /// has those. `None` if there were none.
+    pub fn failed_percent(&self) -> Option<f64> {
+        let all = self.count + self.failed();
+        (all > 0).then(|| self.failed() as f64 * 100.0 / all as f64)
     }
 }
 

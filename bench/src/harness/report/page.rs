@@ -6,7 +6,7 @@ use super::{
     super::{
         command::summary::verdict,
         evidence::{
-            result::{Machine, RunResult, RunSettings, Second},
+            result::{Machine, OperationResult, RunResult, RunSettings, Second},
             slice::{add_counts, fine},
         },
     },
@@ -39,13 +39,17 @@ const NONE: &str = "–";
 type Figure = fn(&RunResult) -> Option<f64>;
 
 /// What is compared.
-const FIGURES: [(&str, Figure); 10] = [
+const FIGURES: [(&str, Figure); 12] = [
     ("operations a second", |run| Some(run.total.per_second)),
-    ("mean latency, µs", |run| Some(run.total.mean_us)),
-    ("p50, µs", |run| Some(run.total.p50_us as f64)),
-    ("p99, µs", |run| Some(run.total.p99_us as f64)),
-    ("p99.9, µs", |run| Some(run.total.p999_us as f64)),
-    ("slowest, µs", |run| Some(run.total.max_us as f64)),
+    ("operations that failed, %", |run| run.total.failed_percent()),
+    ("seconds without errors, %", |run| {
+        Some(run.availability.without_errors * 100.0)
+    }),
+    ("mean latency, µs", |run| run.total.if_any(run.total.mean_us)),
+    ("p50, µs", |run| run.total.if_any(run.total.p50_us as f64)),
+    ("p99, µs", |run| run.total.if_any(run.total.p99_us as f64)),
+    ("p99.9, µs", |run| run.total.if_any(run.total.p999_us as f64)),
+    ("slowest, µs", |run| run.total.if_any(run.total.max_us as f64)),
     ("server CPU an operation, µs", |run| {
         Some(run.server.as_ref()?.cpu_us_per_operation)
     }),
@@ -298,7 +302,8 @@ fn ratios(out: &mut String, groups: &[Group<'_>]) {
             out,
             "<p><small>Ratios: geometric mean over pairs of runs in the order of time, with the interval that holds the true one \
              in 95 of 100 cases (Student's t on logarithms), where the runs took turns. Bold: 1 is outside of the interval for \
-             99.5 of 100, so that of ten ratios none is bold by chance on 95 pages of 100.</small></p>",
+             99.5 of 100, so that of ten ratios none is bold by chance on 95 pages of 100. Latencies are those of operations \
+             that succeeded.</small></p>",
         );
     }
 }
@@ -330,13 +335,17 @@ fn operations(out: &mut String, groups: &[Group<'_>]) {
     let names = groups.first().map(|group| &group.runs[0].operations);
     for name in names.into_iter().flatten().map(|operation| &operation.name) {
         for group in groups {
-            let of = |figure: &dyn Fn(&super::super::evidence::result::OperationResult) -> f64| {
+            let of = |figure: &dyn Fn(&OperationResult) -> Option<f64>| {
                 let all = group.runs.iter().flat_map(|run| &run.operations);
                 let figures: Vec<f64> = all
                     .filter(|operation| operation.name == *name)
-                    .map(figure)
+                    .filter_map(figure)
                     .collect();
-                short(median(&figures))
+                if figures.is_empty() {
+                    NONE.to_owned()
+                } else {
+                    short(median(&figures))
+                }
             };
             row(
                 out,
@@ -344,11 +353,11 @@ fn operations(out: &mut String, groups: &[Group<'_>]) {
                 &[
                     escape(name),
                     escape(&group.label),
-                    of(&|operation| operation.per_second),
-                    of(&|operation| operation.p50_us as f64),
-                    of(&|operation| operation.p99_us as f64),
-                    of(&|operation| operation.p999_us as f64),
-                    of(&|operation| operation.failed() as f64),
+                    of(&|operation| Some(operation.per_second)),
+                    of(&|operation| operation.if_any(operation.p50_us as f64)),
+                    of(&|operation| operation.if_any(operation.p99_us as f64)),
+                    of(&|operation| operation.if_any(operation.p999_us as f64)),
+                    of(&|operation| Some(operation.failed() as f64)),
                 ],
             );
         }

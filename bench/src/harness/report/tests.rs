@@ -5,8 +5,12 @@ use super::{
     plot::{Plot, Series, escape, short},
     ratio::{Observed, Ratio, median},
 };
-use crate::harness::evidence::result::{
-    Availability, FORMAT, FaultEvent, Machine, OperationResult, RunResult, RunSettings, Second, ServerCost,
+use crate::harness::{
+    command::summary,
+    evidence::result::{
+        Availability, FORMAT, FaultEvent, Machine, OperationResult, RunResult, RunSettings, Second,
+        ServerCost,
+    },
 };
 
 /// Runs that began one after the other, every other second from `first` on.
@@ -262,6 +266,50 @@ fn what_a_run_was_made_with_tells_it_from_another() {
         let machines = page.contains("different machines");
         assert_eq!(machines, words.starts_with("Linux"), "{words}");
     }
+}
+
+#[test]
+fn a_run_in_which_all_failed_has_no_latency_and_all_errors() {
+    let mut broken = run("broken", 1);
+    for operation in [&mut broken.total, &mut broken.operations[0]] {
+        *operation = OperationResult {
+            name: operation.name.clone(),
+            errors: BTreeMap::from([("Timeout".into(), 300)]),
+            ..OperationResult::default()
+        };
+    }
+    let page = page::html(&[run("own", 1), broken]);
+    assert!(
+        page.contains("<td>p99, µs</td><td>900</td><td>–</td><td>–</td>"),
+        "{page}"
+    );
+    assert!(
+        page.contains("<td>operations that failed, %</td><td>0</td><td>100</td><td>–</td>"),
+        "{page}"
+    );
+    let row = page
+        .lines()
+        .find(|line| line.contains("<td>read</td><td>broken</td>"));
+    assert!(
+        row.is_some_and(|row| row.ends_with("<td>–</td><td>–</td><td>–</td><td>300</td></tr>")),
+        "{row:?}"
+    );
+}
+
+#[test]
+fn the_terminal_shows_no_latency_of_nothing() {
+    let mut broken = run("broken", 1);
+    broken.total = OperationResult {
+        name: "all".into(),
+        ..OperationResult::default()
+    };
+    let text = summary::text(&broken);
+    let all = text
+        .lines()
+        .find(|line| line.starts_with("| all"))
+        .expect("a row");
+    assert!(!all.contains("µs") && all.contains('–'), "{all}");
+    assert!(summary::text(&run("own", 1)).contains("900 µs"));
 }
 
 #[test]
