@@ -45,6 +45,11 @@ impl Growth {
         self.loaded
     }
 
+    /// How many processes share the records, at least 1.
+    pub fn processes(&self) -> u64 {
+        self.processes
+    }
+
     /// The number of a new record.
     pub fn next(&self) -> u64 {
         self.record_of(self.made.fetch_add(1, Ordering::Relaxed))

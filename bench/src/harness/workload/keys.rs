@@ -86,7 +86,7 @@ impl Keys {
 pub struct KeyChooser {
     keys: Keys,
     growth: Arc<Growth>,
-    /// Where `sequential` stands, for all lanes together.
+    /// Where `sequential` stands, for all lanes of this process together; it begins at the process's number.
     turn: Arc<AtomicU64>,
     zipf: Zipf,
     ranks: u64,
@@ -121,7 +121,10 @@ impl KeyChooser {
                 }
             }
             Distribution::Latest => self.latest(random),
-            Distribution::Sequential => self.turn.fetch_add(1, Ordering::Relaxed) % loaded,
+            // Of several processes each takes its own: together they go through all.
+            Distribution::Sequential => {
+                self.turn.fetch_add(self.growth.processes(), Ordering::Relaxed) % loaded
+            }
             Distribution::Hot => self.hot(loaded, random),
             Distribution::New => self.growth.next(),
         }

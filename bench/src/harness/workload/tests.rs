@@ -235,6 +235,21 @@ fn sequential_takes_turns_and_new_never_repeats() {
 }
 
 #[test]
+fn processes_go_through_the_records_together() {
+    let mut counts = vec![0; 12];
+    for process in 0..3 {
+        let growth = Arc::new(Growth::new(12, process, 3));
+        let turn = Arc::new(AtomicU64::new(process));
+        let mut chooser = KeyChooser::new(of(Distribution::Sequential), growth, turn);
+        let mut random = Random::new(1);
+        for _ in 0..4 {
+            counts[chooser.draw(&mut random) as usize] += 1;
+        }
+    }
+    assert_eq!(counts, [1; 12], "each record once");
+}
+
+#[test]
 fn latest_reads_what_is_acknowledged_and_no_more() {
     let growth = Arc::new(Growth::new(100, 0, 1));
     let mut latest = KeyChooser::new(of(Distribution::Latest), Arc::clone(&growth), Arc::default());
