@@ -294,7 +294,8 @@ impl Link {
 
 /// A connection for one request after the other.
 pub struct Asker {
-    link: Link,
+    /// Absent after it broke, or kept an answer back: that may come later, and would be taken for another request's.
+    link: Option<Link>,
     addresses: Vec<SocketAddr>,
     at: usize,
     timeout: Duration,
@@ -311,7 +312,7 @@ impl Asker {
             match Link::connect(address, program, 1).await {
                 Ok(link) => {
                     return Ok(Self {
-                        link,
+                        link: Some(link),
                         addresses: addresses.to_vec(),
                         at,
                         timeout,
@@ -334,32 +335,48 @@ impl Asker {
         subject: Subject,
         random: &mut Random,
     ) -> Result<Answer, Failure> {
-        let metadata = &self.link.prepared[place];
+        let mut link = match self.link.take() {
+            Some(link) => link,
+            None => self.reconnect(program).await?,
+        };
+        let metadata = &link.prepared[place];
         let bound = program
             .bind(place, &metadata.markers, subject, random)
             .and_then(|bound| bound.encoded(&metadata.markers))
             .map_err(|message| Failure::wrong("Type", message))?;
         let frame = execute(metadata, &program.statements[place], bound);
-        let connection = &mut self.link.connection;
-        connection.queue(0, &frame).map_err(lost)?;
+        link.connection.queue(0, &frame).map_err(lost)?;
         let asked = async {
-            connection.flush().await?;
-            connection.next().await
+            link.connection.flush().await?;
+            link.connection.next().await
         };
-        let outcome = tokio::time::timeout(self.timeout, asked).await;
-        if let Ok(Ok(envelope)) = outcome {
-            return answer(
-                envelope,
-                &program.statements[place].look,
-                self.link.versions[place],
-            );
+        match tokio::time::timeout(self.timeout, asked).await {
+            Ok(Ok(envelope)) => {
+                let answered = answer(envelope, &program.statements[place].look, link.versions[place]);
+                self.link = Some(link);
+                answered
+            }
+            Ok(Err(error)) => {
+                self.at += 1;
+                Err(lost(error))
+            }
+            Err(_) => {
+                self.at += 1;
+                Err(Failure::lost("ClientTimeout", "the node did not answer in time"))
+            }
         }
+    }
+
+    async fn reconnect(&mut self, program: &Program) -> Result<Link, Failure> {
+        let address = self.addresses[self.at % self.addresses.len()];
+        let opened = tokio::time::timeout(self.timeout, Link::connect(address, program, 1)).await;
+        let failure = match opened {
+            Ok(Ok(link)) => return Ok(link),
+            Ok(Err(error)) => lost(error),
+            Err(_) => Failure::lost("Connection", format!("{address} did not answer in time")),
+        };
         self.at += 1;
-        let next = self.addresses[self.at % self.addresses.len()];
-        if let Ok(link) = Link::connect(next, program, 1).await {
-            self.link = link;
-        }
-        Err(Failure::lost("Connection", "the connection broke"))
+        Err(failure)
     }
 }
 

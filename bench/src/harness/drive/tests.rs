@@ -1,13 +1,163 @@
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    sync::{Arc, atomic::AtomicU64, mpsc::channel},
     time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use starling_cql::{
+    ColumnSpec, CqlType, PreparedMetadata, Rows,
+    protocol::{
+        Decoder, Direction, Encoder, Envelope, Opcode, Response, ResponseFrame, ResultBody, RowsBody, Version,
+    },
 };
 
 use super::{
     alarm::Alarm,
+    cql::Asker,
     pace::{Missed, Pace},
     plan::{Plan, Protocol},
 };
+use crate::harness::workload::{
+    field::Subject,
+    file::Workload,
+    random::Random,
+    script::{Overrides, Program, Role},
+};
+
+/// A server that does as it is told: its side of one connection.
+struct Puppet {
+    socket: TcpStream,
+    input: BytesMut,
+    decoder: Decoder,
+    encoder: Encoder,
+}
+
+impl Puppet {
+    fn accept(listener: &TcpListener) -> Self {
+        let (socket, _) = listener.accept().expect("the client comes");
+        Self {
+            socket,
+            input: BytesMut::new(),
+            decoder: Decoder::new(Direction::Requests, 1 << 20),
+            encoder: Encoder::new(Version::V4),
+        }
+    }
+
+    /// The next request; `None` if the client is gone.
+    fn request(&mut self) -> Option<Envelope> {
+        loop {
+            if let Some(envelope) = self.decoder.next(&mut self.input).expect("a request") {
+                return Some(envelope);
+            }
+            let mut piece = vec![0; 64 << 10];
+            let size = self.socket.read(&mut piece).ok().filter(|size| *size > 0)?;
+            self.input.extend_from_slice(&piece[..size]);
+        }
+    }
+
+    fn answer(&mut self, stream: i16, response: Response) {
+        let mut bytes = Vec::new();
+        let frame = ResponseFrame::from(response);
+        self.encoder
+            .response(&mut bytes, stream, &frame)
+            .expect("it can be written");
+        // The client may be gone.
+        let _gone = self.socket.write_all(&bytes);
+    }
+
+    /// Answers what comes before the first statement is executed, and gives that.
+    fn greet(&mut self) -> Option<Envelope> {
+        loop {
+            let request = self.request()?;
+            let response = match request.opcode {
+                Opcode::Startup => Response::Ready,
+                Opcode::Prepare => Response::Result(ResultBody::Prepared(prepared())),
+                _ => return Some(request),
+            };
+            self.answer(request.stream, response);
+        }
+    }
+}
+
+fn column(name: &str) -> ColumnSpec {
+    ColumnSpec {
+        keyspace: "k".into(),
+        table: "t".into(),
+        name: name.into(),
+        cql_type: CqlType::Bigint,
+    }
+}
+
+/// As a server that does not say what a statement returns, for either statement of `registers`.
+fn prepared() -> PreparedMetadata {
+    PreparedMetadata {
+        id: Bytes::from_static(b"id"),
+        result_id: Bytes::new(),
+        markers: vec![column("key")],
+        partition_key: vec![0],
+        columns: vec![column("version")],
+    }
+}
+
+fn version(version: i64) -> Response {
+    let rows = Rows {
+        columns: vec![column("version")].into(),
+        rows: vec![vec![Some(Bytes::copy_from_slice(&version.to_be_bytes()))]],
+        paging_state: None,
+    };
+    Response::Result(ResultBody::Rows(RowsBody {
+        rows,
+        skip_metadata: false,
+        new_metadata_id: None,
+    }))
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_too_late_is_not_taken_for_another() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it listens");
+    let (gave_up, given_up) = channel::<()>();
+    let (answered, was_answered) = channel();
+    let server = std::thread::spawn(move || {
+        let mut puppet = Puppet::accept(&listener);
+        // Nobody can come back.
+        drop(listener);
+        let request = puppet.greet().expect("a read");
+        given_up.recv().expect("the client gives up");
+        puppet.answer(request.stream, version(1));
+        answered.send(()).expect("the test waits");
+        while let Some(request) = puppet.request() {
+            puppet.answer(request.stream, version(2));
+        }
+    });
+    let text = crate::harness::workload::ready::text("registers").expect("it is there");
+    let workload = Workload::parse(text, "registers").expect("it fits");
+    let program = Program::new(&workload, Path::new(""), &Overrides::default(), (0, 1)).expect("it fits");
+    let place = program
+        .statements
+        .iter()
+        .position(|statement| statement.role == Role::Read);
+    let place = place.expect("it has a read");
+    let patience = Duration::from_millis(200);
+    let mut asker = Asker::open(&[address], &program, patience)
+        .await
+        .expect("it is open");
+    let mut random = Random::new(0);
+    let first = asker.read(&program, place, Subject::default(), &mut random).await;
+    assert_eq!(first.expect_err("there is no answer").kind, "ClientTimeout");
+    gave_up.send(()).expect("the server waits");
+    was_answered.recv().expect("it answered");
+    let second = asker.read(&program, place, Subject::default(), &mut random).await;
+    assert!(
+        second.as_ref().is_err_and(|failure| failure.passing),
+        "{second:?}"
+    );
+    drop(asker);
+    server.join().expect("it ends");
+}
 
 #[test]
 fn a_closed_pace_gives_whenever_it_is_asked() {
