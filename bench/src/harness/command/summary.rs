@@ -73,10 +73,14 @@ pub fn text(result: &RunResult) -> String {
         }
     }
     for fault in &result.faults {
-        let slow = fault.last_slow_after.map_or_else(
-            || "no request was slow after it".to_owned(),
-            |seconds| format!("the last slow request after {seconds:.1} s"),
-        );
+        let slow = match (fault.last_slow_after, result.availability.slow_from_us) {
+            (Some(seconds), _) => format!("the last slow request after {seconds:.1} s"),
+            (None, Some(_)) => "no request was slow after it".to_owned(),
+            (None, None) => {
+                "how long requests were slow is unknown: no second before the first fault says what is usual"
+                    .to_owned()
+            }
+        };
         lines.push(format!(
             "{:.1} s: {}: {}; {slow}",
             fault.at, fault.action, fault.outcome

@@ -5,20 +5,21 @@ use super::result::{Availability, FaultEvent, Second};
 /// An operation is never slow below this, in microseconds: on a quiet loopback ten times the usual is nothing.
 const SLOW_AT_LEAST_US: u64 = 1000;
 
-/// Judges the measured seconds, and tells for each fault how long requests were slow after it.
+/// Judges the measured seconds, and tells for each fault how long requests were slow after it, if it is known what is slow.
 pub fn judge(timeline: &[Second], faults: &mut [FaultEvent]) -> Availability {
     let measured: Vec<&Second> = timeline.iter().filter(|second| !second.warm_up).collect();
     let slow_from_us = slow_from(&measured, faults);
     for at in 0..faults.len() {
         let next = faults.get(at + 1).map_or(f64::INFINITY, |fault| fault.at);
         let fault = &mut faults[at];
-        let slow = measured
-            .iter()
-            .rev()
-            .flat_map(|second| slow_tenths(second, slow_from_us))
-            .find(|&(begin, end)| end > fault.at && begin < next)
-            .map(|(_, end)| end - fault.at);
-        fault.last_slow_after = slow;
+        fault.last_slow_after = slow_from_us.and_then(|slow_from_us| {
+            measured
+                .iter()
+                .rev()
+                .flat_map(|second| slow_tenths(second, slow_from_us))
+                .find(|&(begin, end)| end > fault.at && begin < next)
+                .map(|(_, end)| end - fault.at)
+        });
     }
     let good = |second: &&&Second| second.done > 0 && second.errors.is_empty();
     let mut longest = 0;
@@ -88,7 +89,8 @@ pub fn hand_off(timeline: &[Second]) -> Option<HandOff> {
     })
 }
 
-fn slow_from(measured: &[&Second], faults: &[FaultEvent]) -> u64 {
+/// `None` without a second before the first fault: nobody knows what is usual.
+fn slow_from(measured: &[&Second], faults: &[FaultEvent]) -> Option<u64> {
     let first = faults.first().map_or(f64::INFINITY, |fault| fault.at);
     let mut usual: Vec<u64> = measured
         .iter()
@@ -96,6 +98,6 @@ fn slow_from(measured: &[&Second], faults: &[FaultEvent]) -> u64 {
         .map(|second| second.p99_us)
         .collect();
     usual.sort_unstable();
-    let median = usual.get(usual.len() / 2).copied().unwrap_or(0);
-    (median * 10).max(SLOW_AT_LEAST_US)
+    let median = usual.get(usual.len() / 2)?;
+    Some((median * 10).max(SLOW_AT_LEAST_US))
 }

@@ -274,7 +274,7 @@ pub struct FaultEvent {
     /// Whether it was carried out.
     pub done: bool,
     /// Seconds from the fault to when the last operation before the next fault that was slow or failed should have begun, up
-    /// to the end of that tenth of a second; absent if none was slow.
+    /// to the end of that tenth of a second; absent if none was slow, or nobody knows what slow is.
     pub last_slow_after: Option<f64>,
 }
 
@@ -288,8 +288,9 @@ pub struct Availability {
     /// The longest run of seconds in which nothing succeeded.
     pub longest_gap_seconds: u64,
     /// An operation is slow from this on, in microseconds: ten times the median p99 of the seconds before the first fault,
-    /// and a millisecond at least.
-    pub slow_from_us: u64,
+    /// and a millisecond at least. Absent if there were none: then nobody knows what was slow.
+    #[serde(default)]
+    pub slow_from_us: Option<u64>,
 }
 
 /// What `--verify` found.

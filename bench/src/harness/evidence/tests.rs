@@ -331,8 +331,27 @@ fn availability_is_judged_by_seconds() {
         (availability.without_errors - 6.0 / 9.0).abs() < 1e-9,
         "{availability:?}"
     );
-    assert_eq!(availability.slow_from_us, 3000, "ten times the usual p99");
+    assert_eq!(availability.slow_from_us, Some(3000), "ten times the usual p99");
     assert_eq!(faults.map(|fault| fault.last_slow_after), [Some(7.3 - 4.5), None]);
+}
+
+#[test]
+fn without_a_usual_second_nobody_knows_what_is_slow() {
+    let mut timeline: Vec<Second> = (0..3).map(|number| second(number, 100, 500, 0)).collect();
+    timeline[0].tenths[5].slowest_us = 90_000;
+    timeline[2].tenths[2].failed = true;
+    let mut faults = [FaultEvent {
+        at: 0.3,
+        action: "kill node2".into(),
+        outcome: "done".into(),
+        done: true,
+        last_slow_after: None,
+    }];
+    let availability = judge(&timeline, &mut faults);
+    assert_eq!(
+        (availability.slow_from_us, faults[0].last_slow_after),
+        (None, None)
+    );
 }
 
 #[test]

@@ -482,9 +482,11 @@ fn faults_and_checks(out: &mut String, groups: &[Group<'_>]) {
                         format!("{:.1}", fault.at),
                         escape(&fault.action),
                         escape(&fault.outcome),
-                        fault
-                            .last_slow_after
-                            .map_or_else(|| "none was slow".into(), |after| format!("{after:.1}")),
+                        match (fault.last_slow_after, run.availability.slow_from_us) {
+                            (Some(after), _) => format!("{after:.1}"),
+                            (None, Some(_)) => "none was slow".into(),
+                            (None, None) => "unknown".into(),
+                        },
                     ],
                 );
             }
@@ -510,7 +512,9 @@ fn faults_and_checks(out: &mut String, groups: &[Group<'_>]) {
                 availability.seconds.to_string(),
                 format!("{:.2}", availability.without_errors * 100.0),
                 availability.longest_gap_seconds.to_string(),
-                availability.slow_from_us.to_string(),
+                availability
+                    .slow_from_us
+                    .map_or_else(|| "unknown".into(), |micros| micros.to_string()),
             ],
         );
     }

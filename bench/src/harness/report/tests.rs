@@ -189,7 +189,7 @@ fn run(label: &str, factor: u64) -> RunResult {
             seconds: 3,
             without_errors: 2.0 / 3.0,
             longest_gap_seconds: 0,
-            slow_from_us: 9000,
+            slow_from_us: Some(9000),
         },
         verification: None,
         examples: BTreeMap::new(),
@@ -294,6 +294,19 @@ fn a_run_in_which_all_failed_has_no_latency_and_all_errors() {
         row.is_some_and(|row| row.ends_with("<td>–</td><td>–</td><td>–</td><td>300</td></tr>")),
         "{row:?}"
     );
+}
+
+#[test]
+fn what_is_slow_may_be_unknown() {
+    let mut early = run("own", 1);
+    early.availability.slow_from_us = None;
+    early.faults[0].last_slow_after = None;
+    let page = page::html(std::slice::from_ref(&early));
+    assert!(page.contains("<td>done</td><td>unknown</td>"), "{page}");
+    assert!(summary::text(&early).contains("slow is unknown"));
+    early.availability.slow_from_us = Some(9000);
+    assert!(page::html(std::slice::from_ref(&early)).contains("<td>none was slow</td>"));
+    assert!(summary::text(&early).contains("no request was slow"));
 }
 
 #[test]
