@@ -187,7 +187,7 @@ impl Session {
             target: self.target.text.clone(),
             protocol: self.plan.protocol.name().to_owned(),
             in_flight: self.arguments.in_flight(),
-            connections: self.arguments.connections,
+            connections: self.plan.lanes_of(self.arguments.processes),
             rate: self.arguments.rate,
             processes: self.arguments.processes,
             warm_up: self.plan.warm_up.as_secs_f64(),

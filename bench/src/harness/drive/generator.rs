@@ -84,7 +84,7 @@ impl Generator {
         let budget = plan
             .operations
             .map(|operations| Arc::new(AtomicU64::new(operations)));
-        let lanes = u64::from(self.lanes());
+        let lanes = u64::from(plan.lanes());
         let pace = |lane: u64| match plan.rate {
             None => Pace::closed(end, budget.clone()),
             Some(rate) => {
@@ -103,10 +103,6 @@ impl Generator {
         self.drive(span, news, source, pace).await
     }
 
-    fn lanes(&self) -> u32 {
-        self.plan.connections.clamp(1, self.plan.in_flight.max(1))
-    }
-
     async fn drive(
         &self,
         span: Span,
@@ -116,7 +112,7 @@ impl Generator {
     ) -> Result<(), Error> {
         let plan = &self.plan;
         let abort = Arc::new(Abort::default());
-        let lanes = self.lanes();
+        let lanes = plan.lanes();
         // Loading is one operation, even of a workload that has several.
         let operations = self.program.operations.len();
         let mut running = tokio::task::JoinSet::new();

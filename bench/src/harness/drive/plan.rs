@@ -102,6 +102,17 @@ impl Plan {
         )
     }
 
+    /// Connections, or sessions, that this plan makes: no more than it has requests in flight.
+    pub fn lanes(&self) -> u32 {
+        self.connections.clamp(1, self.in_flight.max(1))
+    }
+
+    /// The same of all processes that share the plan.
+    pub fn lanes_of(&self, processes: u32) -> u32 {
+        let shares = (0..processes).map(|process| self.share(process, processes).lanes());
+        shares.sum()
+    }
+
     /// The share of process `process` of `processes`.
     #[must_use]
     pub fn share(&self, process: u32, processes: u32) -> Self {

@@ -266,6 +266,18 @@ fn shares_make_up_the_whole() {
             .all(|share| share.rate == Some(300.0) && share.processes == 3)
     );
     assert_ne!(shares[0].seed, shares[1].seed);
+    let with = |in_flight, connections| Plan {
+        in_flight,
+        connections,
+        ..plan.clone()
+    };
+    assert_eq!(
+        (plan.lanes(), with(1, 4).lanes()),
+        (4, 1),
+        "one request needs one connection"
+    );
+    assert_eq!((plan.lanes_of(1), plan.lanes_of(3)), (4, 4));
+    assert_eq!((with(3, 8).lanes_of(3), with(4, 8).lanes_of(3)), (3, 4));
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ pub struct RunSettings {
     pub protocol: String,
     /// Requests in flight, at most.
     pub in_flight: u32,
-    /// Connections (CQL) or sessions (QUIC).
+    /// Connections (CQL) or sessions (QUIC) that were made, of all processes: no more than requests in flight.
     pub connections: u32,
     /// Operations a second that arrive (open); absent: closed.
     pub rate: Option<f64>,
