@@ -1,6 +1,10 @@
 //! One pipelined connection of the CQL native protocol, version 4.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 use starling_cql::{
@@ -35,6 +39,10 @@ pub struct Connection {
     encoder: Encoder,
     decoder: Decoder,
     output: Vec<u8>,
+    /// How much of the output is sent.
+    sent: usize,
+    /// When the server last took something, or something was queued for a server that had taken everything.
+    progress: Instant,
     input: BytesMut,
 }
 
@@ -58,6 +66,8 @@ impl Connection {
             encoder: Encoder::new(Version::V4),
             decoder: Decoder::new(Direction::Responses, MAX_RESPONSE_BYTES),
             output: Vec::with_capacity(64 << 10),
+            sent: 0,
+            progress: Instant::now(),
             input: BytesMut::with_capacity(64 << 10),
         };
         let startup = Request::Startup(vec![("CQL_VERSION".into(), "3.0.0".into())]);
@@ -114,17 +124,60 @@ impl Connection {
 
     /// Adds a request to the output.
     pub fn queue(&mut self, stream: i16, frame: &RequestFrame) -> Result<(), Error> {
+        if self.output.is_empty() {
+            self.progress = Instant::now();
+        }
         self.encoder
             .request(&mut self.output, stream, frame)
             .map_err(|error| Error::Protocol(error.to_string()))
     }
 
-    /// Sends what was queued, in one write.
+    /// Sends what was queued, and reads nothing meanwhile: for a few requests. A server that waits for its answers to be read
+    /// may take no more.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        let written = self.socket.write_all(&self.output).await;
+        let written = self.socket.write_all(&self.output[self.sent..]).await;
         written.map_err(|error| failed(self.address, error))?;
         self.output.clear();
+        self.sent = 0;
         Ok(())
+    }
+
+    /// Sends what was queued, and gives the next response, whichever goes first. May be dropped at any time, and called again.
+    pub async fn exchange(&mut self) -> Result<Envelope, Error> {
+        let broken = |error| failed(self.address, error);
+        loop {
+            if let Some(envelope) = self
+                .decoder
+                .next(&mut self.input)
+                .map_err(|error| Error::Protocol(error.to_string()))?
+            {
+                return Ok(envelope);
+            }
+            let (mut reader, mut writer) = self.socket.split();
+            let unsent = &self.output[self.sent..];
+            tokio::select! {
+                // Requests leave before their sender rests.
+                biased;
+                written = writer.write(unsent), if !unsent.is_empty() => {
+                    self.sent += written.map_err(broken)?;
+                    self.progress = Instant::now();
+                    if self.sent == self.output.len() {
+                        self.output.clear();
+                        self.sent = 0;
+                    }
+                }
+                read = reader.read_buf(&mut self.input) => {
+                    if read.map_err(broken)? == 0 {
+                        return Err(failed(self.address, "it closed the connection"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Since when the server takes nothing of what was queued; `None` if it has taken all.
+    pub fn stuck_since(&self) -> Option<Instant> {
+        (!self.output.is_empty()).then_some(self.progress)
     }
 
     /// The next response.

@@ -158,7 +158,10 @@ impl Link {
             {
                 self.send(lane, work)?;
             }
-            self.flush(lane.timeout).await?;
+            let stuck = self.connection.stuck_since();
+            if stuck.is_some_and(|since| now.saturating_duration_since(since) > lane.timeout) {
+                return Err(Failure::lost("Timeout", "the node took no more requests"));
+            }
             if self.active == 0 && lane.is_over(now) {
                 return Ok(());
             }
@@ -168,7 +171,9 @@ impl Link {
             // Without anything in flight and nothing due the lane only waits for others to end the run.
             let look = deadline.unwrap_or(now + IDLE);
             let envelope = tokio::select! {
-                envelope = self.connection.next() => Some(envelope.map_err(lost)?),
+                // First, for it sends too.
+                biased;
+                envelope = self.connection.exchange() => Some(envelope.map_err(lost)?),
                 rung = alarm.until(due.unwrap_or(now)), if due.is_some() => {
                     rung.map_err(|error| Failure::lost("Machine", error))?;
                     None
@@ -181,13 +186,6 @@ impl Link {
                 next = self.connection.ready().map_err(lost)?;
             }
             self.give_up(lane, Instant::now());
-        }
-    }
-
-    async fn flush(&mut self, timeout: Duration) -> Result<(), Failure> {
-        match tokio::time::timeout(timeout, self.connection.flush()).await {
-            Ok(done) => done.map_err(lost),
-            Err(_) => Err(Failure::lost("Timeout", "the node took no more requests")),
         }
     }
 

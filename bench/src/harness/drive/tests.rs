@@ -8,9 +8,10 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use starling_cql::{
-    ColumnSpec, CqlType, PreparedMetadata, Rows,
+    ColumnSpec, CqlType, PreparedMetadata, QueryParameters, Rows,
     protocol::{
-        Decoder, Direction, Encoder, Envelope, Opcode, Response, ResponseFrame, ResultBody, RowsBody, Version,
+        Decoder, Direction, Encoder, Envelope, Opcode, Request, Response, ResponseFrame, ResultBody,
+        RowsBody, Version,
     },
 };
 
@@ -20,11 +21,14 @@ use super::{
     pace::{Missed, Pace},
     plan::{Plan, Protocol},
 };
-use crate::harness::workload::{
-    field::Subject,
-    file::Workload,
-    random::Random,
-    script::{Overrides, Program, Role},
+use crate::{
+    connection::Connection,
+    harness::workload::{
+        field::Subject,
+        file::Workload,
+        random::Random,
+        script::{Overrides, Program, Role},
+    },
 };
 
 /// A server that does as it is told: its side of one connection.
@@ -278,6 +282,50 @@ fn shares_make_up_the_whole() {
     );
     assert_eq!((plan.lanes_of(1), plan.lanes_of(3)), (4, 4));
     assert_eq!((with(3, 8).lanes_of(3), with(4, 8).lanes_of(3)), (3, 4));
+}
+
+/// How many requests and answers are under way, and how long each is: more than sockets hold.
+const MANY: i16 = 2000;
+const LONG: usize = 32 << 10;
+
+#[tokio::test]
+async fn answers_are_read_while_requests_are_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it listens");
+    let server = std::thread::spawn(move || {
+        let mut puppet = Puppet::accept(&listener);
+        let mut request = puppet.greet();
+        // One after the other, as a server that holds no more answers than it must.
+        while let Some(asked) = request {
+            puppet.answer(
+                asked.stream,
+                Response::Result(ResultBody::SetKeyspace("x".repeat(LONG))),
+            );
+            request = puppet.request();
+        }
+    });
+    let mut connection = Connection::open(address).await.expect("it is open");
+    for stream in 0..MANY {
+        let request = Request::Query {
+            query: "x".repeat(LONG),
+            parameters: QueryParameters::with_consistency(starling_model::Consistency::One),
+        };
+        connection.queue(stream, &request.into()).expect("it fits");
+    }
+    assert!(connection.stuck_since().is_some(), "nothing is sent yet");
+    let all = async {
+        for stream in 0..MANY {
+            let answer = connection.exchange().await.expect("an answer");
+            assert_eq!((answer.stream, answer.opcode), (stream, Opcode::Result));
+        }
+    };
+    let patience = Duration::from_mins(1);
+    tokio::time::timeout(patience, all)
+        .await
+        .expect("neither side waits for the other");
+    assert_eq!(connection.stuck_since(), None);
+    drop(connection);
+    server.join().expect("it ends");
 }
 
 #[tokio::test]
