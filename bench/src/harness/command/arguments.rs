@@ -73,7 +73,8 @@ pub struct LoadArguments {
     #[arg(long)]
     pub verify: bool,
     /// Sync four kilobytes of a file beside the data of a cluster of our own, twenty times a second: the worst of each second
-    /// tells the disk's part in a slow one
+    /// tells the disk's part in a slow one. Before the load and after it, for two seconds each, how many such syncs the disk
+    /// makes back to back
     #[arg(long)]
     pub probe_disk: bool,
     /// Show no progress

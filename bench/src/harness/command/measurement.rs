@@ -115,6 +115,8 @@ pub struct Measured {
     pub timeline: Vec<Second>,
     /// What the servers spent.
     pub server: Option<ServerCost>,
+    /// Syncs a second of the disk alone.
+    pub disk_syncs_per_second: Option<f64>,
     /// What was done to them.
     pub faults: Vec<FaultEvent>,
     /// Whether they could be used.
@@ -138,6 +140,9 @@ impl Measurement<'_> {
     /// # Errors
     /// The load can't be made. What servers refuse is part of what is measured.
     pub fn run(&self, program: &Program) -> Result<Measured, Error> {
+        let probe = self.disk_probe()?;
+        let rate = || probe.as_ref().map(DiskProbe::rate).transpose();
+        let rate_before = rate()?;
         let parts = match self.processes {
             0 | 1 => None,
             several => Some(Parts::start(self.plan, several)?),
@@ -149,7 +154,6 @@ impl Measurement<'_> {
         let idle = self.watched.sample(&mut meter);
         let start = Instant::now();
         let measured = start + self.plan.warm_up;
-        let probe = self.disk_probe()?;
         let (news, received) = channel();
         let (sync_news, syncs_told) = channel();
         let (end_syncs, syncs_end) = channel();
@@ -194,6 +198,8 @@ impl Measurement<'_> {
             (spent, outcome, gone)
         });
         outcome?;
+        // Flushes of the load may go on: the better rate is the disk's.
+        let disk_syncs_per_second = rate()?.zip(rate_before).map(|(after, before)| after.max(before));
         let seconds = self
             .plan
             .duration
@@ -224,6 +230,7 @@ impl Measurement<'_> {
             seconds,
             server: self.cost(&spent, &collector, total.answered),
             begun_late_p99_us: collector.lateness_p99_us(),
+            disk_syncs_per_second,
             total,
             operations,
             timeline,

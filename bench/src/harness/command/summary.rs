@@ -58,6 +58,11 @@ pub fn text(result: &RunResult) -> String {
             latency(median)
         ));
     }
+    if let (Some(syncs), Some(shared)) = (result.disk_syncs_per_second, result.operations_per_sync()) {
+        lines.push(format!(
+            "the disk alone: {syncs:.0} syncs of 4 KiB a second, one after the other; {shared:.1} operations for each"
+        ));
+    }
     if let Some(late) = result.begun_late_p99_us {
         lines.push(format!(
             "99 % of the operations began at most {} after their time, which their latencies contain",

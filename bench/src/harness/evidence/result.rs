@@ -39,6 +39,10 @@ pub struct RunResult {
     pub timeline: Vec<Second>,
     /// What the servers spent, where they are processes of this machine.
     pub server: Option<ServerCost>,
+    /// Syncs a second that the disk made alone, back to back, each of four kilobytes: the better of what was measured before
+    /// the load and after it. Only in runs with `--probe-disk`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_syncs_per_second: Option<f64>,
     /// What the run did to the servers.
     pub faults: Vec<FaultEvent>,
     /// Whether it could be used all the time.
@@ -154,6 +158,14 @@ pub struct OperationResult {
     pub max_us: u64,
     /// Value (microseconds, the upper end of its bucket) and count.
     pub histogram: Counts,
+}
+
+impl RunResult {
+    /// Operations for each sync that the disk would have made alone: of durable writes, how many share one.
+    pub fn operations_per_sync(&self) -> Option<f64> {
+        let syncs = self.disk_syncs_per_second.filter(|syncs| *syncs > 0.0)?;
+        Some(self.total.per_second / syncs)
+    }
 }
 
 impl OperationResult {

@@ -39,7 +39,7 @@ const NONE: &str = "–";
 type Figure = fn(&RunResult) -> Option<f64>;
 
 /// What is compared.
-const FIGURES: [(&str, Figure); 12] = [
+const FIGURES: [(&str, Figure); 14] = [
     ("operations a second", |run| Some(run.total.per_second)),
     ("operations that failed, %", |run| run.total.failed_percent()),
     ("seconds without errors, %", |run| {
@@ -62,6 +62,13 @@ const FIGURES: [(&str, Figure); 12] = [
     ("bytes on disk for a byte of values", |run| {
         run.server.as_ref()?.disk_per_payload
     }),
+    ("syncs a second of the disk alone", |run| {
+        run.disk_syncs_per_second
+    }),
+    (
+        "operations for a sync of the disk alone",
+        RunResult::operations_per_sync,
+    ),
 ];
 
 /// Results as a page. The first label is the base of the ratios.

@@ -178,6 +178,7 @@ fn run(label: &str, factor: u64) -> RunResult {
             memory_peak_bytes: 64 << 20,
             ..ServerCost::default()
         }),
+        disk_syncs_per_second: None,
         faults: vec![FaultEvent {
             at: 2.0,
             action: "kill node2".into(),
@@ -307,6 +308,22 @@ fn what_is_slow_may_be_unknown() {
     early.availability.slow_from_us = Some(9000);
     assert!(page::html(std::slice::from_ref(&early)).contains("<td>none was slow</td>"));
     assert!(summary::text(&early).contains("no request was slow"));
+}
+
+#[test]
+fn operations_are_held_against_the_disk_alone() {
+    let mut synced = run("own", 10);
+    synced.disk_syncs_per_second = Some(4.0);
+    assert_eq!(synced.operations_per_sync(), Some(25.0));
+    let page = page::html(std::slice::from_ref(&synced));
+    assert!(
+        page.contains("<td>operations for a sync of the disk alone</td><td>25</td>"),
+        "{page}"
+    );
+    assert!(
+        summary::text(&synced).contains("4 syncs of 4 KiB a second, one after the other; 25.0 operations")
+    );
+    assert!(!page::html(&[run("own", 1)]).contains("disk alone"));
 }
 
 #[test]
