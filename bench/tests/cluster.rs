@@ -302,11 +302,16 @@ fn several_processes_share_an_open_load() {
         "--rate",
         "200",
         "--operations",
-        "100",
+        "400",
     ];
     let result = run(&arguments, dir.path());
-    assert_eq!(result.total.count + result.total.failed(), 100);
+    assert_eq!(result.total.count + result.total.failed(), 400);
     assert_eq!(result.settings.processes, 2);
+    let cores = &result.generator_cores;
+    assert!(
+        cores.len() == 2 && cores.iter().all(|cores| *cores < 1.1),
+        "{cores:?}"
+    );
 }
 
 #[test]

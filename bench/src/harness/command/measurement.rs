@@ -16,6 +16,7 @@ use super::super::{
         availability,
         collector::Collector,
         disk_probe::DiskProbe,
+        generators::Generators,
         live::Live,
         process::{Meter, Sample, size_of_tree},
         recorder::News,
@@ -115,6 +116,8 @@ pub struct Measured {
     pub timeline: Vec<Second>,
     /// What the servers spent.
     pub server: Option<ServerCost>,
+    /// Cores that each load-generating process used.
+    pub generator_cores: Vec<f64>,
     /// Syncs a second of the disk alone.
     pub disk_syncs_per_second: Option<f64>,
     /// What was done to them.
@@ -131,6 +134,7 @@ pub struct Measured {
 struct Spent {
     /// Absent if no server could be looked at.
     servers: Option<(Sample, Sample)>,
+    generator_cores: Vec<f64>,
     ended: Instant,
 }
 
@@ -147,6 +151,9 @@ impl Measurement<'_> {
             0 | 1 => None,
             several => Some(Parts::start(self.plan, several)?),
         };
+        let generators = parts
+            .as_ref()
+            .map_or_else(|| vec![std::process::id()], Parts::processes);
         // A second that the warm-up ends in is not a measured one.
         let warm_up = self.plan.warm_up.as_secs_f64().ceil() as u64;
         let mut meter = Meter::default();
@@ -189,7 +196,8 @@ impl Measurement<'_> {
             } else {
                 window
             };
-            let spent = self.watch(&mut collector, &received, start, (meter, window));
+            let generators = Generators::new(generators);
+            let spent = self.watch(&mut collector, &received, start, (meter, window, generators));
             let outcome = load
                 .join()
                 .unwrap_or_else(|_| Err(Error::Protocol("the load ended early".into())));
@@ -231,6 +239,7 @@ impl Measurement<'_> {
             server: self.cost(&spent, &collector, total.answered),
             begun_late_p99_us: collector.lateness_p99_us(),
             disk_syncs_per_second,
+            generator_cores: spent.generator_cores,
             total,
             operations,
             timeline,
@@ -265,14 +274,14 @@ impl Measurement<'_> {
         collector: &mut Collector,
         received: &Receiver<News>,
         start: Instant,
-        (mut meter, mut window): (Meter, Window),
+        (mut meter, mut window, mut generators): (Meter, Window, Generators),
     ) -> Spent {
         let steps = self
             .plan
             .duration
             .map(|duration| (self.plan.warm_up + duration).as_secs());
         let live = Live::new("running", steps, self.quiet);
-        let (mut second, mut ended) = (0, start);
+        let (mut second, mut ended, mut look_at_generators) = (0, start, start);
         loop {
             // Samples fall on the end of the warm-up and that of the measured time, not on the ticks after them.
             let wait = window.next(Instant::now()).map_or(TICK, |next| next.min(TICK));
@@ -288,6 +297,10 @@ impl Measurement<'_> {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             window.look(now, || self.watched.sample(&mut meter));
+            if window.is_open() && now >= look_at_generators {
+                generators.look(now);
+                look_at_generators = now + TICK;
+            }
             let current = now.saturating_duration_since(start).as_secs();
             if current > second {
                 let sample = self.watched.sample(&mut meter);
@@ -303,6 +316,7 @@ impl Measurement<'_> {
         live.end();
         Spent {
             servers: meter.has_seen_any().then_some(servers),
+            generator_cores: generators.cores(),
             ended,
         }
     }

@@ -168,6 +168,7 @@ impl Session {
             begun_late_p99_us: measured.begun_late_p99_us,
             timeline: measured.timeline,
             server: measured.server,
+            generator_cores: measured.generator_cores,
             disk_syncs_per_second: measured.disk_syncs_per_second,
             faults: measured.faults,
             availability: measured.availability,

@@ -4,6 +4,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::super::evidence::{
     availability,
+    generators::TOO_BUSY,
     live::latency,
     result::{RunResult, Verification},
 };
@@ -68,6 +69,18 @@ pub fn text(result: &RunResult) -> String {
             "99 % of the operations began at most {} after their time, which their latencies contain",
             latency(late)
         ));
+    }
+    if let Some(cores) = result.busiest_generator() {
+        lines.push(format!(
+            "load generator: {cores:.2} of a core, the busiest process"
+        ));
+        if cores >= TOO_BUSY {
+            lines.push(
+                "warning: the load generator needs all of its core and may measure itself: raise --processes, or give it \
+                 another machine"
+                    .to_owned(),
+            );
+        }
     }
     lines.extend(fell_short(result));
     for (kind, message) in &result.examples {

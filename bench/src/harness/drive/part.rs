@@ -125,6 +125,11 @@ impl Parts {
         Ok(parts)
     }
 
+    /// Their ids.
+    pub fn processes(&self) -> Vec<u32> {
+        self.0.iter().map(|(child, _)| child.id()).collect()
+    }
+
     /// Lets all begin, and hands on what they say until they end.
     ///
     /// # Errors

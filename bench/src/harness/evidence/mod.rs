@@ -2,6 +2,7 @@
 //!
 //! - [`recorder`]: what one lane measures; [`mod@slice`]: a second of it on its way to the collector;
 //! - [`collector`]: the timeline of all lanes;
+//! - [`generators`]: how busy the processes are that make the load;
 //! - [`disk_probe`]: the disk without the servers;
 //! - [`process`]: CPU, memory and disk of server processes on this machine;
 //! - [`window`]: what of it belongs to the measured time;
@@ -12,6 +13,7 @@
 pub mod availability;
 pub mod collector;
 pub mod disk_probe;
+pub mod generators;
 pub mod live;
 pub mod process;
 pub mod recorder;

@@ -35,6 +35,10 @@ pub struct RunResult {
     /// waiting for room where all requests in flight were taken. Latencies contain it. Absent of a closed load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_late_p99_us: Option<u64>,
+    /// Cores that each load-generating process used in the measured time, user and system; with one process that of the
+    /// harness, with all that it does beside. Nothing of runs under half a second, and of older versions.
+    #[serde(default)]
+    pub generator_cores: Vec<f64>,
     /// Each second, warm-up included.
     pub timeline: Vec<Second>,
     /// What the servers spent, where they are processes of this machine.
@@ -161,6 +165,11 @@ pub struct OperationResult {
 }
 
 impl RunResult {
+    /// Cores that the busiest load-generating process used.
+    pub fn busiest_generator(&self) -> Option<f64> {
+        self.generator_cores.iter().copied().max_by(f64::total_cmp)
+    }
+
     /// Operations for each sync that the disk would have made alone: of durable writes, how many share one.
     pub fn operations_per_sync(&self) -> Option<f64> {
         let syncs = self.disk_syncs_per_second.filter(|syncs| *syncs > 0.0)?;

@@ -8,7 +8,8 @@ use super::{
     availability::{HandOff, hand_off, judge, steadiness, worst_syncs},
     collector::Collector,
     disk_probe::DiskProbe,
-    process::{Meter, Sample, cpu_of, machine},
+    generators::Generators,
+    process::{Meter, Sample, cpu_of, machine, sample_of},
     recorder::{News, Recorder, Span},
     result::{FaultEvent, Second},
     slice::{add_counts, counts, fine},
@@ -278,10 +279,13 @@ fn only_what_is_spent_in_the_measured_time_counts() {
     let mut window = Window::new(ms(start, 1000), Some(ms(start, 4000)));
     assert_eq!(window.next(ms(start, 900)), Some(Duration::from_millis(100)));
     window.look(ms(start, 999), || panic!("the warm-up is not over"));
+    assert!(!window.is_open());
     window.look(ms(start, 1001), || spent(3));
+    assert!(window.is_open());
     assert_eq!(window.next(ms(start, 1001)), Some(Duration::from_millis(2999)));
     window.look(ms(start, 3999), || panic!("nothing is due"));
     window.look(ms(start, 4000), || spent(7));
+    assert!(!window.is_open());
     // The last answers come seconds later.
     assert_eq!(window.next(ms(start, 4001)), None);
     window.look(ms(start, 6000), || panic!("it is over"));
@@ -290,6 +294,27 @@ fn only_what_is_spent_in_the_measured_time_counts() {
     let mut counted = Window::new(start, None).since(spent(1));
     counted.look(ms(start, 5000), || panic!("nobody knows the end"));
     assert_eq!(cpu(counted.close(|| spent(9))), (1, 9));
+}
+
+#[test]
+fn a_generator_that_needs_its_core_is_known() {
+    let own = std::process::id();
+    let mut generators = Generators::new(vec![own]);
+    let start = Instant::now();
+    generators.look(start);
+    assert!(generators.cores().is_empty(), "one look says nothing");
+    let spent = || sample_of(own).expect("it runs").cpu;
+    let before = spent();
+    while spent() < before + Duration::from_millis(100) {}
+    // As if that had taken half a second, or other tests more.
+    generators.look(start + Duration::from_millis(500));
+    let cores = generators.cores();
+    assert!(cores.len() == 1 && cores[0] > 0.19, "{cores:?}");
+    // One that has ended is not looked at any more.
+    let mut ended = Generators::new(vec![own, u32::MAX]);
+    ended.look(start);
+    ended.look(start + Duration::from_secs(1));
+    assert!(ended.cores().is_empty());
 }
 
 fn second(number: u64, done: u64, max_us: u64, failed: u64) -> Second {

@@ -45,6 +45,11 @@ impl Window {
         next.map(|next| next.saturating_duration_since(now))
     }
 
+    /// Whether the measured time has begun and is not over, as far as [`Self::look`] has seen.
+    pub fn is_open(&self) -> bool {
+        self.before.is_some() && self.after.is_none()
+    }
+
     /// Takes the samples whose time has come. Lanes may go on after the end, until they have their last answers: what the
     /// servers spend on that, and on what is left to do, is not of the measured time.
     pub fn look(&mut self, now: Instant, sample: impl FnOnce() -> Sample) {

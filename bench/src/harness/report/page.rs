@@ -6,6 +6,7 @@ use super::{
     super::{
         command::summary::verdict,
         evidence::{
+            generators::TOO_BUSY,
             result::{Machine, OperationResult, RunResult, RunSettings, Second},
             slice::{add_counts, fine},
         },
@@ -39,7 +40,7 @@ const NONE: &str = "–";
 type Figure = fn(&RunResult) -> Option<f64>;
 
 /// What is compared.
-const FIGURES: [(&str, Figure); 14] = [
+const FIGURES: [(&str, Figure); 15] = [
     ("operations a second", |run| Some(run.total.per_second)),
     ("operations that failed, %", |run| run.total.failed_percent()),
     ("seconds without errors, %", |run| {
@@ -62,6 +63,7 @@ const FIGURES: [(&str, Figure); 14] = [
     ("bytes on disk for a byte of values", |run| {
         run.server.as_ref()?.disk_per_payload
     }),
+    ("busiest load generator, cores", RunResult::busiest_generator),
     ("syncs a second of the disk alone", |run| {
         run.disk_syncs_per_second
     }),
@@ -304,6 +306,18 @@ fn ratios(out: &mut String, groups: &[Group<'_>]) {
         row(out, "td", &cells);
     }
     add(out, "</table>");
+    for group in groups {
+        let busiest = group.runs.iter().filter_map(|run| run.busiest_generator());
+        if let Some(cores) = busiest.max_by(f64::total_cmp).filter(|cores| *cores >= TOO_BUSY) {
+            add(
+                out,
+                format!(
+                    "<p>{}: a load generator used {cores:.2} of a core, and may have measured itself.</p>",
+                    escape(&group.label)
+                ),
+            );
+        }
+    }
     if !others.is_empty() {
         add(
             out,

@@ -178,6 +178,7 @@ fn run(label: &str, factor: u64) -> RunResult {
             memory_peak_bytes: 64 << 20,
             ..ServerCost::default()
         }),
+        generator_cores: Vec::new(),
         disk_syncs_per_second: None,
         faults: vec![FaultEvent {
             at: 2.0,
@@ -324,6 +325,33 @@ fn operations_are_held_against_the_disk_alone() {
         summary::text(&synced).contains("4 syncs of 4 KiB a second, one after the other; 25.0 operations")
     );
     assert!(!page::html(&[run("own", 1)]).contains("disk alone"));
+}
+
+#[test]
+fn a_load_generator_that_needs_its_core_is_warned_of() {
+    let with = |cores: &[f64]| {
+        let mut run = run("own", 1);
+        run.generator_cores = cores.to_vec();
+        (summary::text(&run), page::html(&[run]))
+    };
+    let (text, page) = with(&[0.3, 0.95]);
+    assert!(
+        text.contains("0.95 of a core") && text.contains("warning: the load generator"),
+        "{text}"
+    );
+    assert!(
+        page.contains("own: a load generator used 0.95 of a core"),
+        "{page}"
+    );
+    let (text, page) = with(&[0.3, 0.5]);
+    assert!(
+        text.contains("0.50 of a core") && !text.contains("warning"),
+        "{text}"
+    );
+    assert!(
+        page.contains("<td>busiest load generator, cores</td><td>0.5</td>")
+            && !page.contains("measured itself")
+    );
 }
 
 #[test]
