@@ -1,24 +1,17 @@
 //! `starling-bench costs`.
 
-use std::{
-    fs,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{fs, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        evidence::{
-            process::{Meter, machine},
-            result::Machine,
-        },
+        evidence::{process::machine, result::Machine},
         local::cluster::{LocalCluster, Wishes},
         report::ratio::median,
     },
     drive::{Drive, Driven},
-    table,
+    quiet, table,
 };
 use crate::{
     cluster::server_beside_this_program,
@@ -30,12 +23,6 @@ use crate::{
     error::Error,
     scratch::Scratch,
 };
-
-/// Servers that spend less than this in a second have nothing left to do.
-const IDLE: Duration = Duration::from_millis(50);
-
-/// How long they may take until then.
-const IDLE_WITHIN: Duration = Duration::from_mins(3);
 
 /// Measures what a point read and a point write cost the servers, and where: one node at ONE and three at QUORUM, by CQL and
 /// by QUIC, beside what the engine alone costs. System calls and the parts need `perf` and the right to use it.
@@ -78,12 +65,31 @@ pub struct Costs {
 }
 
 /// What the engine alone spends on the same number of rows, on one thread, in microseconds of CPU.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Engine {
-    /// For a row that is read, before everything was compacted.
+    /// For a row that is read, before everything was compacted: the median of the runs.
     pub get_us: f64,
-    /// For a row that is written, with the flushes and compactions that follow.
+    /// For a row that is written, with the flushes and compactions that follow: likewise.
     pub put_us: f64,
+    /// The same of each run.
+    #[serde(default)]
+    pub get_us_of_runs: Vec<f64>,
+    /// The same of each run.
+    #[serde(default)]
+    pub put_us_of_runs: Vec<f64>,
+}
+
+impl Engine {
+    /// Of the gets and puts of runs.
+    pub(super) fn of(runs: &[(f64, f64)]) -> Self {
+        let (gets, puts): (Vec<f64>, Vec<f64>) = runs.iter().copied().unzip();
+        Self {
+            get_us: median(&gets),
+            put_us: median(&puts),
+            get_us_of_runs: gets,
+            put_us_of_runs: puts,
+        }
+    }
 }
 
 /// What one operation costs over one protocol.
@@ -97,7 +103,8 @@ pub struct Cost {
     pub operation: String,
     /// The level.
     pub consistency: String,
-    /// CPU of all servers for one operation, in microseconds: the median of the runs.
+    /// CPU of all servers for one operation, in microseconds: the median of the runs. Of writes with the flushes and
+    /// compactions that follow, as the engine's.
     pub cpu_us: f64,
     /// The same of each run.
     pub cpu_us_of_runs: Vec<f64>,
@@ -122,15 +129,17 @@ pub struct Cost {
 /// # Errors
 /// A cluster does not start, or a statement fails.
 pub fn run(arguments: &CostsArguments) -> Result<(), Error> {
-    let engine = engine_alone(arguments.rows)?;
+    let mut engine = Vec::new();
     let mut costs = Vec::new();
     for &nodes in &arguments.nodes {
-        costs.extend(of_cluster(arguments, nodes)?);
+        // In turn with the runs of the first cluster.
+        let engine = engine.is_empty().then_some(&mut engine);
+        costs.extend(of_cluster(arguments, nodes, engine)?);
     }
     let costs = Costs {
         machine: machine(),
         rows: arguments.rows,
-        engine,
+        engine: Engine::of(&engine),
         costs,
     };
     let text = table::markdown(&costs);
@@ -145,7 +154,8 @@ pub fn run(arguments: &CostsArguments) -> Result<(), Error> {
     Ok(())
 }
 
-fn engine_alone(rows: u64) -> Result<Engine, Error> {
+/// One run of the engine: microseconds of CPU for a get, and for a put.
+fn engine_alone(rows: u64) -> Result<(f64, f64), Error> {
     let dir = Scratch::new(None)?;
     let plan = Plan {
         store: Store::Starling,
@@ -167,12 +177,16 @@ fn engine_alone(rows: u64) -> Result<Engine, Error> {
         Some(figure.cpu_seconds * 1e6 / (figure.operations.max(1) as f64))
     };
     match (cost(Phase::GetBefore), cost(Phase::Load)) {
-        (Some(get_us), Some(put_us)) => Ok(Engine { get_us, put_us }),
+        (Some(get_us), Some(put_us)) => Ok((get_us, put_us)),
         _ => Err(Error::Protocol("the engine's run has no gets or no puts".into())),
     }
 }
 
-fn of_cluster(arguments: &CostsArguments, nodes: u32) -> Result<Vec<Cost>, Error> {
+fn of_cluster(
+    arguments: &CostsArguments,
+    nodes: u32,
+    mut engine: Option<&mut Vec<(f64, f64)>>,
+) -> Result<Vec<Cost>, Error> {
     let server = arguments.server.clone();
     let server = server.map_or_else(server_beside_this_program, Ok)?;
     let wishes = Wishes {
@@ -189,11 +203,12 @@ fn of_cluster(arguments: &CostsArguments, nodes: u32) -> Result<Vec<Cost>, Error
         in_flight: 64,
         connections: 4,
         seconds: arguments.seconds,
+        settles: workload == "point-writes",
         processes: cluster.processes(),
     };
     eprintln!("{nodes} node(s): loading {} rows", arguments.rows);
     drive("point-reads", "cql").load()?;
-    wait_idle(&cluster.processes());
+    quiet::wait(&cluster.processes());
     let mut drives = Vec::new();
     for (operation, workload) in [("read", "point-reads"), ("write", "point-writes")] {
         for protocol in ["cql", "quic"] {
@@ -201,13 +216,18 @@ fn of_cluster(arguments: &CostsArguments, nodes: u32) -> Result<Vec<Cost>, Error
         }
     }
     for run in 0..arguments.runs {
+        if let Some(engine) = &mut engine {
+            eprintln!("the engine alone, run {} of {}", run + 1, arguments.runs);
+            quiet::wait(&cluster.processes());
+            engine.push(engine_alone(arguments.rows)?);
+        }
         for (operation, protocol, drive, driven) in &mut drives {
             eprintln!(
                 "{nodes} node(s): {operation} by {protocol}, run {} of {}",
                 run + 1,
                 arguments.runs
             );
-            wait_idle(&drive.processes);
+            quiet::wait(&drive.processes);
             driven.push(drive.run()?);
         }
     }
@@ -228,21 +248,6 @@ fn target(cluster: &LocalCluster, protocol: &str) -> String {
     };
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     format!("{protocol}:{}", addresses.join(","))
-}
-
-/// Waits until the servers have flushed and compacted what they had to.
-fn wait_idle(processes: &[u32]) {
-    let deadline = Instant::now() + IDLE_WITHIN;
-    let mut meter = Meter::default();
-    let mut before = meter.sample(processes).cpu;
-    while Instant::now() < deadline {
-        std::thread::sleep(Duration::from_secs(1));
-        let now = meter.sample(processes).cpu;
-        if now.saturating_sub(before) < IDLE * processes.len() as u32 {
-            return;
-        }
-        before = now;
-    }
 }
 
 fn cost(drive: &Drive, driven: &[Driven], what: (u32, &str, &str)) -> Result<Cost, Error> {
@@ -267,7 +272,7 @@ fn cost(drive: &Drive, driven: &[Driven], what: (u32, &str, &str)) -> Result<Cos
         connections: 1,
         ..drive.clone()
     };
-    wait_idle(&drive.processes);
+    quiet::wait(&drive.processes);
     let alone = alone.run()?.result.total.p50_us;
     let system_calls = drive.system_calls()?.map(sorted);
     let parts_us = drive.parts()?.map(|parts| {

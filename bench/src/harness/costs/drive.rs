@@ -1,6 +1,9 @@
 //! One run at servers that are there and loaded, and what it cost them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use clap::Parser;
 
@@ -13,7 +16,7 @@ use super::{
         },
         evidence::result::RunResult,
     },
-    profile, syscalls,
+    profile, quiet, syscalls,
     threads::{self, Spent},
 };
 use crate::error::Error;
@@ -38,6 +41,8 @@ pub struct Drive {
     pub connections: u32,
     /// How long, in seconds.
     pub seconds: u64,
+    /// Whether what is left to do after the run belongs to it: flushes and compactions of what it wrote.
+    pub settles: bool,
     /// The servers' processes.
     pub processes: Vec<u32>,
 }
@@ -76,7 +81,16 @@ impl Drive {
         let session = self.session(&["--no-load", "--warm-up", "0s", "--duration", &seconds])?;
         let before = threads::sample(&self.processes);
         let result = session.run()?;
-        let threads = threads::between(&before, &threads::sample(&self.processes));
+        let ended = Instant::now();
+        if self.settles {
+            quiet::wait(&self.processes);
+        }
+        let waited = ended.elapsed().as_secs_f64();
+        let mut threads = threads::between(&before, &threads::sample(&self.processes));
+        if self.settles {
+            // The wait itself is none of the run's.
+            threads = threads::without_idle(&threads, &quiet::idle_second(&self.processes), waited);
+        }
         match result.examples.iter().next() {
             Some((kind, message)) if result.total.failed() > 0 => {
                 Err(Error::Statement(format!("{kind}: {message}")))

@@ -2,11 +2,13 @@
 //!
 //! - [`command`]: clusters, runs and their order; [`drive`]: one run;
 //! - [`threads`]: CPU and switches by kind of thread; [`syscalls`]: system calls; [`profile`]: where the CPU goes;
+//! - [`quiet`]: when servers have nothing left to do;
 //! - [`table`]: all of it for people.
 
 pub mod command;
 pub mod drive;
 pub mod profile;
+pub mod quiet;
 pub mod syscalls;
 pub mod table;
 pub mod threads;

@@ -93,15 +93,24 @@ fn overview(costs: &Costs) -> Table {
     ];
     let mut table = table(head.map(str::to_owned).to_vec());
     let engine = [
-        ("engine's get", costs.engine.get_us),
-        ("engine's put", costs.engine.put_us),
+        ("engine's get", costs.engine.get_us, &costs.engine.get_us_of_runs),
+        ("engine's put", costs.engine.put_us, &costs.engine.put_us_of_runs),
     ];
-    for (name, us) in engine {
-        table.add_row([name.to_owned(), format!("{us:.2}")]);
+    let range = |runs: &[f64]| {
+        let least = runs.iter().copied().fold(f64::INFINITY, f64::min);
+        (least, runs.iter().copied().fold(0.0, f64::max))
+    };
+    for (name, us, runs) in engine {
+        let (least, most) = range(runs);
+        table.add_row([
+            name.to_owned(),
+            format!("{us:.2}"),
+            format!("{least:.2}"),
+            format!("{most:.2}"),
+        ]);
     }
     for cost in &costs.costs {
-        let least = cost.cpu_us_of_runs.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = cost.cpu_us_of_runs.iter().copied().fold(0.0, f64::max);
+        let (least, most) = range(&cost.cpu_us_of_runs);
         table.add_row([
             name(cost),
             format!("{:.2}", cost.cpu_us),

@@ -34,6 +34,29 @@ fn what_a_thread_spends_is_seen() {
 }
 
 #[test]
+fn what_idle_threads_spend_is_none_of_a_runs() {
+    let spent = |millis, switches| Spent {
+        cpu: Duration::from_millis(millis),
+        switches,
+    };
+    let run = BTreeMap::from([
+        ("shard".to_owned(), spent(900, 50)),
+        ("worker".to_owned(), spent(10, 3)),
+    ]);
+    let idle = BTreeMap::from([
+        ("worker".to_owned(), spent(2, 1)),
+        ("timer".to_owned(), spent(1, 1)),
+    ]);
+    let expected = BTreeMap::from([
+        ("shard".to_owned(), spent(900, 50)),
+        ("worker".to_owned(), spent(5, 1)),
+    ]);
+    assert_eq!(threads::without_idle(&run, &idle, 2.5), expected);
+    let long = threads::without_idle(&run, &idle, 60.0);
+    assert_eq!(long["worker"], Spent::default(), "never below nothing");
+}
+
+#[test]
 fn counts_of_system_calls_are_read() {
     let text = "120,,raw_syscalls:sys_enter,1000,100.00,,\n\
                 <not counted>,,syscalls:sys_enter_futex,0,100.00,,\n\
@@ -104,10 +127,7 @@ fn the_table_holds_figures_against_aims() {
             kernel: "6.1".into(),
         },
         rows: 1000,
-        engine: Engine {
-            get_us: 2.0,
-            put_us: 1.5,
-        },
+        engine: Engine::of(&[(2.0, 1.75), (1.5, 1.25), (4.0, 1.5)]),
         costs: vec![
             cost(1, "cql", "read", 4.5),
             cost(1, "quic", "read", 9.0),
@@ -125,6 +145,8 @@ fn the_table_holds_figures_against_aims() {
         "{text}"
     );
     assert!(has(&["three nodes over one, read", "2.67", "met"]), "{text}");
+    assert!(has(&["engine's get", "2.00", "1.50", "4.00"]), "{text}");
+    assert!(has(&["engine's put", "1.50", "1.25", "1.75"]), "{text}");
     assert!(has(&["engine ", "1.50"]) && has(&["worker", "4.50"]), "{text}");
     assert!(text.contains("Not measured: perf does not run"), "{text}");
 }

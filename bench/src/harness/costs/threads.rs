@@ -41,6 +41,24 @@ pub fn between(before: &BTreeMap<String, Spent>, after: &BTreeMap<String, Spent>
     after.iter().map(since).collect()
 }
 
+/// What was spent, without what the same threads spend when there is nothing to do: `idle` is that of a second.
+pub fn without_idle(
+    spent: &BTreeMap<String, Spent>,
+    idle: &BTreeMap<String, Spent>,
+    seconds: f64,
+) -> BTreeMap<String, Spent> {
+    let less = |(kind, spent): (&String, &Spent)| {
+        let idle = idle.get(kind).copied().unwrap_or_default();
+        let switches = (idle.switches as f64 * seconds) as u64;
+        let spent = Spent {
+            cpu: spent.cpu.saturating_sub(idle.cpu.mul_f64(seconds.max(0.0))),
+            switches: spent.switches.saturating_sub(switches),
+        };
+        (kind.clone(), spent)
+    };
+    spent.iter().map(less).collect()
+}
+
 /// A thread's name without the number at its end.
 pub(super) fn kind(name: &str) -> String {
     let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || "-_ ".contains(c));
