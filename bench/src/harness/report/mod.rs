@@ -1,7 +1,8 @@
 //! Results as one page that needs nothing else: no script, no font, no picture from outside.
 //!
-//! - [`page`]: the page; [`plot`]: its plots, as SVG; [`ratio`]: ratios and their confidence.
+//! - [`page`]: the page; [`growth`]: latency over records; [`plot`]: its plots, as SVG; [`ratio`]: ratios and their confidence.
 
+pub mod growth;
 pub mod page;
 pub mod plot;
 pub mod ratio;

@@ -11,6 +11,7 @@ use super::{
             slice::{add_counts, fine},
         },
     },
+    growth::{self, Sizes},
     plot::{COLOURS, Plot, Series, escape, short},
     ratio::{Observed, Ratio, median},
 };
@@ -85,6 +86,16 @@ pub fn html(results: &[RunResult]) -> String {
     operations(&mut out, &groups);
     out.push_str("<h2>Latency</h2>\n");
     out.push_str(&percentiles(&groups).svg());
+    let sizes = sizes(&groups);
+    if !sizes.is_empty() {
+        out.push_str("<h2>Records</h2>\n");
+        for plot in growth::plots(&sizes) {
+            out.push_str(&plot.svg());
+        }
+        for told in sizes.iter().filter_map(Sizes::told) {
+            add(&mut out, format!("<p>{}.</p>", escape(&told)));
+        }
+    }
     out.push_str("<h2>Timeline</h2>\n<p><small>One line for each run. Dashed: the end of the warm-up, and faults.</small></p>\n");
     for plot in timelines(&groups) {
         out.push_str(&plot.svg());
@@ -120,15 +131,48 @@ fn groups(results: &[RunResult]) -> Vec<Group<'_>> {
 
 /// Whether two results are repetitions of one run: all but chance and the moment is the same.
 fn repeats(one: &RunResult, other: &RunResult) -> bool {
-    let settings = |run: &RunResult| RunSettings {
-        seed: 0,
-        ..run.settings.clone()
+    is_alike(one, other, |_| {})
+}
+
+/// Whether two results are the same but for chance, the moment, and the settings that `forget` sets to one value.
+fn is_alike(one: &RunResult, other: &RunResult, forget: fn(&mut RunSettings)) -> bool {
+    let settings = |run: &RunResult| {
+        let mut settings = RunSettings {
+            seed: 0,
+            ..run.settings.clone()
+        };
+        forget(&mut settings);
+        settings
     };
     one.label == other.label
         && one.workload == other.workload
         && one.machine == other.machine
         && settings(one) == settings(other)
         && actions(one).eq(actions(other))
+}
+
+/// Groups that differ in their records alone, where there are at least two of a kind.
+fn sizes<'a>(groups: &'a [Group<'a>]) -> Vec<Sizes<'a>> {
+    let mut all: Vec<Sizes<'a>> = Vec::new();
+    for group in groups {
+        let run = group.runs[0];
+        let alike =
+            |sizes: &&mut Sizes<'_>| is_alike(sizes.runs[0].1[0], run, |settings| settings.records = 0);
+        let entry = (run.settings.records, group.runs.as_slice());
+        match all.iter_mut().find(alike) {
+            Some(sizes) => sizes.runs.push(entry),
+            None => all.push(Sizes {
+                label: &run.label,
+                colour: group.colour,
+                runs: vec![entry],
+            }),
+        }
+    }
+    all.retain(|sizes| sizes.runs.len() > 1);
+    for sizes in &mut all {
+        sizes.runs.sort_by_key(|(records, _)| *records);
+    }
+    all
 }
 
 fn actions(run: &RunResult) -> impl Iterator<Item = &str> {
@@ -435,10 +479,16 @@ fn marks(groups: &[Group<'_>]) -> Vec<(f64, String)> {
 
 fn timelines(groups: &[Group<'_>]) -> Vec<Plot> {
     type Value = fn(&Second) -> Option<f64>;
-    let plots: [(&str, bool, Value); 7] = [
+    let plots: [(&str, bool, Value); 9] = [
         ("Operations a second", false, |second| Some(second.done as f64)),
+        ("p50 of each second, µs", true, |second| {
+            (second.done > 0).then_some(second.p50_us as f64)
+        }),
         ("p99 of each second, µs", true, |second| {
             (second.done > 0).then_some(second.p99_us as f64)
+        }),
+        ("p99.9 of each second, µs", true, |second| {
+            (second.done > 0).then_some(second.p999_us as f64)
         }),
         ("Errors a second", false, |second| {
             Some(second.errors.values().sum::<u64>() as f64)

@@ -140,7 +140,9 @@ fn run(label: &str, factor: u64) -> RunResult {
         second,
         warm_up: second == 0,
         done: 10 * factor,
+        p50_us: 400,
         p99_us: 900,
+        p999_us: 1000,
         errors: if second == 2 {
             BTreeMap::from([("Timeout".into(), 1)])
         } else {
@@ -351,6 +353,55 @@ fn a_load_generator_that_needs_its_core_is_warned_of() {
     assert!(
         page.contains("<td>busiest load generator, cores</td><td>0.5</td>")
             && !page.contains("measured itself")
+    );
+}
+
+#[test]
+fn each_second_has_its_median_and_its_worst_of_a_thousand() {
+    let page = page::html(&[run("own", 1)]);
+    for name in ["p50", "p99", "p99.9"] {
+        assert!(page.contains(&format!("{name} of each second")), "{name}");
+    }
+}
+
+#[test]
+fn latency_is_shown_over_records() {
+    let of = |records, p50_us| {
+        let mut run = run("reads", 1);
+        run.settings.records = records;
+        run.total.p50_us = p50_us;
+        run
+    };
+    // The order of the files is none of the numbers'.
+    let runs = [
+        of(10_000_000, 242),
+        of(100_000, 200),
+        of(1_000_000, 210),
+        of(100_000, 200),
+    ];
+    let page = page::html(&runs);
+    let plot = page
+        .split("<svg")
+        .find(|plot| plot.contains("p50 of all operations over the number of records"));
+    let plot = plot.expect("a plot");
+    // 5, 6 and 7 tens; 220 is nothing, 30 is 1.05 times the most.
+    assert!(
+        plot.contains("<polyline points=\"70.0,70.5 460.0,63.0 850.0,39.0\""),
+        "{plot}"
+    );
+    for tick in [">100k<", ">1M<", ">10M<"] {
+        assert!(plot.contains(tick), "{tick}: {plot}");
+    }
+    assert!(
+        page.contains("reads: for ten times the records p50 1.10 times, p99 1.00 times"),
+        "{page}"
+    );
+    let mut faster = of(1000, 5);
+    faster.settings.rate = Some(5.0);
+    let page = page::html(&[of(100_000, 200), faster]);
+    assert!(
+        !page.contains("over the number of records"),
+        "they differ in more"
     );
 }
 
