@@ -9,7 +9,7 @@
 
 mod disk;
 mod pair;
-mod transport;
+pub(crate) mod transport;
 
 use std::{
     path::PathBuf,

@@ -11,7 +11,7 @@ use super::{
         report::ratio::median,
     },
     drive::{Drive, Driven},
-    quiet, table,
+    echo, quiet, table,
 };
 use crate::{
     cluster::server_beside_this_program,
@@ -23,6 +23,9 @@ use crate::{
     error::Error,
     scratch::Scratch,
 };
+
+/// How long a bare echo is measured in each round.
+const ECHO: Duration = Duration::from_secs(2);
 
 /// Measures what a point read and a point write cost the servers, and where: one node at ONE and three at QUORUM, by CQL and
 /// by QUIC, beside what the engine alone costs. System calls and the parts need `perf` and the right to use it.
@@ -60,6 +63,9 @@ pub struct Costs {
     pub rows: u64,
     /// What the engine alone spends, in microseconds of CPU.
     pub engine: Engine,
+    /// What the transports take by themselves. Results of older versions have none.
+    #[serde(default)]
+    pub echo: Option<Echo>,
     /// Each operation, protocol and size of the cluster.
     pub costs: Vec<Cost>,
 }
@@ -89,6 +95,34 @@ impl Engine {
             get_us_of_runs: gets,
             put_us_of_runs: puts,
         }
+    }
+}
+
+/// The median of a bare echo with one in flight, in microseconds: the median of the runs.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Echo {
+    /// Over TCP.
+    pub tcp_us: f64,
+    /// Over QUIC, on one stream.
+    pub quic_us: f64,
+}
+
+/// What is measured once in each round, in turn with the first cluster's runs.
+#[derive(Debug, Default)]
+struct Alone {
+    /// The engine's get and put, in microseconds of CPU.
+    engine: Vec<(f64, f64)>,
+    /// Medians of bare echoes, in microseconds.
+    tcp: Vec<f64>,
+    quic: Vec<f64>,
+}
+
+impl Alone {
+    fn round(&mut self, rows: u64) -> Result<(), Error> {
+        self.engine.push(engine_alone(rows)?);
+        self.tcp.push(echo::tcp(ECHO)?);
+        self.quic.push(echo::quic(ECHO)?);
+        Ok(())
     }
 }
 
@@ -129,17 +163,21 @@ pub struct Cost {
 /// # Errors
 /// A cluster does not start, or a statement fails.
 pub fn run(arguments: &CostsArguments) -> Result<(), Error> {
-    let mut engine = Vec::new();
+    let mut alone = Alone::default();
     let mut costs = Vec::new();
     for &nodes in &arguments.nodes {
         // In turn with the runs of the first cluster.
-        let engine = engine.is_empty().then_some(&mut engine);
-        costs.extend(of_cluster(arguments, nodes, engine)?);
+        let alone = alone.engine.is_empty().then_some(&mut alone);
+        costs.extend(of_cluster(arguments, nodes, alone)?);
     }
     let costs = Costs {
         machine: machine(),
         rows: arguments.rows,
-        engine: Engine::of(&engine),
+        engine: Engine::of(&alone.engine),
+        echo: Some(Echo {
+            tcp_us: median(&alone.tcp),
+            quic_us: median(&alone.quic),
+        }),
         costs,
     };
     let text = table::markdown(&costs);
@@ -185,7 +223,7 @@ fn engine_alone(rows: u64) -> Result<(f64, f64), Error> {
 fn of_cluster(
     arguments: &CostsArguments,
     nodes: u32,
-    mut engine: Option<&mut Vec<(f64, f64)>>,
+    mut alone: Option<&mut Alone>,
 ) -> Result<Vec<Cost>, Error> {
     let server = arguments.server.clone();
     let server = server.map_or_else(server_beside_this_program, Ok)?;
@@ -216,10 +254,14 @@ fn of_cluster(
         }
     }
     for run in 0..arguments.runs {
-        if let Some(engine) = &mut engine {
-            eprintln!("the engine alone, run {} of {}", run + 1, arguments.runs);
+        if let Some(alone) = &mut alone {
+            eprintln!(
+                "engine and transports alone, run {} of {}",
+                run + 1,
+                arguments.runs
+            );
             quiet::wait(&cluster.processes());
-            engine.push(engine_alone(arguments.rows)?);
+            alone.round(arguments.rows)?;
         }
         for (operation, protocol, drive, driven) in &mut drives {
             eprintln!(

@@ -1,12 +1,14 @@
 //! What a read and a write cost the servers, and where (`starling-bench costs`).
 //!
 //! - [`command`]: clusters, runs and their order; [`drive`]: one run;
+//! - [`echo`]: what the transports take by themselves;
 //! - [`threads`]: CPU and switches by kind of thread; [`syscalls`]: system calls; [`profile`]: where the CPU goes;
 //! - [`quiet`]: when servers have nothing left to do;
 //! - [`table`]: all of it for people.
 
 pub mod command;
 pub mod drive;
+pub mod echo;
 pub mod profile;
 pub mod quiet;
 pub mod syscalls;

@@ -10,8 +10,27 @@ use super::syscalls::listed;
 /// Samples a second. Not a round number, so that nothing runs in step with it.
 const FREQUENCY: &str = "997";
 
+/// The parts that are locks: what threads spend where one has to wait for another, in the program and in the kernel. A lock that
+/// is free is taken within the function that takes it, and so is part of that.
+pub const LOCKS: [&str; 2] = ["locks", "kernel: futex"];
+
 /// Parts by what a function's name holds; the first that fits counts.
-const PARTS: [(&str, &[&str]); 13] = [
+const PARTS: [(&str, &[&str]); 14] = [
+    (
+        "locks",
+        &[
+            "parking_lot",
+            "std::sys::sync",
+            "std::sync::mutex",
+            "std::sync::rwlock",
+            "std::sync::condvar",
+            "std::sync::poison",
+            "std::sync::nonpoison",
+            "tokio::sync::mutex",
+            "tokio::sync::rwlock",
+            "tokio::sync::batch_semaphore",
+        ],
+    ),
     ("engine", &["starling_sstable", "lz4_flex", "crossbeam_skiplist"]),
     ("shards", &["starling::store"]),
     ("codec", &["starling_cql::protocol", "starling_cql::native"]),
@@ -41,15 +60,7 @@ const PARTS: [(&str, &[&str]); 13] = [
     ),
     (
         "runtime",
-        &[
-            "tokio",
-            "mio::",
-            "crossbeam",
-            "futures",
-            "parking_lot",
-            "std::sync",
-            "flume",
-        ],
+        &["tokio", "mio::", "crossbeam", "futures", "std::sync", "flume"],
     ),
     ("allocator", &["mi_", "malloc", "free", "calloc", "realloc"]),
     ("memory", &["memcpy", "memmove", "memset", "memcmp", "bcmp"]),
@@ -60,7 +71,8 @@ const PARTS: [(&str, &[&str]); 13] = [
 ];
 
 /// The same of the kernel.
-const KERNEL_PARTS: [(&str, &[&str]); 3] = [
+const KERNEL_PARTS: [(&str, &[&str]); 4] = [
+    ("kernel: futex", &["futex"]),
     (
         "kernel: network",
         &[
@@ -88,7 +100,6 @@ const KERNEL_PARTS: [(&str, &[&str]); 3] = [
     (
         "kernel: threads",
         &[
-            "futex",
             "sched",
             "schedule",
             "wake",

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::{
     command::{Cost, Costs},
-    syscalls,
+    profile, syscalls,
 };
 
 /// Everything that was measured, and what is aimed at.
@@ -109,6 +109,13 @@ fn overview(costs: &Costs) -> Table {
             format!("{most:.2}"),
         ]);
     }
+    if let Some(echo) = costs.echo {
+        for (name, us) in [("bare echo, TCP", echo.tcp_us), ("bare echo, QUIC", echo.quic_us)] {
+            let mut cells = vec![String::new(); 8];
+            (cells[0], cells[6]) = (name.to_owned(), format!("{us:.0}"));
+            table.add_row(cells);
+        }
+    }
     for cost in &costs.costs {
         let (least, most) = range(&cost.cpu_us_of_runs);
         table.add_row([
@@ -154,13 +161,25 @@ fn breakdown(costs: &Costs, of: &dyn Fn(&Cost) -> Vec<(String, f64)>) -> Table {
     table
 }
 
+/// The share of locks in an operation's CPU, in percent; `None` where nothing could be sampled.
+fn locks_percent(cost: &Cost) -> Option<f64> {
+    let parts = cost.parts_us.as_ref().ok()?;
+    let all: f64 = parts.iter().map(|(_, us)| us).sum();
+    let of_locks = parts
+        .iter()
+        .filter(|(part, _)| profile::LOCKS.contains(&part.as_str()));
+    (all > 0.0).then(|| of_locks.map(|(_, us)| us).sum::<f64>() * 100.0 / all)
+}
+
 /// What the figures are held against: differences and ratios of the same run.
 fn aims(costs: &Costs) -> Table {
-    let cpu = |nodes, protocol: &str, operation: &str| {
+    let find = |nodes, protocol: &str, operation: &str| {
         let fits =
             |cost: &&Cost| cost.nodes == nodes && cost.protocol == protocol && cost.operation == operation;
-        costs.costs.iter().find(fits).map(|cost| cost.cpu_us)
+        costs.costs.iter().find(fits)
     };
+    let cpu =
+        |nodes, protocol: &str, operation: &str| find(nodes, protocol, operation).map(|cost| cost.cpu_us);
     let mut all: Vec<(String, Option<f64>, f64)> = Vec::new();
     for (operation, engine, aim) in [
         ("read", costs.engine.get_us, 3.0),
@@ -182,6 +201,30 @@ fn aims(costs: &Costs) -> Table {
         let three = ratio(cpu(3, "cql", operation), cpu(1, "cql", operation));
         all.push((format!("three nodes over one, {operation} by CQL"), three, aim));
     }
+    for (protocol, name) in [("cql", "CQL over TCP"), ("quic", "QUIC")] {
+        let echo = costs.echo.map(|echo| {
+            if protocol == "cql" {
+                echo.tcp_us
+            } else {
+                echo.quic_us
+            }
+        });
+        for operation in ["read", "write"] {
+            let alone = find(1, protocol, operation).map(|cost| cost.p50_alone_us);
+            all.push((
+                format!("one node, {operation} by {name}, one in flight: p50 over the bare echo's"),
+                ratio(alone, echo),
+                1.8,
+            ));
+        }
+    }
+    // Of the worst: what is shared on the way of a request shows in some.
+    let locks = costs.costs.iter().filter_map(locks_percent);
+    all.push((
+        "locks, % of the servers' CPU at most".to_owned(),
+        locks.max_by(f64::total_cmp),
+        1.0,
+    ));
     let mut table = table(["", "measured", "aim", ""].map(str::to_owned).to_vec());
     for (what, figure, aim) in all {
         if let Some(figure) = figure {

@@ -1,8 +1,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    command::{Cost, Costs, Engine},
-    profile, syscalls, table,
+    command::{Cost, Costs, Echo, Engine},
+    echo, profile, syscalls, table,
     threads::{self, Spent},
 };
 use crate::harness::evidence::result::Machine;
@@ -57,6 +57,14 @@ fn what_idle_threads_spend_is_none_of_a_runs() {
 }
 
 #[test]
+fn bare_echoes_come_back() {
+    for echo in [echo::tcp, echo::quic] {
+        let us = echo(Duration::from_millis(50)).expect("this machine has sockets");
+        assert!(us > 0.0 && us < 1e6, "{us}");
+    }
+}
+
+#[test]
 fn counts_of_system_calls_are_read() {
     let text = "120,,raw_syscalls:sys_enter,1000,100.00,,\n\
                 <not counted>,,syscalls:sys_enter_futex,0,100.00,,\n\
@@ -86,7 +94,11 @@ fn samples_belong_to_parts() {
         ("[.] __memcpy_avx_unaligned", "memory"),
         ("[k] tcp_sendmsg_locked", "kernel: network"),
         ("[k] ext4_writepages", "kernel: storage"),
-        ("[k] futex_wake", "kernel: threads"),
+        ("[k] futex_wake", "kernel: futex"),
+        ("[k] schedule", "kernel: threads"),
+        ("[.] std::sys::sync::mutex::futex::Mutex::lock_contended", "locks"),
+        ("[.] parking_lot::raw_mutex::RawMutex::lock_slow", "locks"),
+        ("[.] std::sync::mpmc::array::Channel<T>::send", "runtime"),
         ("[k] entry_SYSCALL_64", "kernel: other"),
         ("[.] 0x00007f1234", "other"),
     ];
@@ -113,7 +125,12 @@ fn cost(nodes: u32, protocol: &str, operation: &str, cpu_us: f64) -> Cost {
         threads_us: vec![("worker".into(), cpu_us)],
         switches: 0.5,
         system_calls: Err("perf does not run".into()),
-        parts_us: Ok(vec![("engine".into(), 1.5), ("codec".into(), 0.5)]),
+        parts_us: Ok(vec![
+            ("engine".into(), 1.5),
+            ("codec".into(), 0.45),
+            ("locks".into(), 0.02),
+            ("kernel: futex".into(), 0.03),
+        ]),
     }
 }
 
@@ -128,6 +145,10 @@ fn the_table_holds_figures_against_aims() {
         },
         rows: 1000,
         engine: Engine::of(&[(2.0, 1.75), (1.5, 1.25), (4.0, 1.5)]),
+        echo: Some(Echo {
+            tcp_us: 25.0,
+            quic_us: 16.0,
+        }),
         costs: vec![
             cost(1, "cql", "read", 4.5),
             cost(1, "quic", "read", 9.0),
@@ -148,5 +169,19 @@ fn the_table_holds_figures_against_aims() {
     assert!(has(&["engine's get", "2.00", "1.50", "4.00"]), "{text}");
     assert!(has(&["engine's put", "1.50", "1.25", "1.75"]), "{text}");
     assert!(has(&["engine ", "1.50"]) && has(&["worker", "4.50"]), "{text}");
+    assert!(
+        has(&["bare echo, TCP", "25"]) && has(&["bare echo, QUIC", "16"]),
+        "{text}"
+    );
+    // 40 µs with one in flight.
+    assert!(
+        has(&["read by CQL over TCP, one in flight", "1.60", "<= 1.8", "met"]),
+        "{text}"
+    );
+    assert!(
+        has(&["read by QUIC, one in flight", "2.50", "<= 1.8", "missed"]),
+        "{text}"
+    );
+    assert!(has(&["locks, %", "2.50", "<= 1 ", "missed"]), "{text}");
     assert!(text.contains("Not measured: perf does not run"), "{text}");
 }
