@@ -422,7 +422,7 @@ fn what_does_not_go_together_is_refused_before_anything_starts() {
                 "--pid",
                 "1",
             ],
-            "--pid-a",
+            "unexpected argument '--pid'",
         ),
     ];
     for (arguments, words) in cases {

@@ -250,7 +250,7 @@ fn what_a_run_was_made_with_tells_it_from_another() {
             run.settings.node_arguments = vec!["--shards=2".into()];
         }),
         ("starling 2", |run| {
-            run.settings.server = Some("starling 2".into())
+            run.settings.server = Some("starling 2".into());
         }),
         ("60 s", |run| run.settings.duration = Some(60.0)),
         ("7 operations", |run| run.settings.operations = Some(7)),
