@@ -153,6 +153,7 @@ fn the_table_holds_figures_against_aims() {
             cost(1, "cql", "read", 4.5),
             cost(1, "quic", "read", 9.0),
             cost(3, "cql", "read", 12.0),
+            cost(1, "cql", "write", 9.0),
         ],
     };
     let text = table::markdown(&costs);
@@ -181,6 +182,10 @@ fn the_table_holds_figures_against_aims() {
     assert!(
         has(&["read by QUIC, one in flight", "2.50", "<= 1.8", "missed"]),
         "{text}"
+    );
+    assert!(
+        !has(&["write by CQL over TCP"]),
+        "writes wait for the disk: {text}"
     );
     assert!(has(&["locks, %", "2.50", "<= 1 ", "missed"]), "{text}");
     assert!(text.contains("Not measured: perf does not run"), "{text}");
