@@ -1,7 +1,9 @@
 //! Results as one page that needs nothing else: no script, no font, no picture from outside.
 //!
-//! - [`page`]: the page; [`growth`]: latency over records; [`plot`]: its plots, as SVG; [`ratio`]: ratios and their confidence.
+//! - [`page`]: the page; `groups`: which results are repetitions; [`growth`]: latency over records;
+//! - [`plot`]: its plots, as SVG; [`ratio`]: ratios and their confidence.
 
+mod groups;
 pub mod growth;
 pub mod page;
 pub mod plot;
