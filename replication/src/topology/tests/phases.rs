@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use starling_model::TableId;
+use starling_model::{Consistency, TableId};
 
 use super::{
     super::{ChangeError, Phase},
     scene::{
-        STEP, abort, assert_done, assert_readable, decommission, id, phase, ring_of, settle, settle_seen_by,
-        until, with_four, write,
+        STEP, abort, assert_done, assert_readable, decommission, held_up, id, name, phase, ring_of, settle,
+        settle_seen_by, until, with_four, write,
     },
 };
-use crate::testing::{Link, TestCluster, address};
+use crate::testing::{Link, TestCluster, address, rows_of, whole_partition};
 
 /// How long each step takes while one disk is slow.
 const SLOW: Duration = Duration::from_secs(2);
@@ -30,6 +30,32 @@ fn let_die(cluster: &mut TestCluster, node: usize) {
     cluster.kill(node);
     cluster.envs[1].set_disk_delay(Duration::ZERO);
     cluster.run_for(Duration::from_secs(20));
+}
+
+/// A replica that counts for the present ring and for the next one has just died, and nobody knows. Whoever is asked in its place may
+/// count for one of the two only: then another one is asked for the other.
+#[test]
+fn a_level_is_met_past_a_replica_that_has_just_died() {
+    for dead in [3, 4] {
+        let (cluster, table, _) = held_up(5, Phase::Pending, 2);
+        let dead_id = id(&cluster, dead);
+        for row in 0..10 {
+            cluster.partition(&[1], &[dead], Link::Refused);
+            let command = whole_partition(table, &name(row), cluster.now());
+            let page = cluster.read(1, command, Consistency::Two);
+            cluster.partition(&[1], &[dead], Link::Good);
+            let page = page.unwrap_or_else(|error| panic!("row {row} without n{dead}: {error}"));
+            assert_eq!(
+                rows_of(&page, cluster.now()).len(),
+                1,
+                "row {row} without n{dead}"
+            );
+            until(&cluster, "n1 sees it again", || {
+                cluster.node(1).views.load().cluster.peers[&dead_id].alive
+            });
+        }
+        assert_eq!(phase(&cluster, 1), Some(Phase::Pending), "the ring still changes");
+    }
 }
 
 #[test]
