@@ -1,13 +1,14 @@
 //! Reading a token range, which may lie on many sets of replicas.
 //!
 //! The range is cut where the replicas change; neighbouring arcs are read as one as long as enough live
-//! replicas hold all of them. The pieces are read in token order, so that a page's end is a position on
+//! replicas hold all of them. Where one of these turns out to be dead the arcs are read each by itself: there are more replicas
+//! of each than of all. The pieces are read in token order, so that a page's end is a position on
 //! the ring. While pieces turn out to be nearly empty, several of them are read at a time.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use futures::future::join_all;
-use starling_cql::Error;
+use starling_cql::{Error, ErrorKind};
 use starling_model::{KeyRange, Page, Position, ReadCommand, TokenRange};
 
 use super::{Coordinator, Task, read::ReadPlan};
@@ -21,10 +22,29 @@ use crate::{
 /// How many pieces are read at a time at most.
 const MAX_WIDTH: usize = 8;
 
-/// A part of the range, and who holds it.
+/// A part of the range, and who holds all of it.
 struct Piece {
     range: TokenRange,
     sets: ReplicaSets,
+    /// What it is made of, and who holds that.
+    arcs: Vec<(TokenRange, ReplicaSets)>,
+}
+
+impl Piece {
+    fn of(range: TokenRange, sets: ReplicaSets) -> Self {
+        Self {
+            range,
+            arcs: vec![(range, sets.clone())],
+            sets,
+        }
+    }
+
+    /// Its arcs, each by itself, if one of them has replicas that the others have not.
+    fn apart(self) -> Option<impl DoubleEndedIterator<Item = Self>> {
+        let has_more = self.arcs.iter().any(|(_, sets)| *sets != self.sets);
+        let arcs = self.arcs.into_iter().map(|(range, sets)| Self::of(range, sets));
+        has_more.then_some(arcs)
+    }
 }
 
 impl<E: Env> Coordinator<E> {
@@ -40,24 +60,35 @@ impl<E: Env> Coordinator<E> {
     ) -> Result<Page, Error> {
         let pieces = pieces(snapshot, placements, &command, range, requirements);
         let mut whole = Gathered::new(&command);
-        let mut pieces = pieces.into_iter().peekable();
+        let mut pieces = VecDeque::from(pieces);
         let mut width = 1;
-        while pieces.peek().is_some() {
-            let now: Vec<Piece> = pieces.by_ref().take(width).collect();
+        while !pieces.is_empty() {
+            let now: Vec<Piece> = pieces.drain(..width.min(pieces.len())).collect();
             let mut reads = Vec::with_capacity(now.len());
-            for piece in now {
+            for piece in &now {
                 let quorum = Quorum {
                     requirements: requirements.clone(),
-                    sets: piece.sets,
+                    sets: piece.sets.clone(),
                 };
                 let plan = self.plan_read(snapshot, quorum, task.consistency)?;
                 reads.push(self.read_piece(&command, &whole, piece.range, plan, task));
             }
-            let mut pages = join_all(reads).await.into_iter().peekable();
-            while let Some(page) = pages.next() {
+            let pages = join_all(reads).await;
+            let mut read = now.into_iter().zip(pages);
+            while let Some((piece, page)) = read.next() {
+                let page = match page {
+                    Err(error) if matches!(error.kind, ErrorKind::Unavailable { .. }) => {
+                        let apart = piece.apart().ok_or(error)?;
+                        let after: Vec<Piece> = read.map(|(piece, _)| piece).collect();
+                        after.into_iter().rev().for_each(|piece| pieces.push_front(piece));
+                        apart.rev().for_each(|piece| pieces.push_front(piece));
+                        break;
+                    }
+                    page => page?,
+                };
                 // Also what was read beside this piece comes after it.
-                let more = pages.peek().is_some() || pieces.peek().is_some();
-                if whole.take(page?, more) {
+                let more = read.len() > 0 || !pieces.is_empty();
+                if whole.take(page, more) {
                     return Ok(whole.page);
                 }
             }
@@ -116,13 +147,11 @@ fn pieces(
             {
                 last.range.end = end;
                 last.sets = both.sets;
+                last.arcs.push((TokenRange { start, end }, sets));
                 continue;
             }
         }
-        pieces.push(Piece {
-            range: TokenRange { start, end },
-            sets,
-        });
+        pieces.push(Piece::of(TokenRange { start, end }, sets));
     }
     pieces
 }

@@ -1,8 +1,10 @@
 //! Scans over many sets of replicas.
 
+use std::time::Duration;
+
 use starling_model::{ClusteringRange, Consistency, KeyRange, Limits, ReadCommand, Token, TokenRange};
 
-use crate::testing::{TestCluster, insert, key, rows_of};
+use crate::testing::{Link, TestCluster, insert, key, rows_of};
 
 #[test]
 fn a_scan_goes_on_after_pieces_that_were_read_side_by_side() {
@@ -48,5 +50,43 @@ fn a_scan_goes_on_after_pieces_that_were_read_side_by_side() {
         }
         seen.sort_unstable();
         assert_eq!(seen, expected, "from {start}, in pages of {rows} rows");
+    }
+}
+
+/// Ranges are read together where enough replicas have all of them. That one of these has just died nobody knows; each range by itself has
+/// others.
+#[test]
+fn a_scan_goes_past_a_replica_that_has_just_died() {
+    let cluster = TestCluster::new(6);
+    let table = cluster.make_table(3);
+    let names: Vec<String> = (0..40).map(|n| format!("k{n}")).collect();
+    for name in &names {
+        cluster
+            .write(1, insert(table, name, 1, "x", 10), Consistency::All)
+            .expect("all are alive");
+    }
+    for dead in 2..=6 {
+        let dead_id = cluster.node(dead).id;
+        cluster.partition(&[1], &[dead], Link::Refused);
+        let command = ReadCommand {
+            table,
+            keys: KeyRange::Tokens(TokenRange::ALL),
+            slices: vec![ClusteringRange::ALL],
+            reversed: false,
+            after: None,
+            limits: Limits::NONE,
+            now: cluster.now(),
+        };
+        let page = cluster.read(1, command, Consistency::Quorum);
+        cluster.partition(&[1], &[dead], Link::Good);
+        let page = page.unwrap_or_else(|error| panic!("without n{dead}: {error}"));
+        assert_eq!(
+            rows_of(&page, cluster.now()).len(),
+            names.len(),
+            "without n{dead}"
+        );
+        while !cluster.node(1).views.load().cluster.peers[&dead_id].alive {
+            cluster.run_for(Duration::from_millis(100));
+        }
     }
 }
