@@ -1,13 +1,16 @@
 //! How fast a change reaches all, and what it costs, against the number of nodes.
 //!
-//! `cargo run --release -p starling-gossip --example convergence [-- --svg docs/gossip.svg] [--nodes N]`
+//! `cargo run --release -p starling-gossip --example convergence [-- --svg docs/gossip.svg] [--nodes N [--digests D]]`
+//!
+//! With `--digests` whole views of `N` nodes whose messages hold `D` digests, and also what becomes of many changes at once: the share of the
+//! members that a message tells of, and not their number, says how fast these spread.
 
 mod chart;
 mod model;
 mod network;
 
 use chart::Line;
-use model::Cluster;
+use model::{Cluster, Measured, News};
 
 /// How many nodes, and how many runs there are, of which the slowest counts.
 const SIZES: [(usize, u64); 5] = [(10, 3), (30, 3), (100, 3), (300, 2), (1_000, 1)];
@@ -16,6 +19,9 @@ const SIZES: [(usize, u64); 5] = [(10, 3), (30, 3), (100, 3), (300, 2), (1_000, 
 const MOST_WHOLE: usize = 2_000;
 
 const PARTIAL: usize = 60;
+
+/// Rounds after which many changes are given up.
+const MOST_ROUNDS: usize = 200;
 
 fn main() -> Result<(), std::io::Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,6 +33,10 @@ fn main() -> Result<(), std::io::Error> {
     if let Some(nodes) = value("--nodes").and_then(|nodes| nodes.parse().ok()) {
         sizes = vec![(nodes, 1)];
     }
+    if let (Some(digests), [(nodes, _)]) = (value("--digests").and_then(|it| it.parse().ok()), &sizes[..]) {
+        sectioned(*nodes, digests);
+        return Ok(());
+    }
     let (mut rounds, mut bytes) = (Vec::new(), Vec::new());
     println!("10 % of the messages are lost; fan-out 3; rounds in lockstep");
     println!(
@@ -36,7 +46,7 @@ fn main() -> Result<(), std::io::Error> {
     for (nodes, runs) in sizes {
         let view = if nodes > MOST_WHOLE { PARTIAL } else { nodes };
         let mut runs: Vec<_> = (1..=runs)
-            .map(|seed| Cluster::warm(nodes, view, 10, seed).spread())
+            .map(|seed| Cluster::warm(nodes, (view, 256), 10, seed).spread(News::One, 30))
             .collect();
         runs.sort_by_key(|run| run.rounds);
         let Some(slowest) = runs.last() else { continue };
@@ -70,6 +80,24 @@ fn main() -> Result<(), std::io::Error> {
         )?;
     }
     Ok(())
+}
+
+/// Rounds until all know one change, and each of many.
+fn sectioned(nodes: usize, digests: usize) {
+    println!("{nodes} nodes, {digests} digests in a message, 10 % of the messages lost");
+    for news in [News::One, News::Wave, News::All] {
+        let measured = Cluster::warm(nodes, (nodes, digests), 10, 1).spread(news, MOST_ROUNDS);
+        let Measured {
+            heard,
+            rounds,
+            rounds_of_all,
+            downs,
+            ..
+        } = measured;
+        println!(
+            "{news:?}: heard of in {heard}, the first change in {rounds}, all in {rounds_of_all} rounds; {downs} downs"
+        );
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a command writes its picture")]

@@ -7,15 +7,19 @@ use starling_model::NodeId;
 use super::network::{address, generator, number};
 
 #[cfg(test)]
-use crate::{Config, Event, Gossip, Identity, Outgoing, StateKey, status};
+use crate::{Config, Event, Gossip, Identity, Member, Outgoing, StateKey, status};
 #[cfg(not(test))]
-use starling_gossip::{Config, Event, Gossip, Identity, Outgoing, StateKey, status};
+use starling_gossip::{Config, Event, Gossip, Identity, Member, Outgoing, StateKey, status};
 
 /// What was seen while a change spread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
-    /// Until all knew it.
+    /// Until all knew it: of many changes, the first one.
     pub(crate) rounds: usize,
+    /// Until all had heard the new value from somebody.
+    pub(crate) heard: usize,
+    /// Until all knew every change.
+    pub(crate) rounds_of_all: usize,
     /// Mean of what a node sent, as encoded.
     pub(crate) bytes_per_node_and_round: f64,
     /// The largest message, as encoded.
@@ -38,6 +42,28 @@ pub(crate) struct Cluster {
     changed: usize,
 }
 
+/// What changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// A state of one node.
+    One,
+    /// A state of one node, and the same state of each other, to the same value, as soon as it has heard of it from anybody: so
+    /// do a new ring and a new schema spread.
+    Wave,
+    /// A state of each node, to a value of its own, all in the same round.
+    All,
+}
+
+impl News {
+    /// What a node says then.
+    fn value(self, node: usize) -> String {
+        match self {
+            Self::One | Self::Wave => "new".to_owned(),
+            Self::All => format!("new {node}"),
+        }
+    }
+}
+
 /// A message under way, as encoded.
 struct Letter {
     from: usize,
@@ -53,9 +79,12 @@ impl Cluster {
     /// All know all if `view` is at least `nodes`. Less saves memory, which grows with the product: every node knows
     /// others at random, and nobody learns of more. Whom a node talks to stays as random; but bytes say nothing then,
     /// because nodes tell each other of members that the other ignores.
-    pub(crate) fn warm(nodes: usize, view: usize, loss: u64, seed: u64) -> Self {
+    ///
+    /// A message holds `digests` at most.
+    pub(crate) fn warm(nodes: usize, (view, digests): (usize, usize), loss: u64, seed: u64) -> Self {
         let view = view.min(nodes);
         let config = Config {
+            max_digests: digests,
             max_members: if view < nodes { view } else { usize::MAX >> 8 },
             // Few pass on a heartbeat that few know of: silence says nothing, and suspicions would spread news too.
             phi_threshold: if view < nodes { f64::INFINITY } else { 8.0 },
@@ -90,26 +119,43 @@ impl Cluster {
         cluster
     }
 
-    /// Changes a state of one node, and runs rounds until all know it (30 at most).
-    pub(crate) fn spread(&mut self) -> Measured {
-        let changed = &mut self.nodes[self.changed];
-        let _ = changed.set(StateKey::SchemaVersion, "new");
-        let id = changed.own().id;
+    /// Lets something change, and runs rounds until all know it (`most` at most).
+    pub(crate) fn spread(&mut self, news: News, most: usize) -> Measured {
+        let first = self.nodes[self.changed].own().id;
+        for n in 0..self.nodes.len() {
+            if n == self.changed || news == News::All {
+                let _ = self.nodes[n].set(StateKey::SchemaVersion, news.value(n));
+            }
+        }
         let mut traffic = Traffic::default();
-        let mut rounds = 0;
-        let knows = |node: &Gossip| {
-            node.member(id)
-                .is_some_and(|it| it.get(StateKey::SchemaVersion).is_some())
-        };
-        while rounds < 30 && !self.nodes.iter().all(knows) {
+        let (mut rounds, mut heard, mut rounds_of_all) = (None, None, None);
+        let is_new = |member: &Member| member.get(StateKey::SchemaVersion).is_some();
+        let mut passed = 0;
+        while passed < most && rounds_of_all.is_none() {
             self.round(&mut traffic);
-            rounds += 1;
+            passed += 1;
+            if news == News::Wave {
+                for node in &mut self.nodes {
+                    if node.members().any(is_new) {
+                        let _ = node.set(StateKey::SchemaVersion, news.value(0));
+                    }
+                }
+            }
+            let all = |knows: &dyn Fn(&Gossip) -> bool| self.nodes.iter().all(knows).then_some(passed);
+            rounds = rounds.or_else(|| all(&|node| node.member(first).is_some_and(is_new)));
+            heard = heard.or_else(|| all(&|node| node.members().any(is_new)));
+            if rounds.is_some() {
+                let changes = |node: &Gossip| news == News::One || node.members().all(is_new);
+                rounds_of_all = all(&changes);
+            }
         }
         let events = self.nodes.iter_mut().flat_map(Gossip::take_events);
         let downs = events.filter(|event| matches!(event, Event::Down(_))).count();
         Measured {
-            rounds,
-            bytes_per_node_and_round: traffic.bytes as f64 / self.nodes.len() as f64 / rounds as f64,
+            rounds: rounds.unwrap_or(usize::MAX),
+            heard: heard.unwrap_or(usize::MAX),
+            rounds_of_all: rounds_of_all.unwrap_or(usize::MAX),
+            bytes_per_node_and_round: traffic.bytes as f64 / self.nodes.len() as f64 / passed as f64,
             largest: traffic.largest,
             downs,
         }

@@ -17,11 +17,11 @@ use crate::{
     reconcile::{self, Difference, Lack},
 };
 
-/// The most members whose digests go in every message because their states changed.
-pub(super) const MAX_FRESH: usize = 64;
+/// Of the digests that a message may hold, so many more go in every message because their members' states changed: one in so many.
+const FRESH_ONE_IN: usize = 4;
 
-/// The most of them whose last change is told unasked.
-const MAX_PUSHED: usize = 16;
+/// Of so many digests that a message may hold there is one more member whose last change is told unasked.
+const PUSHED_ONE_IN: usize = 16;
 
 /// For so many rounds a change is fresh: enough to reach everybody.
 const FRESH_ROUNDS: u32 = 16;
@@ -32,13 +32,23 @@ impl Gossip {
         self.fresh.retain(|(fresh, _)| *fresh != id);
         let until = self.last_tick.unwrap_or_default() + self.config.interval * FRESH_ROUNDS;
         self.fresh.push_front((id, until));
-        self.fresh.truncate(MAX_FRESH);
+        self.fresh.truncate(self.most_fresh());
+    }
+
+    /// The most members whose digests go in every message because their states changed.
+    fn most_fresh(&self) -> usize {
+        (self.config.max_digests / FRESH_ONE_IN).max(1)
+    }
+
+    /// The most of them whose last change is told unasked.
+    fn most_pushed(&self) -> usize {
+        (self.config.max_digests / PUSHED_ONE_IN).max(1)
     }
 
     /// Starts an exchange. Where not all digests fit, each message has the section after the last one's;
     /// the sections leave no gap, so that a member that is unknown here lies in one of them.
     pub(super) fn syn(&mut self, to: SocketAddr) -> Outgoing {
-        let fitting = (self.room() / DIGEST_BYTES).saturating_sub(1 + MAX_FRESH);
+        let fitting = (self.room() / DIGEST_BYTES).saturating_sub(1 + self.most_fresh());
         let most = fitting.min(self.config.max_digests).max(1);
         let from_cursor = self
             .members
@@ -210,7 +220,7 @@ impl Gossip {
             let fresh = self
                 .fresh
                 .iter()
-                .take(MAX_PUSHED)
+                .take(self.most_pushed())
                 .filter_map(|(id, _)| self.member(*id));
             let outside = fresh.filter(|member| !span.holds(member.id) && !theirs.contains_key(&member.id));
             lacks.extend(outside.map(|member| Lack {

@@ -10,7 +10,7 @@ mod noisy;
 
 use std::time::Duration;
 
-use model::Cluster;
+use model::{Cluster, News};
 use noisy::{Cluster as Noisy, Trouble};
 
 use super::cluster::{address, node, random};
@@ -19,8 +19,8 @@ use crate::{Config, Member, Message, message::Body};
 /// 300 nodes, more than one message has digests for, and a tenth of the messages lost.
 #[test]
 fn an_update_reaches_all_in_few_rounds() {
-    let mut cluster = Cluster::warm(300, 300, 10, 71);
-    let measured = cluster.spread();
+    let mut cluster = Cluster::warm(300, (300, 256), 10, 71);
+    let measured = cluster.spread(News::One, 30);
     assert!(measured.rounds <= 8, "{measured:?}");
     assert!(measured.largest <= 60 << 10, "{measured:?}");
     // The bound of ALGORITHM.md: 3 exchanges of 256 digests and 64 fresh ones.
@@ -32,10 +32,23 @@ fn an_update_reaches_all_in_few_rounds() {
 /// is as random.
 #[test]
 fn an_update_reaches_a_thousand_nodes_in_few_rounds() {
-    let mut cluster = Cluster::warm(1_000, 60, 10, 72);
-    let measured = cluster.spread();
+    let mut cluster = Cluster::warm(1_000, (60, 256), 10, 72);
+    let measured = cluster.spread(News::One, 30);
     assert!(measured.rounds <= 8, "{measured:?}");
     assert_eq!(measured.downs, 0);
+}
+
+/// A message tells of as small a share of 300 members as of 10,000 with the usual bounds. One change spreads by the fresh list all the
+/// same, and when it makes every member change something (a new ring, a new schema), all hear of it from somebody as fast.
+#[test]
+fn an_update_needs_no_section() {
+    let mut cluster = Cluster::warm(300, (300, 8), 10, 73);
+    let measured = cluster.spread(News::One, 12);
+    assert!(measured.rounds <= 8, "{measured:?}");
+    assert_eq!(measured.rounds_of_all, measured.rounds);
+    let mut cluster = Cluster::warm(300, (300, 8), 10, 73);
+    let measured = cluster.spread(News::Wave, 8);
+    assert!(measured.heard <= 8, "{measured:?}");
 }
 
 /// One exchange of two nodes that know 10,000 members, in the worst case: for every member in the section one has a newer
