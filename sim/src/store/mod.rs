@@ -101,7 +101,9 @@ impl SimStore {
         }
         for shard in &shards {
             handle.spawn(group, commit::run(shard.clone()));
-            handle.spawn(group, background::run(shard.clone()));
+            handle.spawn(group, background::hand_out(shard.clone()));
+            handle.spawn(group, background::run_urgent(shard.clone()));
+            handle.spawn(group, background::run_others(shard.clone()));
         }
         Ok(Self {
             map,

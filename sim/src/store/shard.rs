@@ -13,7 +13,7 @@ use starling_sstable::{
     TableSettings, fs::Fs, read::Never,
 };
 
-use super::StoreSettings;
+use super::{StoreSettings, background::Jobs};
 use crate::{
     bug::{self, Bug},
     executor::{Handle, oneshot, signal::Signal},
@@ -39,6 +39,7 @@ pub(super) struct Shard {
     state: Mutex<Commit>,
     wanted: Signal,
     reported: Signal,
+    jobs: Jobs,
 }
 
 /// What is known of the log's syncs.
@@ -68,6 +69,7 @@ impl Shard {
             state: Mutex::default(),
             wanted: Signal::default(),
             reported: Signal::default(),
+            jobs: Jobs::default(),
         }))
     }
 
@@ -291,9 +293,21 @@ impl Shard {
         self.handle.sleep(time).await;
     }
 
-    pub(super) fn next_job(&self) -> Option<Job> {
+    /// The jobs that were handed out and wait for their next step.
+    pub(super) fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// Hands out all that the engine offers; whether that was anything.
+    pub(super) fn hand_out(&self) -> bool {
         let now = crate::env::true_time(self.handle.now()).seconds();
-        self.engine.lock().next_job(now)
+        let mut engine = self.engine.lock();
+        let mut any = false;
+        while let Some(job) = engine.next_job(now) {
+            self.jobs.put(job);
+            any = true;
+        }
+        any
     }
 
     pub(super) fn finish(&self, job: Job) {

@@ -15,6 +15,10 @@ const REPLICAS: usize = 5;
 const CLIENTS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// The most writes of each: half a minute's. In some runs compactions take their steps so seldom that they do not keep up with
+/// them. Files pile up then, exports read them all, and the successors wait for exports.
+const WRITES: usize = 200;
+
 /// The longest time after which a successor is started.
 const LATEST: Duration = Duration::from_secs(15);
 
@@ -70,7 +74,10 @@ pub(in super::super) async fn bereave(stage: Stage<'_>) -> Result<(), Violation>
 }
 
 async fn keep_writing(mut client: Client, nodes: Vec<usize>, over: Arc<Mutex<bool>>) {
-    while !*over.lock() {
+    for _ in 0..WRITES {
+        if *over.lock() {
+            return;
+        }
         let node = client.pick(&nodes, PAUSE).await;
         client.write_at(node, Consistency::Quorum).await;
     }
