@@ -40,6 +40,9 @@ struct Arguments {
     /// Let the ring change in every run; otherwise the seed decides.
     #[arg(long)]
     upheaval: bool,
+    /// Let nothing go wrong in any run but that the ring changes: no request may fail.
+    #[arg(long)]
+    calm: bool,
     /// Print every event.
     #[arg(long, requires = "seed")]
     trace: bool,
@@ -74,6 +77,7 @@ impl Arguments {
             Some(bug) => table::plan(bug, seed, steps),
             None => Plan {
                 upheaval: self.upheaval.then_some(true),
+                calm: self.calm,
                 steps,
                 ..Plan::new(seed)
             },
@@ -162,7 +166,7 @@ fn find_bugs(arguments: &Arguments, seeds: Range<u64>) -> ExitCode {
 fn summary(report: &Report) -> String {
     let figures = report.figures;
     format!(
-        "seed {} {} hash {:016x}: {} nodes, {:.0} s, {} events; writes {} acknowledged, {} refused, {} unknown; {} reads; {} messages lost, {} doubled; {} appends and {} names lost; {} bits rotten, {} stretches healed; {} flushes, {} compactions; {} changes of the ring, {} died for good; {} contradictions of the schema; {} datacenters",
+        "seed {} {} hash {:016x}: {} nodes, {:.0} s, {} events; writes {} acknowledged, {} refused, {} unknown; {} reads; {} messages lost, {} doubled; {} appends and {} names lost; {} bits rotten, {} stretches healed; {} flushes, {} compactions; {} changes of the ring, {} died for good; {} contradictions of the schema; {} datacenters; {} answers owed",
         report.seed,
         if report.violations.is_empty() {
             "ok"
@@ -189,6 +193,7 @@ fn summary(report: &Report) -> String {
         figures.dooms,
         figures.contradictions,
         figures.datacenters,
+        figures.owed,
     )
 }
 
@@ -202,8 +207,9 @@ fn replay(arguments: &Arguments, seed: u64) -> String {
         steps => format!(" --steps {steps}"),
     };
     let upheaval = if arguments.upheaval { " --upheaval" } else { "" };
+    let calm = if arguments.calm { " --calm" } else { "" };
     let bug = arguments
         .bug
         .map_or_else(String::new, |bug| format!(" --bug {bug:?}"));
-    format!("starling-sim --seed {seed}{nodes}{steps}{upheaval}{bug} --trace")
+    format!("starling-sim --seed {seed}{nodes}{steps}{upheaval}{calm}{bug} --trace")
 }

@@ -43,6 +43,16 @@ impl Evils {
         rot: true,
     };
 
+    /// Nothing.
+    pub const NONE: Self = Self {
+        crashes: false,
+        partitions: false,
+        weather: false,
+        clocks: false,
+        full_disks: false,
+        rot: false,
+    };
+
     /// A random choice; often all.
     pub fn random(random: &mut Random) -> Self {
         if random.chance(400) {

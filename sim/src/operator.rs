@@ -32,6 +32,8 @@ pub struct Operator {
     factors: Factors,
     /// The longest pause between two changes.
     pace: Duration,
+    /// Stops who has left.
+    is_tidy: bool,
 }
 
 impl Operator {
@@ -44,6 +46,15 @@ impl Operator {
             random,
             factors,
             pace,
+            is_tidy: false,
+        }
+    }
+
+    /// The same operator, who stops the process of a node that has left as soon as he is told that it has.
+    pub fn tidy(self) -> Self {
+        Self {
+            is_tidy: true,
+            ..self
         }
     }
 
@@ -218,6 +229,8 @@ impl Operator {
         );
         if refused {
             self.cluster.set_role(number, Role::Resident);
+        } else if self.is_tidy && outcome == Some(Ok(())) {
+            self.cluster.kill(number);
         }
     }
 

@@ -157,6 +157,27 @@ impl Factors {
         }
     }
 
+    /// Whether a level can be met through a coordinator in this datacenter while so many nodes are down, whichever they are.
+    pub fn bear(&self, level: Consistency, datacenter: usize, down: usize) -> bool {
+        let quorum = |factor: usize| factor / 2 + 1;
+        let left = |factor: usize| factor.saturating_sub(down);
+        let (all, here) = (self.total(), self.by_datacenter[datacenter]);
+        match level {
+            Consistency::Any => true,
+            Consistency::One => left(all) >= 1,
+            Consistency::Two => left(all) >= 2,
+            Consistency::Three => left(all) >= 3,
+            Consistency::Quorum | Consistency::Serial => left(all) >= quorum(all),
+            Consistency::All => down == 0,
+            Consistency::LocalOne => left(here) >= 1,
+            Consistency::LocalQuorum | Consistency::LocalSerial => left(here) >= quorum(here),
+            Consistency::EachQuorum => {
+                let mut some = self.by_datacenter.iter().filter(|factor| **factor > 0);
+                some.all(|factor| left(*factor) >= quorum(*factor))
+            }
+        }
+    }
+
     /// All replicas.
     pub fn everybody(&self) -> Reach {
         Reach::there(self.by_datacenter)
@@ -250,6 +271,20 @@ mod tests {
         let simple = Factors::simple(3);
         assert_eq!(simple.lasting(Reach::anywhere(2), 1), Reach::anywhere(2));
         assert_eq!(simple.lasting(Reach::anywhere(1), 1), Reach::NOBODY);
+    }
+
+    #[test]
+    fn a_level_bears_as_many_as_it_can_do_without() {
+        let bear = |level, down| TWO.bear(level, 1, down);
+        assert!(bear(Consistency::All, 0) && !bear(Consistency::All, 1));
+        assert!(bear(Consistency::Quorum, 2) && !bear(Consistency::Quorum, 3));
+        // Of the two there both are needed.
+        assert!(bear(Consistency::LocalQuorum, 0) && !bear(Consistency::LocalQuorum, 1));
+        assert!(TWO.bear(Consistency::LocalQuorum, 0, 1) && !bear(Consistency::EachQuorum, 1));
+        assert!(bear(Consistency::LocalOne, 1) && !bear(Consistency::LocalOne, 2));
+        assert!(bear(Consistency::Any, 5));
+        let one = Factors::simple(1);
+        assert!(one.bear(Consistency::Quorum, 0, 0) && !one.bear(Consistency::Two, 0, 0));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
     alterer::Alterer,
     bug::Bug,
     checkers::{Promise, Violation, atomicity, causality, registers, truncation},
-    cluster::{Cluster, ClusterSettings, Request, Role},
+    cluster::{Cluster, ClusterSettings, Limits, Request, Role},
     executor::{Executor, Group, Handle},
     history::Outcome,
     nemesis::{Decay, Evils, Nemesis},
@@ -53,6 +53,9 @@ const DECAY: u64 = 0x0DEC_A4ED_B10C_0417;
 /// The same for anti-entropy.
 const REPAIR: u64 = 0xA717_E417_0991;
 
+/// The same for how much nodes bear, how long clients wait, and how often reads repair beside what they must.
+const STRAIN: u64 = 0x0005_74A1_4E55;
+
 /// How long hints are kept in runs in which none may be too old.
 const LASTING_HINTS: Duration = Duration::from_hours(3);
 
@@ -72,6 +75,8 @@ pub struct Plan {
     pub steps: usize,
     /// Whether the ring changes meanwhile; by the seed, if absent.
     pub upheaval: Option<bool>,
+    /// Nothing goes wrong but that the ring changes, and no request may fail.
+    pub calm: bool,
     /// A bug to be found.
     pub bug: Option<Bug>,
 }
@@ -85,6 +90,7 @@ impl Plan {
             evils: None,
             steps: 300,
             upheaval: None,
+            calm: false,
             bug: None,
         }
     }
@@ -144,6 +150,14 @@ pub struct Figures {
     pub contradictions: usize,
     /// Datacenters in which replicas stand.
     pub datacenters: usize,
+    /// Requests that must not fail, as nothing was wrong but that the ring changed.
+    pub owed: u64,
+    /// Those of them that all replicas have to answer.
+    pub owed_at_all: u64,
+    /// Requests that nodes had no room for.
+    pub overloaded: u64,
+    /// Requests whose clients went away early.
+    pub given_up: u64,
 }
 
 impl Report {
@@ -214,6 +228,8 @@ struct Scene {
     only_hints: bool,
     clients: usize,
     steps: usize,
+    /// Nothing is wrong but that the ring changes.
+    calm: bool,
     /// What the operator draws from, who changes the ring; nobody does, if absent.
     upheaval: Option<Random>,
     /// What is drawn from by who alters the keyspace.
@@ -243,24 +259,32 @@ impl Scene {
         // Drawn apart, so that a seed is what it was in all else.
         let mut upheaval = Random::new(plan.seed ^ UPHEAVAL);
         let changes = upheaval.chance(500);
-        let changes = plan.upheaval.unwrap_or(changes);
+        let changes = plan.upheaval.unwrap_or(changes) || plan.calm;
         let spares = if changes { 1 + upheaval.index(4) } else { 0 };
         let mut alterations = Random::new(plan.seed ^ ALTERATIONS);
         // A bug has its own seeds.
         let alters = changes && alterations.chance(600) && plan.bug.is_none();
         // It knows one number of replicas, not one for each datacenter.
-        let alters = alters && factors.name(0).is_none();
+        let alters = alters && factors.name(0).is_none() && !plan.calm;
         let mut quarrel = Random::new(plan.seed ^ QUARREL);
         let quarrels = quarrel.chance(300);
-        let quarrels = plan.bug.map_or(quarrels, Bug::needs_quarrels);
+        let quarrels = plan.bug.map_or(quarrels, Bug::needs_quarrels) && !plan.calm;
         let mut repair = Random::new(plan.seed ^ REPAIR);
+        let mut strain = Random::new(plan.seed ^ STRAIN);
+        let strains = !plan.calm && plan.bug.is_none();
+        let limits = (strain.chance(300) && strains).then(|| Limits::random(&mut strain));
+        let impatience = if strain.chance(400) && strains { 60 } else { 0 };
+        let repair_chance = if strain.chance(300) && strains { 30 } else { 0 };
         let space = Space {
             disputed: quarrels,
+            impatience,
+            repair_chance,
             grace: *repair.pick(&[0, 10, 100]),
             ..Space::random(random, factors)
         };
         let evils = Evils::random(random);
         let evils = plan.evils.unwrap_or(evils);
+        let evils = if plan.calm { Evils::NONE } else { evils };
         // With fewer replicas rot and death are too much together.
         let alters = alters && !(evils.rot && factors.bear_rot_and_death());
         let mut decay = Random::new(plan.seed ^ DECAY);
@@ -297,6 +321,7 @@ impl Scene {
             only_hints,
             clients: 1 + random.index(6),
             steps: plan.steps,
+            calm: plan.calm,
             upheaval: changes.then_some(upheaval),
             alterations: alters.then_some(alterations),
             quarrel: quarrels.then_some(quarrel),
@@ -310,6 +335,7 @@ impl Scene {
                 clock_skew,
                 repair_interval,
                 leaf_rows,
+                limits,
                 bug: plan.bug,
             },
         }
@@ -367,7 +393,14 @@ impl Scene {
         violations.extend(causality::check(&history));
         violations.extend(atomicity::check(&history));
         violations.extend(truncation::check(&history));
-        progress.lock().figures = figures(&cluster, &history);
+        let (overloaded, given_up) = recorder.strains();
+        progress.lock().figures = Figures {
+            overloaded,
+            given_up,
+            owed: recorder.debts().values().sum(),
+            owed_at_all: recorder.debts().get(&Consistency::All).copied().unwrap_or(0),
+            ..figures(&cluster, &history)
+        };
         violations
     }
 
@@ -413,6 +446,7 @@ impl Scene {
         handle.spawn(evil, nemesis.run());
         if let Some(random) = &self.upheaval {
             let operator = Operator::new(handle, cluster, random.clone(), factors);
+            let operator = if self.calm { operator.tidy() } else { operator };
             handle.spawn(evil, operator.run());
         }
         if let Some(random) = &self.alterations {
@@ -432,7 +466,8 @@ impl Scene {
         let left = Arc::new(Mutex::new(self.steps));
         let mut working = Vec::new();
         for number in 0..self.clients {
-            let mut client = Client::new(handle, cluster, self.space, recorder, number);
+            let client = Client::new(handle, cluster, self.space, recorder, number);
+            let mut client = if self.calm { client.owed() } else { client };
             let left = left.clone();
             let (sender, receiver) = crate::executor::oneshot::channel();
             handle.spawn(Group::WORLD, async move {

@@ -55,6 +55,17 @@ fn bugs_of_convergence_are_found() {
         (Bug::ForgetChanges, 17),
         (Bug::ForgetBatches, 0),
         (Bug::GiveUpDamage, 1),
+        (Bug::HideDamage, 1),
+    ]);
+}
+
+#[test]
+fn bugs_of_answers_are_found() {
+    are_found(&[
+        (Bug::SwapRows, 0),
+        (Bug::RefuseReads, 0),
+        (Bug::PanicAtDeletions, 0),
+        (Bug::RefuseAsNewcomer, 0),
     ]);
 }
 

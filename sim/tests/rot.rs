@@ -150,6 +150,7 @@ fn rot_on_one_node_is_found_and_mended_from_the_others() {
             clock_skew: Duration::from_secs(22),
             repair_interval: Some(Duration::from_hours(1)),
             leaf_rows: 256,
+            limits: None,
             bug: None,
         };
         let mut executor = Executor::new(random.fork(), Arc::new(Trace::new(None)), 100_000_000);

@@ -100,6 +100,8 @@ fn the_runs_are_eventful() {
     assert!(sum(|figures| figures.healed) > 0, "what rotted is written anew");
     assert!(sum(|figures| figures.ring_changes) > 20, "rings change");
     assert!(sum(|figures| figures.dooms as u64) > 0);
+    assert!(sum(|figures| figures.overloaded) > 10, "nodes have no room");
+    assert!(sum(|figures| figures.given_up) > 10, "clients go away");
     assert!(sum(|figures| figures.contradictions as u64) > 10);
     assert!(
         sum(|figures| figures.datacenters as u64 - 1) > 1,

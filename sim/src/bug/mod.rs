@@ -1,10 +1,12 @@
 //! Bugs that the checkers must find: each lives in the simulator's own shims, never in the product.
 //!
+//! - `door`: what a node does wrong with what its clients ask;
 //! - `store`: what a replica's storage does wrong;
 //! - `wire`: what a node does wrong with what its peers ask;
 //! - `restart`: what is wrong with a disk, or missing from it after a restart;
 //! - [`table`]: all of them, and which checkers find them in how many seeds.
 
+mod door;
 mod restart;
 mod store;
 pub mod table;
@@ -12,9 +14,11 @@ mod wire;
 
 use crate::{checkers::Promise, nemesis::Evils};
 
+pub(crate) use door::refuses;
 pub(crate) use restart::{forget, spoil};
 pub(crate) use store::{
-    Stale, changes, forgets_changes, gives_up_damage, purges_at_once, reads_early, stops_at_shard,
+    Stale, changes, forgets_changes, gives_up_damage, hides_damage, purges_at_once, reads_early,
+    stops_at_shard,
 };
 pub(crate) use wire::{Treatment, spoil_answer, treat};
 
@@ -79,11 +83,21 @@ pub enum Bug {
     LoseNearWrites,
     /// Replicas give up what is damaged before the others' data is there.
     GiveUpDamage,
+    /// Replicas do not say what is damaged.
+    HideDamage,
+    /// Pages for peers give the first two rows of a partition each other's content.
+    SwapRows,
+    /// Reads are refused as invalid, once in a while.
+    RefuseReads,
+    /// Replicas panic where all that they would answer with are deletions.
+    PanicAtDeletions,
+    /// Nodes refuse clients' writes until they are in the ring, though they are about to have them.
+    RefuseAsNewcomer,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 34] = [
         Self::AcknowledgeBeforeSync,
         Self::SkipSync,
         Self::SkipDirectorySync,
@@ -113,6 +127,11 @@ impl Bug {
         Self::FirstSchemaWins,
         Self::LoseNearWrites,
         Self::GiveUpDamage,
+        Self::HideDamage,
+        Self::SwapRows,
+        Self::RefuseReads,
+        Self::PanicAtDeletions,
+        Self::RefuseAsNewcomer,
     ];
 
     /// The bug of a name, as `{:?}` writes it.
@@ -152,6 +171,13 @@ impl Bug {
                 "of two datacenters' replicas those near the coordinator acknowledge one write in eight and do nothing"
             }
             Self::GiveUpDamage => "a replica gives up what is damaged before the others' data is there",
+            Self::HideDamage => "a replica does not say what is damaged",
+            Self::SwapRows => {
+                "pages for coordinators give the first two rows of a partition each other's content"
+            }
+            Self::RefuseReads => "one read in eight is refused as invalid",
+            Self::PanicAtDeletions => "a replica panics where all that it would answer with are deletions",
+            Self::RefuseAsNewcomer => "a node refuses writes until it is in the ring",
             Self::SkipBarrier => "a node confirms steps of a change of the ring that it has not taken",
             Self::FirstSchemaWins => "of two schema changes within a second the first one to come wins",
         }
@@ -177,7 +203,7 @@ impl Bug {
             }),
             // A full disk makes writes fail.
             Self::AcknowledgeFailures => Some(Evils::ALL),
-            Self::GiveUpDamage => Some(Evils { rot: true, ..usual }),
+            Self::GiveUpDamage | Self::HideDamage => Some(Evils { rot: true, ..usual }),
             _ => Some(usual),
         }
     }
@@ -205,7 +231,12 @@ impl Bug {
 
     /// Whether it shows only where what nodes store rots.
     pub fn needs_decay(self) -> bool {
-        self == Self::GiveUpDamage
+        matches!(self, Self::GiveUpDamage | Self::HideDamage)
+    }
+
+    /// Whether it shows only where nothing is wrong but that the ring changes.
+    pub fn needs_calm(self) -> bool {
+        self == Self::RefuseAsNewcomer
     }
 
     /// Whether it shows only where replicas stand in two datacenters.
@@ -216,8 +247,8 @@ impl Bug {
     /// The promises that it may break.
     pub fn breaks(self) -> &'static [Promise] {
         use Promise::{
-            Atomicity, Causality, Convergence, Handoff, MonotonicReads, NoInvention, NoLostWrite, Ownership,
-            Recovery, SchemaAgreement, Truncation,
+            Atomicity, Causality, Convergence, Handoff, Mending, MonotonicReads, NoInvention, NoLostWrite,
+            NoPanic, Ownership, Recovery, SchemaAgreement, Service, Truncation, Validity,
         };
         match self {
             Self::AcknowledgeBeforeSync
@@ -245,6 +276,11 @@ impl Bug {
             Self::FirstSchemaWins => &[SchemaAgreement],
             Self::LoseNearWrites => &[NoLostWrite, Causality],
             Self::GiveUpDamage => &[NoLostWrite, MonotonicReads, Causality],
+            Self::HideDamage => &[Mending],
+            Self::SwapRows => &[NoInvention],
+            Self::RefuseReads => &[Validity],
+            Self::PanicAtDeletions => &[NoPanic],
+            Self::RefuseAsNewcomer => &[Service],
             Self::SkipBarrier => &[Ownership, NoLostWrite, MonotonicReads, Causality],
         }
     }

@@ -49,6 +49,11 @@ pub(crate) fn gives_up_damage(bug: Option<Bug>) -> bool {
     bug == Some(Bug::GiveUpDamage)
 }
 
+/// Whether nobody is told what is damaged.
+pub(crate) fn hides_damage(bug: Option<Bug>) -> bool {
+    bug == Some(Bug::HideDamage)
+}
+
 /// Whether a read does not wait for the sync of what it saw.
 pub(crate) fn reads_early(bug: Option<Bug>) -> bool {
     bug == Some(Bug::ReadBeforeSync)

@@ -32,6 +32,7 @@ pub fn plan(bug: Bug, seed: u64, steps: usize) -> Plan {
         bug: Some(bug),
         evils: bug.evils(),
         upheaval: Some(bug.needs_upheaval()),
+        calm: bug.needs_calm(),
         steps,
         ..Plan::new(seed)
     }

@@ -5,7 +5,7 @@ use starling_model::{CellValue, Mutation, NodeId, Page, Row, Timestamp, range_to
 use starling_replication::{
     Node, PeerRequest, PeerResponse,
     anti_entropy::wire::SessionAnswer,
-    message::{Request, Response, WriteReason},
+    message::{Failure, Request, Response, WriteReason},
     streaming::{StreamReply, StreamRequest},
     topology::{TopologyRequest, TopologyResponse},
 };
@@ -71,6 +71,11 @@ pub(crate) fn treat(
                 && is_near(node, request.sender) =>
         {
             Some(Response::Done)
+        }
+        (Request::Write { reason, .. }, Bug::RefuseAsNewcomer)
+            if *reason == WriteReason::Client && !node.ring_state().serves(node.status().id) =>
+        {
+            Some(Response::Failed(Failure::Overloaded))
         }
         (Request::WriteStamped { .. }, Bug::LoseWrites) if request.clock.0 % LOST_ONE_IN == 0 => {
             Some(Response::Done)
@@ -167,11 +172,34 @@ pub(crate) fn spoil_answer(
             }
         }
         (Some(Bug::HideDeletions), Response::Page(bytes)) => hide_deletions_in(bytes),
+        (Some(Bug::SwapRows), Response::Page(bytes)) => swap_rows_in(bytes),
+        (Some(Bug::PanicAtDeletions), Response::Page(bytes)) => {
+            let mut page = Page::decode(bytes.clone()).expect("a peer's page can be decoded");
+            let any = !page.partitions.is_empty();
+            hide_deletions(&mut page);
+            assert!(!any || !page.partitions.is_empty(), "nobody expects that");
+        }
         (Some(Bug::HideDeletions), Response::AntiEntropy(SessionAnswer::Pages(pages))) => {
             pages.iter_mut().for_each(hide_deletions_in);
         }
         _ => {}
     }
+}
+
+fn swap_rows_in(bytes: &mut bytes::Bytes) {
+    let mut page = Page::decode(bytes.clone()).expect("a peer's page can be decoded");
+    for part in &mut page.partitions {
+        let mut swapped = part.partition.clone();
+        let mut rows = swapped.rows.values_mut();
+        if let (Some(one), Some(other)) = (rows.next(), rows.next()) {
+            std::mem::swap(one, other);
+        }
+        // A range that is deleted may cover one of them only.
+        if swapped.is_canonical() {
+            part.partition = swapped;
+        }
+    }
+    *bytes = page.encoded().into_bytes();
 }
 
 fn hide_deletions_in(bytes: &mut bytes::Bytes) {

@@ -50,6 +50,8 @@ pub enum Promise {
     SchemaAgreement,
     /// After healing the cluster serves, and no crash keeps a node from starting.
     Recovery,
+    /// While the ring changes, and nothing else is wrong, no request fails whose level bears those who are down.
+    Service,
     /// Valid requests are not refused as invalid, and answers are answers to their questions.
     Validity,
     /// Nothing panics.

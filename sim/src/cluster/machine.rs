@@ -1,6 +1,6 @@
 //! One machine: its disk and clock last, its node lives from start to crash.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -38,6 +38,10 @@ pub(super) struct Fate {
     pub(super) replaces: Option<usize>,
     /// The host id of its node.
     pub(super) id: Option<NodeId>,
+    /// When it lost its power last.
+    pub(super) lost: Option<Duration>,
+    /// When it was up again, if it is.
+    pub(super) back: Option<Duration>,
 }
 
 enum Power {
@@ -84,6 +88,8 @@ impl Machine {
                 rack: number % 3 + 1,
                 replaces: None,
                 id: None,
+                lost: None,
+                back: None,
             }),
             power: Mutex::new(Power::Off),
         }
@@ -176,7 +182,11 @@ impl Cluster {
             }
         })?;
         let id = node.status().id;
-        machine.fate.lock().id = Some(id);
+        {
+            let mut fate = machine.fate.lock();
+            fate.id = Some(id);
+            fate.back = Some(handle.now());
+        }
         let watch = &self.inner.watch;
         watch.begins(group, number, id, &node);
         let clock = (handle.clone(), machine.clock.clone());
@@ -218,6 +228,10 @@ impl Cluster {
             Power::Starting(group) | Power::On(group, ..) => *group,
         };
         self.note(number, how, String::new);
+        {
+            let mut fate = machine.fate.lock();
+            (fate.lost, fate.back) = (Some(self.inner.handle.now()), None);
+        }
         self.inner.handle.kill(group);
         self.inner.watch.ends(group);
         self.inner.network.detach(machine.address);

@@ -3,13 +3,14 @@
 mod machine;
 mod node_door;
 mod residents;
+mod service;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use starling_cql::Error;
 use starling_model::TokenRange;
-use starling_replication::{Config, Executed, Node, NodeStatus, Repair};
+use starling_replication::{Config, Executed, Node, NodeStatus, Repair, budget::Budget};
 
 use self::machine::Machine;
 pub use self::{
@@ -18,11 +19,11 @@ pub use self::{
     residents::{RingCommand, Role},
 };
 use crate::{
-    bug::Bug,
+    bug::{self, Bug},
     checkers::ownership::Watch,
     disk::Disk,
     env::SimEnv,
-    executor::{Handle, oneshot},
+    executor::{First, Handle, first, oneshot},
     network::Network,
     random::Random,
     reach::Factors,
@@ -50,8 +51,32 @@ pub struct ClusterSettings {
     pub repair_interval: Option<Duration>,
     /// Rows that have one digest, at most: few, so that digests are kept although there are few rows.
     pub leaf_rows: u64,
+    /// What each node carries out and holds at a time; as much as in production, if absent.
+    pub limits: Option<Limits>,
     /// A bug that all nodes have, and the checkers should find.
     pub bug: Option<Bug>,
+}
+
+/// What a node carries out and holds at a time, and refuses beyond that as overloaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests of clients.
+    pub coordinated: usize,
+    /// Requests of peers.
+    pub served: usize,
+    /// Bytes of requests, answers and pages.
+    pub bytes: usize,
+}
+
+impl Limits {
+    /// Few enough for a handful of clients to meet them.
+    pub fn random(random: &mut Random) -> Self {
+        Self {
+            coordinated: 1 + random.index(4),
+            served: 3 + random.index(10),
+            bytes: 16 << 20 << random.below(3),
+        }
+    }
 }
 
 /// All nodes of a simulation, up or down. Clones share them.
@@ -232,6 +257,11 @@ impl Cluster {
         config.rack = format!("rack{}", fate.rack);
         config.replace = fate.replaces.map(|dead| self.address(dead).to_string());
         drop(fate);
+        if let Some(limits) = self.inner.settings.limits {
+            config.bounds.coordinated = limits.coordinated;
+            config.bounds.served = limits.served;
+            config.budget = Arc::new(Budget::new(limits.bytes));
+        }
         config.bounds.hint_age = self.inner.settings.hint_age;
         // Small disks fill up to the last byte.
         config.bounds.hint_reserve = 0;
@@ -247,7 +277,8 @@ impl Cluster {
         config
     }
 
-    /// Sends a request to a node as a client does, and waits at most `patience` for the answer.
+    /// Sends a request to a node as a client does, and waits at most `patience` for the answer. Who gives up goes away: as in
+    /// production, the node drops the request where it is.
     pub async fn request(
         &self,
         number: usize,
@@ -258,15 +289,22 @@ impl Cluster {
         let Some((node, group)) = machine.serving() else {
             return Err(NoAnswer::Down);
         };
+        if let Some(error) = bug::refuses(self.inner.settings.bug, &request, self.inner.handle.now()) {
+            return Err(NoAnswer::Error(error));
+        }
         let (sender, receiver) = oneshot::channel();
+        // It is dropped when this ends.
+        let (_client, is_gone) = oneshot::channel::<()>();
         self.inner.handle.spawn(group, async move {
-            sender.send(request.carry_out(&node).await);
+            if let First::Left(outcome) = first(request.carry_out(&node), is_gone).await {
+                sender.send(outcome);
+            }
         });
         let sleep = self.inner.handle.sleep(patience);
-        match crate::executor::first(receiver, sleep).await {
-            crate::executor::First::Left(Some(Ok(executed))) => Ok(executed),
-            crate::executor::First::Left(Some(Err(error))) => Err(NoAnswer::Error(error)),
-            crate::executor::First::Left(None) | crate::executor::First::Right(()) => Err(NoAnswer::Lost),
+        match first(receiver, sleep).await {
+            First::Left(Some(Ok(executed))) => Ok(executed),
+            First::Left(Some(Err(error))) => Err(NoAnswer::Error(error)),
+            First::Left(None) | First::Right(()) => Err(NoAnswer::Lost),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use starling_cql::{BatchRequest, Error, ErrorKind, QueryParameters, Statement};
+use starling_model::Consistency;
 use starling_replication::{Executed, Node};
 
 use crate::env::SimEnv;
@@ -19,6 +20,14 @@ pub enum Request {
 }
 
 impl Request {
+    /// How many replicas must answer.
+    pub fn level(&self) -> Consistency {
+        match self {
+            Self::Query(_, parameters) | Self::Prepared(_, parameters) => parameters.consistency,
+            Self::Batch(request) => request.parameters.consistency,
+        }
+    }
+
     /// Does what a driver and the protocol's server do with it.
     pub(super) async fn carry_out(self, node: &Arc<Node<SimEnv>>) -> Result<Executed, Error> {
         match self {

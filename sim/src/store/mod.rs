@@ -279,6 +279,9 @@ impl Store for SimStore {
 
     fn damaged(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send + 'static {
         let damaged: Vec<Damaged> = self.shards.iter().flat_map(|shard| shard.damaged()).collect();
+        if bug::hides_damage(self.bug) {
+            return std::future::ready(Ok(Vec::new()));
+        }
         if bug::gives_up_damage(self.bug) {
             for piece in &damaged {
                 self.give_up(*piece);

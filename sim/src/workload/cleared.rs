@@ -67,7 +67,7 @@ impl Client {
         self.note("truncate", || format!("at n{node}"));
         let parameters = QueryParameters::with_consistency(Consistency::Quorum);
         let request = Request::Query("TRUNCATE sim.cleared".to_owned(), parameters);
-        let outcome = told(self.request(node, request).await);
+        let outcome = told(self.send(node, request).await);
         let span = (invoked, self.handle.now());
         self.recorder.cleared(span, ClearedDeed::Truncated(outcome));
         self.note("truncated", || format!("{outcome:?}"));

@@ -23,19 +23,24 @@ use crate::{
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long one waits at most who gives up early.
+const IMPATIENCE: Duration = Duration::from_millis(200);
+
 /// The most pages that a client reads for one question.
 const MAX_PAGES: usize = 10_000;
 
 /// A client. It has one request under way at a time.
 pub struct Client {
     pub(super) handle: Handle,
-    cluster: Cluster,
+    pub(super) cluster: Cluster,
     pub(super) space: Space,
     pub(super) recorder: Recorder,
     pub(super) random: Random,
     number: usize,
     /// How far its clock is ahead, in microseconds.
     skew: i64,
+    /// Nothing is wrong but that the ring changes: it turns to nodes that are at service, and they must serve it.
+    pub(super) is_owed: bool,
 }
 
 impl Client {
@@ -54,14 +59,27 @@ impl Client {
             random,
             number,
             skew,
+            is_owed: false,
+        }
+    }
+
+    /// The same client in a cluster in which nothing is wrong but that the ring changes: no request may fail.
+    pub fn owed(self) -> Self {
+        Self {
+            is_owed: true,
+            ..self
         }
     }
 
     /// Thinks for a while and does one thing.
     pub async fn step(&mut self) {
-        let think = self.random.between(Duration::ZERO, Duration::from_millis(60));
+        // The ring changes for longer than it takes to make much go wrong.
+        let longest = if self.is_owed { 600 } else { 60 };
+        let think = self
+            .random
+            .between(Duration::ZERO, Duration::from_millis(longest));
         self.handle.sleep(think).await;
-        let node = *self.random.pick(&self.cluster.residents());
+        let Some(node) = self.any_node() else { return };
         match self.random.below(100) {
             0..=34 => self.read(node).await,
             35..=59 => self.write(node).await,
@@ -71,6 +89,16 @@ impl Client {
             92..=98 => self.write_bag(node).await,
             _ => self.change_schema(node).await,
         }
+    }
+
+    /// Whom it turns to: who may be down, too, unless it is owed an answer.
+    fn any_node(&mut self) -> Option<usize> {
+        let nodes = if self.is_owed {
+            self.cluster.at_service()
+        } else {
+            self.cluster.residents()
+        };
+        (!nodes.is_empty()).then(|| *self.random.pick(&nodes))
     }
 
     /// Thinks for at most `pause` and chooses a node.
@@ -304,7 +332,7 @@ impl Client {
         };
         self.note("schema", || format!("{text} at n{node}"));
         let parameters = QueryParameters::with_consistency(Consistency::Quorum);
-        drop(self.request(node, Request::Query(text, parameters)).await);
+        drop(self.send(node, Request::Query(text, parameters)).await);
     }
 
     /// What a level promises that a node coordinates.
@@ -317,19 +345,36 @@ impl Client {
         self.recorder.timestamp(now, &mut self.random)
     }
 
-    /// Sends a request; notes errors that no valid request should get.
+    /// Reads or writes; notes a failure where none may be.
     pub(super) async fn request(&mut self, node: usize, request: Request) -> Result<QueryResult, NoAnswer> {
+        let debt = self.is_owed.then(|| self.owe(node, request.level()));
+        let result = self.send(node, request).await;
+        if let Some(debt) = debt {
+            self.settle(&debt, result.as_ref().err());
+        }
+        result
+    }
+
+    /// Sends a request; notes errors that no valid request should get.
+    pub(super) async fn send(&mut self, node: usize, request: Request) -> Result<QueryResult, NoAnswer> {
         let text = format!("{request:?}");
-        let result = self.cluster.request(node, request, PATIENCE).await;
+        let patience = if self.random.chance(self.space.impatience) {
+            self.random.between(Duration::ZERO, IMPATIENCE)
+        } else {
+            PATIENCE
+        };
+        let result = self.cluster.request(node, request, patience).await;
         match &result {
             Ok(executed) => self.note("result", || format!("{:?}", executed.result)),
             Err(no_answer) => self.note("no answer", || format!("{no_answer:?}")),
         }
-        if let Err(NoAnswer::Error(error)) = &result
-            && is_wrong(error)
-        {
-            self.recorder
-                .wrong(Promise::Validity, format!("n{node} answered {error:?} to {text}"));
+        match &result {
+            Err(NoAnswer::Error(error)) if is_wrong(error) => self
+                .recorder
+                .wrong(Promise::Validity, format!("n{node} answered {error:?} to {text}")),
+            Err(NoAnswer::Error(error)) if error.kind == ErrorKind::Overloaded => self.recorder.overloaded(),
+            Err(NoAnswer::Lost) if patience < PATIENCE => self.recorder.given_up(),
+            _ => {}
         }
         result.map(|executed| executed.result)
     }

@@ -4,6 +4,7 @@ mod bags;
 mod change;
 mod cleared;
 mod client;
+mod debt;
 mod question;
 mod recorder;
 mod stamped;
@@ -32,6 +33,10 @@ pub struct Space {
     pub grace: u32,
     /// Whether there is a table that people quarrel about.
     pub disputed: bool,
+    /// The registers' `read_repair_chance`, in percent.
+    pub repair_chance: u8,
+    /// Of 1,000 requests so many are given up by their clients early.
+    pub impatience: u32,
 }
 
 impl Space {
@@ -44,6 +49,8 @@ impl Space {
             factors,
             grace: 0,
             disputed: false,
+            repair_chance: 0,
+            impatience: 0,
         }
     }
 
@@ -70,8 +77,9 @@ impl Space {
                 self.factors.cql()
             ),
             format!(
-                "CREATE TABLE {KEYSPACE}.registers (p int, r int, a int, b int, s int STATIC, PRIMARY KEY (p, r)) WITH CLUSTERING ORDER BY (r {order}) AND gc_grace_seconds = {}",
-                self.grace
+                "CREATE TABLE {KEYSPACE}.registers (p int, r int, a int, b int, s int STATIC, PRIMARY KEY (p, r)) WITH CLUSTERING ORDER BY (r {order}) AND gc_grace_seconds = {} AND read_repair_chance = {}",
+                self.grace,
+                f64::from(self.repair_chance) / 100.0
             ),
             format!("CREATE TABLE {KEYSPACE}.stamped (p int PRIMARY KEY, v int)"),
             format!("CREATE TABLE {KEYSPACE}.cleared (p int PRIMARY KEY, v int)"),

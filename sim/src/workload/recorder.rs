@@ -1,8 +1,9 @@
 //! The clients' shared notebook.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use starling_model::Consistency;
 
 use crate::{
     checkers::{Promise, Violation},
@@ -26,6 +27,10 @@ struct Inner {
     violations: Vec<Violation>,
     /// Rows of the disputed table that were acknowledged at QUORUM: their value is their key.
     disputed: Vec<i32>,
+    /// Requests that must not fail, by level.
+    owed: BTreeMap<Consistency, u64>,
+    overloaded: u64,
+    given_up: u64,
 }
 
 impl Recorder {
@@ -172,6 +177,32 @@ impl Recorder {
     /// Notes something that is wrong by itself.
     pub(crate) fn wrong(&self, promise: Promise, text: String) {
         self.inner.lock().violations.push(Violation { promise, text });
+    }
+
+    /// Notes a request that must not fail, and its level.
+    pub(super) fn owed(&self, level: Consistency) {
+        *self.inner.lock().owed.entry(level).or_default() += 1;
+    }
+
+    /// How many requests must not have failed, by level.
+    pub fn debts(&self) -> BTreeMap<Consistency, u64> {
+        self.inner.lock().owed.clone()
+    }
+
+    /// Notes a request that a node had no room for.
+    pub(super) fn overloaded(&self) {
+        self.inner.lock().overloaded += 1;
+    }
+
+    /// Notes a request whose client went away early.
+    pub(super) fn given_up(&self) {
+        self.inner.lock().given_up += 1;
+    }
+
+    /// Requests that nodes had no room for, and those whose clients went away early.
+    pub fn strains(&self) -> (u64, u64) {
+        let inner = self.inner.lock();
+        (inner.overloaded, inner.given_up)
     }
 
     /// The history until now.
