@@ -40,10 +40,4 @@ impl Cluster {
         let fate = self.inner.machines[number].fate.lock();
         fate.lost.is_some() && fate.back.is_none_or(|back| back + RETURN > since)
     }
-
-    /// Whether a machine lost its power after `since`.
-    pub fn has_died(&self, number: usize, since: Duration) -> bool {
-        let fate = self.inner.machines[number].fate.lock();
-        fate.lost.is_some_and(|lost| lost > since)
-    }
 }

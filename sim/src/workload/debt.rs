@@ -7,9 +7,6 @@ use starling_model::Consistency;
 use super::Client;
 use crate::{checkers::Promise, cluster::NoAnswer};
 
-/// So long after a death somebody may not have noticed it.
-const NOTICE: Duration = Duration::from_secs(3);
-
 /// A request that is under way to a node at service.
 pub(super) struct Debt {
     node: usize,
@@ -39,15 +36,6 @@ impl Client {
         let needed: BTreeSet<usize> = debt.needed.union(&self.cluster.needed()).copied().collect();
         let down: Vec<usize> = needed.into_iter().filter(was_away).collect();
         let datacenter = self.cluster.datacenter(node);
-        // Who takes a dead node for alive still may rely on it: a scan asks for ranges together as long as enough of those who have
-        // them all are alive, and has nobody else to ask when one of these turns out to be dead.
-        let unnoticed = asked.saturating_sub(NOTICE);
-        if down
-            .iter()
-            .any(|number| self.cluster.has_died(*number, unnoticed))
-        {
-            return;
-        }
         if was_away(&node) || !self.space.factors.bear(level, datacenter, down.len()) {
             return;
         }
