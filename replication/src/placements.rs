@@ -10,7 +10,7 @@ use std::{
 };
 
 use starling_cql::schema::{Replication, Replications, Schema};
-use starling_model::{Token, TokenRange};
+use starling_model::{NodeId, Token, TokenRange, TokenSet};
 use starling_ring::{Placement, Strategy};
 
 use crate::{
@@ -92,14 +92,22 @@ pub(crate) struct Placements {
     pub(crate) current: Arc<Placement>,
     /// While a change makes it another one.
     pub(crate) next: Option<Arc<Placement>>,
+    /// What this node is a replica of, now or after the change.
+    pub(crate) own: Arc<TokenSet>,
 }
 
 impl Placements {
     fn new(cluster: &Cluster, strategies: Strategies) -> Self {
         let current = cluster.ring.placement(&strategies.before);
         let next = cluster.next_ring().map(|next| next.placement(&strategies.after));
+        let next = next.filter(|next| *next != current);
+        let both = std::iter::once(&current).chain(&next);
+        let own = both
+            .flat_map(|placement| placement.ranges_of(cluster.me))
+            .collect();
         Self {
-            next: next.filter(|next| *next != current).map(Arc::new),
+            own: Arc::new(own),
+            next: next.map(Arc::new),
             current: Arc::new(current),
             strategies,
         }
@@ -119,6 +127,15 @@ impl Placements {
     pub(crate) fn sets(&self, token: Token) -> ReplicaSets {
         let next = self.next.as_ref().map(|next| next.replicas(token));
         ReplicaSets::new(self.current.replicas(token), next)
+    }
+
+    /// The replicas, now, of each arc that has some of these tokens, which do not wrap.
+    pub(crate) fn current_within(&self, tokens: TokenRange) -> impl Iterator<Item = &[NodeId]> {
+        let ranges = self.current.ranges();
+        ranges
+            .skip_while(move |(arc, _)| arc.end <= tokens.start)
+            .take_while(move |(arc, _)| arc.start < tokens.end)
+            .map(|(_, replicas)| replicas)
     }
 
     /// All arcs in token order, cut where the replicas change now or after the change. None wraps.

@@ -5,6 +5,7 @@
 //! - [`digest`]: sums of hashes, equal for equal data; `tree`: a table's digests, kept up to date;
 //! - [`wire`]: what replicas ask each other, with [`prints`]; `local`: how one answers, with `scan`;
 //! - `session`: one range's replicas are compared and made equal;
+//!   `fence`: who is no replica takes no part;
 //! - `schedule`: sessions in the background, all the time; [`demand`]: sessions that an operator asks for;
 //! - `repaired`: since when ranges are equal on all replicas, and what may be purged for it;
 //! - [`divergence`]: what was found, for operators; `truncations`: TRUNCATE beside sessions.
@@ -12,6 +13,7 @@
 pub mod demand;
 pub mod digest;
 pub mod divergence;
+mod fence;
 mod local;
 pub mod prints;
 mod repaired;
@@ -110,8 +112,24 @@ impl<E: Env> AntiEntropy<E> {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Answers a coordinator of a session; `None` is a plain yes.
+    /// Answers a coordinator of a session; `None` is a plain yes. Refused, and nothing is changed, where this node is no replica.
     pub(crate) async fn answer(
+        self: &Arc<Self>,
+        request: SessionRequest,
+        deadline: Deadline,
+    ) -> Result<Option<SessionAnswer>, Failure> {
+        let read = request.reads();
+        let check = || match &read {
+            Some((table, tokens)) => self.check_own(*table, tokens),
+            None => Ok(()),
+        };
+        check()?;
+        let answer = self.reply(request, deadline).await?;
+        check()?;
+        Ok(answer)
+    }
+
+    async fn reply(
         self: &Arc<Self>,
         request: SessionRequest,
         deadline: Deadline,
@@ -228,6 +246,8 @@ impl<E: Env> AntiEntropy<E> {
                 "a mutation of another table, or a wrong token".to_owned(),
             ));
         }
+        let tokens = mutations.iter().map(|mutation| fence::only(mutation.key.token));
+        self.check_own(table, &tokens.collect())?;
         for mutation in &mutations {
             self.coordinator.replica.note(mutation).await?;
         }

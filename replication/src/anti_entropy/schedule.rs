@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     env::Env,
+    placements::Placements,
     snapshot::{Peer, Snapshot},
 };
 
@@ -60,6 +61,14 @@ impl Range {
         first.is_some_and(|peer| peer.id == node)
     }
 
+    /// Whether just these are its replicas.
+    fn has_replicas_of(&self, placements: &Placements) -> bool {
+        placements.current_within(self.tokens).all(|current| {
+            let is_current = |peer: &Arc<Peer>| current.contains(&peer.id);
+            current.len() == self.expected && self.replicas.iter().all(is_current)
+        })
+    }
+
     fn lacks_replicas(&self) -> bool {
         self.replicas.len() != self.expected
     }
@@ -67,6 +76,16 @@ impl Range {
     fn is_complete(&self) -> bool {
         self.settled && !self.lacks_replicas() && self.replicas.iter().all(|peer| peer.alive)
     }
+}
+
+fn placements_of(snapshot: &Snapshot, table: TableId) -> Option<&Placements> {
+    let table = snapshot.schema.table_by_id(table)?;
+    snapshot.placements(&table.keyspace).ok()
+}
+
+/// Whether the range's replicas are those of a ring.
+fn has_its_replicas(snapshot: &Snapshot, arc: &Range) -> bool {
+    placements_of(snapshot, arc.table).is_some_and(|placements| arc.has_replicas_of(placements))
 }
 
 /// The ranges of all tables of users for which `wanted` holds.
@@ -140,7 +159,7 @@ impl<E: Env> AntiEntropy<E> {
         arcs
     }
 
-    /// One session, if the range is as it was when the round began; a change is for the next round.
+    /// One session, if the range is as it was when the round began; a change is for the next round, in which it may be another's.
     async fn look_after(self: &Arc<Self>, mut arc: Range) {
         arc.refresh(&self.coordinator.views.load());
         if !arc.is_looked_after_by(self.me) {
@@ -156,13 +175,26 @@ impl<E: Env> AntiEntropy<E> {
     }
 
     /// A session over a range with those of its replicas that are alive. If those are all, and agree in the end,
-    /// each of them is told. It ends early when `is_unwanted`.
+    /// each of them is told. It ends early when `is_unwanted`, and when its replicas are others by now: who is none any more
+    /// forgets what it had, and must neither be believed nor written to.
     pub(super) async fn session(
         self: &Arc<Self>,
         arc: &Range,
         manner: Manner,
         is_unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Outcome, SessionError> {
+        let planned = self.coordinator.views.load();
+        if !has_its_replicas(&planned, arc) {
+            return Err(SessionError::Moved);
+        }
+        let ends = || {
+            if is_unwanted() {
+                return Some(SessionError::Unwanted);
+            }
+            let now = self.coordinator.views.load();
+            let is_other = now.cluster.stamp != planned.cluster.stamp && !has_its_replicas(&now, arc);
+            is_other.then_some(SessionError::Moved)
+        };
         let complete = arc.is_complete() && self.is_settled(arc);
         let subject = Subject {
             table: arc.table,
@@ -171,7 +203,7 @@ impl<E: Env> AntiEntropy<E> {
             replicas: arc.live(),
         };
         let mut session = Session::new(self, subject, manner);
-        let ended = session.run(is_unwanted).await;
+        let ended = session.run(&ends).await;
         let found = session.found();
         self.counters.repair_sessions.one();
         let now = self.env.wall().seconds();
@@ -196,7 +228,7 @@ impl<E: Env> AntiEntropy<E> {
                 });
             }
             // Nothing is known to be wrong.
-            Err(SessionError::Unwanted) => {}
+            Err(SessionError::Unwanted | SessionError::Moved) => {}
             Err(error) => {
                 self.counters.repair_failures.one();
                 let problem = error.to_string();
@@ -249,11 +281,8 @@ impl<E: Env> AntiEntropy<E> {
     /// Whether the range still has these replicas, and no other ones are on their way.
     fn is_settled(&self, arc: &Range) -> bool {
         let snapshot = self.coordinator.views.load();
-        let table = snapshot.schema.table_by_id(arc.table);
-        let placements = table.and_then(|table| snapshot.placements(&table.keyspace).ok());
-        placements.is_some_and(|placements| {
-            let sets = placements.sets(arc.tokens.end);
-            sets.next.is_none() && sets.current == arc.ids()
+        placements_of(&snapshot, arc.table).is_some_and(|placements| {
+            arc.has_replicas_of(placements) && placements.sets(arc.tokens.end).next.is_none()
         })
     }
 

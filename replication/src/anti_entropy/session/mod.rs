@@ -94,6 +94,8 @@ pub(crate) enum SessionError {
     Stopping,
     #[error("nobody waits for it any more")]
     Unwanted,
+    #[error("it has other replicas by now")]
+    Moved,
 }
 
 pub(crate) struct Session<'a, E: Env> {
@@ -135,9 +137,12 @@ impl<'a, E: Env> Session<'a, E> {
     }
 
     /// Compares and repairs. When it ends well the replicas that took part have everything that any of them had when it
-    /// began. It ends early when `is_unwanted`, which is asked between its steps. [`found`](Self::found) says what came of
+    /// began. It ends early for what `ends` says, which is asked between its steps. [`found`](Self::found) says what came of
     /// it either way.
-    pub(crate) async fn run(&mut self, is_unwanted: &(dyn Fn() -> bool + Sync)) -> Result<(), SessionError> {
+    pub(crate) async fn run(
+        &mut self,
+        ends: &(dyn Fn() -> Option<SessionError> + Sync),
+    ) -> Result<(), SessionError> {
         let whole = Piece::tokens(self.subject.tokens);
         let groups = Groups::apart(self.subject.replicas.len());
         self.frontier.sum(whole, groups);
@@ -146,8 +151,8 @@ impl<'a, E: Env> Session<'a, E> {
             if self.engine.is_stopping() {
                 return Err(SessionError::Stopping);
             }
-            if is_unwanted() {
-                return Err(SessionError::Unwanted);
+            if let Some(why) = ends() {
+                return Err(why);
             }
             match step {
                 Step::Sum(pieces) => {

@@ -1,13 +1,20 @@
 //! Sessions in a cluster: what is repaired, and what it costs on the wire.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use starling_model::{Clustering, Mutation, Partition, TableId};
+use starling_model::{Clustering, ClusteringRange, Mutation, Partition, TableId};
 
 use crate::{
-    anti_entropy::demand::{RepairProgress, RepairRequest},
+    anti_entropy::{
+        demand::{RepairProgress, RepairRequest},
+        schedule,
+        session::{Manner, SessionError},
+        wire::{Moment, Piece, SessionRequest},
+    },
+    deadline::Deadline,
     env::StoreError,
+    message::Failure,
     testing::{Link, TestCluster, address, clustering, insert, key, row_of},
 };
 
@@ -501,4 +508,88 @@ fn what_could_not_be_written_to_a_replica_is_told() {
     cluster.run_for(Duration::from_mins(2));
     assert!(is_equal(&cluster, table, "key 5"));
     assert_eq!(told(&cluster, &[1, 2, 3]), NOTHING);
+}
+
+/// A repair was planned, or its coordinator is late to hear of the ring; meanwhile two of three replicas have given their tokens away, and
+/// one of them still shows what the replica has purged.
+#[test]
+fn who_is_no_replica_any_more_takes_no_part() {
+    let (cluster, table) = quiet();
+    fill(&cluster, table, 60, 1);
+    let planned = schedule::arcs(&cluster.node(1).views.load(), |_, _| true);
+    cluster
+        .cql(
+            1,
+            "ALTER KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+        )
+        .expect("fewer replicas");
+    cluster.run_for(Duration::from_mins(1));
+    let names: Vec<String> = (0..60).map(|partition| format!("key {partition}")).collect();
+    let owner = |name: &str| {
+        let placements = cluster.node(1).views.load();
+        let placements = placements.placements("ks").expect("the keyspace");
+        let owners = placements.sets(key(name).token).current;
+        (1..=3).find(|number| owners == [cluster.node(*number).id])
+    };
+    for name in &names {
+        let owner = owner(name).expect("an owner");
+        let other = owner % 3 + 1;
+        assert!(
+            cluster.stored(other, table, &key(name)).rows.is_empty(),
+            "it was cleaned up"
+        );
+        smuggle(&cluster, other, insert(table, name, 7, "purged elsewhere", 5));
+    }
+    let engine = Arc::clone(&cluster.node(1).anti_entropy);
+    let manner = Manner {
+        preview: false,
+        patient: false,
+    };
+    for arc in planned {
+        let engine = Arc::clone(&engine);
+        let ended = cluster
+            .world
+            .executor
+            .run(async move { engine.session(&arc, manner, &|| false).await });
+        assert_eq!(ended, Err(SessionError::Moved));
+    }
+    for name in &names {
+        let owner = owner(name).expect("an owner");
+        let moment = Moment {
+            now: cluster.now(),
+            grace: 0,
+            age_ms: 0,
+        };
+        let pieces = || vec![Piece::rows_of(key(name), ClusteringRange::ALL)];
+        let read = SessionRequest::Read {
+            table,
+            moment,
+            patient: false,
+            pieces: pieces(),
+        };
+        let digests = SessionRequest::Digests {
+            table,
+            moment,
+            patient: false,
+            pieces: pieces(),
+        };
+        let write = SessionRequest::Write {
+            table,
+            age_ms: 0,
+            mutations: vec![insert(table, name, 8, "for ever", 5).encode()],
+        };
+        for request in [read, digests, write] {
+            for number in 1..=3 {
+                let engine = Arc::clone(&cluster.node(number).anti_entropy);
+                let deadline = Deadline::after(&engine.env, Duration::from_secs(1));
+                let request = request.clone();
+                let answer = cluster
+                    .world
+                    .executor
+                    .run(async move { engine.answer(request, deadline).await });
+                let refused = matches!(answer, Err(Failure::OldRing { .. }));
+                assert_eq!(refused, number != owner, "n{number}: {answer:?}");
+            }
+        }
+    }
 }
