@@ -147,6 +147,23 @@ impl<E: Env> Node<E> {
         }
     }
 
+    /// [`with_context`](Self::with_context) for a write, whose second is at most `clock_skew` behind the newest time that this node has
+    /// heard of. Deletions and ends of life are purged by their seconds, once replicas were made equal later than that: one that is
+    /// said to be old, by a client's `now_in_seconds` or by a clock that is days behind, would be purged at one replica before
+    /// others have heard of it.
+    pub(super) fn with_write_context<T>(
+        &self,
+        parameters: &QueryParameters,
+        work: impl FnOnce(&mut Context<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.with_context(parameters, |context| {
+            let newest = Timestamp(context.now_micros).seconds();
+            let skew = u32::try_from(self.config.repair.clock_skew.as_secs()).unwrap_or(u32::MAX);
+            context.now = context.now.max(Seconds(newest.0.saturating_sub(skew)));
+            work(context)
+        })
+    }
+
     /// Gives `work` what a plan needs from outside: time, randomness, the partitioner.
     pub(super) fn with_context<T>(
         &self,

@@ -36,11 +36,12 @@ impl<E: Env> Node<E> {
     ) -> Result<QueryResult, Error> {
         let mut present = Present::default();
         if plan.needs_reads() {
-            let reads = self.with_context(parameters, |context| plan.reads(&parameters.values, context))?;
+            let reads =
+                self.with_write_context(parameters, |context| plan.reads(&parameters.values, context))?;
             let claim = self.coordinator.claim();
             present = self.present(reads, parameters, claim, tracer).await?;
         }
-        let (mutations, stamp) = self.with_context(parameters, |context| {
+        let (mutations, stamp) = self.with_write_context(parameters, |context| {
             let stamp = context.timestamp;
             Ok((plan.mutations(&parameters.values, &present, context)?, stamp))
         })?;
@@ -60,11 +61,12 @@ impl<E: Env> Node<E> {
     ) -> Result<QueryResult, Error> {
         let mut present = Present::default();
         if plan.needs_reads() {
-            let reads = self.with_context(parameters, |context| plan.reads(&parameters.values, context))?;
+            let reads =
+                self.with_write_context(parameters, |context| plan.reads(&parameters.values, context))?;
             let claim = self.coordinator.claim();
             present = self.present(reads, parameters, claim, tracer).await?;
         }
-        let stamped = self.with_context(parameters, |context| {
+        let stamped = self.with_write_context(parameters, |context| {
             let stamp = context.timestamp;
             Ok((plan.mutations(&parameters.values, &present, context)?, stamp))
         })?;
@@ -138,11 +140,11 @@ impl<E: Env> Node<E> {
         for (statement, values) in &statements {
             let plan = entry_plan(statement)?;
             if plan.needs_reads() {
-                let reads = self.with_context(parameters, |context| plan.reads(values, context))?;
+                let reads = self.with_write_context(parameters, |context| plan.reads(values, context))?;
                 present.join(self.present(reads, parameters, claim, tracer).await?);
             }
         }
-        let stamped = self.with_context(parameters, |context| {
+        let stamped = self.with_write_context(parameters, |context| {
             let mut all = Vec::new();
             for (statement, values) in &statements {
                 all.extend(entry_plan(statement)?.mutations(values, &present, context)?);

@@ -431,3 +431,32 @@ fn a_read_ends_with_its_client_and_a_write_goes_on() {
         assert!(!cluster.stored(number, table, &key("a")).is_empty(), "n{number}");
     }
 }
+
+/// What is purged by its second must not be said to be older than the last repair, which others trusted.
+#[test]
+fn a_deletion_is_as_young_as_the_cluster_knows_whatever_its_client_says() {
+    let cluster = cluster();
+    let table = cluster.table(1);
+    let long_ago = |parameters: &mut QueryParameters| parameters.now_in_seconds = Some(1);
+    let write = "INSERT INTO ks.t (k, c, v) VALUES ('a', 1, 'v') USING TTL 100";
+    run(&cluster, 1, Statement::Text(write.to_owned()), long_ago).expect("it is written");
+    let delete = "DELETE FROM ks.t WHERE k = 'b'";
+    run(&cluster, 1, Statement::Text(delete.to_owned()), long_ago).expect("it is deleted");
+    cluster.run_for(Duration::from_secs(1));
+    let skew = u32::try_from(TestCluster::config(1).repair.clock_skew.as_secs()).expect("small");
+    let oldest = cluster.now().0 - skew - 2;
+    let deletion = cluster
+        .stored(1, table, &key("b"))
+        .deletion
+        .expect("it is stored");
+    assert!(deletion.at.0 >= oldest, "{deletion:?}");
+    let written = cluster.stored(1, table, &key("a")).rows;
+    let mut ends = written.values().filter_map(|row| row.marker?.expiry);
+    assert!(
+        ends.next().is_some_and(|end| end.at.0 >= oldest + 100),
+        "{written:?}"
+    );
+    // A client may look at any second.
+    let read = Statement::Text("SELECT v FROM ks.t WHERE k = 'a'".to_owned());
+    assert_eq!(lines(&rows(run(&cluster, 2, read, long_ago))), ["v"]);
+}
