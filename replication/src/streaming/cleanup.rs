@@ -50,6 +50,8 @@ pub(super) struct Cleanup {
     seen: Mutex<Option<(Layout, Duration)>>,
     /// One at a time.
     running: Arc<futures::lock::Mutex<()>>,
+    /// By which rings nothing is left that is not this node's by the present one, as far as was looked; and the present one.
+    forgotten: Mutex<Option<(Layout, Held)>>,
     left: AtomicUsize,
 }
 
@@ -59,6 +61,7 @@ impl Cleanup {
             held: Mutex::new(Held::load(fs)?),
             seen: Mutex::default(),
             running: Arc::default(),
+            forgotten: Mutex::default(),
             left: AtomicUsize::new(0),
         })
     }
@@ -90,11 +93,19 @@ impl<E: Env> Streaming<E> {
     async fn make_ready(&self, change: &Change) -> Result<(), String> {
         let running = self.cleanup.running.try_lock();
         let _running = running.ok_or_else(|| CLEANING.to_owned())?;
+        // Who reads by an earlier ring must find what it counts on.
+        self.views.drained(&self.env).await;
         let snapshot = self.views.load();
+        let present = Layout::of(&snapshot.cluster);
         let old = self.cleanup.held.lock().clone();
-        // A first change may be this node's own coming in.
-        for past in old.layouts() {
-            self.forget(&snapshot, past).await?;
+        // It may take longer than who asks waits, and is not begun anew when it asks again.
+        let is_done = self.cleanup.forgotten.lock().as_ref() == Some(&(present.clone(), old.clone()));
+        if !is_done {
+            // A first change may be this node's own coming in.
+            for past in old.layouts() {
+                self.forget(&snapshot, past).await?;
+            }
+            *self.cleanup.forgotten.lock() = Some((present, old));
         }
         for (table, gained, ownerless) in self.gained(&snapshot, change) {
             // What nobody else has comes from nobody: if it is here, this is all of it.

@@ -20,7 +20,7 @@ use starling_model::{
 };
 use starling_sstable::{Cells, ExportOptions, PurgePolicy, TableSettings, fs::Fs};
 
-use super::held_exports::HeldExports;
+use super::{executor::Executor, held_exports::HeldExports};
 use crate::env::{Damaged, Exported, Store, StoreError, StoredPage};
 
 type Data = BTreeMap<(TableId, DecoratedKey), Partition>;
@@ -42,12 +42,19 @@ pub(crate) struct MapStore {
     exports: HeldExports,
     /// Reads end only once nothing holds them.
     reads_held: Arc<AtomicBool>,
+    /// How long it takes to forget tokens of a table, if it takes any time.
+    discards: Arc<Mutex<Option<(Executor, Duration)>>>,
 }
 
 impl MapStore {
     /// From now on reads wait for a disk that does not answer, or not any more: those that wait go on waiting.
     pub(crate) fn hold_reads(&self, held: bool) {
         self.reads_held.store(held, Ordering::Relaxed);
+    }
+
+    /// From now on it takes so long to forget tokens of a table, also if there is nothing to forget.
+    pub(crate) fn slow_discards(&self, executor: &Executor, time: Duration) {
+        *self.discards.lock() = Some((executor.clone(), time));
     }
 
     /// From now on exports go there.
@@ -580,6 +587,13 @@ impl Store for MapStore {
             store.data.lock().retain(|(t, key), _| !is_gone(*t, key));
             gone
         };
-        std::future::ready(self.checked(discard))
+        let outcome = self.checked(discard);
+        let slow = self.discards.lock().clone();
+        async move {
+            if let Some((executor, time)) = slow {
+                executor.sleep(time).await;
+            }
+            outcome
+        }
     }
 }

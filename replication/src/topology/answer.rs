@@ -61,7 +61,7 @@ impl<E: Env> Topology<E> {
     /// [`grant`](Self::grant), once this node has nothing of what it would gain.
     pub(super) async fn grant_ready(&self, change: &Change, made_on: &RingState) -> TopologyResponse {
         let answer = self.grant(change, made_on);
-        if answer != TopologyResponse::Granted {
+        if answer != TopologyResponse::Granted || self.grants.lock().is_ready(change.id) {
             return answer;
         }
         let ready = match self.streaming() {
@@ -69,7 +69,10 @@ impl<E: Env> Topology<E> {
             None => Err("a node is stopping".to_owned()),
         };
         match ready {
-            Ok(()) => answer,
+            Ok(()) => {
+                self.grants.lock().ready(change.id);
+                answer
+            }
             Err(reason) => {
                 self.grants.lock().release(change.id);
                 TopologyResponse::NotYet(reason)

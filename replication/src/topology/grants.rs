@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::Change;
 
-/// How long a promise holds unless the change begins. A proposal takes a round trip for each member.
-const HELD: Duration = Duration::from_secs(10);
+/// How long a promise holds unless the change begins. A proposal takes a round trip for each member, and what each removes
+/// before it promises; who took longer asks once more, and finds them ready.
+pub(super) const HELD: Duration = Duration::from_secs(10);
 
 /// The promise of this node.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub(super) struct Grants(Option<Held>);
 #[derive(Debug)]
 struct Held {
     change: Change,
+    /// This node has nothing of what it would gain.
+    is_ready: bool,
     /// Of the ring that the change would begin on: it can't on another.
     epoch: u64,
     until: Duration,
@@ -34,12 +37,31 @@ impl Grants {
         {
             return Err(Box::new(held.change.clone()));
         }
+        let before = self
+            .0
+            .take()
+            .filter(|held| held.epoch == epoch && held.change.id == change.id);
         self.0 = Some(Held {
             change: change.clone(),
+            is_ready: before.is_some_and(|held| held.is_ready),
             epoch,
             until: now + HELD,
         });
         Ok(())
+    }
+
+    /// Whether this node is ready for the change that was promised last.
+    pub(super) fn is_ready(&self, id: u128) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|held| held.change.id == id && held.is_ready)
+    }
+
+    /// This node is ready for the change, if that is still what was promised last.
+    pub(super) fn ready(&mut self, id: u128) {
+        if let Some(held) = self.0.as_mut().filter(|held| held.change.id == id) {
+            held.is_ready = true;
+        }
     }
 
     /// The change does not begin.

@@ -6,13 +6,16 @@ use futures::future::join_all;
 use starling_model::NodeId;
 
 use super::{
-    Change, ChangeError, ChangeKind, Phase, RingState, Topology, TopologyRequest, TopologyResponse,
+    Change, ChangeError, ChangeKind, Phase, RingState, Topology, TopologyRequest, TopologyResponse, grants,
     service::ASK,
 };
 use crate::{env::Env, identity::uuid_v4, snapshot::Peer};
 
 /// How long a promise may take: what a node has left of an earlier time goes first.
 const GRANT: Duration = Duration::from_secs(10);
+
+/// How often all are asked, at most.
+const ROUNDS: usize = 3;
 
 /// Computes a change from the present ring; called again if the ring turns out to be another one.
 pub(super) type Make<'a> = dyn Fn(&RingState) -> Result<ChangeKind, ChangeError> + Send + Sync + 'a;
@@ -40,20 +43,12 @@ impl<E: Env> Topology<E> {
         };
         self.check_heirs(&change)?;
         let participants = self.participants(&state, &change, None)?;
-        let mut asked = Vec::new();
-        let mut outcome = Ok(());
-        for peer in &participants {
-            asked.push(Arc::clone(peer));
-            outcome = self.ask_for_grant(peer, &change, &state).await;
-            if outcome.is_err() {
-                break;
-            }
-        }
-        if outcome.is_ok() && self.book.load().epoch() != state.epoch() {
-            outcome = Err(moved());
-        }
-        if let Err(error) = outcome {
-            self.release(&asked, change.id).await;
+        let mut asked = 0;
+        if let Err(error) = self
+            .ask_for_grants(&participants, &change, &state, &mut asked)
+            .await
+        {
+            self.release(&participants[..asked], change.id).await;
             return Err(error);
         }
         let begun = state.with_change(&change, Phase::Pending);
@@ -85,6 +80,34 @@ impl<E: Env> Topology<E> {
                 None => Err(moved()),
             })
             .collect()
+    }
+
+    /// Asks all for their promises, in their order; `asked` tells how many it got to. When it succeeds all promises hold, and the ring is
+    /// the same.
+    async fn ask_for_grants(
+        &self,
+        participants: &[Arc<Peer>],
+        change: &Change,
+        state: &RingState,
+        asked: &mut usize,
+    ) -> Result<(), ChangeError> {
+        for _ in 0..ROUNDS {
+            let began = self.env.monotonic();
+            for (at, peer) in participants.iter().enumerate() {
+                *asked = (*asked).max(at + 1);
+                self.ask_for_grant(peer, change, state).await?;
+            }
+            if self.book.load().epoch() != state.epoch() {
+                return Err(moved());
+            }
+            // Or the first may have run out while the last got ready. Who is asked once more is ready.
+            if self.env.monotonic().saturating_sub(began) < grants::HELD {
+                return Ok(());
+            }
+        }
+        Err(ChangeError::NotYet(
+            "the members took too long to answer".to_owned(),
+        ))
     }
 
     async fn ask_for_grant(

@@ -504,3 +504,24 @@ fn a_datacenter_that_is_not_there_is_refused_and_nothing_is_forgotten() {
     cluster.run_for(QUIET * 3);
     assert_readable(&cluster, table, &[1], 1);
 }
+
+/// Each change comes before what was given away by the one before it is forgotten, so nodes may hold data by several rings, and a look at all of
+/// them takes longer than who asks for a promise waits.
+#[test]
+fn a_change_waits_for_slow_cleanups_and_begins() {
+    let (cluster, _) = cluster(3, 3);
+    for factor in [1, 2, 1, 2] {
+        alter(&cluster, 1, factor);
+    }
+    for node in 1..=3 {
+        let store = cluster.store(node);
+        store.slow_discards(&cluster.world.executor, Duration::from_secs(4));
+    }
+    let told = (0..20).find_map(|_| {
+        let told = begin(&cluster, 1, 3);
+        until(&cluster, "it is told", || told.lock().is_some());
+        let told = told.lock().take().expect("it is told");
+        told.is_ok().then_some(told)
+    });
+    assert_eq!(told, Some(Ok(())));
+}
