@@ -346,6 +346,7 @@ impl Scene {
             only_hints: self.only_hints,
             decays: self.decays,
             outages: self.evils.crashes,
+            full_disks: self.evils.full_disks,
             clocks: self.evils.clocks,
         }
     }

@@ -9,8 +9,8 @@ use starling_ring::{Partitioner, Ring};
 use super::{
     LASTING_HINTS, PATIENCE,
     acts::{
-        Stage, await_mended, bereave, decay, empty, fail_at_once, isolate, look_around, orphan_batches,
-        orphan_parts, quarrel, restart_bearer, turn_back,
+        Stage, await_mended, bereave, decay, empty, fail_at_once, fill_up, isolate, look_around,
+        orphan_batches, orphan_parts, quarrel, restart_bearer, turn_back,
     },
     schema::{disputed_tables, one_schema},
     violation,
@@ -53,6 +53,8 @@ pub(super) struct Acts {
     pub(super) decays: bool,
     /// Power fails.
     pub(super) outages: bool,
+    /// Disks are full.
+    pub(super) full_disks: bool,
     /// Clocks are set back.
     pub(super) clocks: bool,
 }
@@ -94,6 +96,9 @@ async fn play(stage: Stage<'_>, acts: Acts, violations: &mut Vec<Violation>) -> 
         // Before anything is written over them.
         violations.extend(read_all(stage).await);
         orphan_batches(stage).await?;
+    }
+    if acts.outages && acts.full_disks {
+        fill_up(stage).await?;
     }
     if acts.outages && acts.clocks {
         turn_back(stage).await?;

@@ -6,6 +6,7 @@ mod bereavement;
 mod clocks;
 mod decay;
 mod emptying;
+mod fullness;
 mod isolation;
 mod orphans;
 mod outage;
@@ -30,6 +31,7 @@ pub(super) use self::{
     clocks::turn_back,
     decay::{await_mended, decay},
     emptying::empty,
+    fullness::fill_up,
     isolation::{isolate, look_around},
     orphans::orphan_batches,
     outage::fail_at_once,
