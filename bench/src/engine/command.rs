@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::{
     chart::{self, quantity},
-    compare::{Comparison, compare},
+    compare::{Aim, Comparison, compare},
     error::Error,
     rows::WIDE_COLUMNS,
     run::Plan,
@@ -191,12 +191,15 @@ fn to_markdown(comparison: &Comparison) -> String {
         let mut cells = vec![row.name.clone()];
         let medians = stores.iter().map(|store| row.stores.get(store));
         cells.extend(medians.map(|measured| measured.map_or_else(String::new, |it| quantity(it.median))));
-        cells.push(
-            row.ratio()
-                .map_or_else(String::new, |ratio| format!("{ratio:.2}")),
-        );
-        let sign = if row.more_is_better { ">=" } else { "<=" };
-        cells.push(row.aim.map_or_else(String::new, |aim| format!("{sign} {aim}")));
+        // One of nothing says nothing.
+        let ratio = row.ratio().filter(|ratio| ratio.is_finite());
+        cells.push(ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")));
+        cells.push(match row.aim {
+            Some(Aim::Times(aim)) if row.more_is_better => format!(">= {aim}"),
+            Some(Aim::Times(aim)) => format!("<= {aim}"),
+            Some(Aim::Most(most)) => format!("at most {most}"),
+            None => String::new(),
+        });
         cells.push(match row.met() {
             Some(true) => "met".to_owned(),
             Some(false) => "missed".to_owned(),

@@ -19,6 +19,15 @@ pub struct Measured {
     pub median: f64,
 }
 
+/// What is aimed at.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Aim {
+    /// At least (or at most) so many times the better of the others.
+    Times(f64),
+    /// At most so much, whatever the others have.
+    Most(f64),
+}
+
 /// A quantity.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Row {
@@ -26,8 +35,8 @@ pub struct Row {
     pub name: String,
     /// Whether more is better.
     pub more_is_better: bool,
-    /// What is aimed at: at least (or at most) so many times the better of the others.
-    pub aim: Option<f64>,
+    /// What is aimed at.
+    pub aim: Option<Aim>,
     /// Of each store.
     pub stores: BTreeMap<Store, Measured>,
 }
@@ -55,12 +64,11 @@ impl Row {
 
     /// Whether the aim is met, where there is one and something to compare with.
     pub fn met(&self) -> Option<bool> {
-        let (ratio, aim) = (self.ratio()?, self.aim?);
-        Some(if self.more_is_better {
-            ratio >= aim
-        } else {
-            ratio <= aim
-        })
+        match self.aim? {
+            Aim::Most(most) => Some(self.stores.get(&Store::Starling)?.median <= most),
+            Aim::Times(aim) if self.more_is_better => Some(self.ratio()? >= aim),
+            Aim::Times(aim) => Some(self.ratio()? <= aim),
+        }
     }
 }
 
@@ -147,8 +155,9 @@ impl Comparison {
         ] {
             let rate = |figure: &Figure| figure.operations as f64 / figure.seconds;
             let cpu = |figure: &Figure| figure.cpu_seconds * 1e6 / figure.operations as f64;
-            let cpu_aim = (phase == Phase::Load && !durable).then_some(0.8);
-            rows.extend(self.row(&format!("{name}, 1/s"), true, Some(aim), |outcome| {
+            let cpu_aim = (phase == Phase::Load && !durable).then_some(Aim::Times(0.8));
+            let aim = Some(Aim::Times(aim));
+            rows.extend(self.row(&format!("{name}, 1/s"), true, aim, |outcome| {
                 outcome.figure(phase).map(rate)
             }));
             rows.extend(self.row(&format!("{name}, CPU us"), false, cpu_aim, |outcome| {
@@ -191,30 +200,40 @@ impl Comparison {
                 Some(outcome.worst_sync_ns as f64 / 1e6)
             }),
         );
+        // How long the disk itself may take is not the store's; it was probed all the while.
+        rows.extend(self.row(
+            "worst put beyond that, ms",
+            false,
+            Some(Aim::Most(5.0)),
+            |outcome| {
+                let worst = outcome.figure(Phase::Load)?.latency_ns[3];
+                Some(worst.saturating_sub(outcome.worst_sync_ns) as f64 / 1e6)
+            },
+        ));
+        let no_more = Some(Aim::Times(1.0));
         let times = |bytes: u64, outcome: &Outcome| Some(bytes as f64 / outcome.raw_bytes as f64);
         rows.extend(
-            self.row("disk after the load, of raw", false, Some(1.0), |outcome| {
+            self.row("disk after the load, of raw", false, no_more, |outcome| {
                 times(outcome.disk_bytes, outcome)
             }),
         );
-        rows.extend(self.row("disk, compacted, of raw", false, Some(1.0), |outcome| {
+        rows.extend(self.row("disk, compacted, of raw", false, no_more, |outcome| {
             times(outcome.compacted_bytes, outcome)
         }));
-        rows.extend(self.row("write amplification", false, Some(1.0), |outcome| {
+        rows.extend(self.row("write amplification", false, no_more, |outcome| {
             times(outcome.written_bytes, outcome)
         }));
         let mib = |bytes: u64| Some(bytes as f64 / f64::from(1 << 20));
         rows.extend(
-            self.row("own memory, peak of the load, MiB", false, Some(1.0), |outcome| {
+            self.row("own memory, peak of the load, MiB", false, no_more, |outcome| {
                 mib(outcome.load_peak_bytes)
             }),
         );
-        rows.extend(self.row(
-            "own memory, peak of the reads, MiB",
-            false,
-            Some(1.0),
-            |outcome| mib(outcome.read_peak_bytes),
-        ));
+        rows.extend(
+            self.row("own memory, peak of the reads, MiB", false, no_more, |outcome| {
+                mib(outcome.read_peak_bytes)
+            }),
+        );
         rows.extend(self.row("mapped files resident, MiB", false, None, |outcome| {
             mib(outcome.memory.file)
         }));
@@ -229,7 +248,7 @@ impl Comparison {
         &self,
         name: &str,
         more_is_better: bool,
-        aim: Option<f64>,
+        aim: Option<Aim>,
         quantity: impl Fn(&Outcome) -> Option<f64>,
     ) -> Option<Row> {
         let mut stores: BTreeMap<Store, Vec<f64>> = BTreeMap::new();

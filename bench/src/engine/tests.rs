@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     chart::quantity,
-    compare::{Measured, Row},
+    compare::{Aim, Measured, Row},
     rows::{Key, VALUE_BYTES, Values, WIDE_COLUMNS, first_column, plain_row},
     session::Store,
     timeline::{INTERVAL_MS, Timeline},
@@ -43,7 +43,7 @@ fn plain_rows_give_their_first_column_back() {
     );
 }
 
-fn row(more_is_better: bool, aim: f64, medians: [f64; 3]) -> Row {
+fn row(more_is_better: bool, aim: Aim, medians: [f64; 3]) -> Row {
     let stores = [Store::Starling, Store::Rocksdb, Store::Fjall];
     Row {
         name: "a quantity".to_owned(),
@@ -62,20 +62,26 @@ fn row(more_is_better: bool, aim: f64, medians: [f64; 3]) -> Row {
 
 #[test]
 fn ours_is_measured_against_the_better_of_the_others() {
-    let rate = row(true, 2.0, [100.0, 40.0, 60.0]);
+    let rate = row(true, Aim::Times(2.0), [100.0, 40.0, 60.0]);
     assert_eq!(rate.ratio(), Some(100.0 / 60.0));
     assert_eq!(rate.met(), Some(false));
-    let cost = row(false, 0.8, [3.0, 5.0, 4.0]);
+    let cost = row(false, Aim::Times(0.8), [3.0, 5.0, 4.0]);
     assert_eq!(cost.ratio(), Some(0.75));
     assert_eq!(cost.met(), Some(true));
 }
 
 #[test]
 fn without_others_there_is_no_verdict() {
-    let mut alone = row(true, 2.0, [1.0, 1.0, 1.0]);
+    let mut alone = row(true, Aim::Times(2.0), [1.0, 1.0, 1.0]);
     alone.stores.retain(|store, _| *store == Store::Starling);
     assert_eq!(alone.ratio(), None);
     assert_eq!(alone.met(), None);
+}
+
+#[test]
+fn a_bound_holds_whatever_the_others_have() {
+    assert_eq!(row(false, Aim::Most(5.0), [5.0, 0.0, 1.0]).met(), Some(true));
+    assert_eq!(row(false, Aim::Most(5.0), [5.1, 90.0, 90.0]).met(), Some(false));
 }
 
 #[test]
