@@ -11,12 +11,17 @@ use futures::{StreamExt, future::join_all, stream};
 use starling_model::{Mutation, NodeId};
 use starling_ring::Placement;
 
-use super::{Hints, segment::Stored, store::Segments};
+use super::{
+    Hints,
+    segment::{Life, Stored},
+    store::Segments,
+};
 use crate::{
     coordinator::Coordinator,
     deadline::Deadline,
     env::Env,
-    message::{Hint, Request, WriteReason},
+    message::{Failure, Hint, Request, WriteReason},
+    peers::AskError,
     snapshot::{Peer, Snapshot},
     tracing::Tracer,
 };
@@ -26,6 +31,28 @@ const GONE: Duration = Duration::from_secs(30);
 
 /// How many hints are passed on at a time.
 const PASSED_AT_ONCE: usize = 32;
+
+/// What became of a hint at one replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handed {
+    Taken,
+    /// It has too much to do. While its range changes hands, to keep a hint for it would make more of that: it would pass that hint
+    /// on to all other replicas in its turn, which may be as busy, and so on, and hints would multiply. Who brought this one keeps it,
+    /// and comes again.
+    Busy,
+    /// It is down, or does not answer.
+    Missed,
+}
+
+impl Handed {
+    fn of<T>(outcome: &Result<T, AskError>) -> Self {
+        match outcome {
+            Ok(_) => Self::Taken,
+            Err(AskError::Failed(Failure::Overloaded | Failure::Late)) => Self::Busy,
+            Err(_) => Self::Missed,
+        }
+    }
+}
 
 impl<E: Env> Coordinator<E> {
     /// Whether a node owns nothing and is not about to.
@@ -87,7 +114,8 @@ impl<E: Env> Coordinator<E> {
     }
 
     /// Hints came here: whether those whose replicas have changed, or are changing, are where they belong too. Each is at
-    /// all present and coming replicas then, or in a durable hint for them. Replicas that do not answer in time get a hint.
+    /// all present and coming replicas then, or in a durable hint for them. Replicas that do not answer in time get a hint;
+    /// false if one has too much to do.
     pub(crate) async fn pass_on(&self, hints: &[Hint], deadline: Deadline) -> bool {
         let passing: Vec<_> = hints
             .iter()
@@ -108,26 +136,39 @@ impl<E: Env> Coordinator<E> {
         let snapshot = self.views.load();
         let replicas = present_replicas(&snapshot, &mutation);
         let others = replicas.iter().filter(|peer| peer.id != snapshot.cluster.me);
-        let given = others.map(|peer| async move {
-            let given = peer.alive && self.hand_over(peer, hint.mutation.clone(), deadline).await;
-            given || self.hints.keep_for(peer.id, life, hint.mutation.clone()).await
+        let handed = others.map(|peer| async move {
+            let handed = self.hand_over(peer, hint.mutation.clone(), deadline).await;
+            (peer.id, handed)
         });
-        let given = join_all(given).await.into_iter().all(|given| given);
+        let handed = join_all(handed).await;
+        let would_multiply =
+            is_changing(&snapshot, &mutation) && handed.iter().any(|(_, handed)| *handed == Handed::Busy);
+        let given = !would_multiply && self.keep_for_others(&handed, life, &hint.mutation).await;
         if given {
             self.counters.hints_rerouted.one();
         }
         given
     }
 
-    /// Whether a node has a hinted write, durably. As a write and not as a hint: who gets it does not pass it on. It has
+    /// Gives a node a hinted write, durably. As a write and not as a hint: who gets it does not pass it on. It has
     /// half of the time that is left: then there is some to keep a hint.
-    async fn hand_over(&self, peer: &Peer, mutation: Bytes, deadline: Deadline) -> bool {
+    async fn hand_over(&self, peer: &Peer, mutation: Bytes, deadline: Deadline) -> Handed {
+        if !peer.alive {
+            return Handed::Missed;
+        }
         let body = Request::Write {
             mutations: vec![mutation],
             reason: WriteReason::Hint,
         };
         let time = deadline.remaining(&self.env) / 2;
-        self.peers.ask(peer, body, time, &Tracer::OFF).await.is_ok()
+        Handed::of(&self.peers.ask(peer, body, time, &Tracer::OFF).await)
+    }
+
+    /// Keeps a hint for each that did not take the write. Whether each has the one or the other now, durably.
+    async fn keep_for_others(&self, handed: &[(NodeId, Handed)], life: Life, mutation: &Bytes) -> bool {
+        let others = handed.iter().filter(|(_, handed)| *handed != Handed::Taken);
+        let kept = others.map(|(id, _)| self.hints.keep_for(*id, life, mutation.clone()));
+        join_all(kept).await.into_iter().all(|kept| kept)
     }
 
     /// Whether this node is a replica of a write's token, and no other one is to come.
@@ -141,33 +182,43 @@ impl<E: Env> Coordinator<E> {
         };
         let token = mutation.key.token;
         let is_replica = |placement: &Placement| placement.replicas(token).contains(&snapshot.cluster.me);
-        let next = placements.next.as_ref();
-        is_replica(&placements.current)
-            && next.is_none_or(|next| next.replicas(token) == placements.current.replicas(token))
+        is_replica(&placements.current) && !is_changing(&snapshot, mutation)
     }
 
     /// Whether every present replica has the write, or a durable hint for it that is as old as this one.
     async fn place_hint(&self, target: NodeId, hint: &Stored, mutation: &Mutation) -> bool {
         let replicas = present_replicas(&self.views.load(), mutation);
-        let mut placed = true;
+        let mut handed = Vec::with_capacity(replicas.len());
         for peer in replicas.iter().filter(|peer| peer.id != target) {
-            let given = peer.alive && self.give_hint(peer, hint, mutation).await;
-            let keep = || self.hints.keep_for(peer.id, hint.life, hint.mutation.clone());
-            placed &= given || keep().await;
+            handed.push((peer.id, self.give_hint(peer, hint, mutation).await));
         }
-        placed
+        // Also for who is busy: no change of the ring is under way.
+        self.keep_for_others(&handed, hint.life, &hint.mutation).await
     }
 
-    async fn give_hint(&self, peer: &Peer, hint: &Stored, mutation: &Mutation) -> bool {
+    async fn give_hint(&self, peer: &Peer, hint: &Stored, mutation: &Mutation) -> Handed {
+        if !peer.alive {
+            return Handed::Missed;
+        }
         let deadline = Deadline::after(&self.env, self.timeouts.write);
         if peer.id == self.views.load().cluster.me {
             let encoded = hint.mutation.clone();
             let write = self.replica.write(mutation, encoded, deadline, &Tracer::OFF);
-            return write.await.is_ok();
+            return Handed::of(&write.await.map_err(AskError::from));
         }
-        let given = self.send_hints(peer, vec![hint.for_peer()], deadline);
-        given.await.is_ok()
+        Handed::of(&self.send_hints(peer, vec![hint.for_peer()], deadline).await)
     }
+}
+
+/// Whether a change of the ring gives a write's range to other replicas.
+fn is_changing(snapshot: &Snapshot, mutation: &Mutation) -> bool {
+    let table = snapshot.schema.table_by_id(mutation.table);
+    let placements = table.and_then(|table| snapshot.placements(&table.keyspace).ok());
+    placements.is_some_and(|placements| {
+        let token = mutation.key.token;
+        let next = placements.next.as_ref();
+        next.is_some_and(|next| next.replicas(token) != placements.current.replicas(token))
+    })
 }
 
 /// All replicas that a write has now, and those that are to come; none if its table was dropped.

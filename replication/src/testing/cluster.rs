@@ -18,6 +18,7 @@ use crate::{
     env::Env,
     message::{Hint, Request},
     node::{Executed, Node},
+    peers::AskError,
     start_error::StartError,
 };
 
@@ -185,6 +186,11 @@ impl TestCluster {
 
     /// Gives a node a hint for row 1 of each partition, as whoever kept them would.
     pub(crate) fn deliver_hints(&self, to: usize, table: TableId, names: &[String]) {
+        self.offer_hints(to, table, names).expect("they are taken");
+    }
+
+    /// The same, and whether they are taken.
+    pub(crate) fn offer_hints(&self, to: usize, table: TableId, names: &[String]) -> Result<(), AskError> {
         let at = self.now();
         let hints = names.iter().map(|name| Hint {
             at,
@@ -202,7 +208,7 @@ impl TestCluster {
                 )
                 .await
         });
-        taken.expect("they are taken");
+        taken.map(drop)
     }
 
     /// A node's own storage.

@@ -3,11 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt;
+use starling_cql::{QueryParameters, Statement};
 use starling_model::{Consistency, TableId};
 
 use super::scene::{without_last, write_rows};
 use crate::{
     message::{Failure, PeerRequest, PeerResponse, Request, Response},
+    peers::AskError,
     testing::{Link, TestCluster, address, key, rows_of, whole_partition},
 };
 
@@ -73,4 +75,58 @@ fn hints_are_passed_on_together() {
         assert_eq!(rows.len(), 1, "{name} is where nobody looks for it");
     }
     assert!(cluster.node(2).status().counters.hints_rerouted > 60);
+}
+
+/// Hints that were kept for busy replicas would be passed on by these in their turn, to replicas as busy, and multiply: while the
+/// range changes hands.
+#[test]
+fn what_a_busy_replica_does_not_take_makes_no_more_hints() {
+    let cluster = TestCluster::new(3);
+    let table = cluster.make_table(1);
+    let busy = |is_busy: bool| {
+        for number in [1, 3] {
+            let node = Arc::clone(cluster.node(number));
+            let handler = move |from, request: PeerRequest| {
+                if !is_busy || !matches!(request.body, Request::Write { .. }) {
+                    return node.handle(from, request).boxed();
+                }
+                let refused = PeerResponse {
+                    sender: node.id,
+                    clock: request.clock,
+                    trace: Vec::new(),
+                    body: Response::Failed(Failure::Overloaded),
+                };
+                futures::future::ready(refused).boxed()
+            };
+            cluster.world.listen(address(number), Arc::new(handler));
+        }
+    };
+    cluster.envs[2].set_disk_delay(Duration::from_secs(5));
+    let node = Arc::clone(cluster.node(1));
+    cluster.world.executor.spawn(async move {
+        let more =
+            "ALTER KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 3}";
+        let parameters = QueryParameters::with_consistency(Consistency::Quorum);
+        drop(
+            node.execute(Statement::Text(more.to_owned()), parameters, false)
+                .await,
+        );
+    });
+    cluster.run_for(Duration::from_secs(2));
+    assert!(cluster.node(2).ring_change().is_some(), "all ranges change hands");
+    busy(true);
+    let names: Vec<String> = (0..20).map(|number| format!("k{number}")).collect();
+    let offered = cluster.offer_hints(2, table, &names);
+    assert_eq!(
+        offered,
+        Err(AskError::Failed(Failure::Overloaded)),
+        "who brought them keeps them"
+    );
+    assert_eq!(cluster.node(2).status().counters.hints_written, 0);
+    busy(false);
+    cluster.envs[2].set_disk_delay(Duration::ZERO);
+    cluster.run_for(Duration::from_mins(2));
+    assert!(cluster.node(2).ring_change().is_none());
+    cluster.deliver_hints(2, table, &names);
+    assert_eq!(cluster.node(2).status().counters.hints_taken, 20);
 }
