@@ -1,8 +1,9 @@
 //! One native client.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures::FutureExt;
 use quinn::{Connection, SendStream};
 use starling_cql::{
     Error, ErrorKind,
@@ -18,7 +19,7 @@ use tracing::debug;
 
 use super::{NativeBackend, Shared};
 use crate::{
-    transport::frame::{self, Frame, FrameError, FrameReader, Patience},
+    transport::frame::{self, Frame, FrameError, FrameReader, Patience, Received},
     weight,
 };
 
@@ -143,33 +144,51 @@ impl<B: NativeBackend> Client<B> {
                 return Ok(());
             };
             let (shared, answers) = (Arc::clone(&self.shared), answers.clone());
-            tokio::spawn(async move {
-                let response = match native::decode(&received.payload) {
-                    Ok(request) => tokio::select! {
-                        response = carry_out(&shared, request) => response,
-                        // The backend knows what must go on though the client has gone.
-                        () = answers.closed() => return,
-                    },
-                    Err(error) => Err(error),
-                };
-                let response = response.unwrap_or_else(Response::Error);
-                drop((received.payload, received.share));
-                // A client that is gone needs no answer, and no room for one.
-                let payload = tokio::select! {
-                    biased;
-                    () = answers.closed() => return,
-                    payload = answer(&shared.budget.replies, response) => payload,
-                };
-                let frame = Frame {
-                    id: received.id,
-                    payload: payload.into(),
-                };
-                let _ = answers.send(frame).await;
+            let mut work = Box::pin(async move {
+                serve_one(&shared, &answers, received).await;
                 drop(permit);
             });
+            // Most requests are answered at once; a task of its own, which another thread may take, costs more than they do.
+            if work.as_mut().now_or_never().is_none() {
+                tokio::spawn(work);
+            }
         }
         Ok(())
     }
+}
+
+/// Carries a request out, and hands its answer on.
+async fn serve_one<B: NativeBackend>(shared: &Shared<B>, answers: &mpsc::Sender<Frame>, received: Received) {
+    let response = match native::decode(&received.payload) {
+        Ok(request) => tokio::select! {
+            biased;
+            response = AssertUnwindSafe(carry_out(shared, request)).catch_unwind() => {
+                response.unwrap_or_else(|_| Err(panicked(received.id)))
+            }
+            // The backend knows what must go on though the client has gone.
+            () = answers.closed() => return,
+        },
+        Err(error) => Err(error),
+    };
+    let response = response.unwrap_or_else(Response::Error);
+    drop((received.payload, received.share));
+    let payload = tokio::select! {
+        biased;
+        payload = answer(&shared.budget.replies, response) => payload,
+        // A client that is gone needs no answer, and no room for one.
+        () = answers.closed() => return,
+    };
+    let frame = Frame {
+        id: received.id,
+        payload: payload.into(),
+    };
+    let _ = answers.send(frame).await;
+}
+
+/// What is told of a request that panicked: one bug does not cost the client its connection.
+fn panicked(id: u64) -> Error {
+    tracing::error!(id, "a native client's request panicked");
+    Error::server("A bug in the server ended this request; whether it changed anything is unknown.")
 }
 
 async fn carry_out<B: NativeBackend>(shared: &Shared<B>, request: Request) -> Result<Response, Error> {

@@ -19,7 +19,7 @@ use crate::{
     transport::{PeerService, Transport},
 };
 
-/// Executes "wait" never, and everything else at once.
+/// Executes "wait" never, "later" not at once, and everything else at once; "panic" panics.
 #[derive(Clone, Default)]
 struct Fake {
     listeners: Arc<Mutex<Vec<Listener>>>,
@@ -36,10 +36,12 @@ impl Backend for Fake {
         _: QueryParameters,
         _: bool,
     ) -> impl Future<Output = Result<Executed, Error>> + Send + 'static {
-        let never = statement == Statement::Text("wait".to_owned());
         async move {
-            if never {
-                std::future::pending::<()>().await;
+            match statement {
+                Statement::Text(text) if text == "wait" => std::future::pending().await,
+                Statement::Text(text) if text == "later" => tokio::task::yield_now().await,
+                Statement::Text(text) => assert_ne!(text, "panic"),
+                Statement::Prepared(_) => {}
             }
             Ok(Executed {
                 result: QueryResult::Void,
@@ -227,6 +229,20 @@ async fn requests_are_answered_each_under_its_id_and_none_waits_for_another() {
     assert!(
         matches!(wire.receive().await, Some((5, Response::Topology(topology))) if topology.cluster == "fake")
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_not_answered_at_once_is_answered_later_and_a_panic_is_an_error() {
+    let server = Server::start();
+    let mut wire = server.greeted().await;
+    wire.send(2, &execute("later")).await;
+    assert!(matches!(wire.receive().await, Some((2, Response::Result { .. }))));
+    wire.send(3, &execute("panic")).await;
+    assert!(
+        matches!(wire.receive().await, Some((3, Response::Error(error))) if error.kind == ErrorKind::Server)
+    );
+    wire.send(4, &execute("SELECT")).await;
+    assert!(matches!(wire.receive().await, Some((4, Response::Result { .. }))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
