@@ -21,7 +21,7 @@ use super::{
     Scaling,
     candidate::{Candidate, MAX_INPUTS, Pick},
     rows,
-    slices::Slices,
+    slices::{Slices, overlap},
 };
 
 /// Flushes as small as this, or smaller, are all of one level.
@@ -62,30 +62,59 @@ pub fn picks(tables: &[Candidate], sizes: Sizes, scaling: Scaling) -> Vec<Pick> 
 
 /// The merges that make of some tables ones that don't overlap: of each group that hangs together, and of
 /// single tables that have something to forget.
+///
+/// A group of too many tables for one merge takes several, one after the other: each is [one](merge_overlapping) that makes
+/// fewer of them overlap.
 pub fn everything(tables: &[Candidate], sizes: Sizes) -> Vec<Pick> {
-    groups(tables)
-        .into_iter()
-        .filter(|group| group.len() > 1 || group.iter().any(|table| table.droppable))
-        .filter_map(|group| merge_of(group, sizes))
-        .collect()
+    let merge = |group: Vec<Candidate>| match &group[..] {
+        [table] if table.droppable => merge_of(group, sizes),
+        _ => merge_overlapping(&group, sizes),
+    };
+    groups(tables).into_iter().filter_map(merge).collect()
 }
 
-/// The merge of some tables that makes fewer of them overlap: of as many as may be merged and hang together, or else, where those
-/// that may be merged lie side by side, of tables that have a token in common. `None` if no two do.
+/// The merge of some tables that makes fewer of them overlap: of those over the token that most of them were made for, and of
+/// as many of the others as hang together with these and may be merged with them. `None` if no two that overlap may be merged.
 ///
 /// What it makes covers the tokens of its inputs once, and some of them they covered twice. So however often it is asked for,
 /// it comes to an end; merging tables that lie side by side would make the same ones again.
 pub fn merge_overlapping(tables: &[Candidate], sizes: Sizes) -> Option<Pick> {
-    let mut together = tables.to_vec();
-    choose(&mut together);
-    let mut group = groups(&together).into_iter().max_by_key(Vec::len)?;
-    if group.len() < 2 {
-        group = most_overlapping(tables.to_vec());
+    let mut left = tables.to_vec();
+    loop {
+        let crowd = most_overlapping(left.clone());
+        if crowd.len() < 2 {
+            return None;
+        }
+        let largest = crowd.iter().max_by_key(|table| table.largest_row)?.number;
+        let mut inputs = crowd;
+        choose(&mut inputs);
+        if inputs.len() > 1 {
+            fill(&mut inputs, tables);
+            return merge_of(inputs, sizes);
+        }
+        // It can't be merged with any of the others.
+        left.retain(|table| table.number != largest);
     }
-    if group.len() < 2 {
-        return None;
+}
+
+/// Adds, to some tables that hang together, as many of the others that hang together with them as one merge may take.
+fn fill(inputs: &mut Vec<Candidate>, tables: &[Candidate]) {
+    let mut others = tables.to_vec();
+    others.retain(|table| inputs.iter().all(|input| input.number != table.number));
+    // Neighbours, so that what it makes lies beside what is left.
+    others.sort_by_key(|table| (table.tokens.start, table.number));
+    while inputs.len() < MAX_INPUTS
+        && let Some(span) = Candidate::span(inputs)
+    {
+        let may_join = |table: &Candidate| {
+            let rows = inputs.iter().chain([table]).map(|input| input.largest_row);
+            overlap(table.tokens, span) && rows::fit(rows)
+        };
+        let Some(at) = others.iter().position(may_join) else {
+            return;
+        };
+        inputs.push(others.remove(at));
     }
-    merge_of(group, sizes)
 }
 
 /// Groups of tables that hang together: that overlap, or overlap the same others. Groups have no token in common.

@@ -190,6 +190,43 @@ fn everything_is_merged_by_groups_that_hang_together() {
     assert_eq!(picks[0].parts, [tokens(100, 400)]);
 }
 
+/// A wide table over forty side by side, and over nothing: all hang together, and are more than one merge takes.
+#[test]
+fn a_group_of_too_many_is_merged_where_it_overlaps_and_not_side_by_side() {
+    let slice = |number: u64| Candidate {
+        tokens: tokens(16 * (number as i64 - 1), 16 * number as i64),
+        ..table(number, 100)
+    };
+    let mut wanted: Vec<Candidate> = (1..=40).map(slice).collect();
+    wanted.push(table(41, 64));
+    let sizes = sizes(64, 100);
+    // The bytes of a table that lie in some tokens.
+    let share = |table: &Candidate, part: TokenRange| {
+        let start = table.tokens.start.max(part.start);
+        let wide = |from: Token, to: Token| (to.0 - from.0).max(0) as u64;
+        table.bytes * wide(start, table.tokens.end.min(part.end)) / wide(table.tokens.start, table.tokens.end)
+    };
+    let (mut next, mut read, mut merges) = (100, 0, Vec::new());
+    while let Some(pick) = unified::everything(&wanted, sizes).into_iter().next() {
+        assert!(pick.files.len() <= MAX_INPUTS && merges.len() < 100);
+        read += pick.bytes;
+        let of_it = |candidate: &Candidate| pick.files.contains(&candidate.number);
+        let (merged, left): (Vec<_>, Vec<_>) = wanted.into_iter().partition(of_it);
+        wanted = left;
+        for part in &pick.parts {
+            let bytes = merged.iter().map(|input| share(input, *part)).sum();
+            wanted.push(Candidate {
+                tokens: *part,
+                ..table(next, bytes)
+            });
+            next += 1;
+        }
+        merges.push(pick.files);
+    }
+    assert_eq!(merges[0], (1..=31).chain([41]).collect::<Vec<_>>());
+    assert!(read < 2 * 4_064, "{read} bytes are read for 4,064: {merges:?}");
+}
+
 #[test]
 fn windows_become_one_table_each_and_stay() {
     let at = |number, bytes, second: i64| Candidate {

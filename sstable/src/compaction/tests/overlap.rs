@@ -1,11 +1,14 @@
 //! Merges that make fewer tables overlap, and so come to an end.
 
+use std::collections::BTreeSet;
+
 use proptest::{collection::vec, prelude::*};
 use starling_model::{Seconds, Timestamp, Token, TokenRange};
 
 use super::choices::{WHOLE, sizes, table};
 use crate::compaction::{
     Candidate, Pick,
+    candidate::MAX_INPUTS,
     rows::APART_BYTES,
     slices::overlap,
     space::{self, Room},
@@ -117,7 +120,54 @@ fn equally_dense() -> impl Strategy<Value = Vec<Candidate>> {
     })
 }
 
+/// More tables than one merge takes, narrow and wide ones on a fine grid.
+fn many() -> impl Strategy<Value = Vec<Candidate>> {
+    let wide = prop_oneof![6 => Just(1_i64), 2 => 2..4_i64, 1 => 30..=64_i64];
+    let tokens = (0..64_i64, wide).prop_map(|(start, wide)| (start * 16, (start + wide).min(64) * 16));
+    let row = prop_oneof![8 => Just(0), 1 => MIB..=APART_BYTES];
+    vec((tokens, 1..200_u64, row, any::<bool>()), 30..120).prop_map(|all| {
+        let made = |(number, (tokens, bytes, row, droppable))| Candidate {
+            droppable,
+            ..made_for(number, bytes, tokens, row)
+        };
+        (1..).zip(all).map(made).collect()
+    })
+}
+
 proptest! {
+    /// The compaction of everything, as an engine goes about it: what a merge made is taken on where it overlaps the rest.
+    #[test]
+    fn everything_comes_to_an_end_and_overlaps_nowhere(
+        mut tables in many(),
+        table_bytes in 50_u64..2_000,
+        order in vec(any::<prop::sample::Index>(), 1..8),
+    ) {
+        let sizes = sizes(10, table_bytes);
+        let mut next = 1_000;
+        let mut wanted: BTreeSet<u64> = tables.iter().map(|table| table.number).collect();
+        for turn in 0.. {
+            let of_it: Vec<Candidate> = tables.iter().filter(|table| wanted.contains(&table.number)).copied().collect();
+            let picks = unified::everything(&of_it, sizes);
+            if picks.is_empty() {
+                break;
+            }
+            let pick = &picks[order[turn % order.len()].index(picks.len())];
+            let merged = inputs(&tables, pick);
+            let covered: u64 = merged.iter().map(|table| width(table.tokens)).sum();
+            let makes: u64 = pick.parts.iter().map(|part| width(*part)).sum();
+            prop_assert!(pick.files.len() <= MAX_INPUTS);
+            prop_assert!(makes < covered || (pick.files.len() == 1 && merged[0].droppable), "{:?}", pick);
+            wanted.retain(|file| !pick.files.contains(file));
+            let first = next + 1;
+            merge(&mut tables, pick, &mut next);
+            let (made, others): (Vec<&Candidate>, Vec<&Candidate>) = tables.iter().partition(|table| table.number >= first);
+            let rest: Vec<_> = others.iter().filter(|table| wanted.contains(&table.number)).collect();
+            let overlaps = |one: &&&Candidate| rest.iter().any(|other| overlap(one.tokens, other.tokens));
+            wanted.extend(made.iter().filter(overlaps).map(|table| table.number));
+        }
+        prop_assert!(!any_overlap(&tables), "{:?}", tables);
+    }
+
     /// There is a merge as long as two tables overlap, each covers its tokens less often than they were, and so it ends.
     #[test]
     fn a_window_that_is_over_comes_to_an_end(mut tables in equally_dense(), table_bytes in 50_u64..2_000) {
