@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use starling_model::{Seconds, TableId, Timestamp, TokenSet};
+use starling_model::{Seconds, TableId, Timestamp, TokenRange, TokenSet};
 
 use super::{
     Engine,
@@ -13,11 +13,9 @@ use super::{
 use crate::{
     PurgePolicy,
     compaction::{
-        Candidate, Pick, Slices, Strategy,
-        candidate::MAX_INPUTS,
-        expired,
+        Candidate, Pick, Slices, Strategy, expired,
         purge::Purging,
-        rows,
+        rows, slices,
         space::{self, Promise, Room},
         tombstones,
         unified::{self, Sizes},
@@ -168,8 +166,7 @@ pub(super) fn begin(
         .iter()
         .cloned()
         .partition(|table| pick.files.contains(&table.number()));
-    // A group of too many tables for one merge: what it makes is merged with the rest of it.
-    let major = pick.files.len() == MAX_INPUTS && pick.files.iter().any(|file| state.major.contains(file));
+    let major = pick.files.iter().any(|file| state.major.contains(file));
     state.major.retain(|file| !pick.files.contains(file));
     let plan = Plan {
         inputs: inputs.into_iter().map(Input::Table).collect(),
@@ -220,25 +217,13 @@ fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> O
         flush_bytes: state.flush_bytes(options),
         table_bytes: options.table_bytes,
     };
-    if !state.major.is_empty() {
-        let wanted: Vec<Candidate> = idle
-            .iter()
-            .filter(|table| state.major.contains(&table.number))
-            .copied()
-            .collect();
-        let picks = unified::everything(&wanted, sizes);
-        // Those that have nothing to be merged with are as they should be.
-        if picks.is_empty() && !busy.iter().any(|table| state.is_asked(table.number)) {
-            state.major.clear();
-            state.asked.clear();
-        }
-        state.owed = picks.iter().map(|pick| pick.bytes).sum();
-        let least = least(&picks);
-        if let Some(pick) = space::fitting(picks, &wanted, sizes, room) {
-            return Some(Due::Merge(pick));
-        }
-        state.lacks = least;
+    let picks = asked_for(state, &idle, &busy, sizes);
+    state.owed = picks.iter().map(|pick| pick.bytes).sum();
+    let least_asked = least(&picks);
+    if let Some(pick) = space::fitting(picks, &idle, sizes, room) {
+        return Some(Due::Merge(pick));
     }
+    state.lacks = least_asked;
     let together: Vec<Candidate> = idle
         .iter()
         .filter(|table| !rows::is_apart(table.largest_row))
@@ -266,6 +251,24 @@ fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> O
     );
     let fits = picks.into_iter().find(|pick| pick.bytes <= room.left());
     fits.map(Due::Merge)
+}
+
+/// The merges that a compaction of everything still has to do; it is over once there is nothing left of it.
+fn asked_for(state: &mut TableState, idle: &[Candidate], busy: &[Candidate], sizes: Sizes) -> Vec<Pick> {
+    let waits = |table: &&Candidate| state.major.contains(&table.number);
+    let wanted: Vec<Candidate> = idle.iter().filter(waits).copied().collect();
+    let under_way = busy.iter().filter(|table| state.is_asked(table.number));
+    let under_way: Vec<TokenRange> = under_way.map(|table| table.tokens).collect();
+    let overlaps = |part: &TokenRange| under_way.iter().any(|tokens| slices::overlap(*part, *tokens));
+    let mut picks = unified::everything(&wanted, sizes);
+    // A table alone that overlaps what is under way is merged with what becomes of that.
+    picks.retain(|pick| pick.files.len() > 1 || !pick.parts.iter().any(overlaps));
+    // Those that have nothing to be merged with are as they should be.
+    if picks.is_empty() && under_way.is_empty() {
+        state.major.clear();
+        state.asked.clear();
+    }
+    picks
 }
 
 /// The bytes of the smallest of some merges.

@@ -37,7 +37,7 @@ pub(super) struct Change {
     pub(super) outputs: Vec<Output>,
     /// Bytes of the files that it replaces.
     pub(super) bytes: u64,
-    /// What it made is to be compacted again, with the rest of a compaction of everything.
+    /// What it made is to be compacted again where it overlaps the rest of a compaction of everything.
     pub(super) major: bool,
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Merge {
     pub(super) bytes: u64,
     /// The space for them; a flush has the reserve.
     pub(super) _promise: Option<Promise>,
-    /// It is part of a compaction of everything, which goes on with what it makes.
+    /// It is part of a compaction of everything, which goes on with what it makes that overlaps the rest.
     pub(super) major: bool,
     /// Parts that nobody works on yet.
     pub(super) left: VecDeque<TokenRange>,

@@ -155,7 +155,10 @@ impl TableState {
             }
         }
         for Output { table, tokens } in &change.outputs {
-            if change.major && !self.major.is_empty() {
+            // Also with what another merge is about to replace: what that makes overlaps this one, too.
+            let overlaps =
+                |file: &u64| self.is_asked(*file) && slices::overlap(self.tables.tokens(*file), *tokens);
+            if change.major && self.asked.iter().any(overlaps) {
                 self.major.insert(table.number());
                 self.asked.insert(table.number());
             }

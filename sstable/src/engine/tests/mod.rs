@@ -1,4 +1,5 @@
 mod anew;
+mod asked;
 mod bulk;
 mod changed;
 mod cold;
