@@ -8,6 +8,7 @@ use super::{
     Engine,
     install::Change,
     merges::{Merge, Part, Replaces},
+    pressure::CROWDED,
     table_state::TableState,
 };
 use crate::{
@@ -217,30 +218,21 @@ fn due(state: &mut TableState, options: &Options, now: Seconds, room: Room) -> O
         flush_bytes: state.flush_bytes(options),
         table_bytes: options.table_bytes,
     };
-    let picks = asked_for(state, &idle, &busy, sizes);
-    state.owed = picks.iter().map(|pick| pick.bytes).sum();
-    let least_asked = least(&picks);
-    if let Some(pick) = space::fitting(picks, &idle, sizes, room) {
-        return Some(Due::Merge(pick));
-    }
-    state.lacks = least_asked;
-    let together: Vec<Candidate> = idle
-        .iter()
-        .filter(|table| !rows::is_apart(table.largest_row))
-        .copied()
-        .collect();
+    let asked = asked_for(state, &idle, &busy, sizes);
     let strategy = state.options(options).compaction;
-    let mut picks = match strategy {
-        Strategy::Unified(scaling) => unified::picks(&together, sizes, scaling),
-        Strategy::TimeWindow { seconds } => window::picks(&together, sizes, seconds, now),
-    };
-    picks.extend(rows::picks(&idle, sizes, strategy, now));
-    state.owed += picks.iter().map(|pick| pick.bytes).sum::<u64>();
-    let least = least(&picks);
-    if let Some(pick) = space::fitting(picks, &idle, sizes, room) {
-        return Some(Due::Merge(pick));
+    let usual = usual(state, &idle, sizes, strategy, now);
+    state.owed = asked.iter().chain(&usual).map(|pick| pick.bytes).sum();
+    // Writes would be slowed down for the new flushes by the time that all the rest is compacted; and that takes its turn.
+    let yields = state.crowd > CROWDED && !state.yielded;
+    let order = if yields { [usual, asked] } else { [asked, usual] };
+    for (place, picks) in order.into_iter().enumerate() {
+        let least = picks.iter().map(|pick| pick.bytes).min();
+        if let Some(pick) = space::fitting(picks, &idle, sizes, room) {
+            state.yielded = yields && place == 0;
+            return Some(Due::Merge(pick));
+        }
+        state.lacks = state.lacks.into_iter().chain(least).min();
     }
-    state.lacks = state.lacks.or(least);
     let picks = tombstones::picks(
         &idle,
         |file| state.may_forget(file, now, FORGET_AGAIN_SECONDS),
@@ -271,9 +263,25 @@ fn asked_for(state: &mut TableState, idle: &[Candidate], busy: &[Candidate], siz
     picks
 }
 
-/// The bytes of the smallest of some merges.
-fn least(picks: &[Pick]) -> Option<u64> {
-    picks.iter().map(|pick| pick.bytes).min()
+/// The merges that the strategy wants, of tables that don't wait for a compaction of everything: that one has an end because
+/// nothing new gets into it.
+fn usual(
+    state: &TableState,
+    idle: &[Candidate],
+    sizes: Sizes,
+    strategy: Strategy,
+    now: Seconds,
+) -> Vec<Pick> {
+    let mut free = idle.to_vec();
+    free.retain(|table| !state.major.contains(&table.number));
+    let apart = rows::picks(&free, sizes, strategy, now);
+    free.retain(|table| !rows::is_apart(table.largest_row));
+    let mut picks = match strategy {
+        Strategy::Unified(scaling) => unified::picks(&free, sizes, scaling),
+        Strategy::TimeWindow { seconds } => window::picks(&free, sizes, seconds, now),
+    };
+    picks.extend(apart);
+    picks
 }
 
 fn candidate(state: &TableState, table: &Table, now: Seconds) -> Candidate {

@@ -9,6 +9,9 @@ const SOFT_PERCENT: usize = 25;
 /// As are writes to a table of which more files than this overlap, because compactions lag behind flushes.
 const SOFT_TABLES: usize = 48;
 
+/// With more than this, what the strategy wants comes before what was asked for: it makes them fewer in good time.
+pub(super) const CROWDED: usize = SOFT_TABLES / 2;
+
 /// With this many, writes are as slow as they get.
 const HARD_TABLES: usize = 192;
 

@@ -46,6 +46,8 @@ pub(super) struct TableState {
     pub(super) major: BTreeSet<u64>,
     /// Those and the ones that are being compacted because of it.
     pub(super) asked: BTreeSet<u64>,
+    /// The compaction that was begun last is the strategy's, and came before what was asked for.
+    pub(super) yielded: bool,
     /// The most files that overlap, as [`count_crowd`](Self::count_crowd) counts them.
     pub(super) crowd: usize,
     /// Bytes of the compactions that are due and not begun.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use starling_model::{Clustering, DecoratedKey, Deletion, Mutation, Row, Seconds, Timestamp, Token};
+use starling_model::{Clustering, DecoratedKey, Deletion, Mutation, Row, Seconds, TableId, Timestamp, Token};
 
 use crate::{
-    Compression, Engine, Options, PurgePolicy, Scaling, Step, Strategy,
+    Compression, Engine, Options, PurgePolicy, Scaling, Step, Strategy, Task,
     fixtures::{TABLE, dir, insert, settle, small_options},
     fs::MemoryFs,
 };
@@ -72,6 +72,19 @@ fn flushed(engine: &mut Engine) {
     }
 }
 
+/// Runs what is offered until a compaction was: that of which table. `None`: there is none.
+fn compaction(engine: &mut Engine) -> Option<TableId> {
+    loop {
+        let mut job = engine.next_job(NOW)?;
+        let task = job.task();
+        while job.step().unwrap() == Step::More {}
+        engine.finish(job).unwrap();
+        if let Some(Task::Compaction(table)) = task {
+            return Some(table);
+        }
+    }
+}
+
 /// An engine with a table in 64 files side by side.
 fn in_slices() -> Engine {
     let mut engine = opened(1, 2);
@@ -105,4 +118,19 @@ fn files_side_by_side_are_not_written_again_for_one_over_all_of_them() {
     assert_eq!(crowd(&engine), 1);
     let read = engine.stats().compacted_bytes_in - before;
     assert!(read < bytes, "{read} bytes are read for {bytes}");
+}
+
+#[test]
+fn writes_are_not_slowed_down_for_a_compaction_of_everything() {
+    let mut engine = in_slices();
+    engine.compact(TABLE);
+    let mut flushes = 0;
+    while engine.left_to_compact(TABLE) > 0 {
+        wide(&mut engine, flushes);
+        flushes += 1;
+        assert!(flushes < 1_000, "it comes to an end");
+        compaction(&mut engine).expect("there is something to compact");
+        assert_eq!(engine.write_delay(1 << 20), 0, "after {flushes} flushes");
+    }
+    assert!(flushes > 60, "{flushes}");
 }
