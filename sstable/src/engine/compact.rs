@@ -80,10 +80,14 @@ impl Engine {
         if let Some(part) = begun.into_iter().find_map(|number| self.part_of(number)) {
             return Some(part);
         }
-        let tables: Vec<TableId> = self.tables.keys().copied().collect();
-        tables
-            .into_iter()
-            .find_map(|table| self.begin_compaction(table, now))
+        // Each in its turn: the one that was served last comes last.
+        let last = self.work.compacted;
+        let is_later = |table: &TableId| last.is_none_or(|last| *table > last);
+        let (later, earlier): (Vec<_>, Vec<_>) = self.tables.keys().copied().partition(is_later);
+        let mut order = later.into_iter().chain(earlier);
+        let part = order.find_map(|table| self.begin_compaction(table, now))?;
+        self.work.compacted = Some(part.table);
+        Some(part)
     }
 
     fn begin_compaction(&mut self, table: TableId, now: Seconds) -> Option<Box<Part>> {

@@ -102,6 +102,8 @@ pub(super) struct Work {
     pub(super) merges: BTreeMap<u64, Merge>,
     /// The number of the next one.
     pub(super) next: u64,
+    /// The table of which a compaction was begun last.
+    pub(super) compacted: Option<TableId>,
     /// Complete, and in no manifest yet.
     pub(super) ready: Vec<super::install::Change>,
     /// What the install job makes durable that is handed out.

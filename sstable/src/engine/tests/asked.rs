@@ -134,3 +134,26 @@ fn writes_are_not_slowed_down_for_a_compaction_of_everything() {
     }
     assert!(flushes > 60, "{flushes}");
 }
+
+#[test]
+fn no_table_waits_for_as_long_as_another_one_has_something_to_compact() {
+    let mut engine = opened(1, 0);
+    let write = |engine: &mut Engine, table, timestamp| {
+        let mut write = insert(at(1), b"row", timestamp, b"value");
+        write.table = TableId(table);
+        engine.apply(&write).unwrap();
+        engine.flush_all();
+        flushed(engine);
+    };
+    write(&mut engine, 9, 1);
+    write(&mut engine, 9, 2);
+    let mut served = Vec::new();
+    for turn in 0..6 {
+        for flush in 0..2 {
+            write(&mut engine, 1, turn * 2 + flush);
+            write(&mut engine, 5, turn * 2 + flush);
+        }
+        served.extend(compaction(&mut engine));
+    }
+    assert_eq!(served, [1, 5, 9, 1, 5, 1].map(TableId));
+}
