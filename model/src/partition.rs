@@ -83,6 +83,22 @@ impl Partition {
         if tombstone.range.is_empty() || self.deletion.is_some_and(|own| own >= tombstone.deletion) {
             return;
         }
+        self.cover_rows(&tombstone);
+        self.ranges.add(tombstone);
+    }
+
+    /// Deletes many of them: passes its own once, not once for each.
+    fn delete_ranges(&mut self, mut ranges: RangeTombstones) {
+        if let Some(deletion) = self.deletion {
+            ranges.cover(deletion);
+        }
+        for tombstone in &ranges {
+            self.cover_rows(tombstone);
+        }
+        self.ranges.merge(ranges);
+    }
+
+    fn cover_rows(&mut self, tombstone: &RangeTombstone) {
         let covered: Vec<Clustering> = self
             .range(&tombstone.range)
             .map(|(clustering, _)| clustering.clone())
@@ -95,7 +111,6 @@ impl Partition {
                 }
             }
         }
-        self.ranges.add(tombstone);
     }
 
     /// The rows in a clustering range, in order.
@@ -118,9 +133,7 @@ impl Partition {
         if let Some(deletion) = other.deletion {
             self.delete(deletion);
         }
-        for tombstone in &other.ranges {
-            self.delete_range(tombstone.clone());
-        }
+        self.delete_ranges(other.ranges);
         self.add_static(other.static_row);
         for (clustering, row) in other.rows {
             self.add_row(clustering, row);

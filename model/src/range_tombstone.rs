@@ -1,5 +1,8 @@
 //! Deletions of clustering ranges.
 
+use std::cmp::Ordering;
+
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -153,15 +156,53 @@ impl RangeTombstones {
         stronger
     }
 
-    /// Merges another list into this one.
+    /// Merges another list into this one; where they overlap the stronger deletion stays.
+    ///
+    /// Costs in proportion to the other list, and to what of this one lies from its start on: both are passed once.
     pub fn merge(&mut self, other: Self) {
-        if self.0.is_empty() {
-            self.0 = other.0;
-            return;
+        let Some(first) = other.0.first().filter(|_| other.0.len() > 1) else {
+            // One is cheaper to lay over what it overlaps.
+            return other.0.into_iter().for_each(|tombstone| self.add(tombstone));
+        };
+        // What ends before is not touched.
+        let from = self
+            .0
+            .partition_point(|own| own.range.end.as_ref().is_some_and(|end| *end < first.range.start));
+        let mut ours = self.0.split_off(from).into_iter();
+        let mut theirs = other.0.into_iter();
+        self.0.reserve(ours.len() + theirs.len());
+        let (mut own, mut their) = (ours.next(), theirs.next());
+        while let (Some(a), Some(b)) = (&mut own, &mut their) {
+            let order = a.range.start.cmp(&b.range.start);
+            // One alone up to where the other begins, or both while they last.
+            let (end, deletion) = match order {
+                Ordering::Less => (earlier(a.range.end.as_ref(), Some(&b.range.start)), a.deletion),
+                Ordering::Greater => (earlier(b.range.end.as_ref(), Some(&a.range.start)), b.deletion),
+                Ordering::Equal => (
+                    earlier(a.range.end.as_ref(), b.range.end.as_ref()),
+                    a.deletion.max(b.deletion),
+                ),
+            };
+            let end = end.cloned();
+            let start = if order.is_le() {
+                &a.range.start
+            } else {
+                &b.range.start
+            };
+            let range = ClusteringRange {
+                start: start.clone(),
+                end: end.clone(),
+            };
+            push(&mut self.0, RangeTombstone { range, deletion });
+            if order.is_le() && !goes_on(a, end.as_ref()) {
+                own = ours.next();
+            }
+            if order.is_ge() && !goes_on(b, end.as_ref()) {
+                their = theirs.next();
+            }
         }
-        for tombstone in other.0 {
-            self.add(tombstone);
-        }
+        let rest = own.into_iter().chain(ours).chain(their).chain(theirs);
+        rest.for_each(|tombstone| push(&mut self.0, tombstone));
     }
 
     /// Removes what a deletion of the whole partition makes superfluous.
@@ -204,8 +245,7 @@ impl RangeTombstones {
 
     /// Rough size in memory, in bytes.
     pub fn weight(&self) -> usize {
-        let bounds =
-            |range: &ClusteringRange| range.start.len() + range.end.as_ref().map_or(0, bytes::Bytes::len);
+        let bounds = |range: &ClusteringRange| range.start.len() + range.end.as_ref().map_or(0, Bytes::len);
         self.0
             .iter()
             .map(|tombstone| size_of::<RangeTombstone>() + bounds(&tombstone.range))
@@ -261,13 +301,13 @@ fn lay(
     );
     // After: at most one of them goes on.
     match compare_ends(open.end.as_ref(), old_range.end.as_ref()) {
-        std::cmp::Ordering::Greater => {
+        Ordering::Greater => {
             let start = old_range
                 .end
                 .map_or_else(|| open.start.clone(), |end| end.max(open.start.clone()));
             Some(ClusteringRange { start, end: open.end })
         }
-        std::cmp::Ordering::Less => {
+        Ordering::Less => {
             let start = open
                 .end
                 .map_or_else(|| old_range.start.clone(), |end| end.max(old_range.start.clone()));
@@ -283,8 +323,20 @@ fn lay(
             );
             None
         }
-        std::cmp::Ordering::Equal => None,
+        Ordering::Equal => None,
     }
+}
+
+/// The end that comes first; `None` is the end of the partition.
+fn earlier<'a>(a: Option<&'a Bytes>, b: Option<&'a Bytes>) -> Option<&'a Bytes> {
+    if compare_ends(a, b).is_le() { a } else { b }
+}
+
+/// Leaves what of a tombstone lies from `start` on (`None`: the end of the partition): whether there is something.
+fn goes_on(tombstone: &mut RangeTombstone, start: Option<&Bytes>) -> bool {
+    let Some(start) = start else { return false };
+    tombstone.range.start = start.clone();
+    !tombstone.range.is_empty()
 }
 
 /// Appends a piece, if it is not empty, joining it to the last where they touch and are equal.

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
-use starling_model::{ClusteringRange, Deletion, RangeTombstone, RangeTombstones, Seconds};
+use starling_model::{
+    ClusteringRange, Deletion, Partition, RangeTombstone, RangeTombstones, Seconds, Timestamp,
+};
 
 use crate::generators::{deletion, range, range_tombstone};
 
@@ -54,6 +56,22 @@ proptest! {
         for point in points() {
             prop_assert_eq!(tombstones.covering(&point), strongest(&all, &point), "at {:?}", point);
         }
+    }
+
+    #[test]
+    fn two_lists_become_what_they_are_one_by_one(
+        a in vec(range_tombstone(), 0..12),
+        b in vec(range_tombstone(), 0..12),
+    ) {
+        let (ours, theirs): (RangeTombstones, RangeTombstones) =
+            (a.iter().cloned().collect(), b.iter().cloned().collect());
+        let mut merged = ours.clone();
+        merged.merge(theirs.clone());
+        let mut one_by_one = ours;
+        for tombstone in &theirs {
+            one_by_one.add(tombstone.clone());
+        }
+        prop_assert_eq!(merged, one_by_one);
     }
 
     #[test]
@@ -155,4 +173,32 @@ fn an_empty_range_deletes_nothing() {
     assert!(!tombstones.append(nothing.clone()));
     tombstones.add(nothing);
     assert!(tombstones.is_empty());
+}
+
+/// One at a time, each would move the others: this would take minutes.
+#[test]
+fn long_lists_are_merged_in_one_pass() {
+    const COUNT: u32 = 100_000;
+    let part = |odd: u32| {
+        let mut partition = Partition::default();
+        for number in 0..COUNT {
+            let place = |at: u32| Bytes::copy_from_slice(&at.to_be_bytes());
+            let start = (2 * number + odd) * 4;
+            partition.delete_range(RangeTombstone {
+                range: ClusteringRange {
+                    start: place(start),
+                    end: Some(place(start + 1)),
+                },
+                deletion: Deletion {
+                    timestamp: Timestamp(1),
+                    at: Seconds(1),
+                },
+            });
+        }
+        partition
+    };
+    let mut merged = part(0);
+    merged.merge(part(1));
+    assert_eq!(merged.ranges.len(), 2 * COUNT as usize);
+    assert_canonical(&merged.ranges);
 }
