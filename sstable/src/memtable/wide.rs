@@ -110,8 +110,8 @@ impl Wide {
         for tombstone in &partition.ranges {
             let end = tombstone.range.end.as_ref().map_or(0, bytes::Bytes::len);
             bytes += RANGE_BYTES + tombstone.range.start.len() + end;
-            self.ranges.add(detached(tombstone));
         }
+        self.ranges.merge(partition.ranges.iter().map(detached).collect());
         let mut out = Writer::default();
         if !partition.static_row.is_empty() {
             out.row(&partition.static_row);
