@@ -146,7 +146,7 @@ impl PointReader {
             if let Some(row) = table.find(&mut self.target)? {
                 gathered
                     .add(Held::Table(row), point.columns)
-                    .map_err(|_| malformed(table))?;
+                    .map_err(|_| table.malformed_entry(&self.target))?;
             }
         }
         self.finish(gathered, point)
@@ -166,7 +166,8 @@ impl PointReader {
         if properties.partition_deletions > 0 {
             self.target.set_entry(Kind::Partition, &[]);
             if let Some(head) = table.find(&mut self.target)? {
-                gathered.cover(entry::head_deletion(&head).map_err(|_| malformed(table))?);
+                let deletion = entry::head_deletion(&head);
+                gathered.cover(deletion.map_err(|_| table.malformed_entry(&self.target))?);
             }
         }
         if properties.range_tombstones > 0 {
@@ -315,10 +316,6 @@ fn only(row: Bytes, columns: &[ColumnId]) -> Result<Bytes, DecodeError> {
         }
     }
     Ok(out.finish())
-}
-
-fn malformed(table: &Table) -> Error {
-    Error::corrupt(table.path(), 0, "a row or a tombstone can't be read")
 }
 
 fn unreadable(error: DecodeError) -> Error {

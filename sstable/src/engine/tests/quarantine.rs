@@ -8,10 +8,11 @@ use std::{
 use starling_model::{DecoratedKey, KeyRange, Mutation, ReadCommand, Seconds, Token};
 
 use crate::{
-    Engine, Error, Options, Step,
+    Compression, Engine, Error, Options, Step,
+    checksum::checksum_at,
     fixtures::{Content, TABLE, content_of, contents, dir, everything, insert, settle, small_options},
     fs::{Fs, MemoryFs},
-    table,
+    table::{self, Target, key::Kind},
 };
 
 pub(super) const PARTITIONS: i64 = 200;
@@ -302,4 +303,37 @@ fn damage_anywhere_is_healed_the_same_way() {
         assert!(contents(&engine) == whole, "damage at {at}");
     }
     assert!(healed >= 40);
+}
+
+#[test]
+fn of_a_row_that_cannot_be_read_its_block_is_quarantined_and_not_the_table() {
+    let fs = MemoryFs::new();
+    let options = Options {
+        compression: Compression::None,
+        ..options()
+    };
+    let (engine, path) = filled_with(&fs, options);
+    let file = engine.files(TABLE).remove(0);
+    let mut target = Target::new(&key(120), Kind::Row, b"row");
+    let row = file.find(&mut target).unwrap().unwrap();
+    let place = file.locate(&target).unwrap().unwrap();
+    drop((engine, file));
+    // As if it had been written like that: the block matches its checksum.
+    fs.damage(&path, |bytes| {
+        let block = &mut bytes[place.start as usize..place.end as usize];
+        let at = block.windows(row.len()).position(|part| part == row).unwrap();
+        block[at..at + row.len()].fill(0xFF);
+        let sum = checksum_at(place.start, &block[8..]);
+        block[..8].copy_from_slice(&sum.to_le_bytes());
+    })
+    .unwrap();
+    let mut engine = open(&fs);
+    let error = engine.get(TABLE, &key(120), b"row", None).unwrap_err();
+    assert!(
+        matches!(&error, Error::Corrupt { file, offset, .. } if *file == path && *offset == place.start),
+        "{error}"
+    );
+    assert_eq!(engine.quarantined().len(), 1);
+    let (_, failing) = survey(&engine);
+    assert!(failing.contains(&120) && failing.len() < 10, "{failing:?}");
 }

@@ -7,7 +7,10 @@ use starling_model::Token;
 use super::{Place, Table, token};
 use crate::{
     Error,
-    table::layout::{self, Footer, Handle},
+    table::{
+        Target,
+        layout::{self, Footer, Handle},
+    },
 };
 
 /// What is said of a part that was whole.
@@ -109,6 +112,18 @@ impl Table {
             offset,
             format!("a block does not match its checksum; it is for tokens {from} to {to}"),
         )
+    }
+
+    /// The error for the entry that a target finds, if its content can't be right: where its block is.
+    #[cold]
+    pub fn malformed_entry(&self, target: &Target) -> Error {
+        match self.locate(target) {
+            Ok(block) => {
+                let offset = block.map_or(0, |block| block.start);
+                Error::corrupt(&self.path, offset, "a row or a tombstone can't be read")
+            }
+            Err(error) => error,
+        }
     }
 
     /// Between which tokens the partitions of a stripe lie.
