@@ -172,7 +172,6 @@ fn maps(fs: &dyn Fs, dir: &Path) {
     let slice = map.slice(3..5);
     map.load(0..usize::MAX);
     assert!(map.is_resident(0..10), "what was just loaded is in memory");
-    map.prefetch(20..30);
     map.drop_behind(4..100);
     map.release(4..100);
     assert_eq!(map[4], b'4', "it is there again when it is read");

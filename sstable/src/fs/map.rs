@@ -136,12 +136,17 @@ impl Map {
         if let Some(residency) = &self.residency {
             return residency.load(cut(range, self.bytes.len()));
         }
-        self.advise(range, &[memmap2::Advice::PopulateRead, memmap2::Advice::WillNeed]);
-    }
-
-    /// Begins to read a range of bytes, cut to the map, from the disk, and does not wait for it. A hint.
-    pub fn prefetch(&self, range: Range<usize>) {
-        self.advise(range, &[memmap2::Advice::WillNeed]);
+        let Some(mapping) = &self.mapping else { return };
+        let range = cut(range, mapping.memory.len());
+        if range.is_empty() {
+            return;
+        }
+        // The first that the system takes: an older one does not know both, and a hint that is not taken is no error.
+        let advice = [memmap2::Advice::PopulateRead, memmap2::Advice::WillNeed];
+        let _ = advice.into_iter().any(|advice| {
+            let advised = mapping.memory.advise_range(advice, range.start, range.len());
+            advised.is_ok()
+        });
     }
 
     /// Lets the system forget a range of bytes, cut to the map, that is not read again soon. A hint; pages that
@@ -165,22 +170,6 @@ impl Map {
                 super::residency::release(memory);
             }
         }
-    }
-
-    /// Gives the first advice that the system takes.
-    fn advise(&self, range: Range<usize>, advice: &[memmap2::Advice]) {
-        let Some(mapping) = &self.mapping else { return };
-        let range = cut(range, mapping.memory.len());
-        if range.is_empty() {
-            return;
-        }
-        // Which of them an older system does not know, it says; and a hint that is not taken is no error.
-        let _ = advice.iter().any(|advice| {
-            mapping
-                .memory
-                .advise_range(*advice, range.start, range.len())
-                .is_ok()
-        });
     }
 }
 
