@@ -178,6 +178,19 @@ fn an_earlier_release_sees_the_version() {
 }
 
 #[test]
+fn one_of_version_5_is_read_and_is_what_is_written() {
+    let fs = written();
+    let path = Path::new(DIR).join(FILE_NAME);
+    let kept = include_bytes!("../../fixtures/manifest-5");
+    assert!(
+        fs.read(&path).unwrap() == kept[..],
+        "this release writes version 5"
+    );
+    fs.damage(&path, |bytes| *bytes = kept.to_vec()).unwrap();
+    assert_eq!(Manifest::read(&fs, Path::new(DIR)).unwrap(), Some(manifest(7)));
+}
+
+#[test]
 fn one_of_version_4_is_read() {
     let fs = written();
     let path = Path::new(DIR).join(FILE_NAME);
