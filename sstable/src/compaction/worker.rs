@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Error,
-    fs::Fs,
+    fs::{self, Fs},
     log::Lsn,
     read::lanes::start_of,
     table::{Cursor, Table, TableWriter, WriterOptions, key, properties::LARGE_ROW_BYTES, reader},
@@ -46,6 +46,15 @@ impl Plan {
             [Input::Table(table)] if self.copies => Some(table),
             _ => None,
         }
+    }
+
+    /// Fails if there is something of a table among the inputs that the disk could not deliver.
+    #[cold]
+    fn all_was_read(&self) -> Result<(), Error> {
+        self.inputs.iter().try_for_each(|input| match input {
+            Input::Memory(_) => Ok(()),
+            Input::Table(table) => table.all_was_read(),
+        })
     }
 }
 
@@ -263,10 +272,15 @@ impl Worker {
             self.behind = Behind::of(&plan.inputs, self.tokens);
             self.sink.cold = self.behind.is_some() && !plan.transient;
         }
+        let lost = fs::lost_pages();
         let over = match plan.copied() {
             Some(table) => self.copy(&plan, table)?,
             None => self.merge(&plan)?,
         };
+        // A block is checked once, and what lies in it uncompressed is read again when it is written.
+        if fs::lost_pages() != lost {
+            plan.all_was_read()?;
+        }
         if over {
             self.complete()?;
         }

@@ -5,7 +5,7 @@ use starling_model::{ColumnId, DecoratedKey, EncodedPage, Page, ReadCommand, Tab
 
 use super::{Engine, quarantine::Guarded, table_state::TableState};
 use crate::{
-    Error,
+    Error, fs,
     log::Lsn,
     read::{self, Deadline, Never, Point},
 };
@@ -95,8 +95,10 @@ impl Engine {
             .chain(waiting)
             .filter(|memtable| !memtable.is_empty());
         let tables = state.tables.live().iter().rev();
+        let lost = fs::lost_pages();
         let found = self.points.borrow_mut().get(&point, memory, tables);
         let found = found.map_err(|error| self.met(error))?;
+        self.all_was_read(Some(state), lost)?;
         self.visited.set(self.visited.get() + found.visited);
         self.live.set(self.live.get() + u64::from(found.row.is_some()));
         Ok(RowResult {
@@ -150,6 +152,7 @@ impl Engine {
             Extent::All => Guarded::new(state, command)?,
             Extent::Rest => Guarded::rest(command),
         };
+        let lost = fs::lost_pages();
         let mut points = self.points.borrow_mut();
         let mut answer = read::execute(&sources, &guarded.command, deadline, &mut points)
             .map_err(|error| self.met(error))?;
@@ -160,6 +163,7 @@ impl Engine {
                 read::execute(&sources, &alone, deadline, &mut points).map_err(|error| self.met(error))?;
         }
         drop(points);
+        self.all_was_read(state, lost)?;
         guarded.finish(&mut answer)?;
         self.reads.set(self.reads.get() + 1);
         self.visited.set(self.visited.get() + answer.visited);
@@ -171,6 +175,17 @@ impl Engine {
             live: answer.live,
             bytes: answer.bytes,
         })
+    }
+
+    /// Fails if a page was lost, of those that there were `before` a read, and a table of the read has such: what was checked may
+    /// have been zeros by the time that it was used.
+    fn all_was_read(&self, state: Option<&TableState>, before: u64) -> Result<(), Error> {
+        if fs::lost_pages() == before {
+            return Ok(());
+        }
+        let mut tables = state.into_iter().flat_map(|state| state.tables.live());
+        let read = tables.try_for_each(|table| table.all_was_read());
+        read.map_err(|error| self.met(error))
     }
 
     /// The write that a reader has to wait for, if it is not synced yet; else [`Lsn::ZERO`].

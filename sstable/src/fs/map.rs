@@ -111,6 +111,11 @@ impl Map {
                 .is_some_and(|mapping| mapping.guard.is_poisoned_in(cut(range, self.bytes.len())))
     }
 
+    /// Where in it a place lies that a read met like that, in bytes; one of them if there are more.
+    pub(crate) fn lost_page(&self) -> Option<usize> {
+        self.mapping.as_ref()?.guard.lost_page()
+    }
+
     /// Makes the page at an offset one that the disk can't deliver.
     #[cfg(test)]
     pub(crate) fn lose(&self, offset: usize) {

@@ -102,6 +102,13 @@ pub fn is_full(error: &io::Error) -> bool {
     )
 }
 
+/// How many places reads met so far, in all maps of the process, that a file did not hold any more or a disk could not
+/// deliver: they got zeros there. Who uses bytes of a map after he checked them asks before the check and after the use: if more
+/// were met meanwhile, [`Map::is_poisoned`] tells in which maps.
+pub fn lost_pages() -> u64 {
+    sigbus::lost()
+}
+
 /// A file that is being written, at its end. What was appended need not be seen by readers before
 /// [`sync`](Self::sync) returned, and may be lost if the value is dropped before.
 pub trait WriteFile: Send {

@@ -5,7 +5,7 @@
 //! not end a node, so this module handles the signal: where the address lies in a map that was registered here,
 //! a page of zeros takes the place of the missing one, the page is noted, and the read goes on.
 //! Zeros don't pass a checksum; and whoever reads from a map asks [`Guard::is_poisoned_in`] afterwards, for bytes
-//! that were checked earlier. So many pages of a map are noted, as of a disk with some bad sectors; where there are
+//! that were checked earlier, or whether any page was [lost] meanwhile. So many pages of a map are noted, as of a disk with some bad sectors; where there are
 //! more, as of a file that was cut, none of it can be relied on. Any other SIGBUS goes to the handler that was there before.
 //!
 //! What the handler does is safe in a signal handler: it reads and writes atomics, calls `mmap`, which is a bare
@@ -20,7 +20,7 @@ use std::{
     ptr,
     sync::{
         OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -36,6 +36,8 @@ const PAGES: usize = 8;
 const NONE: usize = 0;
 
 static FIRST: Chunk = Chunk::new();
+/// How many pages were noted, in all maps.
+static LOST: AtomicU64 = AtomicU64::new(0);
 static HANDLER: OnceLock<Installed> = OnceLock::new();
 
 /// What was found when the handler was installed.
@@ -60,6 +62,11 @@ struct Slot {
     pages: [AtomicUsize; PAGES],
     /// There was no room.
     everywhere: AtomicBool,
+}
+
+/// How many pages took the place of missing ones so far, in all maps of the process.
+pub(super) fn lost() -> u64 {
+    LOST.load(Ordering::Acquire)
 }
 
 /// The registration of a map, until it is dropped. To be dropped before the memory is unmapped.
@@ -104,6 +111,21 @@ impl Guard {
         self.slot.everywhere.load(Ordering::Acquire) || self.slot.pages.iter().any(met)
     }
 
+    /// Where a page begins that is zeros, in the map: the last one that was noted.
+    pub(super) fn lost_page(&self) -> Option<usize> {
+        if !self.is_poisoned() {
+            return None;
+        }
+        let mut noted = self
+            .slot
+            .pages
+            .iter()
+            .rev()
+            .map(|page| page.load(Ordering::Acquire));
+        let last = noted.find(|page| *page != NONE)?;
+        last.checked_sub(self.slot.start.load(Ordering::Acquire))
+    }
+
     /// Does to the page at this offset what the handler does when the disk can't deliver it.
     #[cfg(test)]
     pub(super) fn lose(&self, offset: usize) {
@@ -130,8 +152,9 @@ impl Slot {
         if !noted {
             self.everywhere.store(true, Ordering::SeqCst);
         }
-        // Who sees this sees the page.
+        // Who sees this sees the page; and who counts it sees this.
         self.poisoned.store(true, Ordering::SeqCst);
+        LOST.fetch_add(1, Ordering::SeqCst);
     }
 
     fn contains(&self, address: usize) -> bool {

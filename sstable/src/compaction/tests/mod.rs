@@ -4,6 +4,7 @@ mod behind;
 mod choices;
 mod copy;
 mod costs;
+mod lost;
 mod overlap;
 mod pace;
 mod ranges;

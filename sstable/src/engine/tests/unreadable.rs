@@ -6,8 +6,8 @@ use starling_model::Seconds;
 
 use super::quarantine::{key, look, options, write};
 use crate::{
-    Engine, Error,
-    fixtures::{TABLE, settle},
+    Compression, Engine, Error, Options,
+    fixtures::{TABLE, everything, insert, settle},
     fs::RealFs,
     table::{Table, Target, key::Kind},
 };
@@ -88,4 +88,40 @@ fn a_file_that_was_cut_costs_all_of_it() {
         table.lose(page * 4096);
     }
     assert_eq!(lost(&engine).len(), PARTITIONS as usize);
+}
+
+#[test]
+fn what_is_lost_while_it_is_read_is_not_read_as_zeros() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        compression: Compression::None,
+        block_bytes: 256 << 10,
+        ..options()
+    };
+    let (mut engine, _) = Engine::open(Arc::new(RealFs), dir.path().to_path_buf(), options).unwrap();
+    for row in 0..1_000_u16 {
+        engine
+            .apply(&insert(key(1), &row.to_be_bytes(), 1, &[row as u8; 150]))
+            .unwrap();
+    }
+    engine.flush_all();
+    settle(&mut engine, Seconds(1));
+    let table = engine.files(TABLE).remove(0);
+    let block = table
+        .locate(&Target::new(&key(1), Kind::Row, &[0, 0]))
+        .unwrap()
+        .unwrap();
+    let page = (block.start + (128 << 10)).next_multiple_of(4096);
+    // The rows are all in one block, which is checked before the first of them is taken; that late is asked after 512.
+    let mut lose = || {
+        table.lose(page);
+        false
+    };
+    let read = engine.read_encoded(&everything(), &mut lose);
+    assert!(
+        matches!(&read, Err(Error::Corrupt { file, offset, .. }) if file == table.path() && *offset == page),
+        "{:?}",
+        read.map(|read| read.live)
+    );
+    assert_eq!(engine.quarantined().len(), 1);
 }

@@ -68,6 +68,16 @@ impl Table {
         Ok(())
     }
 
+    /// Fails if there is something of it that could not be read since it was opened. For those who used what they had
+    /// checked before: it may be zeros.
+    #[cold]
+    pub fn all_was_read(&self) -> Result<(), Error> {
+        match self.file.lost_page() {
+            Some(offset) => Err(Error::corrupt(&self.path, offset as u64, UNREADABLE)),
+            None => Ok(()),
+        }
+    }
+
     fn is_poisoned_in(&self, range: Range<u64>) -> bool {
         self.file.is_poisoned_in(range.start as usize..range.end as usize)
     }
