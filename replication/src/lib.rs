@@ -15,7 +15,7 @@ pub mod env;
 pub mod events;
 mod few;
 mod gate;
-mod hints;
+pub mod hints;
 mod identity;
 mod latency;
 mod membership;

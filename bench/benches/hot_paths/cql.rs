@@ -44,7 +44,9 @@ pub(crate) fn request(criterion: &mut Criterion) {
                 .next(&mut input)
                 .expect("it is whole")
                 .expect("it is there");
-            RequestFrame::decode(envelope).expect("it is well formed")
+            let decoded = RequestFrame::decode(envelope).expect("it is well formed");
+            assert!(matches!(decoded.request, Request::Execute { .. }));
+            decoded
         });
     });
 }
@@ -71,6 +73,8 @@ pub(crate) fn response(criterion: &mut Criterion) {
         let frame = ResponseFrame::from(Response::Result(ResultBody::Rows(body)));
         let mut encoder = Encoder::new(Version::V4);
         let mut out = Vec::new();
+        encoder.response(&mut out, 1, &frame).expect("it is small");
+        assert!(out.len() > count * 116, "all rows are there");
         criterion.bench_function(&format!("frame/encode_{count}_rows"), |b| {
             b.iter(|| {
                 out.clear();
@@ -130,7 +134,8 @@ pub(crate) fn plan(criterion: &mut Criterion) {
         b.iter(|| {
             with_context(&mut |context| {
                 let made = write.mutations(black_box(&bound), &Present::default(), context);
-                black_box(made.expect("the values fit"));
+                let made = black_box(made.expect("the values fit"));
+                assert_eq!(made.len(), 1, "a row is written");
             });
         });
     });

@@ -39,7 +39,7 @@ pub(crate) fn lookup(criterion: &mut Criterion) {
             b.iter(|| {
                 number += 1;
                 let token = ring.token(black_box(&number.to_be_bytes()));
-                placement.replicas(token).len()
+                assert_eq!(placement.replicas(token).len(), 3);
             });
         });
     }

@@ -56,11 +56,25 @@ pub(crate) fn mutation(number: u64) -> Mutation {
     }
 }
 
+/// State `number` of a row: two columns, of which the next state has one anew.
+pub(crate) fn state(row_number: u64, number: u64) -> Mutation {
+    let timestamp = 1_700_000_000_000_000 + number as i64;
+    let column = 1 + number as u32;
+    let mut partition = Partition::default();
+    partition.add_row(Clustering::default(), row(timestamp, column..column + 2));
+    Mutation {
+        table: TABLE,
+        key: key(row_number),
+        partition,
+    }
+}
+
 /// A write to the bytes that travel, and back.
 pub(crate) fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mutation");
     let one = mutation(1);
     let bytes = one.encode();
+    assert_eq!(Mutation::decode(bytes.clone()).as_ref(), Ok(&one));
     group.throughput(Throughput::Bytes(bytes.len() as u64));
     group.bench_function("encode", |b| b.iter(|| black_box(&one).encode()));
     group.bench_function("decode", |b| {
@@ -80,10 +94,16 @@ pub(crate) fn merge(criterion: &mut Criterion) {
     };
     let (old_bytes, new_bytes) = (encoded(&old), encoded(&new));
     let mut merger = RowMerger::default();
+    let mut merged = old.clone();
+    merged.merge(new.clone());
+    let found = merger
+        .merge(&[&old_bytes, &new_bytes], None)
+        .expect("they are rows");
+    assert_eq!(found, Some(&encoded(&merged)[..]), "both ways come to the same");
     group.bench_function("encoded", |b| {
         b.iter(|| {
             let merged = merger.merge(&[black_box(&old_bytes), black_box(&new_bytes)], None);
-            merged.map(|row| row.map(<[u8]>::len))
+            merged.expect("they are rows").map(<[u8]>::len)
         });
     });
     group.bench_function("decoded", |b| {
@@ -106,6 +126,7 @@ pub(crate) fn digest(criterion: &mut Criterion) {
         let page: Vec<u8> = (0..rows)
             .flat_map(|number| mutation(number).encode().to_vec())
             .collect();
+        assert!(page.len() as u64 > 100 * rows, "{} bytes", page.len());
         group.throughput(Throughput::Bytes(page.len() as u64));
         group.bench_function(format!("{rows}_rows"), |b| {
             b.iter(|| xxhash_rust::xxh3::xxh3_128(black_box(&page)));

@@ -9,7 +9,7 @@
 
 mod disk;
 mod pair;
-pub(crate) mod transport;
+pub mod transport;
 
 use std::{
     path::PathBuf,

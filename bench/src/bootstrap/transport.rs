@@ -41,7 +41,7 @@ const PACKET: u16 = 6500;
 const SOCKET_BYTES: usize = 4 << 20;
 
 /// For whom the certificate is.
-pub(crate) const NAME: &str = "probe";
+pub const NAME: &str = "probe";
 
 /// Bytes a second, of so many bytes.
 pub(super) fn rate(bytes: u64) -> Result<f64, Error> {
@@ -132,7 +132,10 @@ async fn receive(config: ClientConfig, address: SocketAddr) -> Result<f64, Error
 }
 
 /// A socket of this machine, with the packets that nodes send.
-pub(crate) fn endpoint(server: Option<ServerConfig>) -> Result<Endpoint, Error> {
+///
+/// # Errors
+/// The system gives none.
+pub fn endpoint(server: Option<ServerConfig>) -> Result<Endpoint, Error> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BYTES).map_err(io::Error::from)?;
     rustix::net::sockopt::set_socket_send_buffer_size(&socket, SOCKET_BYTES).map_err(io::Error::from)?;
@@ -144,7 +147,10 @@ pub(crate) fn endpoint(server: Option<ServerConfig>) -> Result<Endpoint, Error> 
 }
 
 /// For a sender and a receiver that trust a certificate made for this.
-pub(crate) fn settings() -> Result<(ServerConfig, ClientConfig), Error> {
+///
+/// # Errors
+/// The certificate, or the settings, can't be made.
+pub fn settings() -> Result<(ServerConfig, ClientConfig), Error> {
     let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).map_err(|error| failed(&error))?;
     let certificate: CertificateDer<'static> = made.cert.der().clone();
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());

@@ -132,8 +132,8 @@ pub async fn write_one(stream: &mut SendStream, frame: Frame) -> Result<(), Writ
     stream.write_all_chunks(&mut chunks).await
 }
 
-/// Turns frames into as few chunks as copying is worth.
-fn lay_out(frames: impl Iterator<Item = Frame>, chunks: &mut Vec<Bytes>) {
+/// Turns frames into as few chunks as copying is worth, behind those that there are.
+pub fn lay_out(frames: impl Iterator<Item = Frame>, chunks: &mut Vec<Bytes>) {
     let mut small = BytesMut::new();
     for frame in frames {
         small.extend_from_slice(&(frame.payload.len() as u32).to_be_bytes());

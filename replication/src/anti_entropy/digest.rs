@@ -73,8 +73,10 @@ impl Digest {
 /// At which second one looks, and how long the table keeps what is deleted (`gc_grace_seconds`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View {
-    pub(crate) now: Seconds,
-    pub(crate) grace: u32,
+    /// When one looks.
+    pub now: Seconds,
+    /// `gc_grace_seconds`.
+    pub grace: u32,
 }
 
 impl View {
@@ -122,13 +124,14 @@ enum Kind {
 }
 
 /// Hashes, with memory that is used again.
-pub(crate) struct Hasher {
+pub struct Hasher {
     view: View,
     out: Writer,
 }
 
 impl Hasher {
-    pub(crate) fn new(view: View) -> Self {
+    /// Hashes what counts as `view` has it.
+    pub fn new(view: View) -> Self {
         Self {
             view,
             out: Writer::with_capacity(512),
@@ -137,7 +140,7 @@ impl Hasher {
 
     /// Adds a part of a partition: what of `partition` lies in `window`, and where the window begins with the
     /// partition, its deletion and static row.
-    pub(crate) fn partition(
+    pub fn partition(
         &mut self,
         digest: &mut Digest,
         key: &DecoratedKey,

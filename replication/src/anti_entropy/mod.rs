@@ -2,7 +2,7 @@
 //! once nobody can lack them. `ALGORITHM.md` beside this file has the whole and why it holds.
 //!
 //! The chapters:
-//! - [`digest`]: sums of hashes, equal for equal data; `tree`: a table's digests, kept up to date;
+//! - [`digest`]: sums of hashes, equal for equal data; [`tree`]: a table's digests, kept up to date;
 //! - [`wire`]: what replicas ask each other, with [`prints`]; `local`: how one answers, with `scan`;
 //! - `session`: one range's replicas are compared and made equal;
 //!   `fence`: who is no replica takes no part;
@@ -22,7 +22,7 @@ mod schedule;
 mod session;
 #[cfg(test)]
 mod tests;
-mod tree;
+pub mod tree;
 pub(crate) mod truncations;
 pub mod wire;
 

@@ -1,6 +1,6 @@
 //! A table's digests by ranges of tokens, kept up to date: pure.
 //!
-//! The token space is cut into leaves, each a block of the fixed dyadic grid of [`Cells`](starling_sstable::Cells)
+//! The token space is cut into leaves, each a block of the fixed dyadic grid of [`Cells`]
 //! (or of several neighbouring blocks of equal size and parent). A leaf is cut in two when it holds more than
 //! a certain number of rows ([`Repair::leaf_rows`](crate::config::Repair::leaf_rows)), down to one cell. So the memory
 //! follows the rows: with 256, for a table of `n` rows there are about `n / 128` leaves, [`CELLS`] at most.
@@ -42,7 +42,7 @@ impl Leaf {
 
 /// The digests of one table.
 #[derive(Debug)]
-pub(crate) struct Tree {
+pub struct Tree {
     /// By their ends.
     leaves: BTreeMap<Token, Leaf>,
     /// A leaf with more rows is cut.
@@ -51,16 +51,16 @@ pub(crate) struct Tree {
 
 /// A leaf that a range touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Touched {
+pub struct Touched {
     /// The leaf's whole range.
-    pub(crate) tokens: TokenRange,
+    pub tokens: TokenRange,
     /// Its digest, if that is fresh.
-    pub(crate) digest: Option<Digest>,
+    pub digest: Option<Digest>,
 }
 
 impl Tree {
     /// A tree of which nothing is hashed yet. Leaves of more than `leaf_rows` rows will be cut.
-    pub(crate) fn new(leaf_rows: u64) -> Self {
+    pub fn new(leaf_rows: u64) -> Self {
         let leaf = Leaf {
             start: Token::MIN,
             digest: None,
@@ -86,13 +86,13 @@ impl Tree {
     }
 
     /// How many leaves were written to since they were hashed, or never were.
-    pub(crate) fn changed(&self) -> usize {
+    pub fn changed(&self) -> usize {
         let changed = |leaf: &&Leaf| leaf.changed || leaf.digest.is_none();
         self.leaves.values().filter(changed).count()
     }
 
     /// These cells were written to.
-    pub(crate) fn mark(&mut self, cells: &Cells) {
+    pub fn mark(&mut self, cells: &Cells) {
         for range in cells.ranges() {
             // Leaves that end in the range, and the one that goes on behind it.
             let behind = self.leaves.range(range.end..).next().map(|(end, _)| *end);
@@ -104,7 +104,7 @@ impl Tree {
     }
 
     /// The leaves that a range touches, in order.
-    pub(crate) fn touched(
+    pub fn touched(
         &self,
         range: TokenRange,
         view: View,
@@ -149,7 +149,7 @@ impl Tree {
 
     /// The leaf of `tokens` was hashed with this `gc_grace_seconds`: these are the digests of the cells in it that hold
     /// anything, in order.
-    pub(crate) fn put(&mut self, tokens: TokenRange, cells: &[(u32, Digest)], grace: u32, as_of: Duration) {
+    pub fn put(&mut self, tokens: TokenRange, cells: &[(u32, Digest)], grace: u32, as_of: Duration) {
         if self
             .leaves
             .get(&tokens.end)
@@ -205,7 +205,7 @@ pub(crate) const MOST_PARTS: usize = 17;
 
 /// Cuts a range of more than a cell at the grid into about 16 parts; one part if it lies in a cell. Nodes of different
 /// releases must cut alike.
-pub(crate) fn divide(range: TokenRange) -> Vec<TokenRange> {
+pub fn divide(range: TokenRange) -> Vec<TokenRange> {
     let (first, last) = (Cells::after(range.start), Cells::of(range.end));
     let cells = last.saturating_sub(first) + 1;
     // Blocks of a power of two, so that ranges of different replicas' requests are cut alike.

@@ -17,26 +17,31 @@ use super::segment::{self, Format, HEADER_BYTES, Stored};
 
 /// A segment's hints, and what of it can't be read.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Content {
+pub struct Content {
     /// In the order in which they were kept.
-    pub(super) hints: Vec<Stored>,
+    pub hints: Vec<Stored>,
     /// The places of bytes that were durable once and are not as they were written.
-    pub(super) damaged: Vec<Range<u64>>,
+    pub damaged: Vec<Range<u64>>,
     /// The places of bytes whose write did not come to its end.
-    pub(super) torn: Vec<Range<u64>>,
+    pub torn: Vec<Range<u64>>,
 }
 
 /// Nothing of a segment can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unreadable {
+pub enum Unreadable {
+    /// It can't be told with which salt records are checked.
     #[error("both copies of its header are damaged")]
     Header,
+    /// A newer release wrote it.
     #[error("it is of version {0}, which this release does not know")]
     Version(u32),
 }
 
 /// Reads a segment. `may_be_torn`: its last write may not have come to its end.
-pub(super) fn read(segment: &Bytes, may_be_torn: bool) -> Result<Content, Unreadable> {
+///
+/// # Errors
+/// Not even its header can be read.
+pub fn read(segment: &Bytes, may_be_torn: bool) -> Result<Content, Unreadable> {
     match segment::format(segment) {
         Format::Salted(salt) => Ok(read_salted(salt, segment, may_be_torn)),
         Format::Old => Ok(read_old(segment)),

@@ -8,23 +8,23 @@
 //! holds the lock of one target's segments and takes that of the queues for moments.
 //!
 //! Bounds: bytes for each target and for all, age of a hint, bytes a second on delivery, which all nodes that
-//! deliver to a target share ([`pace`]). What goes beyond is counted as dropped, and left to read repair and
+//! deliver to a target share (`pace`). What goes beyond is counted as dropped, and left to read repair and
 //! anti-entropy. The receiver too refuses hints while clients keep it busy, and drops those that are too old.
 //!
 //! A table that is truncated has its hints forgotten by all nodes before any of them removes its data. Then none is on its
-//! way any more ([`Hints::forget_table`]), so none can bring rows back.
+//! way any more (`Hints::forget_table`), so none can bring rows back.
 //!
 //! How far a segment was delivered is noted, so that a restart does not begin it anew. Hints of a node that has
-//! left the ring go to those who have its ranges now ([`reroute`]).
+//! left the ring go to those who have its ranges now (`reroute`).
 
-mod damage;
+pub mod damage;
 mod load;
 mod pace;
 mod progress;
 mod replay;
 mod reroute;
 mod scan;
-mod segment;
+pub mod segment;
 mod store;
 mod target;
 

@@ -32,18 +32,22 @@ const OLD_RECORD_HEADER_BYTES: usize = 16;
 
 /// When a hint was kept, and until when it is worth delivering by the settings of that time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Life {
-    pub(super) at: Seconds,
-    pub(super) until: Seconds,
+pub struct Life {
+    /// When it was kept.
+    pub at: Seconds,
+    /// Until when it is worth delivering.
+    pub until: Seconds,
 }
 
 /// A hint as it is on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stored {
-    pub(super) life: Life,
-    pub(super) mutation: Bytes,
+pub struct Stored {
+    /// Its age.
+    pub life: Life,
+    /// As `Mutation::encode` wrote it: a slice of the segment.
+    pub mutation: Bytes,
     /// Where it ends in its segment.
-    pub(super) end: u64,
+    pub end: u64,
 }
 
 impl Stored {
@@ -80,7 +84,7 @@ pub(super) fn header(salt: u64) -> Vec<u8> {
 }
 
 /// Writes a segment's records, in one or more groups that are synced.
-pub(super) struct Writer {
+pub struct Writer {
     salt: u64,
     /// Where the group begins.
     synced: usize,
@@ -89,7 +93,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// A segment that is still empty. Its header goes with the first group.
-    pub(super) fn new(salt: u64) -> Self {
+    pub fn new(salt: u64) -> Self {
         Self {
             salt,
             synced: 0,
@@ -98,7 +102,10 @@ impl Writer {
     }
 
     /// Adds a record to the group.
-    pub(super) fn put(&mut self, life: Life, mutation: &[u8]) {
+    ///
+    /// # Panics
+    /// The mutation, or the segment, has 4 GiB.
+    pub fn put(&mut self, life: Life, mutation: &[u8]) {
         let length = u32::try_from(mutation.len()).expect("a mutation is shorter than 4 GiB");
         let synced = u32::try_from(self.synced).expect("a segment is shorter than 4 GiB");
         let (start, place) = (self.group.len(), self.bytes());
@@ -113,12 +120,12 @@ impl Writer {
     }
 
     /// How long the segment is with the group.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.synced + self.group.len()
     }
 
     /// The group's bytes. What is added from now on belongs to the next, which is written once this one is synced.
-    pub(super) fn take_group(&mut self) -> Vec<u8> {
+    pub fn take_group(&mut self) -> Vec<u8> {
         self.synced = self.bytes();
         std::mem::take(&mut self.group)
     }
