@@ -203,6 +203,7 @@ impl Running {
                 snapshots: snapshots(config, &dir, &node, &store),
                 budget: Arc::clone(&budget),
                 cql: Arc::clone(cql.counters()),
+                traffic: Arc::clone(transport.traffic()),
                 started,
                 order: parking_lot::Mutex::default(),
             };

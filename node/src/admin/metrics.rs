@@ -5,10 +5,13 @@ use std::fmt::Write;
 use starling_replication::{MemberStatus, TableDivergence};
 
 use super::{PoolView, StatusView};
-use crate::cql_server;
+use crate::{
+    cql_server,
+    transport::{Count, Traffic},
+};
 
 /// All metrics of a node.
-pub(super) fn text(status: &StatusView, cql: &cql_server::Counters) -> String {
+pub(super) fn text(status: &StatusView, cql: &cql_server::Counters, traffic: &Traffic) -> String {
     let mut out = Page::default();
     let node = &status.node;
     out.gauge(
@@ -86,6 +89,7 @@ pub(super) fn text(status: &StatusView, cql: &cql_server::Counters) -> String {
     budget(&mut out, status);
     coordinator(&mut out, status);
     listener(&mut out, cql);
+    peers(&mut out, traffic);
     shards(&mut out, status);
     large_rows(&mut out, status);
     out.text
@@ -267,6 +271,51 @@ fn listener(out: &mut Page, cql: &cql_server::Counters) {
         "Bytes written to CQL clients.",
         cql.bytes_out.get(),
     );
+}
+
+/// Messages of both directions, by kind.
+fn peers(out: &mut Page, traffic: &Traffic) {
+    let kinds = [
+        ("request", &traffic.requests_sent, &traffic.requests_received),
+        ("answer", &traffic.answers_sent, &traffic.answers_received),
+        ("cast", &traffic.casts_sent, &traffic.casts_received),
+    ];
+    type Figure = (&'static str, &'static str, bool, fn(&Count) -> u64);
+    let figures: [Figure; 5] = [
+        (
+            "sent",
+            "Messages to peers; a cast has no answer.",
+            true,
+            Count::frames,
+        ),
+        (
+            "sent_bytes",
+            "Bytes of messages to peers with their frames, before encryption.",
+            true,
+            Count::bytes,
+        ),
+        (
+            "sent_batches",
+            "Times that messages to a peer left together.",
+            true,
+            Count::batches,
+        ),
+        ("received", "Messages from peers.", false, Count::frames),
+        (
+            "received_bytes",
+            "Bytes of messages from peers with their frames, decrypted.",
+            false,
+            Count::bytes,
+        ),
+    ];
+    for (name, help, is_sent, value) in figures {
+        let name = format!("peer_{name}_total");
+        out.family(&name, "counter", help);
+        for (kind, sent, received) in kinds {
+            let count = if is_sent { sent } else { received };
+            out.sample(&name, &format!("kind=\"{kind}\""), value(count));
+        }
+    }
 }
 
 type Figure = (

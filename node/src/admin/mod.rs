@@ -38,7 +38,7 @@ pub use repair::RepairQuery;
 pub use status::{LargeRowsView, PoolView, RingEntry, ShardView, StatusView};
 pub use upkeep::CompactView;
 
-use crate::{cql_server, env::TokioEnv, snapshots::Snapshots, store::ShardedStore};
+use crate::{cql_server, env::TokioEnv, snapshots::Snapshots, store::ShardedStore, transport::Traffic};
 
 /// What the pages are about.
 pub struct Admin {
@@ -54,6 +54,8 @@ pub struct Admin {
     pub budget: Arc<Budget>,
     /// What its CQL listener has done.
     pub cql: Arc<cql_server::Counters>,
+    /// What it and its peers have said to one another.
+    pub traffic: Arc<Traffic>,
     /// When it was started.
     pub started: Instant,
     /// The last order to change the ring that was given to it.
@@ -119,6 +121,6 @@ async fn ring(State(admin): State<Arc<Admin>>) -> Json<Vec<RingEntry>> {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
-    let text = metrics::text(&admin.view().await, &admin.cql);
+    let text = metrics::text(&admin.view().await, &admin.cql, &admin.traffic);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }

@@ -139,7 +139,7 @@ fn view() -> StatusView {
 
 #[test]
 fn metrics_are_what_prometheus_reads() {
-    let text = metrics::text(&view(), &cql_server::Counters::default());
+    let text = metrics::text(&view(), &cql_server::Counters::default(), &Traffic::default());
     assert!(text.contains("\nstarling_reads_total 4\n"), "{text}");
     assert!(text.contains("\nstarling_resident_bytes 3\n"), "{text}");
     assert!(text.contains("\nstarling_members_stored 0\n"), "{text}");
@@ -164,6 +164,10 @@ fn metrics_are_what_prometheus_reads() {
     );
     let since = "\nstarling_repair_diverged_since_seconds{table=\"shop.carts\"} 1700000000\n";
     assert!(text.contains(since), "{text}");
+    assert!(
+        text.contains("\nstarling_peer_sent_total{kind=\"request\"} 0\n"),
+        "{text}"
+    );
     let none = "starling_repair_diverged_since_seconds{table=\"shop.orders\"}";
     assert!(!text.contains(none), "an alert on its age would fire: {text}");
     for line in text.lines().filter(|line| !line.starts_with('#')) {

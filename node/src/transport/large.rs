@@ -23,6 +23,7 @@ use super::{
     inbound,
     pending::Pending,
     served::ServeError,
+    traffic::{Count, Traffic},
 };
 
 /// How many large requests, and how many large answers, a peer has on their way to another at a time.
@@ -48,6 +49,7 @@ pub(super) async fn send(
     queue: &mut mpsc::Receiver<LargeCall>,
     pending: &Pending,
     budget: &Pool,
+    traffic: &Traffic,
 ) -> String {
     let mut calls = FuturesUnordered::new();
     loop {
@@ -55,7 +57,7 @@ pub(super) async fn send(
             Some(()) = calls.next(), if !calls.is_empty() => {}
             next = queue.recv(), if calls.len() < LARGE_STREAMS as usize => match next {
                 Some(large) if pending.waits_for(large.frame.id) => {
-                    calls.push(call(connection, large, pending, budget));
+                    calls.push(call(connection, large, pending, budget, traffic));
                 }
                 Some(_) => {}
                 None => return "stopping".to_owned(),
@@ -64,7 +66,13 @@ pub(super) async fn send(
     }
 }
 
-async fn call(connection: &Connection, large: LargeCall, pending: &Pending, budget: &Pool) {
+async fn call(
+    connection: &Connection,
+    large: LargeCall,
+    pending: &Pending,
+    budget: &Pool,
+    traffic: &Traffic,
+) {
     let LargeCall { frame, until } = large;
     let id = frame.id;
     // If the connection breaks, all calls are told at one place.
@@ -75,11 +83,12 @@ async fn call(connection: &Connection, large: LargeCall, pending: &Pending, budg
         return;
     }
     let exchange = async {
-        if write(&mut send, frame).await.is_err() {
+        if write(&mut send, frame, &traffic.requests_sent).await.is_err() {
             return;
         }
         let mut answer = FrameReader::new(receive, MAX_MESSAGE_BYTES).with_budget(budget.clone());
         if let Ok(Some(mut answer)) = answer.next().await {
+            traffic.answers_received.came(answer.payload.len());
             answer.id = id;
             pending.answer(answer);
         }
@@ -105,6 +114,7 @@ pub(super) async fn serve(
         // The peer gave up.
         Ok(None) | Err(_) => return Ok(()),
     };
+    inner.traffic.requests_received.came(request.payload.len());
     let share = request.share;
     let payload = inbound::answer(&inner, from, request.payload)
         .await
@@ -117,6 +127,7 @@ pub(super) async fn serve(
             id: request.id,
             payload,
         },
+        &inner.traffic.answers_sent,
     )
     .await;
     Ok(())
@@ -124,20 +135,25 @@ pub(super) async fn serve(
 
 /// Sends a large answer to a request that came on a lane; ends when the peer has taken it, or does not want
 /// it any more.
-pub(super) async fn answer(connection: &Connection, frame: Frame) {
+pub(super) async fn answer(connection: &Connection, frame: Frame, sent: &Count) {
     if let Ok(mut send) = connection.open_uni().await {
-        let _ = write(&mut send, frame).await;
+        let _ = write(&mut send, frame, sent).await;
     }
 }
 
 /// Takes large answers to requests that went on the lanes. Ends, with the reason, when the connection does.
-pub(super) async fn receive(connection: &Connection, pending: &Pending, budget: &Pool) -> String {
+pub(super) async fn receive(
+    connection: &Connection,
+    pending: &Pending,
+    budget: &Pool,
+    traffic: &Traffic,
+) -> String {
     let mut arriving = FuturesUnordered::new();
     loop {
         tokio::select! {
             Some(()) = arriving.next(), if !arriving.is_empty() => {}
             stream = connection.accept_uni() => match stream {
-                Ok(stream) => arriving.push(take_answer(stream, pending, budget)),
+                Ok(stream) => arriving.push(take_answer(stream, pending, budget, traffic)),
                 Err(error) => return error.to_string(),
             },
         }
@@ -145,7 +161,7 @@ pub(super) async fn receive(connection: &Connection, pending: &Pending, budget: 
 }
 
 /// Dropping the stream tells the peer that the rest is not wanted.
-async fn take_answer(stream: RecvStream, pending: &Pending, budget: &Pool) {
+async fn take_answer(stream: RecvStream, pending: &Pending, budget: &Pool, traffic: &Traffic) {
     let mut frames = FrameReader::new(stream, MAX_MESSAGE_BYTES);
     let Ok(Some((id, length))) = frames.header().await else {
         return;
@@ -161,6 +177,7 @@ async fn take_answer(stream: RecvStream, pending: &Pending, budget: &Pool) {
         if pending.waits_for(id)
             && let Ok(mut received) = frames.payload(id, length).await
         {
+            traffic.answers_received.came(length);
             received.share = Some(share);
             pending.answer(received);
         }
@@ -169,7 +186,8 @@ async fn take_answer(stream: RecvStream, pending: &Pending, budget: &Pool) {
     let _ = tokio::time::timeout_at(terms.until, arrival).await;
 }
 
-async fn write(stream: &mut SendStream, frame: Frame) -> Result<(), WriteError> {
+async fn write(stream: &mut SendStream, frame: Frame, sent: &Count) -> Result<(), WriteError> {
+    sent.leave(std::slice::from_ref(&frame));
     // Fails only on a stream that is closed, which writing finds out as well.
     let _ = stream.set_priority(PRIORITY);
     frame::write_one(stream, frame).await?;

@@ -21,6 +21,7 @@ use super::{
     large::{self, LargeCall},
     pending::{Outcome, Pending, Registered},
     probe,
+    traffic::Traffic,
 };
 use crate::tls::NODE_SERVER_NAME;
 
@@ -73,6 +74,7 @@ struct Driver {
     large: mpsc::Receiver<LargeCall>,
     casts: mpsc::Receiver<Frame>,
     budget: Pool,
+    traffic: Arc<Traffic>,
     signals: Arc<Signals>,
     lost: OnLost,
     /// The log says that the peer is not trusted, or does not trust this node.
@@ -80,12 +82,12 @@ struct Driver {
 }
 
 impl Link {
-    /// A link to a peer. Its large answers are read as `budget` has room for them.
+    /// A link to a peer. Its large answers are read as `budget` has room for them; `traffic` counts what it carries.
     pub(super) fn start(
         to: SocketAddr,
         endpoint: Endpoint,
         config: ClientConfig,
-        budget: Pool,
+        (budget, traffic): (Pool, Arc<Traffic>),
         lost: OnLost,
     ) -> Arc<Self> {
         let (requests, requests_out) = mpsc::channel(QUEUE_FRAMES);
@@ -103,6 +105,7 @@ impl Link {
             large: large_out,
             casts: casts_out,
             budget,
+            traffic,
             signals: Arc::clone(&signals),
             lost,
             distrusted: false,
@@ -313,25 +316,29 @@ impl Driver {
         if let Err(error) = casts.set_priority(GOSSIP_PRIORITY) {
             return error.to_string();
         }
-        let pending = &self.pending;
+        let (pending, traffic) = (&self.pending, &*self.traffic);
         let mut work: Vec<futures::future::BoxFuture<'_, String>> = Vec::new();
         work.push(Box::pin(large::send(
             connection,
             &mut self.large,
             pending,
             &self.budget,
+            traffic,
         )));
-        work.push(Box::pin(large::receive(connection, pending, &self.budget)));
+        let answers = large::receive(connection, pending, &self.budget, traffic);
+        work.push(Box::pin(answers));
         for ((send, receive), queue) in streams.into_iter().zip(&mut self.lanes) {
-            work.push(Box::pin(write_calls(send, queue, pending)));
+            work.push(Box::pin(write_calls(send, queue, pending, traffic)));
             work.push(Box::pin(read_answers(
                 FrameReader::new(receive, LANE_FRAME_BYTES),
                 pending,
+                traffic,
             )));
         }
         let queue = &mut self.casts;
         work.push(Box::pin(async move {
-            match frame::write(&mut casts, queue, |_| (), None).await {
+            let leaving = |batch: &mut Vec<Frame>| traffic.casts_sent.leave(batch);
+            match frame::write(&mut casts, queue, leaving, None).await {
                 Ok(()) => "stopping".to_owned(),
                 Err(error) => error.to_string(),
             }
@@ -351,18 +358,29 @@ impl Driver {
     }
 }
 
-async fn write_calls(mut send: SendStream, queue: &mut mpsc::Receiver<Frame>, pending: &Pending) -> String {
-    let written = frame::write(&mut send, queue, |batch| pending.mark_all_sent(batch), None);
-    match written.await {
+async fn write_calls(
+    mut send: SendStream,
+    queue: &mut mpsc::Receiver<Frame>,
+    pending: &Pending,
+    traffic: &Traffic,
+) -> String {
+    let leaving = |batch: &mut Vec<Frame>| {
+        pending.mark_all_sent(batch);
+        traffic.requests_sent.leave(batch);
+    };
+    match frame::write(&mut send, queue, leaving, None).await {
         Ok(()) => "stopping".to_owned(),
         Err(error) => error.to_string(),
     }
 }
 
-async fn read_answers(mut frames: FrameReader, pending: &Pending) -> String {
+async fn read_answers(mut frames: FrameReader, pending: &Pending, traffic: &Traffic) -> String {
     loop {
         match frames.next().await {
-            Ok(Some(answer)) => pending.answer(answer),
+            Ok(Some(answer)) => {
+                traffic.answers_received.came(answer.payload.len());
+                pending.answer(answer);
+            }
             Ok(None) => return "the peer ended the stream".to_owned(),
             Err(error) => return error.to_string(),
         }

@@ -22,6 +22,7 @@ mod link;
 mod pending;
 mod probe;
 mod served;
+mod traffic;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use tokio::{sync::SetOnce, time::Instant};
 
 pub use inbound::ClientService;
 pub use lane::Lane;
+pub use traffic::{Count, Traffic};
 
 use crate::tls::{Credentials, TlsError};
 use link::Link;
@@ -83,6 +85,7 @@ pub struct Transport {
 pub(crate) struct Inner {
     endpoint: quinn::Endpoint,
     budget: Arc<Budget>,
+    traffic: Arc<Traffic>,
     peer_config: quinn::ClientConfig,
     links: RwLock<HashMap<SocketAddr, Arc<Link>>>,
     peers: SetOnce<Arc<dyn PeerService>>,
@@ -103,6 +106,7 @@ impl Transport {
         let inner = Arc::new(Inner {
             endpoint,
             budget,
+            traffic: Arc::default(),
             peer_config,
             links: RwLock::default(),
             peers: SetOnce::new(),
@@ -115,6 +119,11 @@ impl Transport {
     /// The address that is bound: with the port that the system chose if `listen` had port 0.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.inner.endpoint.local_addr()
+    }
+
+    /// What was said and heard since the start.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.inner.traffic
     }
 
     /// Says who answers requests. Only the first call counts.
@@ -189,7 +198,7 @@ impl Transport {
                 to,
                 endpoint,
                 self.inner.peer_config.clone(),
-                budget,
+                (budget, Arc::clone(&self.inner.traffic)),
                 Box::new(lost),
             )
         });

@@ -166,7 +166,7 @@ impl Desk {
                     let id = request.id;
                     let frame = Frame { id, payload };
                     if frame.payload.len() > LANE_FRAME_BYTES {
-                        large::answer(&connection, frame).await;
+                        large::answer(&connection, frame, &inner.traffic.answers_sent).await;
                     } else {
                         let _ = answers.send(frame).await;
                     }
@@ -186,8 +186,10 @@ pub(super) async fn calls(
     receive: RecvStream,
 ) -> Result<(), ServeError> {
     let (answers, mut queue) = mpsc::channel(QUEUE_FRAMES);
+    let traffic = Arc::clone(&inner.traffic);
+    let leaving = |batch: &mut Vec<Frame>| traffic.answers_sent.leave(batch);
     let write = async {
-        frame::write(&mut send, &mut queue, |_| (), None)
+        frame::write(&mut send, &mut queue, leaving, None)
             .await
             .map_err(|_| ServeError::Write)
     };
@@ -216,6 +218,8 @@ async fn take_calls(
         let received = frames.next().await.transpose()?;
         Some((received, frames))
     }));
+    let traffic = Arc::clone(&desk.inner.traffic);
+    let count = |request: &Received| traffic.requests_received.came(request.payload.len());
     let room = Arc::new(Semaphore::new(MAX_SERVED));
     let mut waiting = Waiting::default();
     loop {
@@ -227,7 +231,7 @@ async fn take_calls(
                     desk.begin(request, permit);
                 }
             }
-            received = frames.next(), if waiting.has_room() => match received.transpose()? {
+            received = frames.next(), if waiting.has_room() => match received.transpose()?.inspect(count) {
                 None => return Ok(()),
                 Some(request) if request.payload.is_empty() && request.id & REVOCABLE != 0 => {
                     if !waiting.revoke(request.id) {
@@ -248,6 +252,7 @@ pub(super) async fn casts(
 ) -> Result<(), ServeError> {
     let mut frames = FrameReader::new(receive, LANE_FRAME_BYTES);
     while let Some(cast) = frames.next().await? {
+        inner.traffic.casts_received.came(cast.payload.len());
         inbound::answer(&inner, from, cast.payload)
             .await
             .ok_or(ServeError::Malformed)?;

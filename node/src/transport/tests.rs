@@ -304,6 +304,37 @@ async fn a_peer_that_goes_breaks_the_calls_that_it_has() {
     }
 }
 
+/// A request and its answer on a lane, the same on a stream of their own, and a cast.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_said_is_counted_on_both_sides() {
+    let cluster = Cluster::new();
+    let (a, _, _) = cluster.node("a");
+    let (b, to, echo) = cluster.node("b");
+    for length in [10, lane::LANE_FRAME_BYTES + 1] {
+        call(&a, to, Lane::Requests, vec![7; length].into(), PATIENT)
+            .await
+            .unwrap();
+    }
+    a.cast(to, Bytes::from_static(b"news"));
+    while echo.served.load(Ordering::SeqCst) < 3 {
+        tokio::task::yield_now().await;
+    }
+    let (a, b) = (a.traffic(), b.traffic());
+    let of = |count: &Count| (count.frames(), count.bytes());
+    let calls = (2, 12 + 10 + 12 + lane::LANE_FRAME_BYTES as u64 + 1);
+    let all = [
+        &a.requests_sent,
+        &b.requests_received,
+        &b.answers_sent,
+        &a.answers_received,
+    ];
+    assert_eq!(all.map(of), [calls; 4]);
+    assert_eq!([&a.casts_sent, &b.casts_received].map(of), [(1, 12 + 4); 2]);
+    assert_eq!(a.requests_sent.batches(), 2, "one after the other");
+    let none = [&b.requests_sent, &a.requests_received, &b.casts_sent];
+    assert_eq!(none.map(of), [(0, 0); 3], "nobody asked A");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn casts_arrive_once_there_is_a_connection() {
     let cluster = Cluster::new();
