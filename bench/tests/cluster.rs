@@ -7,7 +7,11 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use starling_bench::harness::evidence::result::RunResult;
+use starling_bench::harness::{
+    costs::drive::{Drive, Driven},
+    evidence::result::RunResult,
+    local::cluster::{LocalCluster, Wishes},
+};
 
 /// The server's binary of this build. `cargo test` of the whole house has made it; of this crate alone it may not have.
 fn server() -> PathBuf {
@@ -94,6 +98,56 @@ fn a_verified_run_over_either_protocol_makes_a_report() {
                 .contains("<polyline")
         );
     }
+}
+
+/// Drives a cluster of so many nodes, at QUORUM, with as many replicas.
+fn driven(nodes: u32, workload: &'static str) -> Driven {
+    let wishes = Wishes {
+        nodes,
+        extra: &[],
+        partitions: false,
+    };
+    let cluster = LocalCluster::start(&server(), wishes).expect("the nodes start");
+    let addresses: Vec<String> = cluster.cql_addresses().iter().map(ToString::to_string).collect();
+    let drive = Drive {
+        workload,
+        target: format!("cql:{}", addresses.join(",")),
+        consistency: "QUORUM",
+        rows: 1000,
+        in_flight: 16,
+        connections: 4,
+        seconds: 2,
+        settles: false,
+        processes: cluster.processes(),
+        admins: cluster.admin_addresses(),
+    };
+    drive.load().expect("the rows are loaded");
+    drive.run().expect("every operation succeeds")
+}
+
+#[test]
+fn messages_of_an_operation_are_counted() {
+    let messages = driven(1, "point-writes").messages.expect("the node counts");
+    let of_peers = messages.count["requests sent to peers"];
+    assert!(of_peers <= 0.0, "there is no peer: {messages:?}");
+    let of_clients = messages.count["requests of CQL clients"];
+    assert!((1.0..1.1).contains(&of_clients), "{messages:?}");
+    // A write goes to both other replicas, whoever coordinates, and both answer. There is little else in two seconds.
+    let messages = driven(3, "point-writes").messages.expect("all nodes count");
+    for name in [
+        "requests sent to peers",
+        "requests received of peers",
+        "answers sent to peers",
+        "answers received of peers",
+    ] {
+        let count = messages.count[name];
+        assert!((1.9..2.2).contains(&count), "{name}: {messages:?}");
+    }
+    let batches = messages.count["batches of requests to peers"];
+    assert!(batches > 0.0 && batches <= messages.count["requests sent to peers"]);
+    // A row of 116 bytes and what is around it, twice.
+    let bytes = messages.bytes["requests sent to peers"];
+    assert!((250.0..1000.0).contains(&bytes), "{messages:?}");
 }
 
 /// A workload that deletes rows behind the verifier's back.

@@ -1,6 +1,6 @@
 //! `starling-bench costs`.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,9 @@ use super::{
         report::ratio::median,
     },
     drive::{Drive, Driven},
-    echo, quiet, table,
+    echo,
+    messages::Messages,
+    quiet, table,
 };
 use crate::{
     cluster::server_beside_this_program,
@@ -156,6 +158,17 @@ pub struct Cost {
     pub system_calls: Result<Vec<(String, f64)>, String>,
     /// Of `cpu_us`, by part of the house; or why that is not known.
     pub parts_us: Result<Vec<(String, f64)>, String>,
+    /// Messages of the servers for one operation, by what they are, added up over all nodes; or why they are not known. Results of
+    /// older versions have none.
+    #[serde(default = "not_counted")]
+    pub messages: Result<Vec<(String, f64)>, String>,
+    /// Their bytes, before encryption: likewise.
+    #[serde(default = "not_counted")]
+    pub message_bytes: Result<Vec<(String, f64)>, String>,
+}
+
+fn not_counted() -> Result<Vec<(String, f64)>, String> {
+    Err("messages were not counted".to_owned())
 }
 
 /// Runs the command.
@@ -243,6 +256,7 @@ fn of_cluster(
         seconds: arguments.seconds,
         settles: workload == "point-writes",
         processes: cluster.processes(),
+        admins: cluster.admin_addresses(),
     };
     eprintln!("{nodes} node(s): loading {} rows", arguments.rows);
     drive("point-reads", "cql").load()?;
@@ -314,6 +328,8 @@ fn cost(drive: &Drive, driven: &[Driven], what: (u32, &str, &str)) -> Result<Cos
         connections: 1,
         ..drive.clone()
     };
+    let messages = of_messages(driven, |messages| &messages.count);
+    let message_bytes = of_messages(driven, |messages| &messages.bytes);
     quiet::wait(&drive.processes);
     let alone = alone.run()?.result.total.p50_us;
     let system_calls = drive.system_calls()?.map(sorted);
@@ -335,11 +351,29 @@ fn cost(drive: &Drive, driven: &[Driven], what: (u32, &str, &str)) -> Result<Cos
         switches: of(&|run| each(run, run.threads.values().map(|spent| spent.switches as f64).sum())),
         system_calls,
         parts_us,
+        messages,
+        message_bytes,
     })
 }
 
+/// The median of the runs, of each kind of message.
+fn of_messages(
+    driven: &[Driven],
+    figures: impl Fn(&Messages) -> &BTreeMap<&'static str, f64>,
+) -> Result<Vec<(String, f64)>, String> {
+    let mut runs: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for run in driven {
+        let messages = run.messages.as_ref().map_err(Clone::clone)?;
+        for (name, figure) in figures(messages) {
+            runs.entry((*name).to_owned()).or_default().push(*figure);
+        }
+    }
+    let medians = runs.into_iter().map(|(name, figures)| (name, median(&figures)));
+    Ok(sorted(medians.collect()))
+}
+
 /// The greatest first; what is nothing is left out.
-fn sorted(figures: std::collections::BTreeMap<String, f64>) -> Vec<(String, f64)> {
+fn sorted(figures: BTreeMap<String, f64>) -> Vec<(String, f64)> {
     let mut figures: Vec<(String, f64)> = figures.into_iter().filter(|(_, figure)| *figure > 0.0).collect();
     figures.sort_by(|a, b| b.1.total_cmp(&a.1));
     figures

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -16,6 +17,7 @@ use super::{
         },
         evidence::result::RunResult,
     },
+    messages::{self, Messages},
     profile, quiet, syscalls,
     threads::{self, Spent},
 };
@@ -45,6 +47,8 @@ pub struct Drive {
     pub settles: bool,
     /// The servers' processes.
     pub processes: Vec<u32>,
+    /// Their admin pages.
+    pub admins: Vec<SocketAddr>,
 }
 
 /// What a run gave.
@@ -54,6 +58,8 @@ pub struct Driven {
     pub result: RunResult,
     /// What the servers' threads spent.
     pub threads: BTreeMap<String, Spent>,
+    /// Messages of all servers for an operation; or why they are not known.
+    pub messages: Result<Messages, String>,
 }
 
 /// The arguments of a run, as on the command line.
@@ -79,9 +85,14 @@ impl Drive {
     pub fn run(&self) -> Result<Driven, Error> {
         let seconds = format!("{}s", self.seconds);
         let session = self.session(&["--no-load", "--warm-up", "0s", "--duration", &seconds])?;
+        let said = messages::sample(&self.admins);
         let before = threads::sample(&self.processes);
         let result = session.run()?;
         let ended = Instant::now();
+        let messages = said.and_then(|before| {
+            let after = messages::sample(&self.admins)?;
+            Ok(messages::each(&before, &after, result.total.count))
+        });
         if self.settles {
             quiet::wait(&self.processes);
         }
@@ -95,7 +106,11 @@ impl Drive {
             Some((kind, message)) if result.total.failed() > 0 => {
                 Err(Error::Statement(format!("{kind}: {message}")))
             }
-            _ => Ok(Driven { result, threads }),
+            _ => Ok(Driven {
+                result,
+                threads,
+                messages,
+            }),
         }
     }
 

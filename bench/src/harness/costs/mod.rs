@@ -2,13 +2,15 @@
 //!
 //! - [`command`]: clusters, runs and their order; [`drive`]: one run;
 //! - [`echo`]: what the transports take by themselves;
-//! - [`threads`]: CPU and switches by kind of thread; [`syscalls`]: system calls; [`profile`]: where the CPU goes;
+//! - [`threads`]: CPU and switches by kind of thread; [`syscalls`]: system calls; [`profile`]: where the CPU goes; [`messages`]: what
+//!   servers say to one another;
 //! - [`quiet`]: when servers have nothing left to do;
 //! - [`table`]: all of it for people.
 
 pub mod command;
 pub mod drive;
 pub mod echo;
+pub mod messages;
 pub mod profile;
 pub mod quiet;
 pub mod syscalls;

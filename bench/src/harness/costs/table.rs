@@ -43,10 +43,25 @@ pub fn markdown(costs: &Costs) -> String {
         "System calls of the servers an operation",
         &breakdown(costs, &calls),
     );
-    let reasons = costs
-        .costs
-        .iter()
-        .flat_map(|cost| [cost.system_calls.as_ref().err(), cost.parts_us.as_ref().err()]);
+    let messages = |cost: &Cost| cost.messages.clone().unwrap_or_default();
+    section(
+        &mut out,
+        "Messages of the servers an operation, of all nodes together",
+        &breakdown(costs, &messages),
+    );
+    let bytes = |cost: &Cost| cost.message_bytes.clone().unwrap_or_default();
+    section(
+        &mut out,
+        "Their bytes, before encryption",
+        &breakdown(costs, &bytes),
+    );
+    let reasons = costs.costs.iter().flat_map(|cost| {
+        [
+            cost.system_calls.as_ref().err(),
+            cost.parts_us.as_ref().err(),
+            cost.messages.as_ref().err(),
+        ]
+    });
     if let Some(reason) = reasons.flatten().next() {
         let _infallible = writeln!(out, "Not measured: {reason}");
     }

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     command::{Cost, Costs, Echo, Engine},
-    echo, profile, syscalls, table,
+    echo, messages, profile, syscalls, table,
     threads::{self, Spent},
 };
 use crate::harness::evidence::result::Machine;
@@ -73,6 +73,40 @@ fn counts_of_system_calls_are_read() {
     assert_eq!(syscalls::read(text), expected);
 }
 
+/// A page of metrics on which peers got so many requests of 150 bytes.
+fn metrics(requests: u64) -> String {
+    let mut page = String::from("# HELP starling_ready 1 if the node serves clients.\nstarling_ready 1\n");
+    for kind in ["request", "answer", "cast"] {
+        let frames = if kind == "request" { requests } else { 0 };
+        for (name, figure) in [
+            ("sent", frames),
+            ("sent_bytes", frames * 150),
+            ("sent_batches", frames / 4),
+            ("received", 0),
+            ("received_bytes", 0),
+        ] {
+            page += &format!("starling_peer_{name}_total{{kind=\"{kind}\"}} {figure}\n");
+        }
+    }
+    page + "starling_cql_requests_total 7\nstarling_cql_bytes_in_total 8\nstarling_cql_bytes_out_total 9\n"
+}
+
+#[test]
+fn messages_are_of_an_operation() {
+    let read = |requests| messages::read(&metrics(requests)).expect("all figures are there");
+    let each = messages::each(&read(100), &read(300), 100);
+    let figure = |name: &str| (each.count[name], each.bytes[name]);
+    assert_eq!(figure("requests sent to peers"), (2.0, 300.0));
+    assert_eq!(
+        figure("requests of CQL clients"),
+        (0.0, 0.0),
+        "there were no more"
+    );
+    assert!((each.count["batches of requests to peers"] - 0.5).abs() < 1e-9);
+    let older = metrics(1).replace("starling_peer_sent_total", "starling_other");
+    assert_eq!(messages::read(&older), None, "nothing is taken for zero");
+}
+
 #[test]
 fn samples_belong_to_parts() {
     let cases = [
@@ -131,6 +165,11 @@ fn cost(nodes: u32, protocol: &str, operation: &str, cpu_us: f64) -> Cost {
             ("locks".into(), 0.02),
             ("kernel: futex".into(), 0.03),
         ]),
+        messages: Ok(vec![(
+            "requests sent to peers".into(),
+            2.0 * f64::from(nodes - 1),
+        )]),
+        message_bytes: Ok(vec![("requests sent to peers".into(), 300.0)]),
     }
 }
 
@@ -189,4 +228,6 @@ fn the_table_holds_figures_against_aims() {
     );
     assert!(has(&["locks, %", "2.50", "<= 1 ", "missed"]), "{text}");
     assert!(text.contains("Not measured: perf does not run"), "{text}");
+    assert!(has(&["requests sent to peers", "4.00"]), "{text}");
+    assert!(has(&["requests sent to peers", "300.00"]), "{text}");
 }

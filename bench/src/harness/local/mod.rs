@@ -1,6 +1,6 @@
 //! A cluster of the harness's own, on loopback addresses, and what can be done to it.
 //!
-//! - [`cluster`]: its processes; `status`: when they are ready; `relay`: what can be cut between them;
+//! - [`cluster`]: its processes; [`status`]: what they say of themselves; `relay`: what can be cut between them;
 //! - [`binary`]: which build they are of;
 //! - [`waiting_hints`]: what they keep for one another;
 //! - [`fault`]: `--fault`, its grammar; [`execution`]: carrying it out.
@@ -10,7 +10,7 @@ pub mod cluster;
 pub mod execution;
 pub mod fault;
 mod relay;
-mod status;
+pub mod status;
 pub mod waiting_hints;
 
 #[cfg(test)]

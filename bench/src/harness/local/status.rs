@@ -46,17 +46,26 @@ pub(super) fn hint_bytes(admin: SocketAddr) -> Option<u64> {
     Some(kept.sum())
 }
 
+/// Its metrics, as Prometheus reads them; `None` if it does not answer.
+pub fn metrics(admin: SocketAddr) -> Option<String> {
+    get(admin, "/metrics")
+}
+
 fn fetch(admin: SocketAddr) -> Option<Value> {
+    serde_json::from_str(&get(admin, "/status")?).ok()
+}
+
+fn get(admin: SocketAddr, page: &str) -> Option<String> {
     let mut socket = TcpStream::connect_timeout(&admin, PATIENCE).ok()?;
     socket.set_read_timeout(Some(PATIENCE)).ok()?;
     socket.set_write_timeout(Some(PATIENCE)).ok()?;
     // Version 1.0: the body ends with the connection.
-    write!(socket, "GET /status HTTP/1.0\r\nHost: {admin}\r\n\r\n").ok()?;
+    write!(socket, "GET {page} HTTP/1.0\r\nHost: {admin}\r\n\r\n").ok()?;
     let mut text = String::new();
     socket.read_to_string(&mut text).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     if !head.split(' ').nth(1)?.starts_with('2') {
         return None;
     }
-    serde_json::from_str(body).ok()
+    Some(body.to_owned())
 }
