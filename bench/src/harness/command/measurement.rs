@@ -334,6 +334,7 @@ impl Measurement<'_> {
             cpu_seconds: cpu,
             cpu_us_per_operation: cpu * 1e6 / (operations.max(1) as f64),
             memory_peak_bytes: collector.memory_peak().max(after.memory_bytes),
+            own_memory_peak_bytes: Some(collector.own_memory_peak().max(after.own_memory_bytes)),
             disk_written_bytes: written,
             payload_bytes: payload,
             disk_bytes: disk,

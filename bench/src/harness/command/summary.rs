@@ -37,9 +37,13 @@ pub fn text(result: &RunResult) -> String {
         let ratio =
             |ratio: Option<f64>| ratio.map_or_else(|| "unknown".into(), |ratio| format!("{ratio:.2}"));
         lines.push(format!(
-            "servers: {:.1} µs CPU an operation, {:.0} MiB at most, {} bytes written and {} on disk for each byte of values",
+            "servers: {:.1} µs CPU an operation, {:.0} MiB at most{}, {} bytes written and {} on disk for each byte of values",
             server.cpu_us_per_operation,
             mib(server.memory_peak_bytes),
+            server.own_memory_peak_bytes.map_or_else(String::new, |own| format!(
+                " ({:.0} of the largest one's own)",
+                mib(own)
+            )),
             ratio(server.written_per_payload),
             ratio(server.disk_per_payload)
         ));

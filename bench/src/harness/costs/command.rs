@@ -158,6 +158,9 @@ pub struct Cost {
     pub system_calls: Result<Vec<(String, f64)>, String>,
     /// Of `cpu_us`, by part of the house; or why that is not known.
     pub parts_us: Result<Vec<(String, f64)>, String>,
+    /// The most memory that a node held of its own in any of the runs, in MiB; 0 in results of older versions.
+    #[serde(default)]
+    pub own_memory_mib: f64,
     /// Messages of the servers for one operation, by what they are, added up over all nodes; or why they are not known. Results of
     /// older versions have none.
     #[serde(default = "not_counted")]
@@ -351,9 +354,16 @@ fn cost(drive: &Drive, driven: &[Driven], what: (u32, &str, &str)) -> Result<Cos
         switches: of(&|run| each(run, run.threads.values().map(|spent| spent.switches as f64).sum())),
         system_calls,
         parts_us,
+        own_memory_mib: driven.iter().map(own_memory_mib).fold(0.0, f64::max),
         messages,
         message_bytes,
     })
+}
+
+fn own_memory_mib(run: &Driven) -> f64 {
+    let server = run.result.server.as_ref();
+    let bytes = server.and_then(|server| server.own_memory_peak_bytes);
+    bytes.unwrap_or(0) as f64 / f64::from(1 << 20)
 }
 
 /// The median of the runs, of each kind of message.

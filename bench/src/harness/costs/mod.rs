@@ -4,12 +4,13 @@
 //! - [`echo`]: what the transports take by themselves;
 //! - [`threads`]: CPU and switches by kind of thread; [`syscalls`]: system calls; [`profile`]: where the CPU goes; [`messages`]: what
 //!   servers say to one another;
-//! - [`quiet`]: when servers have nothing left to do;
+//! - [`quiet`]: when servers have nothing left to do; [`memory`]: what a node may hold;
 //! - [`table`]: all of it for people.
 
 pub mod command;
 pub mod drive;
 pub mod echo;
+pub mod memory;
 pub mod messages;
 pub mod profile;
 pub mod quiet;

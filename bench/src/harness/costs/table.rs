@@ -1,12 +1,12 @@
 //! Costs for people, in Markdown.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::{
     command::{Cost, Costs},
-    profile, syscalls,
+    memory, profile, syscalls,
 };
 
 /// Everything that was measured, and what is aimed at.
@@ -105,6 +105,7 @@ fn overview(costs: &Costs) -> Table {
         "p50 µs",
         "p50 alone µs",
         "switches",
+        "own MiB",
     ];
     let mut table = table(head.map(str::to_owned).to_vec());
     let engine = [
@@ -126,7 +127,7 @@ fn overview(costs: &Costs) -> Table {
     }
     if let Some(echo) = costs.echo {
         for (name, us) in [("bare echo, TCP", echo.tcp_us), ("bare echo, QUIC", echo.quic_us)] {
-            let mut cells = vec![String::new(); 8];
+            let mut cells = vec![String::new(); 9];
             (cells[0], cells[6]) = (name.to_owned(), format!("{us:.0}"));
             table.add_row(cells);
         }
@@ -142,6 +143,7 @@ fn overview(costs: &Costs) -> Table {
             format!("{:.0}", cost.p50_us),
             format!("{:.0}", cost.p50_alone_us),
             format!("{:.2}", cost.switches),
+            format!("{:.0}", cost.own_memory_mib),
         ]);
     }
     table
@@ -184,6 +186,11 @@ fn locks_percent(cost: &Cost) -> Option<f64> {
         .iter()
         .filter(|(part, _)| profile::LOCKS.contains(&part.as_str()));
     (all > 0.0).then(|| of_locks.map(|(_, us)| us).sum::<f64>() * 100.0 / all)
+}
+
+/// The sizes of the clusters.
+fn sizes(costs: &Costs) -> BTreeSet<u32> {
+    costs.costs.iter().map(|cost| cost.nodes).collect()
 }
 
 /// What the figures are held against: differences and ratios of the same run.
@@ -239,6 +246,15 @@ fn aims(costs: &Costs) -> Table {
         locks.max_by(f64::total_cmp),
         1.0,
     ));
+    for nodes in sizes(costs) {
+        let of_size = costs.costs.iter().filter(|cost| cost.nodes == nodes);
+        let most = of_size.map(|cost| cost.own_memory_mib).fold(0.0, f64::max);
+        all.push((
+            format!("{nodes} node(s): memory of a node's own at most, MiB"),
+            (most > 0.0).then_some(most),
+            f64::from(memory::stated_mib(nodes)),
+        ));
+    }
     let mut table = table(["", "measured", "aim", ""].map(str::to_owned).to_vec());
     for (what, figure, aim) in all {
         if let Some(figure) = figure {

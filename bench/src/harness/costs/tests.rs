@@ -85,7 +85,16 @@ fn metrics(requests: u64) -> String {
             ("received", 0),
             ("received_bytes", 0),
         ] {
-            page += &format!("starling_peer_{name}_total{{kind=\"{kind}\"}} {figure}\n");
+            let line = [
+                "starling_peer_",
+                name,
+                "_total{kind=\"",
+                kind,
+                "\"} ",
+                &figure.to_string(),
+                "\n",
+            ];
+            page.extend(line);
         }
     }
     page + "starling_cql_requests_total 7\nstarling_cql_bytes_in_total 8\nstarling_cql_bytes_out_total 9\n"
@@ -165,6 +174,7 @@ fn cost(nodes: u32, protocol: &str, operation: &str, cpu_us: f64) -> Cost {
             ("locks".into(), 0.02),
             ("kernel: futex".into(), 0.03),
         ]),
+        own_memory_mib: 400.0 * f64::from(nodes),
         messages: Ok(vec![(
             "requests sent to peers".into(),
             2.0 * f64::from(nodes - 1),
@@ -228,6 +238,14 @@ fn the_table_holds_figures_against_aims() {
     );
     assert!(has(&["locks, %", "2.50", "<= 1 ", "missed"]), "{text}");
     assert!(text.contains("Not measured: perf does not run"), "{text}");
+    assert!(
+        has(&["1 node(s): memory of a node's own", "400.00", "<= 652", "met"]),
+        "{text}"
+    );
+    assert!(
+        has(&["3 node(s): memory of a node's own", "1200.00", "<= 804", "missed"]),
+        "{text}"
+    );
     assert!(has(&["requests sent to peers", "4.00"]), "{text}");
     assert!(has(&["requests sent to peers", "300.00"]), "{text}");
 }

@@ -223,10 +223,15 @@ impl Collector {
 
     /// The most memory that a sample saw.
     pub fn memory_peak(&self) -> u64 {
-        self.samples
-            .values()
-            .map(|sample| sample.memory_bytes)
-            .max()
-            .unwrap_or(0)
+        self.most(|sample| sample.memory_bytes)
+    }
+
+    /// The most memory of its own that a sample saw of a process.
+    pub fn own_memory_peak(&self) -> u64 {
+        self.most(|sample| sample.own_memory_bytes)
+    }
+
+    fn most(&self, figure: impl Fn(&Sample) -> u64) -> u64 {
+        self.samples.values().map(figure).max().unwrap_or(0)
     }
 }

@@ -11,6 +11,8 @@ pub struct Sample {
     pub cpu: Duration,
     /// Resident memory, in bytes.
     pub memory_bytes: u64,
+    /// Memory of its own, in bytes: what maps no file (`RssAnon`). Of several processes, that of the one that has most.
+    pub own_memory_bytes: u64,
     /// Bytes that were written to files; absent where the system does not tell. It is what was handed to `write`
     /// (`wchar`; what goes to sockets is sent, and not in it): `write_bytes` counts a large page of the cache whole for each
     /// byte of it that a small sync dirties.
@@ -50,6 +52,7 @@ impl Meter {
             sum.written_bytes = sum.written_bytes.zip(sample.written_bytes).map(|(a, b)| a + b);
             if processes.contains(process) {
                 sum.memory_bytes += sample.memory_bytes;
+                sum.own_memory_bytes = sum.own_memory_bytes.max(sample.own_memory_bytes);
             }
         }
         sum
@@ -64,6 +67,7 @@ pub fn sample_of(process: u32) -> Option<Sample> {
     Some(Sample {
         cpu: cpu_of(&stat, rustix::param::clock_ticks_per_second())?,
         memory_bytes: field(&status, "VmRSS:").unwrap_or(0) * 1024,
+        own_memory_bytes: field(&status, "RssAnon:").unwrap_or(0) * 1024,
         written_bytes: io.and_then(|io| field(&io, "wchar:")),
     })
 }

@@ -271,6 +271,10 @@ pub struct ServerCost {
     pub cpu_us_per_operation: f64,
     /// The most memory that all servers held together, in bytes.
     pub memory_peak_bytes: u64,
+    /// The most memory that one of them held of its own, in bytes: without files that are mapped, which the system takes back when
+    /// it wants. Results of older versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_memory_peak_bytes: Option<u64>,
     /// Bytes that all servers together wrote to files in the measured time; absent where the system does not tell.
     pub disk_written_bytes: Option<u64>,
     /// Bytes of values in acknowledged writes in the measured time.

@@ -199,6 +199,7 @@ fn cpu_is_the_difference_of_samples() {
     let sample = |seconds, memory_bytes| Sample {
         cpu: Duration::from_secs(seconds),
         memory_bytes,
+        own_memory_bytes: memory_bytes - 1,
         written_bytes: None,
     };
     collector.sample(0, sample(10, 5));
@@ -210,6 +211,7 @@ fn cpu_is_the_difference_of_samples() {
         (timeline[1].server_memory_bytes, collector.memory_peak()),
         (Some(7), 7)
     );
+    assert_eq!(collector.own_memory_peak(), 6);
 }
 
 #[test]
@@ -255,10 +257,15 @@ fn processes_are_read_from_proc() {
     let stat = "17 (a (strange) name) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20";
     assert_eq!(cpu_of(stat, 100), Some(Duration::from_secs(3)));
     assert_eq!(cpu_of("nothing", 100), None);
-    let own = std::process::id();
+    let process = std::process::id();
     let mut meter = Meter::default();
-    let running = meter.sample(&[own]);
+    let running = meter.sample(&[process]);
     assert!(running.memory_bytes > 1 << 20);
+    let own = running.own_memory_bytes;
+    assert!(
+        own > 1 << 16 && own < running.memory_bytes,
+        "the program's file is mapped"
+    );
     let ended = meter.sample(&[]);
     assert_eq!(
         (ended.memory_bytes, ended.cpu >= running.cpu),
