@@ -101,10 +101,12 @@ pub enum CallError {
 pub trait Store: Send + Sync + 'static {
     /// Applies a write. Ends when it is durable (by the node's commit-log setting).
     ///
-    /// After an error the write may or may not survive.
+    /// Nobody waits for longer than `time`. A write that still waits for its turn then is not begun: [`StoreError::Late`].
+    /// After any other error it may or may not survive.
     fn apply(
         &self,
         mutation: EncodedMutation,
+        time: Duration,
     ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static;
 
     /// Reads one page. What it returns is durable: it never shows a write that a crash could undo.
@@ -251,6 +253,9 @@ pub enum StoreError {
     /// Too much is queued at the shard, or its memory budget is spent. Nothing changed; try later.
     #[error("the storage is overloaded")]
     Overloaded,
+    /// The time that was given had passed before the work was begun. Nothing changed.
+    #[error("the storage had no time for it")]
+    Late,
     /// The disk failed or is full. A write may or may not survive.
     #[error("the disk failed: {0}")]
     Disk(String),

@@ -1,6 +1,6 @@
 //! What a node does as a replica: applies writes and reads pages of its own storage.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
@@ -122,7 +122,6 @@ impl<E: Env> Replica<E> {
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<Timestamp, Failure> {
-        self.in_time(deadline)?;
         self.known(mutation.table)?;
         // A peer whose partitioner is another one would scatter data where nobody looks for it.
         if self.views.load().cluster.ring.token(&mutation.key.key) != mutation.key.token {
@@ -133,14 +132,11 @@ impl<E: Env> Replica<E> {
             || "Appending to the log and the memtable".to_owned(),
         );
         let before = self.note(mutation).await?;
-        let applied = deadline
-            .within(
-                &self.env,
-                self.env.store().apply(EncodedMutation::of(mutation, encoded)),
-            )
-            .await
-            .ok_or(Failure::Late)?;
-        applied.map_err(failure)?;
+        // A disk may have been waited for.
+        let time = self.in_time(deadline)?;
+        let mutation = EncodedMutation::of(mutation, encoded);
+        let applied = self.env.store().apply(mutation, time);
+        self.ended(deadline.within(&self.env, applied).await)?;
         tracer.note(|| self.env.wall(), || "The write is durable".to_owned());
         Ok(before)
     }
@@ -183,11 +179,8 @@ impl<E: Env> Replica<E> {
         );
         let time = deadline.remaining(&self.env).mul_f64(READ_SHARE);
         let (table, keys) = (command.table, command.keys.clone());
-        let mut read = deadline
-            .within(&self.env, self.env.store().read(command, time))
-            .await
-            .ok_or(Failure::Late)?
-            .map_err(|error| self.unread(error))?;
+        let read = self.env.store().read(command, time);
+        let mut read = self.ended(deadline.within(&self.env, read).await)?;
         read.page = self.sendable(table, read.page)?;
         tracer.note(
             || self.env.wall(),
@@ -215,13 +208,13 @@ impl<E: Env> Replica<E> {
         let read = loop {
             let time = deadline.remaining(&self.env).mul_f64(READ_SHARE);
             let read = self.env.store().read_rest(command.clone(), time);
-            match deadline.within(&self.env, read).await.ok_or(Failure::Late)? {
-                Err(StoreError::Corrupt(_)) if met < MOST_MET => {
+            match deadline.within(&self.env, read).await {
+                Some(Err(StoreError::Corrupt(_))) if met < MOST_MET => {
                     met += 1;
                     // The storage passes what it was asked to tell of.
                     self.env.store().damaged().await.map_err(failure)?;
                 }
-                read => break read.map_err(|error| self.unread(error))?,
+                read => break self.ended(read)?,
             }
         };
         self.sendable(table, read.page)
@@ -247,9 +240,9 @@ impl<E: Env> Replica<E> {
         Err(self.row_too_large(table, page.last_key().as_ref(), &problem, advice))
     }
 
-    /// Why a page could not be read.
+    /// Why the storage did not do what it was asked.
     #[cold]
-    fn unread(&self, error: StoreError) -> Failure {
+    fn refusal(&self, error: StoreError) -> Failure {
         let StoreError::RowTooLarge {
             table,
             key,
@@ -330,19 +323,30 @@ impl<E: Env> Replica<E> {
         let truncation = self
             .truncations
             .begin(table, self.env.monotonic(), || self.env.store().truncate(table));
-        deadline
-            .within(&self.env, truncation)
-            .await
-            .ok_or(Failure::Late)?
-            .map_err(failure)
+        self.ended(deadline.within(&self.env, truncation).await)
     }
 
-    fn in_time(&self, deadline: Deadline) -> Result<(), Failure> {
-        if deadline.is_over(&self.env) {
-            self.counters.late.one();
-            return Err(Failure::Late);
+    /// What is left of the time; refused if that is nothing.
+    fn in_time(&self, deadline: Deadline) -> Result<Duration, Failure> {
+        let left = deadline.remaining(&self.env);
+        if left.is_zero() {
+            return Err(self.late());
         }
-        Ok(())
+        Ok(left)
+    }
+
+    /// What the storage said, if it said it in time.
+    fn ended<T>(&self, outcome: Option<Result<T, StoreError>>) -> Result<T, Failure> {
+        match outcome {
+            None | Some(Err(StoreError::Late)) => Err(self.late()),
+            Some(outcome) => outcome.map_err(|error| self.refusal(error)),
+        }
+    }
+
+    #[cold]
+    fn late(&self) -> Failure {
+        self.counters.late.one();
+        Failure::Late
     }
 
     fn known(&self, table: TableId) -> Result<(), Failure> {
@@ -386,6 +390,7 @@ pub(crate) fn failure(error: StoreError) -> Failure {
     match error {
         StoreError::Overloaded => Failure::Overloaded,
         StoreError::Stopping => Failure::NotServing,
+        StoreError::Late => Failure::Late,
         StoreError::Disk(_) | StoreError::RowTooLarge { .. } => Failure::Storage(error.to_string()),
         StoreError::Corrupt(_) => Failure::Damaged(error.to_string()),
     }

@@ -179,7 +179,8 @@ counters! {
     write_failures,
     /// Requests refused because too much was in flight.
     overloaded,
-    /// Requests of peers dropped because whoever asked had given up by then.
+    /// Requests of peers and of clients dropped because their time had passed: whoever asked had given up by then. A write that
+    /// the storage had begun with may be there all the same.
     late,
     /// Reads for which the replicas' digests differed.
     digest_mismatches,

@@ -1,4 +1,4 @@
-use std::fs;
+use std::{fs, time::Duration};
 
 use bytes::Bytes;
 use starling_model::{
@@ -64,7 +64,7 @@ impl Place {
                 },
                 partition,
             };
-            self.store.apply((&mutation).into()).await.unwrap();
+            self.store.apply((&mutation).into(), Duration::MAX).await.unwrap();
         }
     }
 

@@ -63,7 +63,7 @@ use desk::Desk;
 use request::{Read, Request, Told};
 
 /// What stands for no deadline.
-const LONGEST_READ: Duration = Duration::from_hours(24);
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// When a write is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,9 +106,11 @@ impl Store for ShardedStore {
     fn apply(
         &self,
         mutation: EncodedMutation,
+        time: Duration,
     ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
         let shard = self.inner.map.shard_of(mutation.token());
-        self.ask(shard, |answer| Request::Apply(mutation, answer))
+        let deadline = deadline(time);
+        self.ask(shard, move |answer| Request::Apply(mutation, deadline, answer))
     }
 
     fn read(
@@ -319,8 +321,7 @@ impl ShardedStore {
         time: Duration,
     ) -> impl Future<Output = Result<StoredPage, StoreError>> + Send + 'static {
         let store = self.clone();
-        let now = Instant::now();
-        let deadline = now.checked_add(time).unwrap_or(now + LONGEST_READ);
+        let deadline = deadline(time);
         async move {
             let found = match &command.keys {
                 KeyRange::Partition(key) => {
@@ -372,4 +373,10 @@ impl ShardedStore {
             outcome.await.unwrap_or(Err(StoreError::Stopping))
         }
     }
+}
+
+/// Until when somebody waits who waits for `time` from now.
+fn deadline(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or(now + LONGEST)
 }

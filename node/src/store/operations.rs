@@ -119,7 +119,7 @@ pub fn shard_dir(shard: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{pin::pin, sync::Arc};
+    use std::{pin::pin, sync::Arc, time::Duration};
 
     use futures::future::{Either, select};
     use starling_replication::Store;
@@ -146,7 +146,7 @@ mod tests {
         let store = ShardedStore::open(&fs, &options).unwrap();
         for n in 0..20 {
             let write = crate::store::tests::write(n, 3);
-            store.apply(write.into()).await.unwrap();
+            store.apply(write.into(), Duration::MAX).await.unwrap();
         }
         memory.set_faults(Faults {
             capacity: Some(memory.used()),
@@ -190,7 +190,7 @@ mod tests {
         let store = ShardedStore::open(&fs, &options).unwrap();
         let write = crate::store::tests::write(1, 3);
         let table = write.table;
-        store.apply(write.into()).await.unwrap();
+        store.apply(write.into(), Duration::MAX).await.unwrap();
         memory.set_faults(Faults {
             capacity: Some(memory.used()),
             ..Faults::default()
@@ -206,7 +206,7 @@ mod tests {
                     tokio::task::yield_now().await;
                 }
             };
-            tokio::time::timeout(std::time::Duration::from_secs(30), poll).await
+            tokio::time::timeout(Duration::from_secs(30), poll).await
         };
         told(true).await.expect("there is no room for the flush");
         memory.set_faults(Faults::default());

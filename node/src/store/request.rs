@@ -22,8 +22,8 @@ const LIGHT_BYTES: usize = 64 << 10;
 pub(super) enum Request {
     /// Look at what is queued; to its own thread.
     Look,
-    /// Write.
-    Apply(EncodedMutation, Answer<()>),
+    /// Write, if it is begun by then: nobody waits for it any more later.
+    Apply(EncodedMutation, Instant, Answer<()>),
     /// Read one page.
     Read(Box<Read>),
     /// Remove a table's data.
@@ -75,7 +75,7 @@ impl Request {
     /// Whether it takes no longer than a thread that serves connections can spare. Of a read that shows later.
     pub(super) fn is_light(&self) -> bool {
         match self {
-            Self::Apply(mutation, _) => mutation.bytes().len() <= LIGHT_BYTES,
+            Self::Apply(mutation, ..) => mutation.bytes().len() <= LIGHT_BYTES,
             Self::Read(read) => matches!(read.command.keys, KeyRange::Partition(_)),
             _ => false,
         }
@@ -105,11 +105,11 @@ pub(super) struct Read {
 }
 
 impl Request {
-    /// Whether nobody waits any more for a read or a write: its deadline has passed, or its client has gone. Such a
-    /// write need not be made: whoever coordinates it counts it as missed.
+    /// Whether nobody waits any more for a read or a write: its client has gone, or whoever asked has found that its deadline
+    /// has passed. Such a write need not be made: whoever coordinates it counts it as missed.
     pub(super) fn is_abandoned(&self) -> bool {
         match self {
-            Self::Apply(_, answer) => answer.is_closed(),
+            Self::Apply(.., answer) => answer.is_closed(),
             Self::Read(read) => read.answer.is_closed(),
             _ => false,
         }

@@ -80,10 +80,13 @@ impl Shard {
         }
         match request {
             Request::Look => {}
-            Request::Apply(_, answer) if self.waiting.is_full() => {
+            Request::Apply(.., answer) if self.waiting.is_full() => {
                 let _ = answer.send(Err(StoreError::Overloaded));
             }
-            Request::Apply(mutation, answer) => {
+            Request::Apply(_, deadline, answer) if Instant::now() >= deadline => {
+                let _ = answer.send(Err(StoreError::Late));
+            }
+            Request::Apply(mutation, _, answer) => {
                 let record = mutation.bytes();
                 match self.engine.apply_encoded(record) {
                     Ok(lsn) => self.acknowledge(group, lsn, answer, record.len()),
@@ -166,7 +169,7 @@ impl Shard {
     fn read(&mut self, mut read: Box<Read>, group: &mut Group, in_passing: bool) {
         let now = Instant::now();
         if now >= read.deadline {
-            // Whoever asked does not wait any more.
+            let _ = read.answer.send(Err(StoreError::Late));
             return;
         }
         if read.parked < MOST_PARKED

@@ -109,11 +109,14 @@ async fn walk(store: &ShardedStore, range: TokenRange, limits: Limits) -> Vec<(T
 async fn what_is_acknowledged_is_there_after_a_restart() {
     let fs = memory();
     let store = ShardedStore::open(&fs, &options(3)).unwrap();
-    futures::future::try_join_all((0..200).map(|n| store.apply(write(n, 1).into())))
+    futures::future::try_join_all((0..200).map(|n| store.apply(write(n, 1).into(), Duration::MAX)))
         .await
         .unwrap();
     store.stop().await.unwrap();
-    assert_eq!(store.apply(write(1, 1).into()).await, Err(StoreError::Stopping));
+    assert_eq!(
+        store.apply(write(1, 1).into(), Duration::MAX).await,
+        Err(StoreError::Stopping)
+    );
 
     let store = ShardedStore::open(&fs, &options(3)).unwrap();
     for n in 0..200 {
@@ -125,7 +128,7 @@ async fn what_is_acknowledged_is_there_after_a_restart() {
 #[tokio::test]
 async fn truncate_empties_all_shards() {
     let store = ShardedStore::open(&memory(), &options(3)).unwrap();
-    futures::future::try_join_all((0..50).map(|n| store.apply(write(n, 1).into())))
+    futures::future::try_join_all((0..50).map(|n| store.apply(write(n, 1).into(), Duration::MAX)))
         .await
         .unwrap();
     store.truncate(TABLE).await.unwrap();
@@ -136,7 +139,7 @@ async fn truncate_empties_all_shards() {
 #[tokio::test]
 async fn figures_come_from_every_shard() {
     let store = ShardedStore::open(&memory(), &options(2)).unwrap();
-    futures::future::try_join_all((0..50).map(|n| store.apply(write(n, 1).into())))
+    futures::future::try_join_all((0..50).map(|n| store.apply(write(n, 1).into(), Duration::MAX)))
         .await
         .unwrap();
     let stats = store.stats().await;
@@ -150,7 +153,7 @@ async fn figures_come_from_every_shard() {
 async fn a_range_moves_to_a_store_with_other_shards() {
     let fs = memory();
     let from = ShardedStore::open(&fs, &options(3)).unwrap();
-    futures::future::try_join_all((0..200).map(|n| from.apply(write(n, 2).into())))
+    futures::future::try_join_all((0..200).map(|n| from.apply(write(n, 2).into(), Duration::MAX)))
         .await
         .unwrap();
     let cut = |start, end| TokenRange {
@@ -229,7 +232,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let store = ShardedStore::open(&memory(), &options(shards)).unwrap();
-            futures::future::try_join_all((0..40).map(|n| store.apply(write(n, rows).into()))).await.unwrap();
+            futures::future::try_join_all((0..40).map(|n| store.apply(write(n, rows).into(), Duration::MAX))).await.unwrap();
             let limits = Limits { rows: page_rows, bytes, ..Limits::NONE };
             let range = TokenRange { start: Token(from.min(to)), end: Token(from.max(to)) };
             let mut expected: Vec<_> = (0..40)
@@ -382,7 +385,7 @@ async fn nothing_is_acknowledged_or_shown_before_it_is_durable() {
     let fs: Arc<dyn Fs> = Arc::new(disk.clone());
     let store = ShardedStore::open(&fs, &options(1)).unwrap();
     disk.open_gate(false);
-    let mut write = Box::pin(store.apply(write(1, 1).into()));
+    let mut write = Box::pin(store.apply(write(1, 1).into(), Duration::MAX));
     let mut read = Box::pin(one(&store, 1));
     assert!((&mut read).now_or_never().is_none());
     // The shard takes requests in order: once it has answered this, it has seen both.
@@ -412,7 +415,7 @@ async fn everybody_is_answered_also_while_the_store_stops() {
                     barrier.wait().await;
                 }
                 let key = task * REQUESTS + at;
-                let written = store.apply(write(key, 1).into()).await;
+                let written = store.apply(write(key, 1).into(), Duration::MAX).await;
                 let found = one(&store, key).await;
                 match (written, found) {
                     (Ok(()), Ok(page)) => assert_eq!(page.partitions.len(), 1),
@@ -449,7 +452,7 @@ async fn a_read_that_takes_long_is_left_to_the_shards_own_thread() {
             .collect();
         wide.partition.rows.append(&mut more.partition.rows);
     }
-    store.apply(wide.into()).await.unwrap();
+    store.apply(wide.into(), Duration::MAX).await.unwrap();
     // All of it comes: it was not cut where whoever asked had spent enough time on it.
     let found = one(&store, 1).await.unwrap();
     assert_eq!(
@@ -502,7 +505,7 @@ async fn a_read_that_waits_for_the_disk_holds_up_nobody_else() {
     let mut written = 0;
     while store.stats().await[0].engine.tables == 0 {
         // Refused while the flush is under way.
-        written += u64::from(store.apply(write(written, 1).into()).await.is_ok());
+        written += u64::from(store.apply(write(written, 1).into(), Duration::MAX).await.is_ok());
     }
     let mut cold = Box::pin(one(&store, 0));
     assert!((&mut cold).now_or_never().is_none());
@@ -512,7 +515,7 @@ async fn a_read_that_waits_for_the_disk_holds_up_nobody_else() {
     });
     // The shard goes on: with writes, and with reads of what it has in memory.
     let other = written + 1_000_000;
-    while store.apply(write(other, 1).into()).await == Err(StoreError::Overloaded) {}
+    while store.apply(write(other, 1).into(), Duration::MAX).await == Err(StoreError::Overloaded) {}
     assert_eq!(store.stats().await[0].engine.writes, written + 1);
     assert!((&mut cold).now_or_never().is_none(), "it still waits");
     *disk.open.lock().unwrap() = true;
@@ -526,19 +529,23 @@ async fn what_nobody_waits_for_any_more_is_not_done() {
     let disk = GatedFs::new();
     let fs: Arc<dyn Fs> = Arc::new(disk.clone());
     let store = ShardedStore::open(&fs, &options(1)).unwrap();
-    store.apply(write(1, 1).into()).await.unwrap();
+    store.apply(write(1, 1).into(), Duration::MAX).await.unwrap();
     disk.open_gate(false);
     // The shard waits for the disk, and all else for the shard.
     let truncation = store.truncate(TABLE);
     disk.wait_for_somebody();
-    let abandoned = store.apply(write(2, 1).into());
-    let awaited = store.apply(write(3, 1).into());
+    let abandoned = store.apply(write(2, 1).into(), Duration::MAX);
+    let awaited = store.apply(write(3, 1).into(), Duration::MAX);
+    // Who asked for this one was not woken yet to find that its time has passed.
+    let late = store.apply(write(4, 1).into(), Duration::ZERO);
     drop(abandoned);
     disk.open_gate(true);
     truncation.await.unwrap();
     awaited.await.unwrap();
+    assert_eq!(late.await, Err(StoreError::Late));
     assert_eq!(one(&store, 2).await.unwrap().partitions.len(), 0);
     assert_eq!(one(&store, 3).await.unwrap().partitions.len(), 1);
+    assert_eq!(one(&store, 4).await.unwrap().partitions.len(), 0);
     store.stop().await.unwrap();
 }
 
@@ -552,7 +559,7 @@ async fn periodic_sync_acknowledges_at_once() {
     };
     let store = ShardedStore::open(&fs, &periodic).unwrap();
     disk.open_gate(false);
-    store.apply(write(1, 1).into()).await.unwrap();
+    store.apply(write(1, 1).into(), Duration::MAX).await.unwrap();
     assert_eq!(one(&store, 1).await.unwrap().partitions.len(), 1);
     disk.open_gate(true);
     store.stop().await.unwrap();

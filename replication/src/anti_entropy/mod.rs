@@ -253,11 +253,12 @@ impl<E: Env> AntiEntropy<E> {
         }
         let began = self.env.monotonic().saturating_sub(Duration::from_millis(age_ms));
         let limit = self.coordinator.timeouts.truncate;
+        let time = deadline.remaining(&self.env);
         let truncations = &self.coordinator.replica.truncations;
         let writes = truncations.unless_truncated(table, began, limit, || {
             let writes = mutations
                 .into_iter()
-                .map(|mutation| self.env.store().apply(mutation.into()));
+                .map(|mutation| self.env.store().apply(mutation.into(), time));
             writes.collect::<Vec<_>>()
         });
         let writes =

@@ -414,7 +414,7 @@ impl<E: Env> KeptBatches<E> {
             key: self.key(id),
             partition,
         };
-        self.env.store().apply(mutation.into()).await
+        self.env.store().apply(mutation.into(), Duration::MAX).await
     }
 
     fn key(&self, id: u128) -> DecoratedKey {

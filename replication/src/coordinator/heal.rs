@@ -11,7 +11,10 @@
 //! by none of those that are left is not there, as it would not be for readers. Where the strategy names
 //! datacenters the same is done for the quorum of this node's own: what was acknowledged at LOCAL_QUORUM is nowhere else for sure.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures::future::join_all;
 use starling_model::{
@@ -177,7 +180,7 @@ impl<E: Env> Coordinator<E> {
             }
             let applied = missing
                 .into_iter()
-                .map(|mutation| self.env.store().apply(mutation.into()));
+                .map(|mutation| self.env.store().apply(mutation.into(), Duration::MAX));
             let applied = join_all(applied).await;
             if applied.iter().any(Result::is_err) {
                 return Err("the storage could not take it");

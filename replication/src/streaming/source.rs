@@ -375,6 +375,7 @@ fn failure(error: StoreError) -> Failure {
     match error {
         StoreError::Overloaded => Failure::Overloaded,
         StoreError::Stopping => Failure::NotServing,
+        StoreError::Late => Failure::Late,
         StoreError::Corrupt(what) => Failure::Damaged(what),
         StoreError::Disk(what) => Failure::Storage(what),
         StoreError::RowTooLarge { .. } => Failure::Storage(error.to_string()),

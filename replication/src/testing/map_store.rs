@@ -439,6 +439,7 @@ impl Store for MapStore {
     fn apply(
         &self,
         mutation: EncodedMutation,
+        _time: Duration,
     ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
         // As an engine does: what it keeps is not what travelled.
         let copy = bytes::Bytes::copy_from_slice(mutation.bytes());

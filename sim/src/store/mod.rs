@@ -203,10 +203,12 @@ fn store_error(error: starling_sstable::Error) -> StoreError {
     }
 }
 
+// A write begins, and a read ends, in no virtual time but what it waits for: neither runs out of it.
 impl Store for SimStore {
     fn apply(
         &self,
         mutation: EncodedMutation,
+        _time: Duration,
     ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
         let shard = self.shard(mutation.token());
         let bug = self.bug;
@@ -223,7 +225,6 @@ impl Store for SimStore {
         }
     }
 
-    // A read takes no virtual time but what it waits for, so it never runs out of it.
     fn read(
         &self,
         command: ReadCommand,

@@ -188,7 +188,7 @@ async fn live(
         expected.lock().tried(&mutation);
         let (store, expected) = (store.clone(), expected.clone());
         let write = async move {
-            if store.apply((&mutation).into()).await.is_ok() {
+            if store.apply((&mutation).into(), Duration::MAX).await.is_ok() {
                 expected.lock().acknowledged(&mutation);
             }
         };
@@ -257,7 +257,7 @@ fn an_acknowledgement_before_the_sync_is_caught() {
 
 /// Applies a write, however long flushes take to make room for it.
 async fn apply(handle: &Handle, store: &SimStore, mutation: &Mutation) {
-    while let Err(error) = store.apply(mutation.into()).await {
+    while let Err(error) = store.apply(mutation.into(), Duration::MAX).await {
         assert_eq!(error, StoreError::Overloaded);
         handle.sleep(Duration::from_millis(50)).await;
     }
@@ -347,7 +347,7 @@ fn a_full_disk_refuses_writes_and_loses_none() {
         for _ in 0..2_000 {
             let mutation = mutation(&mut random);
             expected.tried(&mutation);
-            match store.apply((&mutation).into()).await {
+            match store.apply((&mutation).into(), Duration::MAX).await {
                 Ok(()) => expected.acknowledged(&mutation),
                 Err(_) => refused += 1,
             }
@@ -358,7 +358,7 @@ fn a_full_disk_refuses_writes_and_loses_none() {
         for _ in 0..200 {
             let mutation = mutation(&mut random);
             expected.tried(&mutation);
-            match store.apply((&mutation).into()).await {
+            match store.apply((&mutation).into(), Duration::MAX).await {
                 Ok(()) => {
                     taken += 1;
                     expected.acknowledged(&mutation);
