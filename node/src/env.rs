@@ -165,10 +165,15 @@ fn lane(request: &Request) -> Lane {
 pub struct Peers(pub Arc<Node<TokioEnv>>);
 
 impl PeerService for Peers {
-    fn handle(&self, from: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Encoded>> {
+    fn handle(
+        &self,
+        from: SocketAddr,
+        request: Bytes,
+        arrived: tokio::time::Instant,
+    ) -> BoxFuture<'static, Option<Encoded>> {
         match PeerRequest::decode(request) {
             Ok(request) => {
-                let response = self.0.handle(from, request);
+                let response = self.0.handle_queued(from, request, arrived.elapsed());
                 Box::pin(async move { Some(response.await.encode_sharing()) })
             }
             // Who asked is told, and says so: its release is the newer one.

@@ -14,9 +14,14 @@ use crate::env::Env;
 pub(crate) struct Deadline(Duration);
 
 impl Deadline {
+    /// `timeout` after some moment of the monotonic clock.
+    pub(crate) fn since(moment: Duration, timeout: Duration) -> Self {
+        Self(moment.saturating_add(timeout))
+    }
+
     /// `timeout` from now.
     pub(crate) fn after<E: Env>(env: &E, timeout: Duration) -> Self {
-        Self(env.monotonic().saturating_add(timeout))
+        Self::since(env.monotonic(), timeout)
     }
 
     /// What is left; zero when it has passed.

@@ -1,6 +1,6 @@
 //! Serving peers: each kind of request to the part of the node that answers it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -33,14 +33,20 @@ const HINTS_AT_ONCE: usize = 256;
 const BUSY: usize = 32;
 
 impl<E: Env> Node<E> {
-    pub(crate) async fn serve(&self, from: SocketAddr, request: PeerRequest) -> PeerResponse {
+    /// Answers a request that arrived at `arrived`, on the monotonic clock: its time counts from then.
+    pub(crate) async fn serve(
+        &self,
+        from: SocketAddr,
+        request: PeerRequest,
+        arrived: Duration,
+    ) -> PeerResponse {
         let wall = self.env.wall();
         self.clock.observe(request.clock, wall);
         if matches!(request.body, Request::Gossip { .. }) {
             self.note_clock(request.sender, request.clock);
         }
-        let timeout = std::time::Duration::from_millis(u64::from(request.deadline_ms));
-        let deadline = Deadline::after(&self.env, timeout);
+        let timeout = Duration::from_millis(u64::from(request.deadline_ms));
+        let deadline = Deadline::since(arrived, timeout);
         let tracer = if request.tracing {
             Tracer::recording(self.config.cql, wall)
         } else {
@@ -78,6 +84,19 @@ impl<E: Env> Node<E> {
         }
     }
 
+    /// News is worth having however late it is. Work is not once whoever asked for it has given it up.
+    fn check_time(&self, request: &Request, deadline: Deadline) -> Result<(), Failure> {
+        let is_news = matches!(
+            request,
+            Request::BatchRemove(_) | Request::SchemaPush(_) | Request::Topology(_)
+        );
+        if is_news || !deadline.is_over(&self.env) {
+            return Ok(());
+        }
+        self.counters.late.one();
+        Err(Failure::Late)
+    }
+
     /// What is rare is boxed: all that a peer may ask for would make each answer larger, which is copied on its way.
     async fn answer(
         &self,
@@ -95,6 +114,7 @@ impl<E: Env> Node<E> {
         if self.is_stopping() {
             return Err(Failure::NotServing);
         }
+        self.check_time(&request, deadline)?;
         let Some(_permit) = self.served.enter() else {
             self.counters.overloaded.one();
             return Err(Failure::Overloaded);
@@ -225,7 +245,10 @@ impl<E: Env> Node<E> {
             }
             let heard = self.ring_changes.heard_of(sender, planned.epoch);
             let heard = deadline.within(&self.env, heard).await;
-            heard.ok_or(Failure::Late)?;
+            if heard.is_none() {
+                self.counters.late.one();
+                return Err(Failure::Late);
+            }
         }
     }
 

@@ -78,7 +78,7 @@ impl NativeBackend for Fake {
 struct NoPeers;
 
 impl PeerService for NoPeers {
-    fn handle(&self, _: SocketAddr, _: Bytes) -> BoxFuture<'static, Option<Encoded>> {
+    fn handle(&self, _: SocketAddr, _: Bytes, _: tokio::time::Instant) -> BoxFuture<'static, Option<Encoded>> {
         Box::pin(async { None })
     }
 

@@ -183,6 +183,10 @@ pub struct FrameReader {
     buffer: BytesMut,
     limit: usize,
     budget: Option<Pool>,
+    /// When the newest of what is buffered, or was, came in.
+    read_at: Instant,
+    /// When the header came in that was read last.
+    announced: Instant,
 }
 
 /// A frame that was read.
@@ -190,6 +194,10 @@ pub struct FrameReader {
 pub struct Received {
     /// Of the request.
     pub id: u64,
+    /// When its header came in. The rest may have waited for room since.
+    pub announced: Instant,
+    /// When the last of it came in. It may have waited in the reader's buffer since.
+    pub arrived: Instant,
     /// What it says.
     pub payload: Bytes,
     /// Its share of the budget, to be held until the request is answered.
@@ -199,11 +207,14 @@ pub struct Received {
 impl FrameReader {
     /// Reads frames of at most `limit` bytes.
     pub fn new(stream: RecvStream, limit: usize) -> Self {
+        let now = Instant::now();
         Self {
             stream,
             buffer: BytesMut::new(),
             limit,
             budget: None,
+            read_at: now,
+            announced: now,
         }
     }
 
@@ -231,6 +242,7 @@ impl FrameReader {
                 Err(FrameError::Torn)
             };
         }
+        self.announced = self.read_at;
         let mut header = [0; native::HEADER_BYTES];
         self.buffer.copy_to_slice(&mut header);
         let (length, id) = native::decode_header(header);
@@ -250,11 +262,7 @@ impl FrameReader {
                 return Err(FrameError::Torn);
             }
             let payload = self.buffer.split_to(length).freeze();
-            return Ok(Received {
-                id,
-                payload,
-                share: None,
-            });
+            return Ok(self.received(id, payload, None));
         }
         let share = self.room(length).await?;
         self.buffer.reserve(length.saturating_sub(self.buffer.len()));
@@ -264,7 +272,18 @@ impl FrameReader {
         let payload = self.buffer.split_to(length).freeze();
         // What came behind it shares its memory, and would keep all of it.
         self.buffer = BytesMut::from(&self.buffer[..]);
-        Ok(Received { id, payload, share })
+        Ok(self.received(id, payload, share))
+    }
+
+    /// The frame that was read last.
+    fn received(&self, id: u64, payload: Bytes, share: Option<Charge>) -> Received {
+        Received {
+            id,
+            announced: self.announced,
+            arrived: self.read_at,
+            payload,
+            share,
+        }
     }
 
     /// Room for a large frame. A sender that gives it up leaves the queue.
@@ -311,7 +330,10 @@ impl FrameReader {
     async fn fill(&mut self, length: usize) -> Result<bool, ReadError> {
         while self.buffer.len() < length {
             match self.stream.read_chunk(READ_BYTES, true).await? {
-                Some(chunk) => self.buffer.extend_from_slice(&chunk.bytes),
+                Some(chunk) => {
+                    self.read_at = Instant::now();
+                    self.buffer.extend_from_slice(&chunk.bytes);
+                }
                 None => return Ok(false),
             }
         }

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use quinn::{Connection, Incoming, crypto::rustls::HandshakeData};
 use starling_cql::native;
 use starling_replication::message::Encoded;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{
@@ -114,7 +115,12 @@ async fn finish(connection: Connection, stream: impl Future<Output = Result<(), 
     }
 }
 
-/// What a peer's request is given to.
-pub(super) async fn answer(inner: &Inner, from: SocketAddr, request: Bytes) -> Option<Encoded> {
-    inner.peers.wait().await.handle(from, request).await
+/// What a peer's request is given to. Its sender's time goes on while it waits for room here, so it counts from its header on.
+pub(super) async fn answer(
+    inner: &Inner,
+    from: SocketAddr,
+    request: Bytes,
+    announced: Instant,
+) -> Option<Encoded> {
+    inner.peers.wait().await.handle(from, request, announced).await
 }

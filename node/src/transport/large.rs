@@ -116,7 +116,7 @@ pub(super) async fn serve(
     };
     inner.traffic.requests_received.came(request.payload.len());
     let share = request.share;
-    let payload = inbound::answer(&inner, from, request.payload)
+    let payload = inbound::answer(&inner, from, request.payload, request.announced)
         .await
         .ok_or(ServeError::Malformed)?;
     drop(share);

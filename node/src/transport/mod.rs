@@ -49,8 +49,14 @@ pub use frame::Received;
 
 /// The node's side of peers' requests.
 pub trait PeerService: Send + Sync + 'static {
-    /// Answers a request. `None`: it was malformed, and the connection is to be closed.
-    fn handle(&self, from: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Encoded>>;
+    /// Answers a request that has begun to arrive at `arrived`; it may have waited for its turn since. `None`: it was malformed,
+    /// and the connection is to be closed.
+    fn handle(
+        &self,
+        from: SocketAddr,
+        request: Bytes,
+        arrived: Instant,
+    ) -> BoxFuture<'static, Option<Encoded>>;
 
     /// The connection to a peer broke. Must not block.
     fn lost(&self, peer: SocketAddr);

@@ -152,7 +152,7 @@ impl Desk {
         let listed = (request.id & REVOCABLE != 0).then(|| self.revocable.list(request.id));
         tokio::spawn(async move {
             let _permit = permit;
-            let work = inbound::answer(&inner, from, request.payload);
+            let work = inbound::answer(&inner, from, request.payload, request.announced);
             let answer = match listed {
                 None => work.await,
                 Some((_listed, registration)) => match Abortable::new(work, registration).await {
@@ -253,7 +253,7 @@ pub(super) async fn casts(
     let mut frames = FrameReader::new(receive, LANE_FRAME_BYTES);
     while let Some(cast) = frames.next().await? {
         inner.traffic.casts_received.came(cast.payload.len());
-        inbound::answer(&inner, from, cast.payload)
+        inbound::answer(&inner, from, cast.payload, cast.announced)
             .await
             .ok_or(ServeError::Malformed)?;
     }

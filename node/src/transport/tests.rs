@@ -16,7 +16,7 @@ struct Echo {
 }
 
 impl PeerService for Echo {
-    fn handle(&self, _: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Encoded>> {
+    fn handle(&self, _: SocketAddr, request: Bytes, _: Instant) -> BoxFuture<'static, Option<Encoded>> {
         self.served.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             if &request[..] == b"never" {
@@ -50,7 +50,7 @@ impl Drop for Told {
 }
 
 impl PeerService for Endless {
-    fn handle(&self, _: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Encoded>> {
+    fn handle(&self, _: SocketAddr, request: Bytes, _: Instant) -> BoxFuture<'static, Option<Encoded>> {
         let told = Told {
             request: request.clone(),
             ended: self.ended.clone(),
@@ -446,7 +446,7 @@ async fn a_port_that_nobody_has_is_told_from_one_that_is_silent() {
 struct Generous;
 
 impl PeerService for Generous {
-    fn handle(&self, _: SocketAddr, request: Bytes) -> BoxFuture<'static, Option<Encoded>> {
+    fn handle(&self, _: SocketAddr, request: Bytes, _: Instant) -> BoxFuture<'static, Option<Encoded>> {
         let bytes = if &request[..] == b"much" { 3 << 20 } else { 1 };
         Box::pin(async move { Some(Bytes::from(vec![9; bytes]).into()) })
     }
@@ -513,6 +513,45 @@ async fn an_answer_that_nobody_waits_for_any_more_takes_no_room() {
     while budget.peer_answers.held() > 0 {
         tokio::task::yield_now().await;
     }
+}
+
+/// Tells when each request arrived.
+struct Clocked(mpsc::UnboundedSender<Instant>);
+
+impl PeerService for Clocked {
+    fn handle(&self, _: SocketAddr, _: Bytes, arrived: Instant) -> BoxFuture<'static, Option<Encoded>> {
+        let _ = self.0.send(arrived);
+        Box::pin(async { Some(Bytes::from_static(b"y").into()) })
+    }
+
+    fn lost(&self, _: SocketAddr) {}
+}
+
+/// Its sender's time goes on while a request waits for room at its receiver.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_waits_for_room_counts_as_arrived() {
+    let cluster = Cluster::new();
+    let budget = Arc::new(Budget::new(32 << 20));
+    let (a, _, _) = cluster.node("a");
+    let (arrivals, mut arrived) = mpsc::unbounded_channel();
+    let (_b, to) = cluster.serving("b", Arc::new(Clocked(arrivals)), Arc::clone(&budget));
+    let full = budget.peer_requests.owe(budget.peer_requests.limit());
+    let large = Bytes::from(vec![5; 3 << 20]);
+    let waiting = tokio::spawn(call(&a, to, Lane::Requests, large, PATIENT));
+    while budget.peer_requests.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let waits = Instant::now();
+    drop(full);
+    assert!(arrived.recv().await.unwrap() <= waits);
+    assert!(waiting.await.unwrap().is_ok());
+    let before = Instant::now();
+    let small = call(&a, to, Lane::Requests, Bytes::from_static(b"x"), PATIENT);
+    assert!(small.await.is_ok());
+    assert!(
+        arrived.recv().await.unwrap() >= before,
+        "each has a time of its own"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

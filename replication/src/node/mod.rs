@@ -95,8 +95,21 @@ impl<E: Env> Node<E> {
         from: SocketAddr,
         request: PeerRequest,
     ) -> impl Future<Output = PeerResponse> + Send + 'static + use<E> {
+        self.handle_queued(from, request, Duration::ZERO)
+    }
+
+    /// The same for a request that has `waited` on this node since it arrived, which is taken from its time. What is past
+    /// its time is not begun.
+    pub fn handle_queued(
+        self: &Arc<Self>,
+        from: SocketAddr,
+        request: PeerRequest,
+        waited: Duration,
+    ) -> impl Future<Output = PeerResponse> + Send + 'static + use<E> {
         let node = Arc::clone(self);
-        async move { node.serve(from, request).await }
+        // Now, and not when it is first polled: until then it waits too.
+        let arrived = self.arrival(waited);
+        async move { node.serve(from, request, arrived).await }
     }
 
     /// The answer to a request that this release does not know: see [`MessageError::Unknown`](crate::message::MessageError::Unknown). Nothing changes.
@@ -138,6 +151,11 @@ impl<E: Env> Node<E> {
     /// Carries out a batch, to its end also when the future is dropped.
     pub async fn batch(self: &Arc<Self>, request: BatchRequest, tracing: bool) -> Result<Executed, Error> {
         self.execute_batch(request, tracing).await
+    }
+
+    /// When what has `waited` until now arrived, on the monotonic clock.
+    fn arrival(&self, waited: Duration) -> Duration {
+        self.env.monotonic().saturating_sub(waited)
     }
 
     /// The ring, for native clients.

@@ -2,6 +2,7 @@
 
 mod alone;
 mod budget;
+mod deadlines;
 mod heal;
 mod interruptions;
 mod large;
