@@ -134,6 +134,9 @@ pub(super) struct Connection<B: Backend> {
     /// A broken message came: nothing more is read.
     broken: bool,
     began: Instant,
+    /// When the newest of what has arrived came in.
+    arrived: Instant,
+    /// Since when the client has sent nothing, or had no room for it.
     last_read: Instant,
     last_write: Instant,
     /// Up to when the client has taken its replies, were it as slow as is still borne.
@@ -163,6 +166,7 @@ impl<B: Backend> Connection<B> {
             looked: now,
             broken: false,
             began: now,
+            arrived: now,
             last_read: now,
             last_write: now,
             paced: now,
@@ -265,7 +269,8 @@ impl<B: Backend> Connection<B> {
                 self.shared.counters.bytes_out.add(bytes as u64);
             }
             Happened::Read(Ok(bytes)) if bytes > 0 => {
-                self.last_read = Instant::now();
+                self.arrived = Instant::now();
+                self.last_read = self.arrived;
                 self.shared.counters.bytes_in.add(bytes as u64);
             }
             Happened::Read(_) | Happened::Written(Err(_)) => return Some(End::Gone),
@@ -351,6 +356,7 @@ impl<B: Backend> Connection<B> {
             stream,
             tracing,
             work,
+            arrived: self.arrived,
             permit,
         };
         let mut work: Running = Box::pin(job::run(self.shared.backend.clone(), job));

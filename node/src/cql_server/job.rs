@@ -13,6 +13,7 @@ use starling_cql::{
     protocol::{Response, ResponseFrame, ResultBody, RowsBody, metadata_id},
 };
 use starling_replication::Executed;
+use tokio::time::Instant;
 
 use super::{admission::Permit, backend::Backend};
 
@@ -38,6 +39,8 @@ pub(super) struct Job {
     pub(super) stream: i16,
     pub(super) tracing: bool,
     pub(super) work: Work,
+    /// When the last of it came in: its time counts from then.
+    pub(super) arrived: Instant,
     /// Its place among the requests in flight, until it is answered.
     pub(super) permit: Permit,
 }
@@ -58,10 +61,11 @@ pub(super) async fn run<B: Backend>(backend: B, job: Job) -> Done {
         stream,
         tracing,
         work,
+        arrived,
         permit,
     } = job;
     // Pinned where it is made: it is large, and a wrapper would copy it.
-    let mut work = pin!(carry_out(backend, work, tracing));
+    let mut work = pin!(carry_out(backend, work, tracing, arrived));
     let outcome = poll_fn(
         |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
             Ok(poll) => poll.map(Ok),
@@ -81,7 +85,12 @@ pub(super) async fn run<B: Backend>(backend: B, job: Job) -> Done {
     }
 }
 
-async fn carry_out<B: Backend>(backend: B, work: Work, tracing: bool) -> Result<ResponseFrame, Error> {
+async fn carry_out<B: Backend>(
+    backend: B,
+    work: Work,
+    tracing: bool,
+    arrived: Instant,
+) -> Result<ResponseFrame, Error> {
     match work {
         Work::Prepare { query, keyspace } => prepare(&backend, &query, keyspace.as_deref()),
         Work::Execute {
@@ -90,11 +99,12 @@ async fn carry_out<B: Backend>(backend: B, work: Work, tracing: bool) -> Result<
             known_metadata,
         } => {
             let skip = parameters.skip_metadata;
-            let executed = backend.execute(statement, parameters, tracing).await?;
+            let waited = arrived.elapsed();
+            let executed = backend.execute(statement, parameters, tracing, waited).await?;
             Ok(executed_reply(executed, skip, known_metadata.as_ref()))
         }
         Work::Batch(request) => {
-            let executed = backend.batch(request, tracing).await?;
+            let executed = backend.batch(request, tracing, arrived.elapsed()).await?;
             Ok(executed_reply(executed, false, None))
         }
     }

@@ -13,7 +13,7 @@ use starling_replication::budget::{Pool, SMALL_BYTES, hold};
 use tokio::{
     sync::{Semaphore, broadcast, mpsc},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tracing::debug;
 
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Requests of one connection that are worked on at a time.
-const MAX_IN_FLIGHT: usize = 1024;
+pub(super) const MAX_IN_FLIGHT: usize = 1024;
 /// Answers that wait to be written.
 const QUEUE_FRAMES: usize = 256;
 /// How long a client may take for its first frame.
@@ -162,7 +162,7 @@ async fn serve_one<B: NativeBackend>(shared: &Shared<B>, answers: &mpsc::Sender<
     let response = match native::decode(&received.payload) {
         Ok(request) => tokio::select! {
             biased;
-            response = AssertUnwindSafe(carry_out(shared, request)).catch_unwind() => {
+            response = AssertUnwindSafe(carry_out(shared, request, received.arrived)).catch_unwind() => {
                 response.unwrap_or_else(|_| Err(panicked(received.id)))
             }
             // The backend knows what must go on though the client has gone.
@@ -191,7 +191,11 @@ fn panicked(id: u64) -> Error {
     Error::server("A bug in the server ended this request; whether it changed anything is unknown.")
 }
 
-async fn carry_out<B: NativeBackend>(shared: &Shared<B>, request: Request) -> Result<Response, Error> {
+async fn carry_out<B: NativeBackend>(
+    shared: &Shared<B>,
+    request: Request,
+    arrived: Instant,
+) -> Result<Response, Error> {
     let executed = match request {
         Request::Hello { .. } => {
             return Err(Error::new(
@@ -210,8 +214,12 @@ async fn carry_out<B: NativeBackend>(shared: &Shared<B>, request: Request) -> Re
             statement,
             parameters,
             tracing,
-        } => shared.backend.execute(statement, parameters, tracing).await?,
-        Request::Batch(batch) => shared.backend.batch(batch, false).await?,
+        } => {
+            let waited = arrived.elapsed();
+            let executed = shared.backend.execute(statement, parameters, tracing, waited);
+            executed.await?
+        }
+        Request::Batch(batch) => shared.backend.batch(batch, false, arrived.elapsed()).await?,
     };
     Ok(Response::Result {
         result: executed.result,

@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, sync::Mutex};
+use std::{net::SocketAddr, sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -12,6 +12,7 @@ use starling_cql::{
 };
 use starling_model::Consistency;
 use starling_replication::{Executed, Listener, message::Encoded};
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::*;
 use crate::{
@@ -19,10 +20,23 @@ use crate::{
     transport::{PeerService, Transport},
 };
 
-/// Executes "wait" never, "later" not at once, and everything else at once; "panic" panics.
-#[derive(Clone, Default)]
+/// Executes "wait" once it is let, "later" not at once, and everything else at once; "panic" panics.
+#[derive(Clone)]
 struct Fake {
     listeners: Arc<Mutex<Vec<Listener>>>,
+    gate: Arc<Semaphore>,
+    /// How many were begun, and for how long the newest had waited for its turn.
+    begun: Arc<Mutex<(usize, Duration)>>,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            listeners: Arc::default(),
+            gate: Arc::new(Semaphore::new(0)),
+            begun: Arc::default(),
+        }
+    }
 }
 
 impl Backend for Fake {
@@ -35,10 +49,14 @@ impl Backend for Fake {
         statement: Statement,
         _: QueryParameters,
         _: bool,
+        waited: Duration,
     ) -> impl Future<Output = Result<Executed, Error>> + Send + 'static {
+        let gate = Arc::clone(&self.gate);
+        let mut begun = self.begun.lock().unwrap();
+        *begun = (begun.0 + 1, waited);
         async move {
             match statement {
-                Statement::Text(text) if text == "wait" => std::future::pending().await,
+                Statement::Text(text) if text == "wait" => gate.acquire().await.unwrap().forget(),
                 Statement::Text(text) if text == "later" => tokio::task::yield_now().await,
                 Statement::Text(text) => assert_ne!(text, "panic"),
                 Statement::Prepared(_) => {}
@@ -55,6 +73,7 @@ impl Backend for Fake {
         &self,
         _: BatchRequest,
         _: bool,
+        _: Duration,
     ) -> impl Future<Output = Result<Executed, Error>> + Send + 'static {
         std::future::ready(Err(Error::unsupported("a batch")))
     }
@@ -78,7 +97,7 @@ impl NativeBackend for Fake {
 struct NoPeers;
 
 impl PeerService for NoPeers {
-    fn handle(&self, _: SocketAddr, _: Bytes, _: tokio::time::Instant) -> BoxFuture<'static, Option<Encoded>> {
+    fn handle(&self, _: SocketAddr, _: Bytes, _: Instant) -> BoxFuture<'static, Option<Encoded>> {
         Box::pin(async { None })
     }
 
@@ -229,6 +248,40 @@ async fn requests_are_answered_each_under_its_id_and_none_waits_for_another() {
     assert!(
         matches!(wire.receive().await, Some((5, Response::Topology(topology))) if topology.cluster == "fake")
     );
+}
+
+/// A request that is here and has to wait for others has less time then.
+#[tokio::test]
+async fn a_requests_time_counts_from_its_arrival() {
+    // What is measured, and nothing that is waited for.
+    const PAUSE: Duration = Duration::from_millis(50);
+    let server = Server::start();
+    let mut wire = server.greeted().await;
+    let begun = || *server.backend.begun.lock().unwrap();
+    let until = async |count: usize| {
+        while begun().0 < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    let all_but_one = connection::MAX_IN_FLIGHT - 1;
+    for id in 0..all_but_one {
+        wire.send(2 + id as u64, &execute("wait")).await;
+    }
+    until(all_but_one).await;
+    // The last one that is worked on and the first that is not, in one packet.
+    let mut both = Vec::new();
+    for (id, text) in [(9998, "wait"), (9999, "SELECT")] {
+        let mut frame = Vec::new();
+        native::encode_frame(id, &execute(text), &mut frame).unwrap();
+        both.extend(frame);
+    }
+    wire.send.write_all(&both).await.unwrap();
+    until(connection::MAX_IN_FLIGHT).await;
+    tokio::time::sleep(PAUSE).await;
+    server.backend.gate.add_permits(1);
+    until(connection::MAX_IN_FLIGHT + 1).await;
+    let (_, waited) = begun();
+    assert!(waited >= PAUSE, "{waited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

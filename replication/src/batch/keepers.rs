@@ -17,7 +17,6 @@ use crate::{
     env::Env,
     message::Request,
     snapshot::{Peer, Snapshot},
-    tracing::Tracer,
 };
 
 /// How many nodes keep a batch.
@@ -35,11 +34,9 @@ impl<E: Env> BatchLog<E> {
         &self,
         id: u128,
         mutations: Vec<Bytes>,
-        consistency: Consistency,
-        tracer: &Tracer,
+        task: &Task,
     ) -> Result<Vec<Arc<Peer>>, Error> {
         let coordinator = &self.coordinator;
-        let task = coordinator.task(consistency, coordinator.timeouts.write, tracer);
         let (candidates, wanted) = self.candidates(&coordinator.views.load());
         let mut candidates = candidates.into_iter();
         let mut asked = Vec::new();
@@ -48,7 +45,7 @@ impl<E: Env> BatchLog<E> {
         let mut patience = Duration::ZERO;
         for peer in candidates.by_ref().take(wanted) {
             patience = patience.max(peer.latency.suspicious_after(task.timeout));
-            flights.push(self.keep_at(&peer, id, mutations.clone(), &task));
+            flights.push(self.keep_at(&peer, id, mutations.clone(), task));
             asked.push(peer);
         }
         let mut slow = self.env.sleep(patience).boxed();
@@ -67,7 +64,7 @@ impl<E: Env> BatchLog<E> {
             if kept_there == Some(true) {
                 kept += 1;
             } else if let Some(peer) = candidates.next() {
-                flights.push(self.keep_at(&peer, id, mutations.clone(), &task));
+                flights.push(self.keep_at(&peer, id, mutations.clone(), task));
                 asked.push(peer);
             }
         }
@@ -78,7 +75,7 @@ impl<E: Env> BatchLog<E> {
         // Whoever keeps it all the same must not carry it out: nothing of it was sent.
         self.remove(id, asked);
         coordinator.counters.write_timeouts.one();
-        Err(not_kept(consistency, kept, wanted))
+        Err(not_kept(task.consistency, kept, wanted))
     }
 
     /// Asks one node to keep the batch.

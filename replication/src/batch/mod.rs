@@ -16,7 +16,10 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -26,7 +29,12 @@ use starling_model::{Consistency, Mutation, Timestamp};
 pub(crate) use kept::KeptBatches;
 
 use crate::{
-    coordinator::Coordinator, env::Env, identity::uuid_v4, message::Request, snapshot::Peer, tracing::Tracer,
+    coordinator::{Coordinator, Task},
+    env::Env,
+    identity::uuid_v4,
+    message::Request,
+    snapshot::Peer,
+    tracing::Tracer,
 };
 
 /// The largest batch, in bytes of its mutations; Cassandra refuses far smaller ones by default.
@@ -57,17 +65,22 @@ impl<E: Env> BatchLog<E> {
     ///
     /// If `stamp`, which this node gave to them, turns out to be too old, the batch is kept and written once
     /// more with a newer one. Should this node die in between, both are carried out, and each is whole.
+    ///
+    /// The time in which it has to be kept counts since it `arrived`, on the monotonic clock; that of each round of writes begins
+    /// with it.
     pub(crate) async fn write(
         &self,
         mutations: Vec<Mutation>,
         stamp: Option<Timestamp>,
         consistency: Consistency,
+        arrived: Duration,
         tracer: &Tracer,
     ) -> Result<(), Error> {
         let coordinator = &self.coordinator;
+        let task = coordinator.task_since(arrived, consistency, coordinator.timeouts.write, tracer)?;
         coordinator.check_writes(&mutations, consistency)?;
         let mutations: Vec<Arc<Mutation>> = mutations.into_iter().map(Arc::new).collect();
-        let kept = self.keep(&mutations, consistency, tracer).await?;
+        let kept = self.keep(&mutations, &task).await?;
         let Some(stamp) = stamp else {
             let task = coordinator.task(consistency, coordinator.timeouts.write, tracer);
             let written = coordinator
@@ -75,8 +88,9 @@ impl<E: Env> BatchLog<E> {
                 .await;
             return self.done(kept, written.map(drop));
         };
+        let now = self.env.monotonic();
         let written = coordinator
-            .try_stamp(&mutations, stamp, consistency, WriteType::Batch, tracer)
+            .try_stamp(&mutations, stamp, consistency, WriteType::Batch, now, tracer)
             .await;
         let stamp_anew = match written {
             Ok(None) => return self.done(kept, Ok(())),
@@ -87,7 +101,8 @@ impl<E: Env> BatchLog<E> {
             .iter()
             .map(|mutation| Arc::new(mutation.restamped(stamp, stamp_anew)))
             .collect();
-        let kept_anew = self.keep(&again, consistency, tracer).await?;
+        let task = coordinator.task(consistency, coordinator.timeouts.write, tracer);
+        let kept_anew = self.keep(&again, &task).await?;
         let task = coordinator.task(consistency, coordinator.timeouts.write, tracer);
         let written = coordinator
             .write_round(again, None, &task, WriteType::Batch)
@@ -102,8 +117,7 @@ impl<E: Env> BatchLog<E> {
     async fn keep(
         &self,
         mutations: &[Arc<Mutation>],
-        consistency: Consistency,
-        tracer: &Tracer,
+        task: &Task,
     ) -> Result<(u128, Vec<Arc<Peer>>), Error> {
         let encoded: Vec<Bytes> = mutations.iter().map(|mutation| mutation.encode()).collect();
         let total: usize = encoded.iter().map(Bytes::len).sum();
@@ -113,7 +127,7 @@ impl<E: Env> BatchLog<E> {
             )));
         }
         let id = uuid_v4(self.env.random(), self.env.random());
-        let keepers = self.store(id, encoded, consistency, tracer).await?;
+        let keepers = self.store(id, encoded, task).await?;
         Ok((id, keepers))
     }
 

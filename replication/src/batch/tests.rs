@@ -20,11 +20,14 @@ fn mutations(table: TableId) -> Vec<Mutation> {
 }
 
 fn write(cluster: &TestCluster, table: TableId, level: Consistency) -> Result<(), Error> {
-    let log = Arc::clone(&cluster.node(1).batch_log);
-    cluster
-        .world
-        .executor
-        .run(async move { log.write(mutations(table), None, level, &Tracer::OFF).await })
+    let (log, now) = (
+        Arc::clone(&cluster.node(1).batch_log),
+        cluster.world.executor.now(),
+    );
+    cluster.world.executor.run(async move {
+        log.write(mutations(table), None, level, now, &Tracer::OFF)
+            .await
+    })
 }
 
 fn complete(cluster: &TestCluster, table: TableId, number: usize) -> bool {
@@ -71,11 +74,11 @@ fn the_keepers_finish_what_a_dead_coordinator_began() {
     let table = cluster.make_table(3);
     // The batch is kept, then the coordinator's writes go nowhere, and it dies.
     let executor = cluster.world.executor.clone();
-    let log = Arc::clone(&cluster.node(1).batch_log);
+    let (log, now) = (Arc::clone(&cluster.node(1).batch_log), executor.now());
     executor.spawn(async move {
         // The coordinator does not live to see the outcome.
         let _ = log
-            .write(mutations(table), None, Consistency::Quorum, &Tracer::OFF)
+            .write(mutations(table), None, Consistency::Quorum, now, &Tracer::OFF)
             .await;
     });
     cluster.run_for(Duration::from_micros(300));
@@ -399,9 +402,10 @@ fn a_batch_that_is_kept_is_not_called_unchanged_when_a_replica_goes_down() {
     pass(Link::Slow(Duration::from_millis(5)));
     let outcome = Arc::new(parking_lot::Mutex::new(None));
     let (log, slot) = (Arc::clone(&cluster.node(1).batch_log), Arc::clone(&outcome));
+    let now = cluster.world.executor.now();
     cluster.world.executor.spawn(async move {
         let written = log
-            .write(mutations(table), None, Consistency::All, &Tracer::OFF)
+            .write(mutations(table), None, Consistency::All, now, &Tracer::OFF)
             .await;
         *slot.lock() = Some(written);
     });

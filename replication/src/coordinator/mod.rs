@@ -117,9 +117,44 @@ pub(crate) struct Task {
 impl<E: Env> Coordinator<E> {
     /// A request that begins now.
     pub(crate) fn task(&self, consistency: Consistency, timeout: Duration, tracer: &Tracer) -> Task {
+        self.task_until(Deadline::after(&self.env, timeout), consistency, timeout, tracer)
+    }
+
+    /// A request of a client, whose time counts since it `arrived`, on the monotonic clock. It is refused, changing nothing, if
+    /// that time has passed: nobody waits for it any more, and hints would carry it out all the same.
+    pub(crate) fn task_since(
+        &self,
+        arrived: Duration,
+        consistency: Consistency,
+        timeout: Duration,
+        tracer: &Tracer,
+    ) -> Result<Task, Error> {
+        let deadline = Deadline::since(arrived, timeout);
+        if deadline.is_over(&self.env) {
+            self.counters.late.one();
+            let waited = self.env.monotonic().saturating_sub(arrived).as_millis();
+            return Err(Error::new(
+                ErrorKind::Overloaded,
+                format!(
+                    "the request waited for {waited} ms on this node until it could begin, and {} ms are all that it has; nothing \
+                     was changed; try again later or on another node",
+                    timeout.as_millis()
+                ),
+            ));
+        }
+        Ok(self.task_until(deadline, consistency, timeout, tracer))
+    }
+
+    fn task_until(
+        &self,
+        deadline: Deadline,
+        consistency: Consistency,
+        timeout: Duration,
+        tracer: &Tracer,
+    ) -> Task {
         Task {
             consistency,
-            deadline: Deadline::after(&self.env, timeout),
+            deadline,
             timeout,
             tracer: tracer.clone(),
             claim: self.claim(),

@@ -48,12 +48,13 @@ impl<E: Env> Coordinator<E> {
     /// Reads one page at a level. What it returns is durable on as many replicas as the level names.
     ///
     /// The page may hold fewer rows than the limits allow, or none, and still have a `next`. All reads of a
-    /// statement have one `claim` between them.
+    /// statement have one `claim` between them. Its time counts since it `arrived`, on the monotonic clock.
     pub(crate) async fn read(
         self: &Arc<Self>,
         mut command: ReadCommand,
         consistency: Consistency,
         claim: Claim,
+        arrived: Duration,
         tracer: &Tracer,
     ) -> Result<Page, Error> {
         self.counters.reads.one();
@@ -71,7 +72,7 @@ impl<E: Env> Coordinator<E> {
             KeyRange::Partition(_) => self.timeouts.read,
             KeyRange::Tokens(_) => self.timeouts.range,
         };
-        let mut task = self.task(consistency, timeout, tracer);
+        let mut task = self.task_since(arrived, consistency, timeout, tracer)?;
         task.claim = claim;
         let page = loop {
             let outcome = self.read_by_present_ring(&command, &mut task).await;

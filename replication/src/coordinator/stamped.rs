@@ -23,7 +23,7 @@
 //! client chose more than ten minutes ahead, after a replica has restarted. A write that is not acknowledged yet
 //! may have been seen with its first stamp, and get its second after a write of whoever saw it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use starling_cql::{Error, WriteType};
 use starling_model::{Consistency, Mutation, Timestamp};
@@ -33,18 +33,19 @@ use crate::{env::Env, peer_clocks::MOST_AHEAD_MICROS, tracing::Tracer};
 
 impl<E: Env> Coordinator<E> {
     /// [Writes](Self::write) mutations that carry `stamp`, a timestamp of this node's clock; if it turns out to
-    /// be too old they carry a newer one in the end.
+    /// be too old they carry a newer one in the end, and the time of that round begins anew.
     pub(crate) async fn write_stamped(
         self: &Arc<Self>,
         mutations: Vec<Mutation>,
         stamp: Timestamp,
         consistency: Consistency,
         write_type: WriteType,
+        arrived: Duration,
         tracer: &Tracer,
     ) -> Result<(), Error> {
         let mutations: Vec<Arc<Mutation>> = mutations.into_iter().map(Arc::new).collect();
         let Some(stamp_anew) = self
-            .try_stamp(&mutations, stamp, consistency, write_type, tracer)
+            .try_stamp(&mutations, stamp, consistency, write_type, arrived, tracer)
             .await?
         else {
             return Ok(());
@@ -65,9 +66,10 @@ impl<E: Env> Coordinator<E> {
         stamp: Timestamp,
         consistency: Consistency,
         write_type: WriteType,
+        arrived: Duration,
         tracer: &Tracer,
     ) -> Result<Option<Timestamp>, Error> {
-        let task = self.task(consistency, self.timeouts.write, tracer);
+        let task = self.task_since(arrived, consistency, self.timeouts.write, tracer)?;
         let newest = self
             .write_round(mutations.to_vec(), Some(stamp), &task, write_type)
             .await?;

@@ -3,7 +3,7 @@
 //! In two rounds: first all nodes forget the hints and batches that they keep for the table, then all remove its data. So
 //! nothing of a write from before reaches a node that has removed its data already.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use starling_cql::{Error, ErrorKind};
@@ -24,10 +24,16 @@ impl<E: Env> Coordinator<E> {
     /// Removes a table's data everywhere. All members must be alive: one that is down would bring the old
     /// rows back later. So would a node that fetches them while the ring changes, so it is refused meanwhile.
     ///
-    /// After an error other than `Unavailable` some nodes may have removed their data, unless it says that none did: a node
+    /// After an error other than `Unavailable` and `Overloaded` some nodes may have removed their data, unless it says that none did: a node
     /// whose disk does not let it forget its hints ends the statement before that.
-    pub(crate) async fn truncate(self: &Arc<Self>, table: TableId, tracer: &Tracer) -> Result<(), Error> {
-        let mut task = self.task(Consistency::All, self.timeouts.truncate, tracer);
+    /// Its time counts since it `arrived`, on the monotonic clock.
+    pub(crate) async fn truncate(
+        self: &Arc<Self>,
+        table: TableId,
+        arrived: Duration,
+        tracer: &Tracer,
+    ) -> Result<(), Error> {
+        let mut task = self.task_since(arrived, Consistency::All, self.timeouts.truncate, tracer)?;
         loop {
             let snapshot = self.views.load();
             task.planned = snapshot.cluster.stamp;

@@ -1,6 +1,6 @@
 //! Coordinating writes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -48,17 +48,18 @@ impl<E: Env> Coordinator<E> {
     /// Writes mutations at a level, each to all its replicas at once. Ends when the level is met for all.
     ///
     /// What the level does not wait for goes on in the background, and replicas that miss a write get a
-    /// hint. After `Unavailable` nothing was changed; after any other error the writes may be applied, in
-    /// part, now or later.
+    /// hint. After `Unavailable` and `Overloaded` nothing was changed; after any other error the writes may be applied, in
+    /// part, now or later. Their time counts since they `arrived`, on the monotonic clock.
     pub(crate) async fn write(
         self: &Arc<Self>,
         mutations: Vec<Mutation>,
         consistency: Consistency,
         write_type: WriteType,
+        arrived: Duration,
         tracer: &Tracer,
     ) -> Result<(), Error> {
         let mutations = mutations.into_iter().map(Arc::new).collect();
-        let task = self.task(consistency, self.timeouts.write, tracer);
+        let task = self.task_since(arrived, consistency, self.timeouts.write, tracer)?;
         self.write_round(mutations, None, &task, write_type)
             .await
             .map(drop)

@@ -145,12 +145,39 @@ impl<E: Env> Node<E> {
         parameters: QueryParameters,
         tracing: bool,
     ) -> Result<Executed, Error> {
-        self.execute_statement(statement, parameters, tracing).await
+        self.execute_queued(statement, parameters, tracing, Duration::ZERO)
+            .await
+    }
+
+    /// The same for a statement that has `waited` on this node since it arrived, which is taken from the time of the first
+    /// thing that is done for it. After [`Overloaded`](starling_cql::ErrorKind::Overloaded) nothing was changed: it may have
+    /// waited for too long.
+    pub async fn execute_queued(
+        self: &Arc<Self>,
+        statement: Statement,
+        parameters: QueryParameters,
+        tracing: bool,
+        waited: Duration,
+    ) -> Result<Executed, Error> {
+        let arrived = self.arrival(waited);
+        self.execute_statement(statement, parameters, tracing, arrived)
+            .await
     }
 
     /// Carries out a batch, to its end also when the future is dropped.
     pub async fn batch(self: &Arc<Self>, request: BatchRequest, tracing: bool) -> Result<Executed, Error> {
-        self.execute_batch(request, tracing).await
+        self.batch_queued(request, tracing, Duration::ZERO).await
+    }
+
+    /// The same for a batch that has `waited` on this node, as [`execute_queued`](Self::execute_queued) has it.
+    pub async fn batch_queued(
+        self: &Arc<Self>,
+        request: BatchRequest,
+        tracing: bool,
+        waited: Duration,
+    ) -> Result<Executed, Error> {
+        let arrived = self.arrival(waited);
+        self.execute_batch(request, tracing, arrived).await
     }
 
     /// When what has `waited` until now arrived, on the monotonic clock.

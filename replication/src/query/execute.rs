@@ -1,6 +1,6 @@
 //! Carrying out a statement, by its kind.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use starling_cql::{
     Error, ErrorKind, QueryParameters, QueryResult, Statement,
@@ -24,12 +24,14 @@ const SHOWN_BYTES: usize = 1000;
 const MAX_WARNINGS: usize = 20;
 
 impl<E: Env> Node<E> {
-    /// Carries out a statement. Dropping the future ends a read; a write [goes on](ToTheEnd).
+    /// Carries out a statement, whose time counts since it `arrived`, on the monotonic clock. Dropping the future ends a read;
+    /// a write [goes on](ToTheEnd).
     pub(crate) async fn execute_statement(
         self: &Arc<Self>,
         statement: Statement,
         parameters: QueryParameters,
         tracing: bool,
+        arrived: Duration,
     ) -> Result<Executed, Error> {
         let permit = self.admit()?;
         let traced = self.begin_trace(tracing);
@@ -45,7 +47,7 @@ impl<E: Env> Node<E> {
             Ok(Plan::Select(_) | Plan::Describe(_) | Plan::Use(_)) | Err(_)
         );
         let node = Arc::clone(self);
-        let work = node.execute_found(found, parameters, request, traced, permit);
+        let work = node.execute_found(found, (parameters, arrived), request, traced, permit);
         // Boxed: it is large, and each of the futures that this one is part of would be copied with it on its way.
         if only_reads {
             Box::pin(work).await
@@ -57,14 +59,17 @@ impl<E: Env> Node<E> {
     async fn execute_found(
         self: Arc<Self>,
         found: Result<Arc<Prepared>, Error>,
-        parameters: QueryParameters,
+        (parameters, arrived): (QueryParameters, Duration),
         request: &'static str,
         (begun, tracer): (Option<(u128, Timestamp)>, Tracer),
         _permit: Permit,
     ) -> Result<Executed, Error> {
         let mut warnings = Vec::new();
         let result = match &found {
-            Ok(prepared) => self.run(prepared, &parameters, &tracer, &mut warnings).await,
+            Ok(prepared) => {
+                self.run(prepared, &parameters, arrived, &tracer, &mut warnings)
+                    .await
+            }
             Err(error) => Err(error.clone()),
         };
         let shown_parameters = || {
@@ -126,17 +131,20 @@ impl<E: Env> Node<E> {
         self: &Arc<Self>,
         prepared: &Prepared,
         parameters: &QueryParameters,
+        arrived: Duration,
         tracer: &Tracer,
         warnings: &mut Vec<String>,
     ) -> Result<QueryResult, Error> {
         match &prepared.plan {
-            Plan::Select(plan) => self.select(plan, parameters, tracer, warnings).await,
-            Plan::Write(plan) => self.modify(plan, parameters, tracer).await,
-            Plan::Batch(plan) => Box::pin(self.batch_statement(plan, parameters, tracer, warnings)).await,
+            Plan::Select(plan) => self.select(plan, parameters, arrived, tracer, warnings).await,
+            Plan::Write(plan) => self.modify(plan, parameters, arrived, tracer).await,
+            Plan::Batch(plan) => {
+                Box::pin(self.batch_statement(plan, parameters, arrived, tracer, warnings)).await
+            }
             Plan::Schema(plan) => Box::pin(self.change_schema(plan, tracer, warnings)).await,
             Plan::Use(keyspace) => Ok(QueryResult::SetKeyspace(keyspace.clone())),
             Plan::Truncate(table) => {
-                Box::pin(self.coordinator.truncate(table.id, tracer)).await?;
+                Box::pin(self.coordinator.truncate(table.id, arrived, tracer)).await?;
                 Ok(QueryResult::Void)
             }
             Plan::Describe(plan) => {

@@ -1,6 +1,6 @@
 //! INSERT, UPDATE, DELETE and batches of them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use starling_cql::{
     BatchKind, BatchRequest, Error, QueryParameters, QueryResult, Statement, WriteType,
@@ -32,6 +32,7 @@ impl<E: Env> Node<E> {
         self: &Arc<Self>,
         plan: &WritePlan,
         parameters: &QueryParameters,
+        mut arrived: Duration,
         tracer: &Tracer,
     ) -> Result<QueryResult, Error> {
         let mut present = Present::default();
@@ -39,7 +40,9 @@ impl<E: Env> Node<E> {
             let reads =
                 self.with_write_context(parameters, |context| plan.reads(&parameters.values, context))?;
             let claim = self.coordinator.claim();
-            present = self.present(reads, parameters, claim, tracer).await?;
+            present = self
+                .present(reads, parameters, claim, &mut arrived, tracer)
+                .await?;
         }
         let (mutations, stamp) = self.with_write_context(parameters, |context| {
             let stamp = context.timestamp;
@@ -47,7 +50,7 @@ impl<E: Env> Node<E> {
         })?;
         self.check_timestamps(&mutations)?;
         let stamp = own_stamp(&mutations, stamp, parameters);
-        self.write(mutations, stamp, parameters, WriteType::Simple, tracer)
+        self.write(mutations, stamp, parameters, WriteType::Simple, arrived, tracer)
             .await
     }
 
@@ -56,6 +59,7 @@ impl<E: Env> Node<E> {
         self: &Arc<Self>,
         plan: &BatchPlan,
         parameters: &QueryParameters,
+        mut arrived: Duration,
         tracer: &Tracer,
         warnings: &mut Vec<String>,
     ) -> Result<QueryResult, Error> {
@@ -64,26 +68,30 @@ impl<E: Env> Node<E> {
             let reads =
                 self.with_write_context(parameters, |context| plan.reads(&parameters.values, context))?;
             let claim = self.coordinator.claim();
-            present = self.present(reads, parameters, claim, tracer).await?;
+            present = self
+                .present(reads, parameters, claim, &mut arrived, tracer)
+                .await?;
         }
         let stamped = self.with_write_context(parameters, |context| {
             let stamp = context.timestamp;
             Ok((plan.mutations(&parameters.values, &present, context)?, stamp))
         })?;
-        self.write_batch(plan.kind(), stamped, parameters, tracer, warnings)
+        self.write_batch(plan.kind(), stamped, parameters, arrived, tracer, warnings)
             .await
     }
 
-    /// A BATCH message. Carried to its end also when the future is dropped.
+    /// A BATCH message, whose time counts since it `arrived`, on the monotonic clock. Carried to its end also when the future
+    /// is dropped.
     pub(crate) async fn execute_batch(
         self: &Arc<Self>,
         request: BatchRequest,
         tracing: bool,
+        arrived: Duration,
     ) -> Result<Executed, Error> {
         let permit = self.admit()?;
         let node = Arc::clone(self);
         let work = async move {
-            let executed = node.execute_admitted_batch(request, tracing).await;
+            let executed = node.execute_admitted_batch(request, tracing, arrived).await;
             drop(permit);
             executed
         };
@@ -94,10 +102,11 @@ impl<E: Env> Node<E> {
         self: &Arc<Self>,
         request: BatchRequest,
         tracing: bool,
+        arrived: Duration,
     ) -> Result<Executed, Error> {
         let (begun, tracer) = self.begin_trace(tracing);
         let mut warnings = Vec::new();
-        let result = self.run_batch(&request, &tracer, &mut warnings).await;
+        let result = self.run_batch(&request, arrived, &tracer, &mut warnings).await;
         let shown = || {
             let consistency = request.parameters.consistency.to_string();
             vec![
@@ -117,6 +126,7 @@ impl<E: Env> Node<E> {
     async fn run_batch(
         self: &Arc<Self>,
         request: &BatchRequest,
+        mut arrived: Duration,
         tracer: &Tracer,
         warnings: &mut Vec<String>,
     ) -> Result<QueryResult, Error> {
@@ -141,7 +151,8 @@ impl<E: Env> Node<E> {
             let plan = entry_plan(statement)?;
             if plan.needs_reads() {
                 let reads = self.with_write_context(parameters, |context| plan.reads(values, context))?;
-                present.join(self.present(reads, parameters, claim, tracer).await?);
+                let found = self.present(reads, parameters, claim, &mut arrived, tracer);
+                present.join(found.await?);
             }
         }
         let stamped = self.with_write_context(parameters, |context| {
@@ -151,16 +162,18 @@ impl<E: Env> Node<E> {
             }
             Ok((combine(all), context.timestamp))
         })?;
-        self.write_batch(request.kind, stamped, parameters, tracer, warnings)
+        self.write_batch(request.kind, stamped, parameters, arrived, tracer, warnings)
             .await
     }
 
-    /// Reads what a write needs to know, at its own level as Cassandra does.
+    /// Reads what a write needs to know, at its own level as Cassandra does. The time of each page, and of what comes after
+    /// the last one, begins with it.
     async fn present(
         self: &Arc<Self>,
         reads: Vec<ReadCommand>,
         parameters: &QueryParameters,
         claim: Claim,
+        arrived: &mut Duration,
         tracer: &Tracer,
     ) -> Result<Present, Error> {
         let mut present = Present::default();
@@ -168,8 +181,9 @@ impl<E: Env> Node<E> {
             loop {
                 let page = self
                     .coordinator
-                    .read(read.clone(), parameters.consistency, claim, tracer)
+                    .read(read.clone(), parameters.consistency, claim, *arrived, tracer)
                     .await?;
+                *arrived = self.env.monotonic();
                 match present.take(read.table, page) {
                     Some(next) => read.after = Some(next),
                     None => break,
@@ -184,6 +198,7 @@ impl<E: Env> Node<E> {
         kind: BatchKind,
         (mutations, stamp): (Vec<Mutation>, Timestamp),
         parameters: &QueryParameters,
+        arrived: Duration,
         tracer: &Tracer,
         warnings: &mut Vec<String>,
     ) -> Result<QueryResult, Error> {
@@ -214,7 +229,7 @@ impl<E: Env> Node<E> {
         // A single mutation is atomic by itself.
         if kind == BatchKind::Logged && mutations.len() > 1 {
             self.batch_log
-                .write(mutations, stamp, consistency, tracer)
+                .write(mutations, stamp, consistency, arrived, tracer)
                 .await?;
             return Ok(QueryResult::Void);
         }
@@ -222,7 +237,8 @@ impl<E: Env> Node<E> {
             BatchKind::Logged => WriteType::Batch,
             BatchKind::Unlogged | BatchKind::Counter => WriteType::UnloggedBatch,
         };
-        self.write(mutations, stamp, parameters, write_type, tracer).await
+        self.write(mutations, stamp, parameters, write_type, arrived, tracer)
+            .await
     }
 
     async fn write(
@@ -231,18 +247,19 @@ impl<E: Env> Node<E> {
         stamp: Option<Timestamp>,
         parameters: &QueryParameters,
         write_type: WriteType,
+        arrived: Duration,
         tracer: &Tracer,
     ) -> Result<QueryResult, Error> {
         let (coordinator, consistency) = (&self.coordinator, parameters.consistency);
         match stamp {
             Some(stamp) => {
                 coordinator
-                    .write_stamped(mutations, stamp, consistency, write_type, tracer)
+                    .write_stamped(mutations, stamp, consistency, write_type, arrived, tracer)
                     .await?;
             }
             None => {
                 coordinator
-                    .write(mutations, consistency, write_type, tracer)
+                    .write(mutations, consistency, write_type, arrived, tracer)
                     .await?;
             }
         }

@@ -1,6 +1,6 @@
 //! SELECT: the plan says what to read next, the coordinator (or a computed table) reads it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::FuturesOrdered};
 use starling_cql::{
@@ -19,6 +19,7 @@ impl<E: Env> Node<E> {
         self: &Arc<Self>,
         plan: &SelectPlan,
         parameters: &QueryParameters,
+        mut arrived: Duration,
         tracer: &Tracer,
         warnings: &mut Vec<String>,
     ) -> Result<QueryResult, Error> {
@@ -45,11 +46,12 @@ impl<E: Env> Node<E> {
             let is_alone = reads.len() == 1 && none_under_way;
             // Most statements read once, and a queue for that costs as much as the read.
             let page = if is_alone && let Some(Read { command, .. }) = reads.pop() {
-                Some(self.read_command(command, parameters, claim, tracer).await?)
+                let read = self.read_command(command, parameters, claim, arrived, tracer);
+                Some(read.await?)
             } else {
                 let flights = flights.get_or_insert_default();
                 for Read { command, first } in reads {
-                    let flight = self.read_command(command, parameters, claim, tracer);
+                    let flight = self.read_command(command, parameters, claim, arrived, tracer);
                     if first {
                         flights.push_front(flight);
                     } else {
@@ -65,6 +67,10 @@ impl<E: Env> Node<E> {
             live += alive;
             dead += gone;
             run.accept(page)?;
+            if !run.is_over() {
+                // Each page has its own time.
+                arrived = self.env.monotonic();
+            }
         }
         if dead > TOMBSTONE_WARNING {
             warnings.push(format!(
@@ -79,6 +85,7 @@ impl<E: Env> Node<E> {
         command: ReadCommand,
         parameters: &QueryParameters,
         claim: Claim,
+        arrived: Duration,
         tracer: &Tracer,
     ) -> Result<Page, Error> {
         let snapshot = self.views.load();
@@ -88,7 +95,7 @@ impl<E: Env> Node<E> {
             return Box::pin(self.system_page(table, &command)).await;
         }
         self.coordinator
-            .read(command, parameters.consistency, claim, tracer)
+            .read(command, parameters.consistency, claim, arrived, tracer)
             .await
     }
 }

@@ -156,13 +156,17 @@ impl TestCluster {
     }
 
     pub(crate) fn write(&self, number: usize, mutation: Mutation, level: Consistency) -> Result<(), Error> {
-        let coordinator = Arc::clone(&self.node(number).coordinator);
+        let (coordinator, now) = (
+            Arc::clone(&self.node(number).coordinator),
+            self.world.executor.now(),
+        );
         self.world.executor.run(async move {
             coordinator
                 .write(
                     vec![mutation],
                     level,
                     starling_cql::WriteType::Simple,
+                    now,
                     &crate::tracing::Tracer::OFF,
                 )
                 .await
@@ -175,11 +179,14 @@ impl TestCluster {
         command: ReadCommand,
         level: Consistency,
     ) -> Result<Page, Error> {
-        let coordinator = Arc::clone(&self.node(number).coordinator);
+        let (coordinator, now) = (
+            Arc::clone(&self.node(number).coordinator),
+            self.world.executor.now(),
+        );
         self.world.executor.run(async move {
             let claim = coordinator.claim();
             coordinator
-                .read(command, level, claim, &crate::tracing::Tracer::OFF)
+                .read(command, level, claim, now, &crate::tracing::Tracer::OFF)
                 .await
         })
     }

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -35,6 +36,7 @@ struct Inner {
     altered: AtomicUsize,
     prepared: Mutex<BTreeMap<String, Option<String>>>,
     listeners: Mutex<Vec<Listener>>,
+    waited: Mutex<Duration>,
 }
 
 impl Default for Fake {
@@ -46,6 +48,7 @@ impl Default for Fake {
             altered: AtomicUsize::new(0),
             prepared: Mutex::default(),
             listeners: Mutex::default(),
+            waited: Mutex::default(),
         }))
     }
 }
@@ -62,6 +65,11 @@ impl Fake {
             self.0.begun.load(Ordering::SeqCst),
             self.0.finished.load(Ordering::SeqCst),
         )
+    }
+
+    /// For how long the newest statement had waited for its turn.
+    pub(super) fn waited(&self) -> Duration {
+        *self.0.waited.lock()
     }
 
     /// Changes the columns of `columns`.
@@ -163,8 +171,10 @@ impl Backend for Fake {
         statement: Statement,
         mut parameters: QueryParameters,
         tracing: bool,
+        waited: Duration,
     ) -> impl Future<Output = Result<Executed, Error>> + Send + 'static {
         let fake = self.clone();
+        *fake.0.waited.lock() = waited;
         async move {
             let query = match statement {
                 Statement::Text(query) => query,
@@ -192,8 +202,10 @@ impl Backend for Fake {
         &self,
         request: BatchRequest,
         tracing: bool,
+        waited: Duration,
     ) -> impl Future<Output = Result<Executed, Error>> + Send + 'static {
         let fake = self.clone();
+        *fake.0.waited.lock() = waited;
         async move {
             let keyspace = request.parameters.keyspace.unwrap_or_default();
             let result = fake.row("batch", format!("{} in {keyspace}", request.entries.len()));

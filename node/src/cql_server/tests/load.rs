@@ -3,13 +3,16 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use starling_cql::{
-    ErrorKind,
+    BatchKind, BatchRequest, ErrorKind,
     protocol::{Request, Response, ResultBody},
 };
 
 use starling_replication::Budget;
 
-use super::{raw::query, *};
+use super::{
+    raw::{self, query},
+    *,
+};
 
 /// Waits until something that others bring about is so.
 async fn until(mut so: impl FnMut() -> bool) {
@@ -93,6 +96,36 @@ async fn a_full_connection_waits_or_refuses_as_the_client_asked() {
     for _ in 0..5 {
         let frame = patient.receive().await.unwrap().1;
         assert_eq!(frame.response, Response::Result(ResultBody::Void));
+    }
+}
+
+/// A request that is here and has to wait for others has less time then.
+#[tokio::test]
+async fn a_requests_time_counts_from_its_arrival() {
+    // What is measured, and nothing that is waited for.
+    const PAUSE: Duration = Duration::from_millis(50);
+    let batch = Request::Batch(BatchRequest {
+        kind: BatchKind::Logged,
+        entries: Vec::new(),
+        parameters: raw::parameters(),
+    });
+    for late in [query("void"), batch] {
+        let (server, fake) = server_with(Options {
+            max_in_flight: 1,
+            ..Options::default()
+        })
+        .await;
+        let mut client = open(&server, Version::V5).await;
+        client.push(1, query("gate"));
+        client.push(2, late);
+        client.flush().await;
+        // Both came together.
+        until(|| fake.gated().0 == 1).await;
+        tokio::time::sleep(PAUSE).await;
+        fake.open_gate(1);
+        assert_eq!(client.receive().await.unwrap().0, 1);
+        assert_eq!(client.receive().await.unwrap().0, 2);
+        assert!(fake.waited() >= PAUSE, "{:?}", fake.waited());
     }
 }
 

@@ -5,7 +5,7 @@ use std::{pin::pin, sync::Arc};
 use futures::future::select;
 
 use super::*;
-use crate::{budget::Budget, tracing::Tracer};
+use crate::{budget::Budget, env::Env, tracing::Tracer};
 
 /// Large enough to be counted.
 const VALUE: usize = 100 << 10;
@@ -56,8 +56,10 @@ fn storm(cluster: &TestCluster, table: TableId, rounds: u32) {
             cluster.world.executor.spawn(async move {
                 let work = async {
                     let (level, claim) = (Consistency::Quorum, coordinator.claim());
-                    let write = coordinator.write(vec![mutation], level, WriteType::Simple, &Tracer::OFF);
-                    let read = coordinator.read(command, level, claim, &Tracer::OFF);
+                    let now = coordinator.env.monotonic();
+                    let write =
+                        coordinator.write(vec![mutation], level, WriteType::Simple, now, &Tracer::OFF);
+                    let read = coordinator.read(command, level, claim, now, &Tracer::OFF);
                     let _ = futures::join!(write, read);
                 };
                 select(pin!(work), pin!(gone)).await;

@@ -1,13 +1,16 @@
 //! What waited in a queue has less time, and is not begun once it has none.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use starling_model::{NodeId, TableId};
+use starling_cql::{ErrorKind, QueryParameters, Statement};
+use starling_model::{Consistency, NodeId, TableId};
 
 use super::cluster;
 use crate::{
+    config::Timeouts,
+    env::Env,
     message::{Failure, PeerRequest, Request, Response, WriteReason},
-    testing::{TestCluster, address, insert, key, whole_partition},
+    testing::{Link, TestCluster, address, insert, key, whole_partition},
 };
 
 /// The time of the requests of these tests.
@@ -95,4 +98,78 @@ fn what_it_waited_is_taken_from_its_time() {
         assert_eq!(took, TIME.saturating_sub(waited));
     }
     assert_eq!(rows(&cluster, 2, table), 0);
+}
+
+/// A client's statement through n1, which has waited there.
+fn execute(cluster: &TestCluster, text: &str, waited: Duration) -> Result<(), ErrorKind> {
+    let node = Arc::clone(cluster.node(1));
+    let statement = Statement::Text(text.to_owned());
+    let parameters = QueryParameters::with_consistency(Consistency::All);
+    let executed = cluster
+        .world
+        .executor
+        .run(async move { node.execute_queued(statement, parameters, false, waited).await });
+    executed.map(drop).map_err(|error| error.kind)
+}
+
+#[test]
+fn a_statement_that_waited_past_its_time_is_refused_and_leaves_no_hint() {
+    let (cluster, table) = cluster();
+    let timeouts = Timeouts::default();
+    // Nothing has waited for longer than its node has run.
+    cluster.run_for(timeouts.truncate * 2);
+    let insert = "INSERT INTO ks.t (k, c, v) VALUES ('a', 1, 'x')";
+    let select = "SELECT * FROM ks.t WHERE k = 'a'";
+    let logged = "BEGIN BATCH INSERT INTO ks.t (k, c) VALUES ('a', 2); INSERT INTO ks.t (k, c) VALUES ('b', 2) APPLY BATCH";
+    let texts = [
+        (insert, timeouts.write),
+        (logged, timeouts.write),
+        (select, timeouts.read),
+        ("SELECT * FROM ks.t", timeouts.range),
+        ("TRUNCATE ks.t", timeouts.truncate),
+    ];
+    for (late, (text, timeout)) in (1..).zip(texts) {
+        assert_eq!(
+            execute(&cluster, text, timeout),
+            Err(ErrorKind::Overloaded),
+            "{text}"
+        );
+        assert_eq!(cluster.node(1).status().counters.late, late, "{text}");
+    }
+    cluster.run_for(super::LATER);
+    let counters = cluster.node(1).status().counters;
+    assert_eq!((counters.hints_written, counters.batches_replayed), (0, 0));
+    assert_eq!((1..=3).map(|node| rows(&cluster, node, table)).sum::<usize>(), 0);
+    for (text, timeout) in texts {
+        let almost = timeout.saturating_sub(Duration::from_millis(10));
+        assert_eq!(execute(&cluster, text, almost), Ok(()), "{text}");
+    }
+}
+
+/// The clients' time goes on while their requests wait here.
+#[test]
+fn what_a_statement_waited_is_taken_from_its_time() {
+    let timeouts = Timeouts::default();
+    for (text, timeout) in [
+        ("INSERT INTO ks.t (k, c, v) VALUES ('a', 1, 'x')", timeouts.write),
+        ("SELECT * FROM ks.t WHERE k = 'a'", timeouts.read),
+    ] {
+        let (cluster, _) = cluster();
+        cluster.run_for(timeout);
+        cluster.partition(&[1], &[2, 3], Link::Silent);
+        let before = cluster.envs[0].monotonic();
+        let outcome = execute(&cluster, text, timeout / 4);
+        assert!(
+            matches!(
+                outcome,
+                Err(ErrorKind::WriteTimeout { .. } | ErrorKind::ReadTimeout { .. })
+            ),
+            "{text}: {outcome:?}"
+        );
+        let took = cluster.envs[0].monotonic().saturating_sub(before);
+        let left = timeout * 3 / 4;
+        // And the time of a hint's sync.
+        let most = left + Duration::from_millis(10);
+        assert!((left..most).contains(&took), "{text}: {took:?}");
+    }
 }

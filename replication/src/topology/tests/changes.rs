@@ -91,10 +91,11 @@ fn who_does_not_know_yet_that_a_node_has_left_serves_all_levels() {
         begun_late += u32::from(!ring_of(&cluster, 2).contains(&2));
         let (coordinator, written) = (Arc::clone(&cluster.node(1).coordinator), Arc::clone(&written));
         let mutation = insert(table, &name(rows), rows, "v", 1_000);
+        let now = cluster.world.executor.now();
         cluster.world.executor.spawn(async move {
             let (level, write_type) = (Consistency::All, WriteType::Simple);
             let outcome = coordinator
-                .write(vec![mutation], level, write_type, &Tracer::OFF)
+                .write(vec![mutation], level, write_type, now, &Tracer::OFF)
                 .await;
             written.lock().push(outcome);
         });
