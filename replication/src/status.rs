@@ -199,7 +199,7 @@ counters! {
     /// Stretches of damaged data of this node's storage that an operator has accepted to be lost, as far as others did not have
     /// them.
     losses_accepted,
-    /// Reads that asked one more replica because one was slow or failed.
+    /// Times that a read asked another replica because one was slow.
     speculative_reads,
     /// Hints kept for replicas that missed a write.
     hints_written,

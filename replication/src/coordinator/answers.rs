@@ -41,7 +41,7 @@ pub(super) struct Answers {
 
 impl Answers {
     /// Counts those who answered, each once.
-    fn tally(&self, quorum: &Quorum) -> JointTally {
+    pub(super) fn tally(&self, quorum: &Quorum) -> JointTally {
         let mut tally = quorum.tally();
         let answered = self.pages.iter().map(|(peer, _)| peer);
         for peer in answered.chain(self.digests.iter().map(|(peer, _)| peer)) {

@@ -36,6 +36,64 @@ pub(super) struct ReadPlan {
     pub(super) spares: VecDeque<Arc<Peer>>,
 }
 
+impl ReadPlan {
+    /// Takes the spares that the level needs if of those who were `asked` all answer but the late ones. While the ring changes
+    /// that may be two for one: who was late may count for both its states, and each of them for one.
+    fn take_needed(&mut self, answers: &Answers, asked: &[Asked]) -> Vec<Arc<Peer>> {
+        let mut tally = answers.tally(&self.quorum);
+        let comes = |one: &&Asked| one.late.is_zero() && !answers.came_from(one.peer.id);
+        for one in asked.iter().filter(comes) {
+            tally.add(one.peer.id, &one.peer.datacenter);
+        }
+        let mut taken = Vec::new();
+        self.spares.retain(|spare| {
+            let is_needed = !tally.is_met() && tally.add(spare.id, &spare.datacenter);
+            if is_needed {
+                taken.push(Arc::clone(spare));
+            }
+            !is_needed
+        });
+        taken
+    }
+}
+
+/// A replica that was asked for an answer.
+struct Asked {
+    peer: Arc<Peer>,
+    /// How long it had taken when the patience with it ended last; zero until then.
+    late: Duration,
+    /// It was asked in the place of one that failed, while the patience with others ran: that with it ends when it ends next.
+    is_new: bool,
+}
+
+impl Asked {
+    fn now(peer: &Arc<Peer>) -> Self {
+        Self {
+            peer: Arc::clone(peer),
+            late: Duration::ZERO,
+            is_new: false,
+        }
+    }
+
+    /// The patience with those that were asked has ended, after so long.
+    fn is_waited_for(&mut self, patience: Duration) {
+        if std::mem::take(&mut self.is_new) {
+            return;
+        }
+        self.late += patience;
+        // So that the next reads ask others first, also if it never answers.
+        self.peer.latency.record(self.late);
+    }
+}
+
+/// How long the answers of these replicas are waited for before others are asked too.
+fn patience_with<'a>(peers: impl IntoIterator<Item = &'a Arc<Peer>>, task: &Task) -> Duration {
+    let each = peers
+        .into_iter()
+        .map(|peer| peer.latency.suspicious_after(task.timeout));
+    each.max().unwrap_or(task.timeout)
+}
+
 /// What one replica answered.
 pub(super) enum Answer {
     Page(Received),
@@ -229,8 +287,8 @@ impl<E: Env> Coordinator<E> {
         self.repair(command, answers.pages, &plan.quorum, task).await
     }
 
-    /// Asks the `wanted` (with `true`: for a digest) until the level is met and a page is there. A failed
-    /// or slow replica is replaced by a spare one, which is asked for data.
+    /// Asks the `wanted` (with `true`: for a digest) until the level is met and a page is there. Failed and slow replicas are
+    /// replaced by spare ones, which are asked for data: by as many as the level then needs.
     async fn gather(
         self: &Arc<Self>,
         command: &Arc<ReadCommand>,
@@ -239,12 +297,8 @@ impl<E: Env> Coordinator<E> {
         mut answers: Answers,
         task: &Task,
     ) -> Result<Answers, Error> {
-        let patience = wanted
-            .iter()
-            .map(|(peer, _)| peer.latency.suspicious_after(task.timeout))
-            .max()
-            .unwrap_or(task.timeout);
-        let mut waiting: Vec<Arc<Peer>> = wanted.iter().map(|(peer, _)| Arc::clone(peer)).collect();
+        let mut asked: Vec<Asked> = wanted.iter().map(|(peer, _)| Asked::now(peer)).collect();
+        let mut patience = patience_with(wanted.iter().map(|(peer, _)| peer), task);
         // The preferred one, which is this node if it can be, is asked last: meanwhile the others are at work.
         let mut flights: Few<Flight> = wanted
             .into_iter()
@@ -253,25 +307,33 @@ impl<E: Env> Coordinator<E> {
             .collect();
         let mut slow = Slow::After(patience);
         while !answers.meet(&plan.quorum) {
-            match self
-                .next_event(&mut flights, &mut slow, !plan.spares.is_empty())
-                .await
-            {
+            let event = self.next_event(&mut flights, &mut slow, !plan.spares.is_empty());
+            let more = match event.await {
                 Event::Slow => {
-                    // So that the next reads ask others first, also if these never answer.
-                    waiting.retain(|peer| !answers.came_from(peer.id));
-                    for peer in &waiting {
-                        peer.latency.record(patience);
+                    asked.retain(|one| !answers.came_from(one.peer.id));
+                    for one in &mut asked {
+                        one.is_waited_for(patience);
                     }
-                    if let Some(spare) = plan.spares.pop_front() {
+                    let more = plan.take_needed(&answers, &asked);
+                    for spare in &more {
                         self.counters.speculative_reads.one();
                         task.tracer
                             .note(|| self.env.wall(), || format!("Also asking {}", spare.address));
-                        flights.push(self.fly(command, spare, false, task));
                     }
+                    // These may be slow too. Where all are it takes longer each time, so that their load grows little.
+                    patience = patience_with(&more, task).max(patience * 2);
+                    slow = Slow::After(patience);
+                    asked.extend(more.iter().map(Asked::now));
+                    more
                 }
-                Event::Answer(peer, Ok(Answer::Page(page))) => answers.pages.push((peer, page)),
-                Event::Answer(peer, Ok(Answer::Digest(digest))) => answers.digests.push((peer, digest)),
+                Event::Answer(peer, Ok(Answer::Page(page))) => {
+                    answers.pages.push((peer, page));
+                    continue;
+                }
+                Event::Answer(peer, Ok(Answer::Digest(digest))) => {
+                    answers.digests.push((peer, digest));
+                    continue;
+                }
                 Event::Answer(peer, Err(error)) => {
                     task.tracer.note(
                         || self.env.wall(),
@@ -285,30 +347,28 @@ impl<E: Env> Coordinator<E> {
                     if task.deadline.is_over(&self.env) {
                         continue;
                     }
-                    if let Some(other) = plan.spares.pop_front().or_else(|| {
+                    asked.retain(|one| one.peer.id != peer.id);
+                    let mut more = plan.take_needed(&answers, &asked);
+                    if more.is_empty() && answers.pages.is_empty() && flights.is_empty() {
                         // Nobody else is left to give the data but those who gave a digest.
-                        (answers.pages.is_empty() && flights.is_empty())
-                            .then(|| answers.digests.pop().map(|(peer, _)| peer))
-                            .flatten()
-                    }) {
-                        flights.push(self.fly(command, other, false, task));
+                        more.extend(answers.digests.pop().map(|(peer, _)| peer));
                     }
+                    asked.extend(more.iter().map(|peer| Asked {
+                        is_new: true,
+                        ..Asked::now(peer)
+                    }));
+                    more
                 }
-                Event::Over => {
-                    // While the ring changes who failed may have counted for both its states, and who was asked instead for one of
-                    // them: then one more is needed in its place.
-                    let spare = plan.spares.pop_front();
-                    let Some(spare) = spare.filter(|_| !task.deadline.is_over(&self.env)) else {
-                        return Err(self.read_error(task, plan, &answers));
-                    };
-                    flights.push(self.fly(command, spare, false, task));
-                }
+                Event::Over => return Err(self.read_error(task, plan, &answers)),
+            };
+            for peer in more {
+                flights.push(self.fly(command, peer, false, task));
             }
         }
         Ok(answers)
     }
 
-    /// What happens next; with `may_be_slow` also the end of patience, once.
+    /// What happens next; with `may_be_slow` also the end of patience.
     async fn next_event(&self, flights: &mut Few<Flight>, slow: &mut Slow, may_be_slow: bool) -> Event {
         let answer = |flight: Option<(Arc<Peer>, Result<Answer, AskError>)>| match flight {
             Some((peer, result)) => Event::Answer(peer, result),
@@ -325,14 +385,11 @@ impl<E: Env> Coordinator<E> {
         }
         let timer = match slow {
             Slow::Timer(timer) if may_be_slow => timer,
-            _ => return answer(flights.next().await),
+            Slow::Timer(_) | Slow::After(_) => return answer(flights.next().await),
         };
         match select(flights.next(), timer).await {
             Either::Left((flight, _)) => answer(flight),
-            Either::Right(((), _)) => {
-                *slow = Slow::Over;
-                Event::Slow
-            }
+            Either::Right(((), _)) => Event::Slow,
         }
     }
 
@@ -421,11 +478,9 @@ enum Event {
     Over,
 }
 
-/// The end of patience with those that were asked first.
+/// The end of patience with those that were asked.
 enum Slow {
     /// It has not been waited for yet.
     After(Duration),
     Timer(BoxFuture<'static, ()>),
-    /// It has come.
-    Over,
 }

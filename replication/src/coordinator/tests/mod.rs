@@ -14,7 +14,7 @@ mod repair;
 mod scan;
 mod stamped;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use starling_cql::{ErrorKind, FailureReason, ReplicaFailure, WriteType};
@@ -423,6 +423,44 @@ fn a_slow_replica_is_speculated_around() {
     let took = cluster.world.executor.now().saturating_sub(before);
     assert!(took < Duration::from_millis(900), "{took:?}");
     cluster.partition(&[1], &[2], Link::Good);
+}
+
+#[test]
+fn whoever_is_asked_in_a_silent_replicas_place_may_be_silent_too() {
+    // n1 is no replica of all tokens.
+    let cluster = TestCluster::new(4);
+    let table = cluster.make_table(3);
+    let away = (0..).map(|number| format!("k{number}"));
+    let names: Vec<String> = away
+        .filter(|name| {
+            let written = cluster.write(1, insert(table, name, 1, "x", 10), Consistency::All);
+            written.expect("all are alive");
+            cluster.stored(1, table, &key(name)).is_empty()
+        })
+        .take(3)
+        .collect();
+    for (name, answers) in names.iter().zip([2, 3, 4]) {
+        let silent: Vec<usize> = (2..=4).filter(|node| *node != answers).collect();
+        for node in [2, 3, 4] {
+            // Who answers is asked last.
+            let node_id = cluster.node(node).id;
+            let latency = Arc::clone(&cluster.node(1).views.load().cluster.peers[&node_id].latency);
+            let usual = if node == answers { 2_000 } else { 1 };
+            (0..100).for_each(|_| latency.record(Duration::from_micros(usual)));
+        }
+        cluster.partition(&[1], &silent, Link::Silent);
+        let before = cluster.world.executor.now();
+        let asked = cluster.node(1).status().counters.speculative_reads;
+        let page = cluster.read(1, whole_partition(table, name, cluster.now()), Consistency::One);
+        let page = page.unwrap_or_else(|error| panic!("n{answers} answers: {error}"));
+        assert_eq!(rows_of(&page, cluster.now()), [format!("{name}/1=x")]);
+        let took = cluster.world.executor.now().saturating_sub(before);
+        assert!(took < Duration::from_millis(100), "{took:?}");
+        let now = cluster.node(1).status().counters.speculative_reads;
+        assert_eq!(now - asked, 2, "one after the other");
+        cluster.partition(&[1], &silent, Link::Good);
+        cluster.run_for(Duration::from_secs(1));
+    }
 }
 
 #[test]

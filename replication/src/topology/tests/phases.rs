@@ -1,6 +1,6 @@
 //! Changes whose nodes die, or fall behind, between any two steps.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use starling_model::{Consistency, TableId};
 
@@ -53,6 +53,35 @@ fn a_level_is_met_past_a_replica_that_has_just_died() {
             until(&cluster, "n1 sees it again", || {
                 cluster.node(1).views.load().cluster.peers[&dead_id].alive
             });
+        }
+        assert_eq!(phase(&cluster, 1), Some(Phase::Pending), "the ring still changes");
+    }
+}
+
+/// The same where nobody refuses: the replica is silent. Two are asked in its place then, one for each ring.
+#[test]
+fn a_level_is_met_past_a_replica_that_hangs() {
+    for silent in [3, 4] {
+        let (cluster, table, _) = held_up(5, Phase::Pending, 2);
+        let silent_id = id(&cluster, silent);
+        for row in 0..10 {
+            // It is among the first that are asked.
+            let latency = Arc::clone(&cluster.node(1).views.load().cluster.peers[&silent_id].latency);
+            (0..100).for_each(|_| latency.record(Duration::from_micros(1)));
+            cluster.partition(&[1], &[silent], Link::Silent);
+            let before = cluster.world.executor.now();
+            let command = whole_partition(table, &name(row), cluster.now());
+            let page = cluster.read(1, command, Consistency::Two);
+            let took = cluster.world.executor.now().saturating_sub(before);
+            cluster.partition(&[1], &[silent], Link::Good);
+            let page = page.unwrap_or_else(|error| panic!("row {row} without n{silent}: {error}"));
+            assert_eq!(rows_of(&page, cluster.now()).len(), 1);
+            assert!(
+                took < Duration::from_millis(100),
+                "row {row} without n{silent}: {took:?}"
+            );
+            cluster.run_for(Duration::from_secs(1));
+            assert!(cluster.node(1).views.load().cluster.peers[&silent_id].alive);
         }
         assert_eq!(phase(&cluster, 1), Some(Phase::Pending), "the ring still changes");
     }
