@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 /// Several INSERT, UPDATE and DELETE statements that go as one request.
 ///
-/// A logged batch is applied in full or not at all, in the end; an unlogged one saves round trips where all
+/// A logged batch is applied in full or not at all, in the end. One that ends with an [unknown outcome](crate::Outcome::Unknown) mostly is
+/// within seconds, though its node has died; where all nodes that keep it are hindered for as long as hints are kept (three hours unless
+/// set) it may stay written in part. To repeat it is right if twice is the same as once. An unlogged one saves round trips where all
 /// parts are of one partition, and promises nothing beyond that.
 #[derive(Debug, Clone)]
 pub struct Batch {

@@ -173,18 +173,14 @@ impl From<cql::Error> for Error {
 
 /// What the server's kinds mean to a caller.
 fn classify(kind: &cql::ErrorKind) -> (ErrorKind, Outcome) {
-    use cql::{ErrorKind as Wire, WriteType};
+    use cql::ErrorKind as Wire;
     match kind {
         Wire::Server | Wire::Truncate => (ErrorKind::Server, Outcome::Unknown),
         Wire::Protocol => (ErrorKind::Protocol, Outcome::NotApplied),
         Wire::BadCredentials | Wire::Unauthorized => (ErrorKind::Unauthorized, Outcome::NotApplied),
         Wire::Unavailable { .. } => (ErrorKind::Unavailable, Outcome::NotApplied),
         Wire::Overloaded | Wire::Bootstrapping => (ErrorKind::Overloaded, Outcome::NotApplied),
-        // The batch log itself could not be written, so that nothing of the batch was applied.
-        Wire::WriteTimeout {
-            write_type: WriteType::BatchLog,
-            ..
-        } => (ErrorKind::Timeout, Outcome::NotApplied),
+        // Also of a batch that too few nodes keep: one that does may not hear that it was given up, and carry it out.
         Wire::WriteTimeout { .. } => (ErrorKind::Timeout, Outcome::Unknown),
         Wire::ReadTimeout { .. } => (ErrorKind::Timeout, Outcome::NotApplied),
         Wire::ReadFailure { .. } => (ErrorKind::Server, Outcome::NotApplied),

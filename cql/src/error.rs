@@ -221,13 +221,14 @@ impl ErrorKind {
 pub enum WriteType {
     /// One statement.
     Simple,
-    /// A logged batch: it will be applied in full.
+    /// A logged batch of several mutations, which is kept: it is applied in full sooner or later, unless all who keep it are hindered
+    /// for as long as hints are kept. Then it may stay written in part.
     Batch,
     /// An unlogged batch: each part on its own.
     UnloggedBatch,
     /// A counter.
     Counter,
-    /// Writing the batch log itself: nothing of the batch was applied.
+    /// Having a logged batch kept: nothing of it was written, but who keeps it may still apply it in full.
     BatchLog,
 }
 

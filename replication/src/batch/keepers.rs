@@ -136,7 +136,8 @@ fn not_kept(consistency: Consistency, kept: usize, wanted: usize) -> Error {
     Error::new(
         kind,
         format!(
-            "Operation timed out: {received} of {required} nodes keep the batch; nothing of it was sent yet, and it is safe to try it again"
+            "Operation timed out: {received} of {required} nodes keep the batch, and nothing of it was written; a node that keeps it all the \
+             same, and does not hear that it was given up, carries it out as a whole: repeat it if twice is the same as once"
         ),
     )
 }

@@ -154,6 +154,16 @@ impl<E: Env> KeptBatches<E> {
         Ok(kept)
     }
 
+    /// What a client is told of a batch that is kept and was not acknowledged: what may become of it, and what to do.
+    pub(crate) fn fate(&self) -> String {
+        format!(
+            "the batch is kept, and who keeps it carries it out as a whole, mostly within seconds; if nobody can for as long as hints are \
+             kept ({} s) it is given up, and may stay written in part; read what it writes, or repeat it if twice is the same as \
+             once",
+            self.window.as_secs()
+        )
+    }
+
     async fn page(&self, command: ReadCommand) -> Result<Page, StoreError> {
         let read = self.env.store().read(command, Duration::MAX).await?;
         let decoded = read.page.decode();

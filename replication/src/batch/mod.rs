@@ -60,8 +60,8 @@ impl<E: Env> BatchLog<E> {
     }
 
     /// Applies all the mutations, in the end. After an error of write type `BATCH_LOG` the batch may or may
-    /// not be applied as a whole; after one of `BATCH` it will be, unless all who
-    /// keep it are hindered for as long as hints are kept.
+    /// not be applied as a whole; after one of `BATCH` it is, sooner or later, unless all who
+    /// keep it are hindered for as long as hints are kept: then it may stay written in part.
     ///
     /// If `stamp`, which this node gave to them, turns out to be too old, the batch is kept and written once
     /// more with a newer one. Should this node die in between, both are carried out, and each is whole.
@@ -102,7 +102,8 @@ impl<E: Env> BatchLog<E> {
             .map(|mutation| Arc::new(mutation.restamped(stamp, stamp_anew)))
             .collect();
         let task = coordinator.task(consistency, coordinator.timeouts.write, tracer);
-        let kept_anew = self.keep(&again, &task).await?;
+        let kept_anew = self.keep(&again, &task).await;
+        let kept_anew = kept_anew.map_err(|error| self.kept_with_old_stamp(error))?;
         let task = coordinator.task(consistency, coordinator.timeouts.write, tracer);
         let written = coordinator
             .write_round(again, None, &task, WriteType::Batch)
@@ -114,11 +115,7 @@ impl<E: Env> BatchLog<E> {
     }
 
     /// Has the batch kept; returns its id and all who may keep it now.
-    async fn keep(
-        &self,
-        mutations: &[Arc<Mutation>],
-        task: &Task,
-    ) -> Result<(u128, Vec<Arc<Peer>>), Error> {
+    async fn keep(&self, mutations: &[Arc<Mutation>], task: &Task) -> Result<(u128, Vec<Arc<Peer>>), Error> {
         let encoded: Vec<Bytes> = mutations.iter().map(|mutation| mutation.encode()).collect();
         let total: usize = encoded.iter().map(Bytes::len).sum();
         if total > MAX_BATCH_BYTES {
@@ -135,7 +132,7 @@ impl<E: Env> BatchLog<E> {
         if written.is_ok() {
             self.remove(id, keepers);
         }
-        written.map_err(kept_all_the_same)
+        written.map_err(|error| self.kept_all_the_same(error))
     }
 
     /// Tells the keepers that the batch needs no keeping any more, in the background.
@@ -159,30 +156,48 @@ impl<E: Env> BatchLog<E> {
             join_all(removals).await;
         });
     }
-}
 
-/// What to tell the client of a batch that is kept but could not be written. Replicas that went down after
-/// the batch was kept make the write unavailable; but the keepers will carry it out, so it must not be
-/// called unchanged.
-fn kept_all_the_same(error: Error) -> Error {
-    let ErrorKind::Unavailable {
-        consistency,
-        required,
-        alive,
-    } = error.kind
-    else {
-        return error;
-    };
-    let kind = ErrorKind::WriteTimeout {
-        consistency,
-        received: 0,
-        required,
-        write_type: WriteType::Batch,
-    };
-    Error::new(
-        kind,
-        format!(
-            "Operation timed out: {consistency} needs {required} replicas and {alive} are alive now; the batch is kept and will be applied"
-        ),
-    )
+    /// What to tell the client of a batch that is kept but could not be written. Replicas that went down after
+    /// the batch was kept make the write unavailable; but the keepers will carry it out, so it must not be
+    /// called unchanged.
+    fn kept_all_the_same(&self, error: Error) -> Error {
+        let ErrorKind::Unavailable {
+            consistency,
+            required,
+            alive,
+        } = error.kind
+        else {
+            return error;
+        };
+        let why = format!("{consistency} needs {required} replicas and {alive} are alive now");
+        self.unfinished(consistency, (0, required), &why)
+    }
+
+    /// What to tell the client of a batch that was written, and is kept, with a timestamp that turned out to be too old, and could
+    /// not be kept with a newer one.
+    fn kept_with_old_stamp(&self, error: Error) -> Error {
+        let ErrorKind::WriteTimeout {
+            consistency,
+            received,
+            required,
+            ..
+        } = error.kind
+        else {
+            return error;
+        };
+        let why = format!(
+            "what was there is as new as the batch, and {received} of {required} nodes keep it with a newer timestamp: some of what it writes may not show"
+        );
+        self.unfinished(consistency, (received, required), &why)
+    }
+
+    fn unfinished(&self, consistency: Consistency, (received, required): (u32, u32), why: &str) -> Error {
+        let kind = ErrorKind::WriteTimeout {
+            consistency,
+            received,
+            required,
+            write_type: WriteType::Batch,
+        };
+        Error::new(kind, format!("Operation timed out: {why}; {}", self.kept.fate()))
+    }
 }

@@ -24,10 +24,10 @@ fn write(cluster: &TestCluster, table: TableId, level: Consistency) -> Result<()
         Arc::clone(&cluster.node(1).batch_log),
         cluster.world.executor.now(),
     );
-    cluster.world.executor.run(async move {
-        log.write(mutations(table), None, level, now, &Tracer::OFF)
-            .await
-    })
+    cluster
+        .world
+        .executor
+        .run(async move { log.write(mutations(table), None, level, now, &Tracer::OFF).await })
 }
 
 fn complete(cluster: &TestCluster, table: TableId, number: usize) -> bool {
@@ -95,6 +95,69 @@ fn the_keepers_finish_what_a_dead_coordinator_began() {
     cluster.restart(1);
     cluster.run_for(LATER);
     assert!(complete(&cluster, table, 1), "by hints");
+}
+
+/// Who is kept waiting for a batch is told what becomes of it, and that comes true.
+#[test]
+fn a_batch_that_timed_out_is_carried_out_and_its_client_told_so() {
+    let cluster = TestCluster::new(3);
+    let table = cluster.make_table(3);
+    let executor = cluster.world.executor.clone();
+    let outcome = Arc::new(parking_lot::Mutex::new(None));
+    let (log, slot, now) = (
+        Arc::clone(&cluster.node(1).batch_log),
+        Arc::clone(&outcome),
+        executor.now(),
+    );
+    executor.spawn(async move {
+        let level = Consistency::Quorum;
+        let written = log.write(mutations(table), None, level, now, &Tracer::OFF).await;
+        *slot.lock() = Some(written);
+    });
+    cluster.run_for(Duration::from_micros(300));
+    for number in [2, 3] {
+        cluster.world.set_link(address(1), address(number), Link::Silent);
+    }
+    cluster.run_for(Duration::from_secs(3));
+    let written = outcome.lock().take().expect("its time is over");
+    let error = written.expect_err("nobody else answers");
+    let is_of_batch = matches!(
+        error.kind,
+        ErrorKind::WriteTimeout {
+            write_type: WriteType::Batch,
+            ..
+        }
+    );
+    assert!(is_of_batch, "{error:?}");
+    for part in ["is kept", "10805 s", "in part", "twice"] {
+        assert!(error.message.contains(part), "{error}");
+    }
+    assert!(!error.message.contains("will be"), "{error}");
+    assert!(!complete(&cluster, table, 2));
+    cluster.partition(&[1], &[2, 3], Link::Good);
+    cluster.run_for(LATER);
+    for number in 1..=3 {
+        assert!(complete(&cluster, table, number), "n{number}");
+    }
+}
+
+/// Nobody keeps it: it is atomic by itself.
+#[test]
+fn a_logged_batch_of_one_mutation_is_no_batch_when_it_times_out() {
+    let cluster = TestCluster::new(3);
+    cluster.make_table(3);
+    cluster.partition(&[1], &[2, 3], Link::Silent);
+    let batch = "BEGIN BATCH INSERT INTO ks.t (k, c, v) VALUES ('a', 1, 'x') APPLY BATCH";
+    let error = cluster.cql(1, batch).expect_err("nobody else answers");
+    let is_simple = matches!(
+        error.kind,
+        ErrorKind::WriteTimeout {
+            write_type: WriteType::Simple,
+            ..
+        }
+    );
+    assert!(is_simple, "{error:?}");
+    assert!(!error.message.contains("is kept"), "{error}");
 }
 
 #[test]
@@ -439,6 +502,7 @@ fn a_batch_that_is_kept_is_not_called_unchanged_when_a_replica_goes_down() {
         ),
         "{error:?}"
     );
+    assert!(error.message.contains("10805 s"), "{error}");
     cluster.run_for(LATER);
     for number in 1..=3 {
         assert!(complete(&cluster, table, number), "n{number}");

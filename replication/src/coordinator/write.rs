@@ -280,6 +280,10 @@ impl<E: Env> Coordinator<E> {
     pub(super) fn write_error(&self, task: &Task, write_type: WriteType, count: &Count) -> Error {
         let consistency = task.consistency;
         let (received, required) = (count.tally.received(), count.quorum.requirements.block_for());
+        let fate = match write_type {
+            WriteType::Batch => self.kept.fate(),
+            _ => "it may be applied, now or later".to_owned(),
+        };
         if count.refusals.is_empty() {
             self.counters.write_timeouts.one();
             let kind = ErrorKind::WriteTimeout {
@@ -291,7 +295,7 @@ impl<E: Env> Coordinator<E> {
             return Error::new(
                 kind,
                 format!(
-                    "Operation timed out: {received} of {required} replicas acknowledged the write at {consistency}; it may be applied, now or later"
+                    "Operation timed out: {received} of {required} replicas acknowledged the write at {consistency}; {fate}"
                 ),
             );
         }
@@ -308,7 +312,7 @@ impl<E: Env> Coordinator<E> {
         Error::new(
             kind,
             format!(
-                "Operation failed: {received} of {required} replicas acknowledged the write at {consistency} and {}; it may be applied, now or later",
+                "Operation failed: {received} of {required} replicas acknowledged the write at {consistency} and {}; {fate}",
                 in_words(refusals)
             ),
         )

@@ -234,7 +234,8 @@ impl<E: Env> Node<E> {
             return Ok(QueryResult::Void);
         }
         let write_type = match kind {
-            BatchKind::Logged => WriteType::Batch,
+            // One mutation, which nobody keeps.
+            BatchKind::Logged => WriteType::Simple,
             BatchKind::Unlogged | BatchKind::Counter => WriteType::UnloggedBatch,
         };
         self.write(mutations, stamp, parameters, write_type, arrived, tracer)
