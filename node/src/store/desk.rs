@@ -10,6 +10,7 @@
 //!    the queue once more after letting go.
 //! 2. Nobody waits here for a shard, but its own thread.
 //! 3. The engine is touched by one thread at a time.
+//! 4. A truncation removes every write that was asked for before it.
 //!
 //! The way is that of "flat combining" (Hendler, Incze, Shavit, Tzafrir: Flat Combining and the
 //! Synchronization-Parallelism Tradeoff, SPAA 2010, section 2), with a queue for the publication list.
@@ -159,7 +160,7 @@ impl Desk {
             self.called.store(false, Ordering::Release);
             let mut shard = self.shard.lock();
             let Some(at_work) = shard.as_mut() else { return };
-            if Self::serve_batch(at_work, first, inbox).is_break() {
+            if self.serve_batch(at_work, first, inbox).is_break() {
                 // What came before the stop is carried out, what comes after it is refused.
                 while self.serve_some(at_work, BATCH_REQUESTS, false) > 0 {}
                 at_work.stop();
@@ -177,10 +178,19 @@ impl Desk {
         }
     }
 
-    fn serve_batch(shard: &mut Shard, first: Option<Request>, inbox: &Receiver<Request>) -> ControlFlow<()> {
+    fn serve_batch(
+        &self,
+        shard: &mut Shard,
+        first: Option<Request>,
+        inbox: &Receiver<Request>,
+    ) -> ControlFlow<()> {
         let mut group = Group::default();
         let mut flow = ControlFlow::Continue(());
         for request in first.into_iter().chain(inbox.try_iter().take(BATCH_REQUESTS - 1)) {
+            if matches!(request, Request::Truncate(..)) {
+                // What was asked before it is done before it: a write that it overtook would outlive it.
+                self.serve_some(shard, self.light.len(), false);
+            }
             flow = shard.serve(request, &mut group, false);
             if flow.is_break() {
                 break;

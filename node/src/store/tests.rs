@@ -550,6 +550,26 @@ async fn what_nobody_waits_for_any_more_is_not_done() {
 }
 
 #[tokio::test]
+async fn a_truncation_does_not_overtake_writes() {
+    let disk = GatedFs::new();
+    let fs: Arc<dyn Fs> = Arc::new(disk.clone());
+    let store = ShardedStore::open(&fs, &options(1)).unwrap();
+    store.apply(write(1, 1).into(), Duration::MAX).await.unwrap();
+    disk.open_gate(false);
+    // The shard waits for the disk, and a write and another truncation for the shard.
+    let first = store.truncate(TABLE);
+    disk.wait_for_somebody();
+    let written = store.apply(write(2, 1).into(), Duration::MAX);
+    let second = store.truncate(TABLE);
+    disk.open_gate(true);
+    first.await.unwrap();
+    written.await.unwrap();
+    second.await.unwrap();
+    assert_eq!(one(&store, 2).await.unwrap().partitions.len(), 0);
+    store.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn periodic_sync_acknowledges_at_once() {
     let disk = GatedFs::new();
     let fs: Arc<dyn Fs> = Arc::new(disk.clone());
