@@ -11,7 +11,7 @@ use super::{
     AntiEntropy,
     wire::{Piece, SessionRequest},
 };
-use crate::{env::Env, message::Failure};
+use crate::{env::Env, message::Failure, placements::Placements};
 
 impl SessionRequest {
     /// What is read of which table to answer this.
@@ -38,9 +38,8 @@ impl<E: Env> AntiEntropy<E> {
             .table_by_id(table)
             .ok_or(Failure::UnknownTable(table))?;
         let placements = snapshot.placements(&known.keyspace).ok();
-        let is_own = |placements: &crate::placements::Placements| {
-            tokens.ranges().iter().all(|range| placements.own.covers(*range))
-        };
+        let is_own =
+            |placements: &Placements| tokens.ranges().iter().all(|range| placements.own.covers(*range));
         if placements.is_some_and(is_own) {
             return Ok(());
         }
@@ -58,6 +57,7 @@ fn tokens_of(piece: &Piece) -> TokenRange {
     }
 }
 
+/// One token alone.
 pub(super) fn only(token: Token) -> TokenRange {
     TokenRange {
         start: Token(token.0.saturating_sub(1)),

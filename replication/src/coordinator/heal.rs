@@ -101,7 +101,7 @@ impl<E: Env> Coordinator<E> {
         let Ok(placements) = snapshot.placements(&schema.keyspace) else {
             return unknown("the keyspace is not known here");
         };
-        for tokens in Vec::from(foreign(snapshot, placements, &pieces)) {
+        for tokens in Vec::from(foreign(placements, &pieces)) {
             ::tracing::info!(%table, %tokens, "damaged data of tokens that are others' is given up");
             let _ = self.env.store().heal(Damaged { table, tokens }).await;
         }

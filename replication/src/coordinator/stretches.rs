@@ -250,27 +250,18 @@ pub(super) fn pieces_of(table: TableId, damaged: &[Damaged]) -> Vec<TokenRange> 
 
 /// What of these tokens others are replicas of, and this node is not, nor will be once the change of the ring is over: nobody asks
 /// it. What has no replica at all is kept: it is all that there is.
-pub(super) fn foreign(snapshot: &Snapshot, placements: &Placements, pieces: &[TokenRange]) -> TokenSet {
-    let me = snapshot.cluster.me;
-    let next = placements.next.iter();
-    let own = [&placements.current].into_iter().chain(next);
-    let own: TokenSet = own.flat_map(|placement| placement.ranges_of(me)).collect();
+pub(super) fn foreign(placements: &Placements, pieces: &[TokenRange]) -> TokenSet {
     let placed = placements.current.ranges();
     let placed = placed.filter(|(_, replicas)| !replicas.is_empty());
     let placed: TokenSet = placed.map(|(tokens, _)| tokens).collect();
     let pieces: TokenSet = pieces.iter().copied().collect();
-    pieces.intersection(&placed).without(&own)
+    pieces.intersection(&placed).without(&placements.own)
 }
 
 /// What of these tokens this node is no replica of yet, and will be once the change of the ring is over.
 pub(super) fn coming(snapshot: &Snapshot, placements: &Placements, pieces: &[TokenRange]) -> TokenSet {
     let me = snapshot.cluster.me;
-    let next: TokenSet = placements
-        .next
-        .iter()
-        .flat_map(|placement| placement.ranges_of(me))
-        .collect();
-    let own: TokenSet = placements.current.ranges_of(me).into();
+    let present: TokenSet = placements.current.ranges_of(me).into();
     let pieces: TokenSet = pieces.iter().copied().collect();
-    pieces.intersection(&next).without(&own)
+    pieces.intersection(&placements.own).without(&present)
 }
