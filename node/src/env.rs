@@ -156,7 +156,8 @@ fn lane(request: &Request) -> Lane {
     match request {
         Request::Read { command, .. } if matches!(command.keys, KeyRange::Tokens(_)) => Lane::Bulk,
         Request::SchemaPush(_) | Request::SchemaPull | Request::Trace(_) => Lane::Bulk,
-        Request::Truncate(_) | Request::ForgetHints(_) | Request::Damage(_) => Lane::Bulk,
+        Request::ForgetHints { .. } | Request::Truncate { .. } | Request::Truncated { .. } => Lane::Bulk,
+        Request::Damage(_) => Lane::Bulk,
         _ => Lane::Requests,
     }
 }

@@ -40,6 +40,7 @@ pub mod streaming;
 mod testing;
 pub mod topology;
 pub mod tracing;
+mod truncations;
 
 pub use anti_entropy::{
     demand::{RepairProgress, RepairRequest},

@@ -13,6 +13,7 @@ use crate::{
     snapshot::{Peer, Views},
     topology::Stamp,
     tracing::Tracer,
+    truncations::Truncations,
 };
 
 /// Why a peer did not do what it was asked.
@@ -43,6 +44,11 @@ impl AskError {
         matches!(self, Self::Failed(Failure::OldRing { .. }))
     }
 
+    /// Whether the table was truncated since the work began.
+    pub(crate) fn is_truncated(&self) -> bool {
+        matches!(self, Self::Failed(Failure::Truncated))
+    }
+
     /// Whether the peer can't be reached: there is no connection, or it broke before the answer.
     pub(crate) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Call(CallError::NotSent(_) | CallError::Broken(_)))
@@ -61,6 +67,7 @@ pub(crate) struct Peers<E: Env> {
     me: NodeId,
     clock: Arc<Clock>,
     views: Arc<Views>,
+    truncations: Arc<Truncations>,
     on_unreachable: OnUnreachable,
     /// When it was last told that a peer does not know what it was asked.
     warned: Mutex<Option<Duration>>,
@@ -72,6 +79,7 @@ impl<E: Env> Peers<E> {
         me: NodeId,
         clock: Arc<Clock>,
         views: Arc<Views>,
+        truncations: Arc<Truncations>,
         on_unreachable: OnUnreachable,
     ) -> Self {
         Self {
@@ -79,6 +87,7 @@ impl<E: Env> Peers<E> {
             me,
             clock,
             views,
+            truncations,
             on_unreachable,
             warned: Mutex::default(),
         }
@@ -91,6 +100,7 @@ impl<E: Env> Peers<E> {
         timeout: Duration,
         tracing: bool,
         planned: Stamp,
+        era: u64,
     ) -> PeerRequest {
         PeerRequest {
             sender: self.me,
@@ -99,6 +109,7 @@ impl<E: Env> Peers<E> {
             clock: self.clock.latest(self.env.wall()),
             deadline_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
             tracing,
+            era,
             body,
         }
     }
@@ -112,7 +123,7 @@ impl<E: Env> Peers<E> {
         tracer: &Tracer,
     ) -> Result<Response, AskError> {
         let planned = self.views.load().cluster.stamp;
-        let request = self.envelope(body, timeout, tracer.is_on(), planned);
+        let request = self.envelope(body, timeout, tracer.is_on(), planned, self.truncations.era());
         let answer = self.env.call(to, request, timeout).await?;
         self.open(answer, tracer)
     }
@@ -157,7 +168,7 @@ impl<E: Env> Peers<E> {
     ) -> Result<Response, AskError> {
         let planned = self.views.load().cluster.stamp;
         let call = || {
-            let request = self.envelope(body, timeout, tracer.is_on(), planned);
+            let request = self.envelope(body, timeout, tracer.is_on(), planned, self.truncations.era());
             self.env.call(to.address, request, timeout)
         };
         self.permitted(to, tracer, call).await
@@ -172,7 +183,7 @@ impl<E: Env> Peers<E> {
         task: &Task,
     ) -> Result<Response, AskError> {
         let call = || {
-            let request = self.envelope(body, timeout, task.tracer.is_on(), task.planned);
+            let request = self.envelope(body, timeout, task.tracer.is_on(), task.planned, task.era);
             self.env.call(to.address, request, timeout)
         };
         self.permitted(to, &task.tracer, call).await
@@ -187,7 +198,7 @@ impl<E: Env> Peers<E> {
         task: &Task,
     ) -> Result<Response, AskError> {
         let call = || {
-            let request = self.envelope(body, timeout, task.tracer.is_on(), task.planned);
+            let request = self.envelope(body, timeout, task.tracer.is_on(), task.planned, task.era);
             self.env.call_for(task.claim, to.address, request, timeout)
         };
         self.permitted(to, &task.tracer, call).await

@@ -10,7 +10,6 @@ use starling_model::{
 };
 
 use crate::{
-    anti_entropy::truncations::Truncations,
     clock::MAX_CLIENT_DRIFT_MICROS,
     clock_floor::{COVERED_MICROS, ClockFloor, Now},
     deadline::Deadline,
@@ -21,6 +20,7 @@ use crate::{
     snapshot::Views,
     status::Counters,
     tracing::Tracer,
+    truncations::{Origin, Truncations},
 };
 
 /// A page through this many tombstones, and rows that are deleted or expired, is worth a warning.
@@ -40,7 +40,7 @@ pub(crate) struct Replica<E: Env> {
     counters: Arc<Counters>,
     newest: Newest,
     clock_floor: Arc<ClockFloor>,
-    pub(crate) truncations: Truncations,
+    pub(crate) truncations: Arc<Truncations>,
     pub(crate) purgeable: Purgeable,
 }
 
@@ -50,6 +50,7 @@ impl<E: Env> Replica<E> {
         views: Arc<Views>,
         counters: Arc<Counters>,
         clock_floor: Arc<ClockFloor>,
+        truncations: Arc<Truncations>,
     ) -> Self {
         Self {
             env,
@@ -57,7 +58,7 @@ impl<E: Env> Replica<E> {
             counters,
             newest: Newest::new(clock_floor.begin()),
             clock_floor,
-            truncations: Truncations::default(),
+            truncations,
             purgeable: Purgeable::default(),
         }
     }
@@ -72,15 +73,18 @@ impl<E: Env> Replica<E> {
         Ok(())
     }
 
-    /// Applies a write; durable when it ends well. Work whose deadline has passed is dropped.
+    /// Applies a write; durable when it ends well. Work whose deadline has passed is dropped, and refused what began
+    /// before its table was truncated.
     pub(crate) async fn write(
         &self,
         mutation: &Mutation,
         encoded: Bytes,
+        origin: Origin,
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<(), Failure> {
-        self.apply(mutation, encoded, deadline, tracer).await.map(drop)
+        let applied = self.apply(mutation, encoded, origin, deadline, tracer);
+        applied.await.map(drop)
     }
 
     /// The same for a write that its coordinator stamped: also says what the stamp should have been greater
@@ -88,12 +92,12 @@ impl<E: Env> Replica<E> {
     pub(crate) async fn write_stamped(
         &self,
         mutation: &Mutation,
-        encoded: Bytes,
-        stamp: Timestamp,
+        (encoded, stamp): (Bytes, Timestamp),
+        origin: Origin,
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<Option<Timestamp>, Failure> {
-        let before = self.apply(mutation, encoded, deadline, tracer).await?;
+        let before = self.apply(mutation, encoded, origin, deadline, tracer).await?;
         Ok((before >= stamp).then_some(before))
     }
 
@@ -119,6 +123,7 @@ impl<E: Env> Replica<E> {
         &self,
         mutation: &Mutation,
         encoded: Bytes,
+        origin: Origin,
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<Timestamp, Failure> {
@@ -134,8 +139,14 @@ impl<E: Env> Replica<E> {
         let before = self.note(mutation).await?;
         // A disk may have been waited for.
         let time = self.in_time(deadline)?;
-        let mutation = EncodedMutation::of(mutation, encoded);
-        let applied = self.env.store().apply(mutation, time);
+        let hand_on = || {
+            let mutation = EncodedMutation::of(mutation, encoded);
+            self.env.store().apply(mutation, time)
+        };
+        let applied = self
+            .truncations
+            .unless_refused(mutation.table, origin, hand_on)
+            .ok_or(Failure::Truncated)?;
         self.ended(deadline.within(&self.env, applied).await)?;
         tracer.note(|| self.env.wall(), || "The write is durable".to_owned());
         Ok(before)
@@ -318,12 +329,21 @@ impl<E: Env> Replica<E> {
         }
     }
 
-    /// Removes a table's data. The table need not be known any more.
-    pub(crate) async fn truncate(&self, table: TableId, deadline: Deadline) -> Result<(), Failure> {
-        let truncation = self
+    /// Removes a table's data for a truncation. The table need not be known any more. False, and nothing was removed, if the truncation is
+    /// over.
+    pub(crate) async fn truncate(
+        &self,
+        table: TableId,
+        id: u128,
+        deadline: Deadline,
+    ) -> Result<bool, Failure> {
+        let now = self.env.monotonic();
+        let removal = self
             .truncations
-            .begin(table, self.env.monotonic(), || self.env.store().truncate(table));
-        self.ended(deadline.within(&self.env, truncation).await)
+            .remove(table, id, now, || self.env.store().truncate(table));
+        let Some(removal) = removal else { return Ok(false) };
+        self.ended(deadline.within(&self.env, removal).await)?;
+        Ok(true)
     }
 
     /// What is left of the time; refused if that is nothing.

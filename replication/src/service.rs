@@ -1,6 +1,6 @@
 //! Serving peers: each kind of request to the part of the node that answers it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -11,6 +11,7 @@ use crate::{
     clock_floor::Now,
     deadline::Deadline,
     env::{Env, Store},
+    hints::table_of,
     membership::join,
     message::{
         DamageRequest, Failure, Hint, PeerRequest, PeerResponse, Request, Response, TraceQuery, WriteReason,
@@ -24,6 +25,7 @@ use crate::{
         fence::{Admission, Pass},
     },
     tracing::Tracer,
+    truncations::Origin,
 };
 
 /// How many hints are applied together: they share the syncs of the log.
@@ -44,6 +46,10 @@ impl<E: Env> Node<E> {
         self.clock.observe(request.clock, wall);
         if matches!(request.body, Request::Gossip { .. }) {
             self.note_clock(request.sender, request.clock);
+            self.coordinator
+                .replica
+                .truncations
+                .note_run(request.sender, request.era);
         }
         let timeout = Duration::from_millis(u64::from(request.deadline_ms));
         let deadline = Deadline::since(arrived, timeout);
@@ -57,8 +63,12 @@ impl<E: Env> Node<E> {
             digest: request.ring,
             epoch: request.epoch,
         };
+        let origin = Origin {
+            sender,
+            era: request.era,
+        };
         let body = match self
-            .answer(from, (sender, planned), request.body, deadline, &tracer)
+            .answer(from, (origin, planned), request.body, deadline, &tracer)
             .await
         {
             Ok(body) => body,
@@ -88,7 +98,10 @@ impl<E: Env> Node<E> {
     fn check_time(&self, request: &Request, deadline: Deadline) -> Result<(), Failure> {
         let is_news = matches!(
             request,
-            Request::BatchRemove(_) | Request::SchemaPush(_) | Request::Topology(_)
+            Request::BatchRemove(_)
+                | Request::SchemaPush(_)
+                | Request::Topology(_)
+                | Request::Truncated { .. }
         );
         if is_news || !deadline.is_over(&self.env) {
             return Ok(());
@@ -101,11 +114,12 @@ impl<E: Env> Node<E> {
     async fn answer(
         &self,
         from: SocketAddr,
-        (sender, planned): (NodeId, Stamp),
+        (origin, planned): (Origin, Stamp),
         request: Request,
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<Response, Failure> {
+        let sender = origin.sender;
         // Gossip is let through: a node that is busy is not dead.
         if let Request::Gossip { reply_to, message } = &request {
             let taken = self.membership.receive(*reply_to, message);
@@ -115,10 +129,12 @@ impl<E: Env> Node<E> {
             return Err(Failure::NotServing);
         }
         self.check_time(&request, deadline)?;
-        let Some(_permit) = self.served.enter() else {
+        let permit = self.served.enter();
+        // So is the end of a truncation, for reads wait for it.
+        if permit.is_none() && !matches!(request, Request::Truncated { .. }) {
             self.counters.overloaded.one();
             return Err(Failure::Overloaded);
-        };
+        }
         self.counters.served.one();
         tracer.note(
             || self.env.wall(),
@@ -144,11 +160,12 @@ impl<E: Env> Node<E> {
                     Some(self.let_in(sender, planned, deadline).await?)
                 };
                 let checked = reason == WriteReason::Client;
-                self.apply(mutations, checked, deadline, tracer).await
+                self.apply(mutations, checked, origin, deadline, tracer).await
             }
             Request::WriteStamped { mutations, stamp } => {
                 let _pass = self.let_in(sender, planned, deadline).await?;
-                self.apply_stamped(mutations, stamp, deadline, tracer).await
+                self.apply_stamped(mutations, stamp, origin, deadline, tracer)
+                    .await
             }
             Request::Read { command, digest } => {
                 let pass = self.let_in(sender, planned, deadline).await?;
@@ -159,7 +176,7 @@ impl<E: Env> Node<E> {
                 }
                 self.page(page, deadline).await.map(Response::Page)
             }
-            Request::Hints(hints) => Box::pin(self.take_hints(hints, deadline, tracer)).await,
+            Request::Hints(hints) => Box::pin(self.take_hints(hints, origin, deadline, tracer)).await,
             Request::AntiEntropy(request) => {
                 let answer = Box::pin(self.anti_entropy.answer(request, deadline)).await?;
                 Ok(answer.map_or(Response::Done, Response::AntiEntropy))
@@ -171,14 +188,9 @@ impl<E: Env> Node<E> {
             Request::Damage(request) => {
                 Box::pin(self.answer_of_damage((sender, planned), request, deadline)).await
             }
-            Request::Truncate(table) => {
-                let _pass = self.let_in(sender, planned, deadline).await?;
-                self.truncate_here(table, deadline).await
-            }
-            Request::ForgetHints(table) => {
-                let _pass = self.let_in(sender, planned, deadline).await?;
-                self.coordinator.forget_kept(table).await?;
-                Ok(Response::Done)
+            Request::Truncated { .. } => self.coordinator.truncate_here(request, origin, deadline).await,
+            Request::ForgetHints { table, .. } | Request::Truncate { table, .. } => {
+                Box::pin(self.truncate_here(table, request, (origin, planned), deadline)).await
             }
             Request::SchemaPush(entries) => self
                 .agreement
@@ -190,9 +202,7 @@ impl<E: Env> Node<E> {
                 let schema = &self.views.load().schema;
                 Ok(Response::Schema(encode_entries(schema.entries())))
             }
-            Request::BatchStore { id, mutations } => {
-                self.kept.store(id, mutations).await.map(|()| Response::Done)
-            }
+            Request::BatchStore { id, mutations } => Box::pin(self.keep_batch(id, mutations, origin)).await,
             Request::BatchRemove(id) => {
                 self.kept.remove(id).await;
                 Ok(Response::Done)
@@ -271,12 +281,15 @@ impl<E: Env> Node<E> {
         &self,
         mutations: Vec<Bytes>,
         checked: bool,
+        origin: Origin,
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<Response, Failure> {
         let decoded = self.decode(mutations, checked)?;
         let writes = decoded.into_iter().map(|(mutation, bytes)| async move {
-            self.replica.write(&mutation, bytes, deadline, tracer).await
+            self.replica
+                .write(&mutation, bytes, origin, deadline, tracer)
+                .await
         });
         let mut results = join_all(writes).await.into_iter();
         results.try_for_each(|result| result)?;
@@ -288,13 +301,14 @@ impl<E: Env> Node<E> {
         &self,
         mutations: Vec<Bytes>,
         stamp: Timestamp,
+        origin: Origin,
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<Response, Failure> {
         let decoded = self.decode(mutations, true)?;
         let writes = decoded.into_iter().map(|(mutation, bytes)| async move {
             self.replica
-                .write_stamped(&mutation, bytes, stamp, deadline, tracer)
+                .write_stamped(&mutation, (bytes, stamp), origin, deadline, tracer)
                 .await
         });
         let mut newest = None;
@@ -322,6 +336,7 @@ impl<E: Env> Node<E> {
     async fn take_hints(
         &self,
         hints: Vec<Hint>,
+        origin: Origin,
         deadline: Deadline,
         tracer: &Tracer,
     ) -> Result<Response, Failure> {
@@ -340,7 +355,7 @@ impl<E: Env> Node<E> {
         self.counters.hints_late.add(late.len() as u64);
         for some in fresh.chunks(HINTS_AT_ONCE) {
             let mutations = some.iter().map(|hint| hint.mutation.clone()).collect();
-            self.apply(mutations, false, deadline, tracer).await?;
+            self.apply(mutations, false, origin, deadline, tracer).await?;
             // Who delivered them forgets them then, and they may be all that there is of a write.
             if !self.coordinator.pass_on(some, deadline).await {
                 return Err(Failure::Overloaded);
@@ -350,12 +365,36 @@ impl<E: Env> Node<E> {
         Ok(Response::Done)
     }
 
-    async fn truncate_here(&self, table: TableId, deadline: Deadline) -> Result<Response, Failure> {
-        self.hints.forget_table(table).await?;
+    /// This node's part of a truncation's round that another node coordinates.
+    async fn truncate_here(
+        &self,
+        table: TableId,
+        round: Request,
+        (origin, planned): (Origin, Stamp),
+        deadline: Deadline,
+    ) -> Result<Response, Failure> {
+        let _pass = self.let_in(origin.sender, planned, deadline).await?;
         // Neither what was copied before nor what is copied while it goes on is taken in.
         self.streaming.forget_table(table);
-        self.replica.truncate(table, deadline).await?;
+        let done = self.coordinator.truncate_here(round, origin, deadline).await;
         self.streaming.forget_table(table);
+        done
+    }
+
+    /// Keeps a logged batch for its coordinator, unless it writes to a table that was truncated since it was sent.
+    async fn keep_batch(&self, id: u128, mutations: Vec<Bytes>, origin: Origin) -> Result<Response, Failure> {
+        let tables: BTreeSet<TableId> = mutations.iter().filter_map(|encoded| table_of(encoded)).collect();
+        let truncations = &self.coordinator.replica.truncations;
+        let is_refused = || tables.iter().any(|table| truncations.refuses(*table, origin));
+        if is_refused() {
+            return Err(Failure::Truncated);
+        }
+        let is_new = self.kept.store(id, mutations).await?;
+        // Once more: who forgot the table may have looked for it in this batch before it was there.
+        if is_new && is_refused() {
+            self.kept.remove(id).await;
+            return Err(Failure::Truncated);
+        }
         Ok(Response::Done)
     }
 

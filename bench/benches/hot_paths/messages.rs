@@ -22,6 +22,7 @@ fn request(body: Request) -> PeerRequest {
         clock: Timestamp(1_700_000_000_000_000),
         deadline_ms: 2000,
         tracing: false,
+        era: 1_700_000_000 << 24,
         body,
     }
 }

@@ -183,6 +183,7 @@ fn what_a_later_release_asks_for_is_refused_and_its_connection_stays() {
         clock: Timestamp(0),
         deadline_ms: 10_000,
         tracing: false,
+        era: 0,
         body: Request::Ping,
     };
     let ping = ping.encode();

@@ -8,7 +8,7 @@
 //!   `fence`: who is no replica takes no part;
 //! - `schedule`: sessions in the background, all the time; [`demand`]: sessions that an operator asks for;
 //! - `repaired`: since when ranges are equal on all replicas, and what may be purged for it;
-//! - [`divergence`]: what was found, for operators; `truncations`: TRUNCATE beside sessions.
+//! - [`divergence`]: what was found, for operators.
 
 pub mod demand;
 pub mod digest;
@@ -23,7 +23,6 @@ mod session;
 #[cfg(test)]
 mod tests;
 pub mod tree;
-pub(crate) mod truncations;
 pub mod wire;
 
 use std::{

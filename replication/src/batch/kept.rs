@@ -220,8 +220,8 @@ impl<E: Env> KeptBatches<E> {
         }
     }
 
-    /// Keeps a batch. Durable when it ends well.
-    pub(crate) async fn store(&self, id: u128, mutations: Vec<Bytes>) -> Result<(), Failure> {
+    /// Keeps a batch. Durable when it ends well; false if it was kept before.
+    pub(crate) async fn store(&self, id: u128, mutations: Vec<Bytes>) -> Result<bool, Failure> {
         let bytes: usize = mutations.iter().map(Bytes::len).sum();
         let life = Life::new(self.now(), self.window);
         let is_new = {
@@ -264,7 +264,8 @@ impl<E: Env> KeptBatches<E> {
         if stored.is_err() && is_new {
             self.forget(id);
         }
-        stored.map_err(|error| Failure::Storage(error.to_string()))
+        stored.map_err(|error| Failure::Storage(error.to_string()))?;
+        Ok(is_new)
     }
 
     /// Removes a batch that needs no keeping any more. Where the storage refuses that now it is not carried out, and its

@@ -62,6 +62,12 @@ impl<E: Env> BatchLog<E> {
                 continue;
             }
             let _turn = self.kept.turn().await;
+            let now = self.coordinator.env.monotonic();
+            let truncations = &self.coordinator.replica.truncations;
+            // It may be from before, and some replicas may be truncated already.
+            if truncations.is_under_way(mutation.table, now) {
+                return false;
+            }
             if self.kept.forgotten() != forgotten || self.kept.due(id) != Some(Due::Replay) {
                 return false;
             }

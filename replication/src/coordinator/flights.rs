@@ -1,7 +1,7 @@
 //! One write on its way to its replicas, within the statement that waits for them.
 //!
 //! Invariant: a replica that the write was planned to gets it, or a hint is kept for it, whatever becomes of whoever
-//! waits. So what is still under way when the wait ends goes on as a task of its own.
+//! waits, unless the table is truncated meanwhile. So what is still under way when the wait ends goes on as a task of its own.
 //!
 //! A task for each replica from the start would do the same; it costs each write, of one replica too, an allocation, a
 //! place in the scheduler's queues and a way back.

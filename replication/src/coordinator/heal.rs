@@ -33,6 +33,7 @@ use crate::{
     env::{Damaged, Env, Store, StoreError},
     snapshot::Snapshot,
     tracing::Tracer,
+    truncations::Origin,
 };
 
 /// Content of one page that is fetched, in bytes.
@@ -172,17 +173,16 @@ impl<E: Env> Coordinator<E> {
     async fn fetch(&self, table: TableId, stretch: &Stretch) -> Result<(), &'static str> {
         let mut command = page_command(table, stretch.tokens, self.env.wall().seconds());
         loop {
+            let era = self.replica.truncations.era();
             let (page, missing) = self.fetch_page(&command, stretch).await?;
             // Whoever stamps a write of these rows after this has to be told what came in.
             if let Some(newest) = missing.iter().filter_map(|it| it.partition.newest()).max() {
                 let counted = self.replica.count_as_written(newest).await;
                 counted.map_err(|_| "the clock's floor can't be stored")?;
             }
-            let applied = missing
-                .into_iter()
-                .map(|mutation| self.env.store().apply(mutation.into(), Duration::MAX));
-            let applied = join_all(applied).await;
-            if applied.iter().any(Result::is_err) {
+            let applied = self.hand_on_missing(table, era, missing);
+            let applied = applied.ok_or("the table was truncated meanwhile")?;
+            if join_all(applied).await.iter().any(Result::is_err) {
                 return Err("the storage could not take it");
             }
             if page.next.is_none() {
@@ -193,6 +193,30 @@ impl<E: Env> Coordinator<E> {
             }
             command.after = page.next;
         }
+    }
+
+    /// Gives the storage what was fetched, unless the table was truncated since this node began to read it in `era`, or is
+    /// being truncated.
+    fn hand_on_missing(
+        &self,
+        table: TableId,
+        era: u64,
+        missing: Vec<Mutation>,
+    ) -> Option<Vec<impl Future<Output = Result<(), StoreError>>>> {
+        let truncations = &self.replica.truncations;
+        if !truncations.lets_repair(table, era, self.env.monotonic()) {
+            return None;
+        }
+        let origin = Origin {
+            sender: self.views.load().cluster.me,
+            era,
+        };
+        truncations.unless_refused(table, origin, || {
+            let writes = missing
+                .into_iter()
+                .map(|mutation| self.env.store().apply(mutation.into(), Duration::MAX));
+            writes.collect::<Vec<_>>()
+        })
     }
 
     /// One page of enough other replicas, and what a replica lacks that has nothing of it.

@@ -71,8 +71,11 @@ use crate::{
 };
 use waiting::Waiting;
 
-/// The pause before a ring is asked for again.
-const RING_PAUSE: Duration = Duration::from_millis(5);
+/// The pause before a ring is asked for again, or a table read that is being truncated.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Such a pause at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 
 /// A node as coordinator.
 pub(crate) struct Coordinator<E: Env> {
@@ -108,10 +111,21 @@ pub(crate) struct Task {
     pub(crate) claim: Claim,
     /// The ring that it is planned on.
     pub(crate) planned: Stamp,
-    /// A replica that knows more of the ring.
-    pub(crate) outdated_by: Arc<Mutex<Option<Arc<Peer>>>>,
+    /// This node's era when it began: a truncation that begins later concerns it.
+    pub(crate) era: u64,
+    /// Why a read has to be carried out anew.
+    pub(crate) outdated: Arc<Mutex<Option<Outdated>>>,
     /// Since when a hint for it counts as kept, if not since now: it gets no older than what it comes from.
     pub(crate) kept_since: Option<Seconds>,
+}
+
+/// Why what a read planned, or read, is not good any more.
+#[derive(Debug)]
+pub(crate) enum Outdated {
+    /// This replica knows more of the ring.
+    Ring(Arc<Peer>),
+    /// The table was truncated since, or is being truncated.
+    Table,
 }
 
 impl<E: Env> Coordinator<E> {
@@ -159,7 +173,8 @@ impl<E: Env> Coordinator<E> {
             tracer: tracer.clone(),
             claim: self.claim(),
             planned: self.views.load().cluster.stamp,
-            outdated_by: Arc::default(),
+            era: self.replica.truncations.era(),
+            outdated: Arc::default(),
             kept_since: None,
         }
     }
@@ -181,10 +196,27 @@ impl<E: Env> Coordinator<E> {
             self.topology.pull(peer).await;
             if self.views.load().cluster.stamp == task.planned {
                 // It is on its way to the same ring, or was not reached.
-                self.env.sleep(RING_PAUSE).await;
+                self.env.sleep(PAUSE).await;
             }
         }
         !task.deadline.is_over(&self.env)
+    }
+
+    /// Whether there is time to carry a read out anew, when that may be worth it.
+    /// The pause before a table is read again that is being truncated grows.
+    async fn renew(&self, outdated: Outdated, task: &Task, pause: &mut Duration) -> bool {
+        match outdated {
+            Outdated::Ring(peer) => self.renew_ring(&peer, task).await,
+            Outdated::Table => {
+                self.env.sleep(*pause).await;
+                *pause = (*pause * 2).min(LONGEST_PAUSE);
+                let in_time = !task.deadline.is_over(&self.env);
+                if !in_time {
+                    self.counters.read_timeouts.one();
+                }
+                in_time
+            }
+        }
     }
 
     fn unavailable(&self, consistency: Consistency, short: &Shortfall, why: Option<&str>) -> Error {

@@ -7,11 +7,11 @@ use futures::{
     future::{BoxFuture, Either, select},
     poll,
 };
-use starling_cql::Error;
+use starling_cql::{Error, ErrorKind};
 use starling_model::{Consistency, KeyRange, Page, ReadCommand};
 
 use super::{
-    Coordinator, Task,
+    Coordinator, Outdated, PAUSE, Task,
     alone::suffices_alone,
     answers::{Answers, Received},
 };
@@ -132,16 +132,24 @@ impl<E: Env> Coordinator<E> {
         };
         let mut task = self.task_since(arrived, consistency, timeout, tracer)?;
         task.claim = claim;
+        let mut truncated = None;
+        let mut pause = PAUSE;
         let page = loop {
             let outcome = self.read_by_present_ring(&command, &mut task).await;
-            let outdated_by = task.outdated_by.lock().take();
-            match (outcome, outdated_by) {
+            let outdated = task.outdated.lock().take();
+            match (outcome, outdated) {
                 (Ok(page), _) => break page,
-                (Err(error), None) => return Err(error),
-                (Err(error), Some(peer)) => {
-                    if !Box::pin(self.renew_ring(&peer, &task)).await {
+                // What is told when the time is over is why it had to be tried so often.
+                (Err(error), None) => {
+                    let timed_out = matches!(error.kind, ErrorKind::ReadTimeout { .. });
+                    return Err(truncated.filter(|_| timed_out).unwrap_or(error));
+                }
+                (Err(error), Some(outdated)) => {
+                    let was_truncated = matches!(outdated, Outdated::Table);
+                    if !Box::pin(self.renew(outdated, &task, &mut pause)).await {
                         return Err(error);
                     }
+                    truncated = was_truncated.then_some(error);
                 }
             }
         };
@@ -151,8 +159,8 @@ impl<E: Env> Coordinator<E> {
         Ok(page)
     }
 
-    /// Reads one page from the replicas of the ring that is known now. After an error `outdated_by` of the task names a
-    /// replica that knows more, if one does.
+    /// Reads one page from the replicas of the ring that is known now. After an error `outdated` of the task says whether it is
+    /// worth trying again.
     async fn read_by_present_ring(
         self: &Arc<Self>,
         command: &ReadCommand,
@@ -160,6 +168,7 @@ impl<E: Env> Coordinator<E> {
     ) -> Result<Page, Error> {
         let snapshot = self.views.load();
         task.planned = snapshot.cluster.stamp;
+        task.era = self.replica.truncations.era();
         let table = snapshot
             .schema
             .table_by_id(command.table)
@@ -341,7 +350,7 @@ impl<E: Env> Coordinator<E> {
                     );
                     answers.failed(&peer, &error);
                     if error.is_old_ring() {
-                        task.outdated_by.lock().replace(peer);
+                        task.outdated.lock().replace(Outdated::Ring(peer));
                         return Err(self.read_error(task, plan, &answers));
                     }
                     if task.deadline.is_over(&self.env) {

@@ -12,11 +12,11 @@
 use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, select_biased, stream::FuturesUnordered};
-use starling_cql::Error;
+use starling_cql::{Error, ErrorKind};
 use starling_model::{Mutation, NodeId, Page, ReadCommand, TableId};
 
 use super::{
-    Coordinator, Task,
+    Coordinator, Outdated, Task,
     answers::{Answers, Received},
     read::ReadPlan,
     reconcile::{EVERYTHING, reconcile},
@@ -56,6 +56,9 @@ impl<E: Env> Coordinator<E> {
         let repaired = self.mend(command, &reconciled.page, stale, &mut held, quorum, task);
         if repaired.await {
             return Ok(reconciled.page);
+        }
+        if matches!(*task.outdated.lock(), Some(Outdated::Table)) {
+            return Err(being_truncated(task, quorum, held.len()));
         }
         let plan = ReadPlan {
             quorum: quorum.clone(),
@@ -114,7 +117,7 @@ impl<E: Env> Coordinator<E> {
                 held.push(peer);
                 continue;
             }
-            if task.outdated_by.lock().is_some() {
+            if task.outdated.lock().is_some() {
                 // To be planned again.
                 return false;
             }
@@ -152,20 +155,29 @@ impl<E: Env> Coordinator<E> {
         peers
     }
 
-    /// Whether the replica holds everything now.
+    /// Whether the replica holds everything now. Nothing is repaired if the table was truncated since the task began, or is
+    /// being truncated: what is missing may be missing for that.
     pub(super) async fn repair_one(&self, peer: &Arc<Peer>, missing: Vec<Mutation>, task: &Task) -> bool {
-        if missing.is_empty() {
+        let Some(first) = missing.first() else {
             return true;
-        }
+        };
+        let table = first.table;
         self.counters.read_repairs.add(missing.len() as u64);
         task.tracer.note(
             || self.env.wall(),
             || format!("Repairing {} partitions on {}", missing.len(), peer.address),
         );
         for message in messages(missing) {
+            let truncations = &self.replica.truncations;
+            if !truncations.lets_repair(table, task.era, self.env.monotonic()) {
+                task.outdated.lock().replace(Outdated::Table);
+                return false;
+            }
             if let Err(error) = self.write_repair(peer, message, task).await {
                 if error.is_old_ring() {
-                    task.outdated_by.lock().replace(Arc::clone(peer));
+                    task.outdated.lock().replace(Outdated::Ring(Arc::clone(peer)));
+                } else if error.is_truncated() {
+                    task.outdated.lock().replace(Outdated::Table);
                 }
                 ::tracing::debug!(%error, peer = %peer.address, "a read repair was not acknowledged");
                 return false;
@@ -179,6 +191,19 @@ impl<E: Env> Coordinator<E> {
         let table = snapshot.schema.table_by_id(table);
         table.is_none_or(|table| table.options.repairs_reads())
     }
+}
+
+/// What a client is told whose read could not be carried out anew in time.
+fn being_truncated(task: &Task, quorum: &Quorum, held: usize) -> Error {
+    let kind = ErrorKind::ReadTimeout {
+        consistency: task.consistency,
+        received: u32::try_from(held).unwrap_or(u32::MAX),
+        required: quorum.requirements.block_for(),
+        data_present: true,
+    };
+    let message =
+        "Operation timed out: replicas differ, and are not repaired while the table is being truncated";
+    Error::new(kind, message.to_owned())
 }
 
 /// What a replica lacks, in as many messages as it takes.

@@ -14,6 +14,7 @@ use crate::{
     message::{Request, WriteReason},
     peers::AskError,
     snapshot::Peer,
+    truncations::Origin,
 };
 
 impl<E: Env> Coordinator<E> {
@@ -65,19 +66,28 @@ impl<E: Env> Coordinator<E> {
         let Ok(sending) = self.plan_write(&snapshot, mutation, Consistency::Any) else {
             return;
         };
+        let origin = Origin {
+            sender: snapshot.cluster.me,
+            era: task.era,
+        };
         for peer in &sending.replicas {
+            // A replica that has restarted since does not know it.
+            if self.replica.truncations.refuses(sending.mutation.table, origin) {
+                return;
+            }
             let encoded = sending.encoded.clone();
             let outcome = self
                 .write_one(peer, &sending.mutation, encoded, None, &task)
                 .await;
             if matches!(outcome, Outcome::OldRing) {
-                self.hints.keep(peer.id, None, sending.encoded.clone()).await;
+                let encoded = sending.encoded.clone();
+                self.hints.keep(peer.id, None, task.era, encoded).await;
             }
         }
     }
 
     /// Sends mutations that a replica was found to lack by a read, and waits until they are durable there. Refused on
-    /// an old ring, as the read is.
+    /// an old ring, as the read is, and where the table was truncated since the read began.
     pub(super) async fn write_repair(
         &self,
         peer: &Peer,

@@ -16,6 +16,7 @@ use crate::{
     snapshot::{Peer, Snapshot},
     topology::quorum::{JointTally, Quorum},
     tracing::Tracer,
+    truncations::Origin,
 };
 
 /// A mutation on its way to its replicas.
@@ -31,7 +32,7 @@ pub(super) enum Outcome {
     /// It is durable there; of one that was stamped here, what the replica had that may be as new.
     Acknowledged { newest: Option<Timestamp> },
     /// It is not known to be there: how the replica refused it, if it said anything, and whether a hint for it
-    /// is durable now.
+    /// is durable now. None is kept if the table was truncated since the write began.
     Missed { refused: Option<Refusal>, hinted: bool },
     /// Nothing was done: it knows more of the ring.
     OldRing,
@@ -225,7 +226,7 @@ impl<E: Env> Coordinator<E> {
         let hinted = match error {
             // Sending it again would not help.
             AskError::Failed(Failure::Invalid(_)) => false,
-            _ => self.hints.keep(peer.id, task.kept_since, encoded).await,
+            _ => self.hints.keep(peer.id, task.kept_since, task.era, encoded).await,
         };
         Outcome::Missed { refused, hinted }
     }
@@ -240,14 +241,20 @@ impl<E: Env> Coordinator<E> {
     ) -> Result<Option<Timestamp>, AskError> {
         let _pass = self.views.admit(task.planned).own()?;
         let (deadline, tracer) = (task.deadline, &task.tracer);
+        let origin = Origin {
+            sender: self.views.load().cluster.me,
+            era: task.era,
+        };
         let written = match stamp {
             Some(stamp) => {
                 self.replica
-                    .write_stamped(mutation, encoded, stamp, deadline, tracer)
+                    .write_stamped(mutation, (encoded, stamp), origin, deadline, tracer)
                     .await?
             }
             None => {
-                self.replica.write(mutation, encoded, deadline, tracer).await?;
+                self.replica
+                    .write(mutation, encoded, origin, deadline, tracer)
+                    .await?;
                 None
             }
         };

@@ -12,7 +12,7 @@
 //! anti-entropy. The receiver too refuses hints while clients keep it busy, and drops those that are too old.
 //!
 //! A table that is truncated has its hints forgotten by all nodes before any of them removes its data. Then none is on its
-//! way any more (`Hints::forget_table`), so none can bring rows back.
+//! way any more (`Hints::forget_table`), nor is one kept later for a write that began before, so none can bring rows back.
 //!
 //! How far a segment was delivered is noted, so that a restart does not begin it anew. Hints of a node that has
 //! left the ring go to those who have its ranges now (`reroute`).
@@ -45,6 +45,7 @@ use parking_lot::Mutex;
 use starling_model::{NodeId, Seconds, TableId};
 
 use crate::{config::Bounds, env::Env, message::Failure, status::Counters};
+pub(crate) use segment::table_of;
 use segment::{Life, Stored};
 use starling_sstable::fs::Fs;
 use store::Segments;
@@ -72,6 +73,8 @@ pub(crate) struct Hints<E: Env> {
 #[derive(Default)]
 struct State {
     targets: BTreeMap<NodeId, Target>,
+    /// For writes that this node began in an era before this one no hints are kept: their tables were truncated since.
+    closed: BTreeMap<TableId, u64>,
     /// A task is writing what is queued.
     flushing: bool,
     /// When it was said last that hints are dropped, by the monotonic clock.
@@ -92,6 +95,7 @@ impl<E: Env> Hints<E> {
             counters,
             state: Mutex::new(State {
                 targets,
+                closed: BTreeMap::new(),
                 flushing: false,
                 warned: None,
             }),
@@ -100,21 +104,22 @@ impl<E: Env> Hints<E> {
     }
 
     /// Keeps a write (as `Mutation::encode` wrote it) for a node, as if it had been kept since `since`, or else from now on.
-    /// Ends with true once the hint is durable, with false if it could not be kept.
+    /// Ends with true once the hint is durable, with false if it could not be kept, or is not to be: the table was truncated
+    /// after the era in which this node began the write.
     pub(crate) async fn keep(
         self: &Arc<Self>,
         target: NodeId,
         since: Option<Seconds>,
+        era: u64,
         mutation: Bytes,
     ) -> bool {
         let life = self.life_since(since.unwrap_or_else(|| self.env.wall().seconds()));
-        self.keep_for(target, life, mutation).await
+        self.keep_for(target, life, era, mutation).await
     }
 
     /// The same for a write that another hint has carried before: it gets no older than that one.
-    async fn keep_for(self: &Arc<Self>, target: NodeId, life: Life, mutation: Bytes) -> bool {
-        let Some(kept) = self.enqueue(target, life, mutation) else {
-            self.counters.hints_dropped.one();
+    async fn keep_for(self: &Arc<Self>, target: NodeId, life: Life, era: u64, mutation: Bytes) -> bool {
+        let Some(kept) = self.enqueue(target, life, era, mutation) else {
             return false;
         };
         let durable = kept.await.unwrap_or(false);
@@ -144,10 +149,16 @@ impl<E: Env> Hints<E> {
         self: &Arc<Self>,
         target: NodeId,
         life: Life,
+        era: u64,
         mutation: Bytes,
     ) -> Option<oneshot::Receiver<bool>> {
         let (done, kept) = oneshot::channel();
         let mut state = self.state.lock();
+        // Under the lock: what is queued when the table is closed is forgotten, and nothing is queued after.
+        let closed = table_of(&mutation).and_then(|table| state.closed.get(&table));
+        if closed.is_some_and(|closed| era < *closed) {
+            return None;
+        }
         let total: u64 = state.targets.values().map(Target::bytes).sum();
         let waiting: u64 = state.targets.values().map(Target::queued_bytes).sum();
         let hints = state
@@ -166,6 +177,7 @@ impl<E: Env> Hints<E> {
         };
         if !reason.is_empty() {
             self.warn_of_loss(&mut state, target, reason);
+            self.counters.hints_dropped.one();
             return None;
         }
         hints.enqueue(life, mutation, done);
@@ -264,11 +276,17 @@ impl<E: Env> Hints<E> {
         bytes.filter(|(_, bytes)| *bytes > 0).collect()
     }
 
-    /// Drops every hint of a table that is truncated: delivered later, it would bring old rows back. Ends when
-    /// none that was kept before is on its way any more, but for one whose target does not answer.
+    /// Drops every hint of a table that is truncated: delivered later, it would bring old rows back. From now on none is
+    /// kept for what this node began before `era`. Ends when none that was kept before is on its way any more, but for one whose
+    /// target does not answer.
     ///
     /// After an error some may be left: the table must keep its data then, and this must be called again.
-    pub(crate) async fn forget_table(self: &Arc<Self>, table: TableId) -> Result<(), Failure> {
+    pub(crate) async fn forget_table(self: &Arc<Self>, table: TableId, era: u64) -> Result<(), Failure> {
+        {
+            let mut state = self.state.lock();
+            let closed = state.closed.entry(table).or_default();
+            *closed = era.max(*closed);
+        }
         let hints = Arc::clone(self);
         let work = move || {
             let mut result = Ok(());

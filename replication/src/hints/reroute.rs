@@ -24,6 +24,7 @@ use crate::{
     peers::AskError,
     snapshot::{Peer, Snapshot},
     tracing::Tracer,
+    truncations::Origin,
 };
 
 /// How long a node must have been out of the ring: a view that comes a little late is no departure.
@@ -87,8 +88,9 @@ impl<E: Env> Coordinator<E> {
             };
             let turn = self.hints.turn(target);
             for hint in records.hints {
-                // Who truncates waits until it has reached the replicas, or a file as a hint that is forgotten then.
+                // Who truncates waits until it has reached the replicas, or is kept as a hint for them.
                 let turn = turn.lock().await;
+                let era = self.replica.truncations.era();
                 // Read before some were forgotten: later again.
                 if self.hints.forgotten() != forgotten {
                     return;
@@ -98,8 +100,11 @@ impl<E: Env> Coordinator<E> {
                     continue;
                 };
                 let began = self.env.monotonic();
+                if self.replica.truncations.is_under_way(mutation.table, began) {
+                    return;
+                }
                 let bytes = hint.mutation.len();
-                if !self.place_hint(target, &hint, &mutation).await {
+                if !self.place_hint(target, &hint, &mutation, era).await {
                     return;
                 }
                 drop(turn);
@@ -133,6 +138,12 @@ impl<E: Env> Coordinator<E> {
         if self.is_settled_here(&mutation) {
             return true;
         }
+        let truncations = &self.replica.truncations;
+        let era = truncations.era();
+        // It may be from before, and who is truncated already must not get it: it is sent again, unless it is forgotten.
+        if truncations.is_under_way(mutation.table, self.env.monotonic()) {
+            return false;
+        }
         let snapshot = self.views.load();
         let replicas = present_replicas(&snapshot, &mutation);
         let others = replicas.iter().filter(|peer| peer.id != snapshot.cluster.me);
@@ -143,7 +154,7 @@ impl<E: Env> Coordinator<E> {
         let handed = join_all(handed).await;
         let would_multiply =
             is_changing(&snapshot, &mutation) && handed.iter().any(|(_, handed)| *handed == Handed::Busy);
-        let given = !would_multiply && self.keep_for_others(&handed, life, &hint.mutation).await;
+        let given = !would_multiply && self.keep_for_others(&handed, life, era, &hint.mutation).await;
         if given {
             self.counters.hints_rerouted.one();
         }
@@ -165,9 +176,15 @@ impl<E: Env> Coordinator<E> {
     }
 
     /// Keeps a hint for each that did not take the write. Whether each has the one or the other now, durably.
-    async fn keep_for_others(&self, handed: &[(NodeId, Handed)], life: Life, mutation: &Bytes) -> bool {
+    async fn keep_for_others(
+        &self,
+        handed: &[(NodeId, Handed)],
+        life: Life,
+        era: u64,
+        mutation: &Bytes,
+    ) -> bool {
         let others = handed.iter().filter(|(_, handed)| *handed != Handed::Taken);
-        let kept = others.map(|(id, _)| self.hints.keep_for(*id, life, mutation.clone()));
+        let kept = others.map(|(id, _)| self.hints.keep_for(*id, life, era, mutation.clone()));
         join_all(kept).await.into_iter().all(|kept| kept)
     }
 
@@ -186,24 +203,27 @@ impl<E: Env> Coordinator<E> {
     }
 
     /// Whether every present replica has the write, or a durable hint for it that is as old as this one.
-    async fn place_hint(&self, target: NodeId, hint: &Stored, mutation: &Mutation) -> bool {
+    async fn place_hint(&self, target: NodeId, hint: &Stored, mutation: &Mutation, era: u64) -> bool {
         let replicas = present_replicas(&self.views.load(), mutation);
         let mut handed = Vec::with_capacity(replicas.len());
         for peer in replicas.iter().filter(|peer| peer.id != target) {
-            handed.push((peer.id, self.give_hint(peer, hint, mutation).await));
+            handed.push((peer.id, self.give_hint(peer, hint, mutation, era).await));
         }
         // Also for who is busy: no change of the ring is under way.
-        self.keep_for_others(&handed, hint.life, &hint.mutation).await
+        self.keep_for_others(&handed, hint.life, era, &hint.mutation).await
     }
 
-    async fn give_hint(&self, peer: &Peer, hint: &Stored, mutation: &Mutation) -> Handed {
+    async fn give_hint(&self, peer: &Peer, hint: &Stored, mutation: &Mutation, era: u64) -> Handed {
         if !peer.alive {
             return Handed::Missed;
         }
         let deadline = Deadline::after(&self.env, self.timeouts.write);
         if peer.id == self.views.load().cluster.me {
             let encoded = hint.mutation.clone();
-            let write = self.replica.write(mutation, encoded, deadline, &Tracer::OFF);
+            let origin = Origin { sender: peer.id, era };
+            let write = self
+                .replica
+                .write(mutation, encoded, origin, deadline, &Tracer::OFF);
             return Handed::of(&write.await.map_err(AskError::from));
         }
         Handed::of(&self.send_hints(peer, vec![hint.for_peer()], deadline).await)

@@ -235,7 +235,7 @@ fn check_of_mutation(salt: u64, place: usize, mutation: &[u8]) -> u64 {
 }
 
 /// The table of an encoded mutation: its first 16 bytes.
-pub(super) fn table_of(mutation: &[u8]) -> Option<TableId> {
+pub(crate) fn table_of(mutation: &[u8]) -> Option<TableId> {
     let bytes = mutation.first_chunk::<16>()?;
     Some(TableId(u128::from_be_bytes(*bytes)))
 }

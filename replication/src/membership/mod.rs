@@ -50,6 +50,7 @@ use crate::{
     start_error::StartError,
     status::Counters,
     topology::{Book, Change, Place, Stamp},
+    truncations::Truncations,
 };
 use discovery::Discovery;
 use known::Known;
@@ -67,6 +68,8 @@ pub(crate) struct Membership<E: Env> {
     env: E,
     config: Config,
     me: NodeId,
+    /// By it others tell this run of the node from those before.
+    era: u64,
     clock: Arc<Clock>,
     views: Arc<Views>,
     book: Arc<Book>,
@@ -127,6 +130,7 @@ impl<E: Env> Membership<E> {
         let started = env.monotonic();
         let membership = Self {
             me: identity.id,
+            era: Truncations::first_era(identity.generation),
             clock,
             views,
             book,
@@ -283,6 +287,7 @@ impl<E: Env> Membership<E> {
             clock: self.clock.latest(self.env.wall()),
             deadline_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
             tracing: false,
+            era: self.era,
             body,
         }
     }

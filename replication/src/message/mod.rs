@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! message   version (2 bytes, big-endian), then one MessagePack value: the envelope
-//! request   [sender, ring, epoch, clock, deadline_ms, tracing, body]
+//! request   [sender, ring, epoch, clock, deadline_ms, tracing, era, body]
 //! response  [sender, clock, trace, body]
 //! ```
 //!
@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// The version of the peer protocol that this build speaks.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// The largest encoded message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 32 << 20;
@@ -63,6 +63,11 @@ pub struct PeerRequest {
     pub deadline_ms: u32,
     /// The sender wants to know what the receiver did: see [`PeerResponse::trace`].
     pub tracing: bool,
+    /// The sender's era in which it began what it asks for: the write, or the read that a repair comes from. Each truncation
+    /// begins another one at each node; they grow, also from start to start of a node, and are compared with others of
+    /// the same node alone. A replica that was truncated since refuses the write: [`Failure::Truncated`]. 0 where nothing
+    /// is written.
+    pub era: u64,
     /// What is asked.
     pub body: Request,
 }
@@ -107,8 +112,17 @@ pub enum Request {
         /// Answer with the page's digest only.
         digest: bool,
     },
-    /// Remove all data of a table.
-    Truncate(TableId),
+    /// Remove all data of a table: the second round of a truncation. [`Failure::Invalid`], and nothing is removed, where the first
+    /// one is not known.
+    Truncate {
+        /// The table.
+        table: TableId,
+        /// Names the truncation.
+        id: u128,
+        /// All members, and of each the era that it answered to [`Request::ForgetHints`]: what it began in an earlier one is to be
+        /// refused from now on.
+        eras: Vec<(NodeId, u64)>,
+    },
     /// Learn these schema entries (MessagePack of `Vec<SchemaEntry>`).
     SchemaPush(Bytes),
     /// Send all schema entries.
@@ -140,12 +154,27 @@ pub enum Request {
     Topology(TopologyRequest),
     /// A question of a session of anti-entropy.
     AntiEntropy(SessionRequest),
-    /// Forget the hints of a table that is about to be truncated.
-    ForgetHints(TableId),
+    /// Forget the hints, and what kept batches would write, of a table that is about to be truncated, keep none for a write
+    /// that began before, and repair nothing there until [`Request::Truncated`] or the deadline: the first round of a
+    /// truncation. Answered with [`Response::Forgotten`].
+    ForgetHints {
+        /// The table.
+        table: TableId,
+        /// Names the truncation.
+        id: u128,
+    },
     /// Part with a range's data. Answered with [`Response::Stream`].
     Stream(StreamRequest),
     /// About what is damaged there.
     Damage(DamageRequest),
+    /// The table was truncated on all nodes, or that was given up: the third round of a truncation. Reads repair again, but
+    /// for those that began before. [`Failure::Invalid`] where the truncation is not known.
+    Truncated {
+        /// The table.
+        table: TableId,
+        /// Names the truncation.
+        id: u128,
+    },
 }
 
 /// A write that a replica missed.
@@ -231,6 +260,9 @@ pub enum Response {
     Stream(StreamReply),
     /// To [`DamageRequest::Tell`]: tokens that can't be read; they do not wrap.
     Damaged(Vec<TokenRange>),
+    /// To [`Request::ForgetHints`]: done, durably. The node's era now: nothing that it began in an earlier one comes from a hint or
+    /// a batch any more.
+    Forgotten(u64),
 }
 
 /// Why a peer did not do what it was asked.
@@ -268,6 +300,9 @@ pub enum Failure {
     /// know this answer either never gets it, for it is older than who gives it.
     #[error("the node's release does not know this request: {0}")]
     NotUnderstood(String),
+    /// The table was truncated since what is asked for began, or is being truncated. Nothing changed.
+    #[error("the table was truncated meanwhile")]
+    Truncated,
 }
 
 /// Bytes that are no message of this protocol. Nothing changed.
@@ -289,7 +324,7 @@ pub enum MessageError {
 }
 
 /// All of a request but what is asked for.
-type Envelope = (NodeId, u64, u64, Timestamp, u32, bool, IgnoredAny);
+type Envelope = (NodeId, u64, u64, Timestamp, u32, bool, u64, IgnoredAny);
 
 /// How much is said of why a request was not understood, in characters: a sender may give things long names.
 const MAX_PROBLEM: usize = 100;

@@ -16,6 +16,7 @@ fn request(body: Request) -> PeerRequest {
         clock: Timestamp(1_700_000_000_000_000),
         deadline_ms: 2_000,
         tracing: true,
+        era: 5,
         body,
     }
 }
@@ -105,7 +106,19 @@ fn every_kind_of_request_comes_back_as_it_went() {
             mutations: vec![Bytes::from_static(&[0, 1, 255])],
             reason: WriteReason::Hint,
         },
-        Request::Truncate(TableId(u128::MAX)),
+        Request::ForgetHints {
+            table: TableId(u128::MAX),
+            id: 1 << 99,
+        },
+        Request::Truncate {
+            table: TableId(u128::MAX),
+            id: 1 << 99,
+            eras: vec![(NodeId(9), 1 << 55)],
+        },
+        Request::Truncated {
+            table: TableId(u128::MAX),
+            id: 1 << 99,
+        },
         Request::SchemaPush(Bytes::new()),
         Request::SchemaPull,
         Request::Ping,
@@ -183,7 +196,7 @@ enum LaterDamage {
 }
 
 fn encoded_with<T: Serialize>(body: T) -> Bytes {
-    let envelope = (NodeId(7), 3u64, 4u64, Timestamp(5), 2_000u32, false, body);
+    let envelope = (NodeId(7), 3u64, 4u64, Timestamp(5), 2_000u32, false, 6u64, body);
     let mut bytes = VERSION.to_be_bytes().to_vec();
     rmp_serde::encode::write(&mut bytes, &envelope).expect("it can be encoded");
     bytes.into()

@@ -38,6 +38,7 @@ use crate::{
     streaming::Streaming,
     topology::{self, Book, Place, RingState, Stamp, Topology},
     tracing::TraceRing,
+    truncations::Truncations,
 };
 
 /// How often hints and kept batches are looked after.
@@ -88,11 +89,13 @@ impl<E: Env> Node<E> {
         );
         let membership = Arc::new(membership);
         let suspects = Arc::clone(&membership);
+        let truncations = Arc::new(Truncations::new(identity.generation));
         let peers = Arc::new(Peers::new(
             env.clone(),
             identity.id,
             Arc::clone(&clock),
             Arc::clone(&views),
+            Arc::clone(&truncations),
             Box::new(move |peer, error| match error {
                 CallError::Broken(_) => suspects.suspect(peer.id, peer.address),
                 _ => suspects.report_unreachable(peer.id),
@@ -119,7 +122,7 @@ impl<E: Env> Node<E> {
             (views, book),
             listeners,
             membership,
-            peers,
+            (peers, truncations),
         )
         .await?;
         node.begin(woken);
@@ -138,7 +141,7 @@ impl<E: Env> Node<E> {
         (views, book): (Arc<Views>, Arc<Book>),
         listeners: Arc<Listeners>,
         membership: Arc<Membership<E>>,
-        peers: Arc<Peers<E>>,
+        (peers, truncations): (Arc<Peers<E>>, Arc<Truncations>),
     ) -> Result<Arc<Self>, StartError> {
         let bounds = config.bounds;
         let counters = Arc::clone(&membership.counters);
@@ -149,6 +152,7 @@ impl<E: Env> Node<E> {
             Arc::clone(&views),
             Arc::clone(&counters),
             Arc::clone(&clock_floor),
+            truncations,
         ));
         let ring_changes = Arc::new(Topology::new(topology::Parts {
             env: env.clone(),
@@ -256,6 +260,7 @@ impl<E: Env> Node<E> {
                 let store = move || keeper.store_clock();
                 node.env.blocking(store).await;
                 node.coordinator.deliver_hints();
+                node.coordinator.forget_lost_truncations();
                 let snapshot = node.views.load();
                 snapshot
                     .cluster

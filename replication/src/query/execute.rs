@@ -144,8 +144,11 @@ impl<E: Env> Node<E> {
             Plan::Schema(plan) => Box::pin(self.change_schema(plan, tracer, warnings)).await,
             Plan::Use(keyspace) => Ok(QueryResult::SetKeyspace(keyspace.clone())),
             Plan::Truncate(table) => {
-                Box::pin(self.coordinator.truncate(table.id, arrived, tracer)).await?;
-                Ok(QueryResult::Void)
+                // This node's own part in it asks for no message: what was copied before or meanwhile is not taken in.
+                self.streaming.forget_table(table.id);
+                let truncated = Box::pin(self.coordinator.truncate(table.id, arrived, tracer)).await;
+                self.streaming.forget_table(table.id);
+                truncated.map(|()| QueryResult::Void)
             }
             Plan::Describe(plan) => {
                 let snapshot = self.views.load();

@@ -180,8 +180,9 @@ fn describe(request: &Request) -> String {
         Request::Read { digest: true, .. } => "read digest".to_owned(),
         Request::Read { digest: false, .. } => "read data".to_owned(),
         Request::Join(_) => "join".to_owned(),
-        Request::Truncate(_) => "truncate".to_owned(),
-        Request::ForgetHints(_) => "forget hints".to_owned(),
+        Request::ForgetHints { .. } => "forget hints".to_owned(),
+        Request::Truncate { .. } => "truncate".to_owned(),
+        Request::Truncated { .. } => "truncated".to_owned(),
         Request::SchemaPush(_) => "push schema".to_owned(),
         Request::SchemaPull => "pull schema".to_owned(),
         Request::Ping => "ping".to_owned(),
@@ -222,6 +223,7 @@ fn describe_answer(response: &Response) -> String {
         Response::Topology(response) => format!("topology {response:?}"),
         Response::Damaged(ranges) => format!("damaged {}", ranges.len()),
         Response::AntiEntropy(_) => "session".to_owned(),
+        Response::Forgotten(_) => "forgotten".to_owned(),
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn treat(
         }
         (Request::Hints(_), Bug::DropHints)
         | (Request::SchemaPush(_), Bug::KeepSchemaSecret)
-        | (Request::Truncate(_), Bug::IgnoreTruncation)
+        | (Request::Truncate { .. } | Request::Truncated { .. }, Bug::IgnoreTruncation)
         | (Request::BatchStore { .. }, Bug::ForgetBatches) => Some(Response::Done),
         (
             Request::Stream(StreamRequest::Open { .. } | StreamRequest::OpenAnew { .. }),

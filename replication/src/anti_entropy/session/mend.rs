@@ -14,6 +14,7 @@ use crate::{
     },
     coordinator::reconcile::reconcile,
     env::Env,
+    message::Failure,
     peers::AskError,
     snapshot::Peer,
 };
@@ -112,6 +113,12 @@ impl<E: Env> Session<'_, E> {
 
     /// Writes what each replica lacks; ends when it is durable there.
     async fn write(&mut self, writes: Vec<Vec<Bytes>>) -> Result<(), SessionError> {
+        let coordinator = &self.engine.coordinator;
+        let (table, limit) = (self.subject.table, coordinator.timeouts.truncate);
+        let truncations = &coordinator.replica.truncations;
+        let is_truncated = truncations
+            .unless_truncated(table, self.began, limit, || ())
+            .is_none();
         let replicas = self.subject.replicas.iter().zip(writes);
         let lacking = replicas.filter(|(_, mutations)| !mutations.is_empty());
         let written = lacking.map(|(peer, mutations)| async {
@@ -122,6 +129,10 @@ impl<E: Env> Session<'_, E> {
                 mutations,
             };
             let timeout = self.engine.coordinator.timeouts.range;
+            // A replica that has restarted since does not know it.
+            if is_truncated {
+                return Err(failed(peer, AskError::Failed(Failure::Truncated)));
+            }
             match self.engine.ask(peer, request, timeout).await {
                 Ok(_) => Ok(count),
                 Err(error) => Err(failed(peer, error)),

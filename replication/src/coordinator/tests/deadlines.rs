@@ -20,7 +20,7 @@ const TIME: Duration = Duration::from_secs(2);
 fn envelope(cluster: &TestCluster, body: Request) -> PeerRequest {
     let node = cluster.node(1);
     let planned = node.views.load().cluster.stamp;
-    node.peers.envelope(body, TIME, false, planned)
+    node.peers.envelope(body, TIME, false, planned, 0)
 }
 
 fn write(table: TableId, row: u32) -> Request {

@@ -8,7 +8,7 @@ use starling_model::Consistency;
 use super::losses::{A_WHILE, EVERYTHING, accept, counters, damage, has, request, with_rows};
 use crate::{
     DamageStatus,
-    testing::{Link, TestCluster, address, insert, whole_partition},
+    testing::{Link, TestCluster, address, insert, key, whole_partition},
 };
 
 /// How long a message takes where one is to be overtaken.
@@ -185,5 +185,23 @@ fn what_is_damaged_before_a_node_owns_it_is_told_and_heals_afterwards() {
         let command = whole_partition(table, name, cluster.now());
         let page = cluster.read(4, command, Consistency::All).expect("all are alive");
         assert_eq!(page.partitions.len(), 1, "{name}");
+    }
+}
+
+/// What was fetched before the table was truncated heals nothing: the damage heals with what there is then.
+#[test]
+fn what_was_fetched_before_a_truncation_heals_nothing() {
+    let (cluster, table) = with_rows();
+    let set_links = |link| [2, 3].map(|other| cluster.world.set_link(address(1), address(other), link));
+    set_links(Link::Slow(SLOW));
+    damage(&cluster, 1, table, EVERYTHING);
+    await_fetch(&cluster);
+    cluster.run_for(SLOW * 3 / 2);
+    set_links(Link::Good);
+    cluster.cql(2, "TRUNCATE ks.t").expect("all are alive");
+    cluster.run_for(A_WHILE * 3);
+    for name in ["12", "13", "23", "all"] {
+        let left = cluster.stored(1, table, &key(name));
+        assert!(left.is_empty(), "{name}");
     }
 }

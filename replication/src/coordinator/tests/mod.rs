@@ -13,6 +13,7 @@ mod releases;
 mod repair;
 mod scan;
 mod stamped;
+mod truncate;
 
 use std::{sync::Arc, time::Duration};
 

@@ -22,7 +22,7 @@ fn keep_for_departed(cluster: &TestCluster, table: TableId) -> NodeId {
     let mutation = insert(table, "a", 1, "x", 10).encode();
     let departed = NodeId(99);
     let executor = &cluster.world.executor;
-    assert!(executor.run(async move { hints.keep(departed, None, mutation).await }));
+    assert!(executor.run(async move { hints.keep(departed, None, 0, mutation).await }));
     departed
 }
 

@@ -244,6 +244,7 @@ fn a_request_that_was_planned_on_an_unknown_ring_waits_until_it_is_known() {
         clock: Timestamp(0),
         deadline_ms: 500,
         tracing: false,
+        era: 0,
         body: Request::Write {
             mutations: vec![mutation.clone()],
             reason: WriteReason::Client,

@@ -340,6 +340,7 @@ fn ask_to_end(cluster: &TestCluster, through: usize, dead: NodeId) -> TopologyRe
         clock: Timestamp(0),
         deadline_ms: 5_000,
         tracing: false,
+        era: 0,
         body: Request::Topology(TopologyRequest::End(dead)),
     };
     let answer = cluster.node(through).handle(address(9), request);

@@ -36,7 +36,7 @@ impl Rings {
             Request::Write { reason, .. } if *reason != WriteReason::Hint => "a write",
             Request::WriteStamped { .. } => "a write",
             Request::Read { .. } => "a read",
-            Request::Truncate(_) | Request::ForgetHints(_) => "a truncation",
+            Request::Truncate { .. } | Request::ForgetHints { .. } => "a truncation",
             _ => return None,
         };
         Some(Ticket {

@@ -286,6 +286,7 @@ fn request(planned: Stamp, body: Request) -> PeerRequest {
         clock: Timestamp(1),
         deadline_ms: 1,
         tracing: false,
+        era: 0,
         body,
     }
 }
