@@ -1,16 +1,25 @@
 //! What was truncated stays away.
 //!
-//! Why it is sound. A truncation that was acknowledged removed everything that was written before, everywhere: from
-//! logs, tables and hints. A write that had ended long before it (so that nothing of it was still on its way) must not
-//! show in any read that was asked for after it, whatever the read's level.
+//! The contract: no read that is asked for after a TRUNCATE was acknowledged, at whatever level, shows anything of a write that was
+//! acknowledged before that TRUNCATE was asked for.
+//!
+//! Why it is sound to allow no time in between. That a write was acknowledged means that its coordinator had begun it, and
+//! sent it to every replica that it was planned to, before the truncation's first round came to any node; and a truncation that
+//! was acknowledged has every node refuse what was begun before, be it a message that is still on its way, a hint or a
+//! repair. So it does not matter how long anything takes. What truly overlaps may show or not: a write that had not ended when the
+//! truncation was asked for, or a read that was asked for before that had ended.
+//!
+//! A write that was not acknowledged is another thing: its client gave it up, and its coordinator may not even have begun
+//! it. Only so long after that nothing of it is on its way to a coordinator any more is it judged.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{Promise, Violation};
 use crate::history::{Cleared, ClearedDeed, History, Outcome};
 
-/// So long after its end nothing of a write is on its way any more: its timeout, and what messages take at most.
-pub const MARGIN: Duration = Duration::from_secs(15);
+/// So long after its client gave a write up nothing of it waits for its coordinator any more: its timeout, and what
+/// messages take at most.
+const GIVEN_UP: Duration = Duration::from_secs(15);
 
 /// Checks a whole history.
 pub fn check(history: &History) -> Vec<Violation> {
@@ -32,16 +41,23 @@ pub fn check(history: &History) -> Vec<Violation> {
 }
 
 fn judge(history: &History, truncations: &[&Cleared], read: &Cleared, value: i32) -> Option<Violation> {
-    let added = |call: &&Cleared| matches!(call.deed, ClearedDeed::Added(added, _) if added == value);
-    let Some(write) = history.cleared.iter().find(added) else {
+    let added = history.cleared.iter().find_map(|call| match call.deed {
+        ClearedDeed::Added(added, outcome) if added == value => Some((call, outcome)),
+        _ => None,
+    });
+    let Some((write, outcome)) = added else {
         return Some(Violation {
             promise: Promise::NoInvention,
             text: format!("read {} shows {value}, which nobody had written", read.id),
         });
     };
+    let ended = match outcome {
+        Outcome::Acknowledged => write.returned,
+        _ => write.returned + GIVEN_UP,
+    };
     let truncation = truncations
         .iter()
-        .find(|call| write.returned + MARGIN < call.invoked && call.returned < read.invoked)?;
+        .find(|call| ended < call.invoked && call.returned < read.invoked)?;
     Some(Violation {
         promise: Promise::Truncation,
         text: format!(
@@ -94,13 +110,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_under_way_may_come_late() {
-        let calls = vec![
-            call(1, 0, 10, ClearedDeed::Added(7, Outcome::Acknowledged)),
-            call(2, 20, 21, ClearedDeed::Truncated(Outcome::Acknowledged)),
-            call(3, 22, 23, ClearedDeed::Saw(vec![7])),
-        ];
-        assert_eq!(broken(calls), []);
+    fn what_was_acknowledged_a_moment_before_must_not_come_back() {
+        let calls = |acknowledged, outcome| {
+            vec![
+                call(1, 0, acknowledged, ClearedDeed::Added(7, outcome)),
+                call(2, 20, 22, ClearedDeed::Truncated(Outcome::Acknowledged)),
+                call(3, 23, 24, ClearedDeed::Saw(vec![7])),
+            ]
+        };
+        let acknowledged = |at| broken(calls(at, Outcome::Acknowledged));
+        assert_eq!(acknowledged(19), [Promise::Truncation]);
+        assert_eq!(acknowledged(20), [], "at the same time");
+        assert_eq!(acknowledged(21), [], "under way meanwhile");
+        assert_eq!(broken(calls(19, Outcome::Unknown)), [], "it may be yet to begin");
     }
 
     #[test]
