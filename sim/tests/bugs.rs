@@ -40,6 +40,7 @@ fn bugs_of_replicas_are_found() {
         (Bug::FirstOfEqualsWins, 13),
         (Bug::IgnoreRangeDeletions, 0),
         (Bug::IgnoreTruncation, 0),
+        (Bug::TakeLateWrites, 0),
     ]);
 }
 

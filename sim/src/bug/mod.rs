@@ -69,6 +69,8 @@ pub enum Bug {
     KeepSchemaSecret,
     /// Replicas say that they truncated a table, and don't.
     IgnoreTruncation,
+    /// Replicas take writes that began before they were truncated.
+    TakeLateWrites,
     /// Nodes that part with data as the ring changes say that they have none.
     StreamNothing,
     /// Nodes say that they keep a logged batch, and don't.
@@ -97,7 +99,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::AcknowledgeBeforeSync,
         Self::SkipSync,
         Self::SkipDirectorySync,
@@ -120,6 +122,7 @@ impl Bug {
         Self::ForgetClock,
         Self::KeepSchemaSecret,
         Self::IgnoreTruncation,
+        Self::TakeLateWrites,
         Self::StreamNothing,
         Self::ForgetBatches,
         Self::ReadOnOldRing,
@@ -164,6 +167,7 @@ impl Bug {
             Self::ForgetClock => "restarts forget how far the clock had got",
             Self::KeepSchemaSecret => "nodes do not tell each other of the schema",
             Self::IgnoreTruncation => "a replica says that it truncated a table and does not",
+            Self::TakeLateWrites => "a replica takes what began before it was truncated",
             Self::StreamNothing => "old replicas have nothing to give to new ones",
             Self::ForgetBatches => "a node says that it keeps a logged batch and does not",
             Self::ReadOnOldRing => "a replica carries out reads that were planned on an older ring",
@@ -270,7 +274,7 @@ impl Bug {
             Self::StreamNothing => &[NoLostWrite, MonotonicReads, Causality],
             Self::NeverBehind | Self::ForgetClock => &[Causality],
             Self::KeepSchemaSecret => &[SchemaAgreement, Recovery],
-            Self::IgnoreTruncation => &[Truncation],
+            Self::IgnoreTruncation | Self::TakeLateWrites => &[Truncation],
             Self::ForgetBatches => &[Atomicity],
             Self::ReadOnOldRing => &[Ownership],
             Self::FirstSchemaWins => &[SchemaAgreement],

@@ -50,6 +50,9 @@ pub(crate) fn treat(
     if bug == Bug::NeverBehind {
         request.clock = DEAF;
     }
+    if bug == Bug::TakeLateWrites {
+        request.era = u64::MAX;
+    }
     if bug == Bug::ReadOnOldRing && matches!(request.body, Request::Read { .. }) {
         let known = node.ring_state().stamp();
         if request.epoch <= known.epoch {
