@@ -30,7 +30,7 @@ use crate::{
     env::{Env, Store},
     snapshot::Snapshot,
     start_error::StartError,
-    topology::Change,
+    topology::{Change, fence::Passage},
 };
 
 /// A ring must have been the same for so long before anything is forgotten: until then requests may be under way whose
@@ -43,6 +43,8 @@ const READY: Duration = Duration::from_secs(8);
 const CLEANING: &str =
     "a node still removes what was its own by an earlier ring (`starling topology` shows it)";
 
+const ARRIVING: &str = "a node still takes in what came for an earlier change; try again in a while";
+
 /// What is to be forgotten, and how far that is.
 pub(super) struct Cleanup {
     held: Mutex<Held>,
@@ -52,6 +54,8 @@ pub(super) struct Cleanup {
     running: Arc<futures::lock::Mutex<()>>,
     /// By which rings nothing is left that is not this node's by the present one, as far as was looked; and the present one.
     forgotten: Mutex<Option<(Layout, Held)>>,
+    /// What is being taken in for a change. Nothing is forgotten meanwhile, for the change may be over before it is there.
+    pub(super) arriving: Arc<Passage>,
     left: AtomicUsize,
 }
 
@@ -62,6 +66,7 @@ impl Cleanup {
             seen: Mutex::default(),
             running: Arc::default(),
             forgotten: Mutex::default(),
+            arriving: Arc::default(),
             left: AtomicUsize::new(0),
         })
     }
@@ -96,6 +101,10 @@ impl<E: Env> Streaming<E> {
         // Who reads by an earlier ring must find what it counts on.
         self.views.drained(&self.env).await;
         let snapshot = self.views.load();
+        // In this order: what comes for a change is not taken in by who sees this view, or a later one.
+        if snapshot.cluster.change.is_some() || self.cleanup.arriving.inside() > 0 {
+            return Err(ARRIVING.to_owned());
+        }
         let present = Layout::of(&snapshot.cluster);
         let old = self.cleanup.held.lock().clone();
         // It may take longer than who asks waits, and is not begun anew when it asks again.
@@ -126,6 +135,8 @@ impl<E: Env> Streaming<E> {
     pub(crate) async fn ready_for(&self, change: Option<&Change>) -> Result<(), String> {
         let _running = self.cleanup.running.lock().await;
         let Some(change) = change else { return Ok(()) };
+        // Data may come for it, also if an earlier try at the same change was forgotten.
+        *self.cleanup.forgotten.lock() = None;
         let snapshot = self.views.load();
         if !snapshot.schema.all_tables().any(|table| !table.is_system()) {
             return Ok(());
@@ -177,7 +188,7 @@ impl<E: Env> Streaming<E> {
             };
             // A change may be about to begin by now; it does not while this runs.
             let snapshot = streaming.views.load();
-            if !streaming.is_quiet(&snapshot) {
+            if !streaming.is_quiet(&snapshot) || streaming.cleanup.arriving.inside() > 0 {
                 return;
             }
             if let Err(why) = streaming.forget_old(&snapshot).await {

@@ -115,7 +115,7 @@ impl<E: Env> Streaming<E> {
         let all_came = came.is_ok();
         let taken = match came {
             Ok(files) if self.truncations(part.table) == truncated => {
-                self.take_in(part.table, files, newest).await
+                self.take_in(part.table, change, files, newest).await
             }
             Ok(_) => Err(Miss::Away("the table was truncated meanwhile".to_owned())),
             Err(miss) => Err(miss),
@@ -127,13 +127,22 @@ impl<E: Env> Streaming<E> {
         (all_came, taken)
     }
 
+    /// Takes files in for a change that is still under way: what comes later would be nobody's, and nobody would clean it up.
     /// What is stamped from now on prevails over what comes.
     async fn take_in(
         &self,
         table: TableId,
+        change: u128,
         files: Vec<(u32, PathBuf)>,
         newest: Option<Timestamp>,
     ) -> Result<(), Miss> {
+        // Counted before it looks: either it sees that the change is over, or who cleans up after that sees it.
+        let _arriving = self.cleanup.arriving.enter();
+        let snapshot = self.views.load();
+        let now = snapshot.cluster.change.as_ref();
+        if now.is_none_or(|(now, _)| now.id != change) {
+            return Err(Miss::Away("the change of the ring is over".to_owned()));
+        }
         if let Some(newest) = newest {
             let counted = self.replica.count_as_written(newest).await;
             counted.map_err(|failure| Miss::Here(failure.to_string()))?;

@@ -184,6 +184,76 @@ fn a_change_that_is_given_up_ends_the_fetch() {
     assert!(!cluster.node(1).status().streams.fetching);
 }
 
+/// How many of the rows a node stores.
+fn owned(cluster: &TestCluster, number: usize, table: TableId) -> usize {
+    let keys = (0..ROWS).map(|row| key(&format!("k{row}")));
+    keys.filter(|key| !cluster.stored(number, table, key).is_empty())
+        .count()
+}
+
+/// The disk is so slow that a part is on it only when the change was given up long ago, and all was cleaned up.
+#[test]
+fn what_came_for_a_change_that_was_given_up_is_not_taken_in() {
+    let (cluster, table) = filled(3);
+    cluster.run_for(Duration::from_secs(15));
+    let before = owned(&cluster, 1, table);
+    let leave = ChangeKind::Leave(id(&cluster, 3));
+    let change = show(&cluster, 1, &leave);
+    let streaming = Arc::clone(&cluster.node(1).streaming);
+    let ready = change.clone();
+    let noted = async move { streaming.ready_for(Some(&ready)).await };
+    cluster.world.executor.run(noted).expect("it is noted");
+    let fetched = begin_fetch(&cluster, 1, &leave);
+    let streaming = Arc::clone(&cluster.node(1).streaming);
+    while streaming.status().bytes_done == 0 {
+        cluster.envs[0].set_disk_delay(Duration::from_mins(1));
+        cluster.run_for(Duration::from_micros(100));
+        cluster.envs[0].set_disk_delay(Duration::ZERO);
+    }
+    assert_eq!(owned(&cluster, 1, table), before, "it is on its way to the disk");
+    let node = cluster.node(1);
+    let state = node.book.load();
+    assert!(node.book.replace(&state, state.aborted()));
+    node.membership.ring_changed();
+    cluster.run_for(Duration::from_secs(30));
+    assert_eq!(*fetched.lock(), None);
+    cluster.run_for(Duration::from_mins(5));
+    assert!(matches!(&*fetched.lock(), Some(Err(why)) if why.contains("over")));
+    assert_eq!(owned(&cluster, 1, table), before);
+}
+
+/// A part that is being taken in when its change is given up is cleaned up only when it is there.
+#[test]
+fn nothing_is_forgotten_while_something_is_taken_in() {
+    let (cluster, table) = filled(3);
+    cluster.run_for(Duration::from_secs(15));
+    let before = owned(&cluster, 1, table);
+    let leave = ChangeKind::Leave(id(&cluster, 3));
+    let change = show(&cluster, 1, &leave);
+    let streaming = Arc::clone(&cluster.node(1).streaming);
+    let ready = change.clone();
+    let noted = async move { streaming.ready_for(Some(&ready)).await };
+    cluster.world.executor.run(noted).expect("it is noted");
+    let streaming = Arc::clone(&cluster.node(1).streaming);
+    let arriving = streaming.cleanup.arriving.enter();
+    let node = cluster.node(1);
+    let state = node.book.load();
+    assert!(node.book.replace(&state, state.aborted()));
+    node.membership.ring_changed();
+    cluster.run_for(Duration::from_secs(30));
+    let refused = async move { streaming.prepare(&change).await };
+    let refused = cluster.world.executor.run(refused);
+    assert!(refused.is_err_and(|why| why.contains("takes in")));
+    for row in 0..ROWS {
+        cluster
+            .store(1)
+            .apply_now(insert(table, &format!("k{row}"), 1, "v", 10));
+    }
+    drop(arriving);
+    cluster.run_for(Duration::from_secs(30));
+    assert_eq!(owned(&cluster, 1, table), before);
+}
+
 #[test]
 fn a_source_with_damage_is_replaced_by_the_other_replicas() {
     let (cluster, table) = filled(3);
