@@ -20,7 +20,7 @@ use crate::{
     coordinator::Coordinator,
     deadline::Deadline,
     env::Env,
-    message::{Failure, Hint, Request, WriteReason},
+    message::{Hint, Request, WriteReason},
     peers::AskError,
     snapshot::{Peer, Snapshot},
     tracing::Tracer,
@@ -37,19 +37,18 @@ const PASSED_AT_ONCE: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handed {
     Taken,
-    /// It has too much to do. While its range changes hands, to keep a hint for it would make more of that: it would pass that hint
-    /// on to all other replicas in its turn, which may be as busy, and so on, and hints would multiply. Who brought this one keeps it,
-    /// and comes again.
-    Busy,
-    /// It is down, or does not answer.
+    /// It is alive, and refuses or does not answer. While its range changes hands, to keep a hint for it would make more of that: it would pass
+    /// that hint on to all other replicas in its turn, which may have as much to do, and so on, and hints would multiply. Who brought this
+    /// one keeps it, and comes again.
     Missed,
+    /// It is down. Nobody gives it hints now, so they do not multiply.
+    Down,
 }
 
 impl Handed {
     fn of<T>(outcome: &Result<T, AskError>) -> Self {
         match outcome {
             Ok(_) => Self::Taken,
-            Err(AskError::Failed(Failure::Overloaded | Failure::Late)) => Self::Busy,
             Err(_) => Self::Missed,
         }
     }
@@ -119,8 +118,8 @@ impl<E: Env> Coordinator<E> {
     }
 
     /// Hints came here: whether those whose replicas have changed, or are changing, are where they belong too. Each is at
-    /// all present and coming replicas then, or in a durable hint for them. Replicas that do not answer in time get a hint;
-    /// false if one has too much to do.
+    /// all present and coming replicas then, or in a durable hint for them. Replicas that are down get a hint; so do those that do
+    /// not answer in time, but while ranges change hands: then false.
     pub(crate) async fn pass_on(&self, hints: &[Hint], deadline: Deadline) -> bool {
         let passing: Vec<_> = hints
             .iter()
@@ -153,7 +152,7 @@ impl<E: Env> Coordinator<E> {
         });
         let handed = join_all(handed).await;
         let would_multiply =
-            is_changing(&snapshot, &mutation) && handed.iter().any(|(_, handed)| *handed == Handed::Busy);
+            is_changing(&snapshot, &mutation) && handed.iter().any(|(_, handed)| *handed == Handed::Missed);
         let given = !would_multiply && self.keep_for_others(&handed, life, era, &hint.mutation).await;
         if given {
             self.counters.hints_rerouted.one();
@@ -165,7 +164,7 @@ impl<E: Env> Coordinator<E> {
     /// half of the time that is left: then there is some to keep a hint.
     async fn hand_over(&self, peer: &Peer, mutation: Bytes, deadline: Deadline) -> Handed {
         if !peer.alive {
-            return Handed::Missed;
+            return Handed::Down;
         }
         let body = Request::Write {
             mutations: vec![mutation],
@@ -209,13 +208,14 @@ impl<E: Env> Coordinator<E> {
         for peer in replicas.iter().filter(|peer| peer.id != target) {
             handed.push((peer.id, self.give_hint(peer, hint, mutation, era).await));
         }
-        // Also for who is busy: no change of the ring is under way.
-        self.keep_for_others(&handed, hint.life, era, &hint.mutation).await
+        // Also for who is alive: no change of the ring is under way.
+        self.keep_for_others(&handed, hint.life, era, &hint.mutation)
+            .await
     }
 
     async fn give_hint(&self, peer: &Peer, hint: &Stored, mutation: &Mutation, era: u64) -> Handed {
         if !peer.alive {
-            return Handed::Missed;
+            return Handed::Down;
         }
         let deadline = Deadline::after(&self.env, self.timeouts.write);
         if peer.id == self.views.load().cluster.me {

@@ -80,7 +80,13 @@ fn hints_are_passed_on_together() {
 /// Hints that were kept for busy replicas would be passed on by these in their turn, to replicas as busy, and multiply: while the
 /// range changes hands.
 #[test]
-fn what_a_busy_replica_does_not_take_makes_no_more_hints() {
+fn what_a_replica_does_not_take_makes_no_more_hints() {
+    hints_do_not_multiply(true);
+    hints_do_not_multiply(false);
+}
+
+/// While all ranges change hands, with replicas that refuse what is passed on to them, or never answer.
+fn hints_do_not_multiply(do_answer: bool) {
     let cluster = TestCluster::new(3);
     let table = cluster.make_table(1);
     let busy = |is_busy: bool| {
@@ -89,6 +95,9 @@ fn what_a_busy_replica_does_not_take_makes_no_more_hints() {
             let handler = move |from, request: PeerRequest| {
                 if !is_busy || !matches!(request.body, Request::Write { .. }) {
                     return node.handle(from, request).boxed();
+                }
+                if !do_answer {
+                    return futures::future::pending().boxed();
                 }
                 let refused = PeerResponse {
                     sender: node.id,
