@@ -57,7 +57,7 @@ pub const DEFAULT_HINT_BYTES_PER_NODE: u64 = 16 << 30;
 /// Bytes of hints for all nodes unless it is set.
 pub const DEFAULT_HINT_BYTES: u64 = 64 << 30;
 
-/// Bytes of hints a second to one node, from all together, unless it is set.
+/// Bytes of hints a second to one node, from all together, unless it is set: 8,192 small ones.
 pub const DEFAULT_HINT_RATE: u64 = 16 << 20;
 
 /// How long the parts of an operation may take.
@@ -108,7 +108,7 @@ pub struct Bounds {
     /// How much longer a hint may live by the clock of whoever gets it: what clocks may disagree, and the write's own
     /// time.
     pub hint_slack: Duration,
-    /// Bytes of hints that are sent to a node a second, by all nodes together.
+    /// Bytes of hints that are sent to a node a second, by all nodes together. A hint counts as 2 KiB at least.
     pub hint_rate: u64,
     /// Messages of hints that a node carries out at a time; more are refused.
     pub hints_served: usize,

@@ -28,8 +28,9 @@ use crate::{
     truncations::Origin,
 };
 
-/// How many hints are applied together: they share the syncs of the log.
-const HINTS_AT_ONCE: usize = 256;
+/// How many hints are applied together: they share the syncs of the log, and clients' requests wait for them, a millisecond
+/// or so. Who delivers sends no more in a message, but older releases do.
+const HINTS_AT_ONCE: usize = 64;
 
 /// With more requests of clients under way, nodes that fetch data wait a little for each piece.
 const BUSY: usize = 32;

@@ -82,7 +82,7 @@ pub struct NodeConfig {
     pub hint_bytes_per_node: u64,
     /// Bytes of hints for all nodes.
     pub hint_bytes: u64,
-    /// Bytes of hints a second that one node gets, from all together.
+    /// Bytes of hints a second that one node gets, from all together; each counts as 2 KiB at least.
     pub hint_rate: u64,
     /// How long a round of repair takes; `None`: only what operators ask for.
     pub repair_interval: Option<Duration>,

@@ -95,7 +95,7 @@ settings! {
     /// How many are kept for all nodes that are down [default: 65536, and only while 1024 are free on the disk]
     #[arg(long, value_name = "MIB")]
     hint_mib: u64,
-    /// How fast a node that is back gets them, from all others together [default: 16]
+    /// How fast a node that is back gets them, of 2 KiB each at least, so 16 are 8192 writes a second from all others together [default: 16]
     #[arg(long, value_name = "MIB/S")]
     hint_rate: u64,
     /// How long a round of the comparison of replicas takes, or 0: only on demand [default: 600]

@@ -2,12 +2,11 @@
 //!
 //! How long that takes is up to its disk, and, while the ring changes, to those to whom it passes hints on: a message of a
 //! size that is fixed might never end in time, and be sent again for ever. So it is halved when one was too late or took long,
-//! down to a single hint, and grows by an eighth where there is much time left.
+//! down to a single hint, and grows by an eighth where there is much time left, up to what a message may have at all.
 
 use std::time::Duration;
 
-const FIRST: usize = 512;
-const MOST: usize = 4096;
+use super::pace::MESSAGE_HINTS;
 
 /// The size of the next message to one target.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +16,7 @@ pub(super) struct Load {
 
 impl Load {
     pub(super) fn new() -> Self {
-        Self { hints: FIRST }
+        Self { hints: MESSAGE_HINTS }
     }
 
     /// At most so many hints.
@@ -30,7 +29,7 @@ impl Load {
         if took * 2 > allowed {
             self.hints = (self.hints / 2).max(1);
         } else if hints >= self.hints && took * 4 < allowed {
-            self.hints = (self.hints + self.hints.div_ceil(8)).min(MOST);
+            self.hints = (self.hints + self.hints.div_ceil(8)).min(MESSAGE_HINTS);
         }
     }
 
@@ -61,8 +60,8 @@ mod tests {
 
     #[test]
     fn it_settles_at_what_ends_in_time() {
-        assert_eq!(settled(Duration::from_micros(10)), MOST);
-        assert!((50..=500).contains(&settled(Duration::from_millis(2))));
+        assert_eq!(settled(Duration::from_micros(10)), MESSAGE_HINTS);
+        assert!((20..=50).contains(&settled(Duration::from_millis(20))));
         assert!((1..=4).contains(&settled(Duration::from_millis(500))));
         assert_eq!(settled(Duration::from_secs(5)), 1, "it never stops");
     }
@@ -70,7 +69,11 @@ mod tests {
     #[test]
     fn a_message_that_was_not_full_says_little() {
         let mut load = Load::new();
+        load.too_late();
+        let before = load.hints();
         load.taken(3, Duration::from_millis(1), Duration::from_secs(2));
-        assert_eq!(load.hints(), FIRST);
+        assert_eq!(load.hints(), before);
+        load.taken(before, Duration::from_millis(1), Duration::from_secs(2));
+        assert!(load.hints() > before);
     }
 }

@@ -7,8 +7,8 @@
 //! Requests only ever touch the queue in memory: all that waits for the disk runs as blocking work, which
 //! holds the lock of one target's segments and takes that of the queues for moments.
 //!
-//! Bounds: bytes for each target and for all, age of a hint, bytes a second on delivery, which all nodes that
-//! deliver to a target share (`pace`). What goes beyond is counted as dropped, and left to read repair and
+//! Bounds: bytes for each target and for all, age of a hint, bytes and hints a second on delivery, which all nodes that
+//! deliver to a target share, and of one message (`pace`). What goes beyond is counted as dropped, and left to read repair and
 //! anti-entropy. The receiver too refuses hints while clients keep it busy, and drops those that are too old.
 //!
 //! A table that is truncated has its hints forgotten by all nodes before any of them removes its data. Then none is on its

@@ -1,5 +1,9 @@
 //! How fast hints are delivered to one node.
 //!
+//! A hint is *charged* for its bytes, and for [`LEAST_CHARGE`] of them at least: what a small write costs a replica is not its
+//! bytes. So the rate bounds writes a second too, 8,192 of them at the default of 16 MiB a second, and a message bounds both
+//! what it carries and how long it keeps the replica from its clients ([`MESSAGE_CHARGE`]).
+//!
 //! The rate is shared by all that deliver to it: each live node takes its part, since each may have as many
 //! hints as this one. It is halved when the node refuses, or answers much slower than it usually does, and
 //! grows back by a sixteenth with each good answer (additive increase, multiplicative decrease: Chiu and Jain
@@ -7,6 +11,22 @@
 //! taken for one that the hints made slow, and one that gets slow suddenly is spared.
 
 use std::time::Duration;
+
+/// What a hint is charged at least, in bytes. A small write costs a node 15 to 20 µs of CPU (docs/performance.md), in which a
+/// newcomer takes in some 2 KiB of what it fetches (docs/convergence.md, "A node joins"). With twice as much, what is missed in an
+/// hour at the 15,000 writes a second of docs/performance.md would not be delivered in the three hours that hints are kept for.
+const LEAST_CHARGE: usize = 2 << 10;
+
+/// Hints travel together until their charges come to so much: 64 small ones, which a replica carries out in a millisecond or so.
+pub(super) const MESSAGE_CHARGE: usize = 128 << 10;
+
+/// The most hints that travel together.
+pub(super) const MESSAGE_HINTS: usize = MESSAGE_CHARGE / LEAST_CHARGE;
+
+/// What a hint of so many bytes is charged against the rate, in bytes.
+pub(super) fn charge(bytes: usize) -> usize {
+    bytes.max(LEAST_CHARGE)
+}
 
 /// Of the full rate; never slower than this.
 const SLOWEST: f64 = 1.0 / 64.0;
@@ -26,7 +46,7 @@ const RESPITE: Duration = Duration::from_millis(50);
 /// The pace of one delivery.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Bytes a second at most.
+    /// Bytes a second at most, as hints are charged.
     rate: f64,
     /// The part of it that the target bears.
     part: f64,
@@ -43,8 +63,9 @@ impl Pace {
         }
     }
 
-    /// The target took so many bytes, in that time; returns how long to wait before the next ones.
-    pub(super) fn taken(&mut self, bytes: usize, took: Duration) -> Duration {
+    /// The target took hints of this [`charge`] in all, in that time; returns how long to wait before the next ones. What was not
+    /// used of the rate, because the target took long, is not made up for later: that would be a burst.
+    pub(super) fn taken(&mut self, charge: usize, took: Duration) -> Duration {
         let usual = self.usual.unwrap_or(took);
         self.usual = Some(usual.min(took) + took.saturating_sub(usual) / DRIFT);
         if took > usual * SLOW_FACTOR + SLOW_SLACK {
@@ -52,8 +73,8 @@ impl Pace {
         } else {
             self.part = (self.part + STEP).min(1.0);
         }
-        let pause = Duration::from_secs_f64(bytes as f64 / (self.rate * self.part));
-        // The time that the target took counts: the rate is what goes over the wire.
+        let pause = Duration::from_secs_f64(charge as f64 / (self.rate * self.part));
+        // From when the hints left, so that the rate is that of what goes over the wire.
         pause.saturating_sub(took)
     }
 
@@ -75,6 +96,41 @@ mod tests {
         let mut pace = Pace::new(1 << 20, 8);
         let pause = pace.taken(1 << 20, Duration::ZERO);
         assert_eq!(pause, Duration::from_secs(8));
+    }
+
+    /// An hour's hints of 146 bytes each, at the default rate.
+    #[test]
+    fn the_rate_bounds_small_hints_too() {
+        let mut pace = Pace::new(crate::config::DEFAULT_HINT_RATE, 1);
+        let took = Duration::from_millis(1);
+        let (mut hints, mut time) = (0, Duration::ZERO);
+        while hints < 720_000 {
+            let message = MESSAGE_HINTS * charge(146);
+            assert_eq!(message, MESSAGE_CHARGE);
+            time += took + pace.taken(message, took);
+            hints += MESSAGE_HINTS;
+        }
+        let rate = hints as f64 / time.as_secs_f64();
+        assert!((rate - 8_192.0).abs() < 1.0, "{rate}");
+        assert!(time < Duration::from_mins(2), "{time:?}");
+        assert_eq!(
+            charge(LEAST_CHARGE + 1),
+            LEAST_CHARGE + 1,
+            "large ones cost their bytes"
+        );
+    }
+
+    #[test]
+    fn what_was_not_used_is_no_credit() {
+        let mut pace = Pace::new(1 << 20, 1);
+        let usual = pace.taken(1 << 18, FAST);
+        let slower = Duration::from_millis(25);
+        let waits = pace.taken(1 << 18, slower);
+        assert_eq!(waits + slower, usual + FAST, "counted from when the hints left");
+        // Longer than the rate allows it, and not so slow that it is spared.
+        let mut pace = Pace::new(1 << 30, 1);
+        assert_eq!(pace.taken(1 << 18, slower), Duration::ZERO);
+        assert!(pace.taken(1 << 26, FAST) > Duration::from_millis(60));
     }
 
     #[test]

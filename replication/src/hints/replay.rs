@@ -8,7 +8,7 @@ use starling_model::{Mutation, NodeId};
 use super::{
     Hints,
     load::Load,
-    pace::Pace,
+    pace::{self, MESSAGE_CHARGE, Pace},
     progress::Progress,
     segment::{self, Life, Stored},
     store::Records,
@@ -22,9 +22,6 @@ use crate::{
     snapshot::Peer,
     tracing::Tracer,
 };
-
-/// Hints travel together up to so many bytes.
-const MESSAGE_BYTES: usize = 256 << 10;
 
 /// How often the hints of a node that is down are looked at for their age, in seconds.
 const EXPIRY_CHECK_SECONDS: u32 = 60;
@@ -40,6 +37,8 @@ struct Message {
     hints: Vec<Hint>,
     /// Of their mutations.
     bytes: usize,
+    /// What they are charged against the rate.
+    charge: usize,
     /// How many hints of the segment it takes care of: those that it has, and those that are worth nothing any more.
     passed: usize,
 }
@@ -166,22 +165,24 @@ impl<E: Env> Coordinator<E> {
         Delivery::Done
     }
 
-    /// The next hints of a segment that go together: by their bytes, and as many as the target carries out in time.
+    /// The next hints of a segment that go together: by their charge, and as many as the target carries out in time.
     fn next_message(&self, target: NodeId, left: &[Stored]) -> Message {
         let load = self.hints.with(target, |target| target.load);
         let most = load.unwrap_or(Load::new()).hints();
         let mut message = Message {
             hints: Vec::new(),
             bytes: 0,
+            charge: 0,
             passed: 0,
         };
         for hint in left {
-            if message.bytes >= MESSAGE_BYTES || message.hints.len() >= most {
+            if message.charge >= MESSAGE_CHARGE || message.hints.len() >= most {
                 break;
             }
             message.passed += 1;
             if self.worth_delivering(hint.life, &hint.mutation).is_some() {
                 message.bytes += hint.mutation.len();
+                message.charge += pace::charge(hint.mutation.len());
                 message.hints.push(hint.for_peer());
             }
         }
@@ -206,7 +207,7 @@ impl<E: Env> Coordinator<E> {
         }
         let began = self.env.monotonic();
         let allowed = self.timeouts.write;
-        let (count, bytes) = (message.hints.len(), message.bytes);
+        let (count, charge) = (message.hints.len(), message.charge);
         let deadline = Deadline::after(&self.env, allowed);
         let sent = self.send_hints(peer, message.hints, deadline).await;
         drop(turn);
@@ -216,7 +217,7 @@ impl<E: Env> Coordinator<E> {
                 let took = self.env.monotonic().saturating_sub(began);
                 self.hints
                     .with(peer.id, |target| target.load.taken(count, took, allowed));
-                self.env.sleep(pace.taken(bytes, took)).await;
+                self.env.sleep(pace.taken(charge, took)).await;
                 Sent::Taken
             }
             Err(AskError::Failed(Failure::Overloaded)) => {

@@ -12,7 +12,7 @@ use starling_model::{Mutation, NodeId};
 use starling_ring::Placement;
 
 use super::{
-    Hints,
+    Hints, pace,
     segment::{Life, Stored},
     store::Segments,
 };
@@ -102,14 +102,14 @@ impl<E: Env> Coordinator<E> {
                 if self.replica.truncations.is_under_way(mutation.table, began) {
                     return;
                 }
-                let bytes = hint.mutation.len();
+                let charge = pace::charge(hint.mutation.len());
                 if !self.place_hint(target, &hint, &mutation, era).await {
                     return;
                 }
                 drop(turn);
                 self.counters.hints_rerouted.one();
                 let took = self.env.monotonic().saturating_sub(began);
-                self.env.sleep(pace.taken(bytes, took)).await;
+                self.env.sleep(pace.taken(charge, took)).await;
             }
             if !self.hints.delivered(target, records.number).await {
                 return;

@@ -3,11 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt;
+use parking_lot::Mutex;
 use starling_cql::{QueryParameters, Statement};
 use starling_model::{Consistency, TableId};
 
-use super::scene::{without_last, write_rows};
+use super::scene::{LATER, left_alone, without_last, write_rows};
 use crate::{
+    env::Env,
     message::{Failure, PeerRequest, PeerResponse, Request, Response},
     peers::AskError,
     testing::{Link, TestCluster, address, key, rows_of, whole_partition},
@@ -56,6 +58,42 @@ fn a_node_that_takes_few_hints_in_time_gets_all_of_them() {
         let rows = cluster.stored(2, table, &key("a")).rows.len();
         assert_eq!(rows, ROWS as usize, "answers: {answers}");
         assert_eq!(cluster.node(1).status().counters.hints_delivered, u64::from(ROWS));
+    }
+}
+
+/// They are hardly any bytes, but each is a write.
+#[test]
+fn small_hints_come_few_at_a_time_and_no_more_in_a_second_than_the_rate_allows() {
+    let mut config = TestCluster::config(1);
+    config.bounds.hint_rate = 512 << 10;
+    let (mut cluster, table) = left_alone(2, config);
+    write_rows(&cluster, table, 0..ROWS);
+    cluster.restart(2);
+    let messages = Arc::new(Mutex::new(Vec::new()));
+    let (node, env, came) = (
+        Arc::clone(cluster.node(2)),
+        cluster.envs[1].clone(),
+        Arc::clone(&messages),
+    );
+    let handler = move |from, request: PeerRequest| {
+        if let Request::Hints(hints) = &request.body {
+            came.lock().push((env.monotonic(), hints.len()));
+        }
+        node.handle(from, request).boxed()
+    };
+    cluster.world.listen(address(2), Arc::new(handler));
+    cluster.run_for(LATER);
+    assert_eq!(cluster.stored(2, table, &key("a")).rows.len(), ROWS as usize);
+    let messages = messages.lock();
+    let most = messages.iter().map(|(_, hints)| *hints).max();
+    assert_eq!(most, Some(64), "{messages:?}");
+    for pair in messages.windows(2) {
+        let [(before, hints), (after, _)] = pair else {
+            continue;
+        };
+        // Of 2 KiB each at 512 KiB a second.
+        let least = Duration::from_secs(1) * *hints as u32 / 256;
+        assert!(after.saturating_sub(*before) >= least, "{messages:?}");
     }
 }
 
