@@ -44,7 +44,7 @@ mod truncations;
 
 pub use anti_entropy::{
     demand::{RepairProgress, RepairRequest},
-    divergence::{DivergedRange, TableDivergence},
+    divergence::{DivergedRange, TableDivergence, diverged_longest},
 };
 pub use budget::{Budget, Charge};
 pub use config::{Bounds, Config, Repair, Timeouts};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use starling_replication::{MemberStatus, TableDivergence};
+use starling_replication::{DivergedRange, MemberStatus, TableDivergence, diverged_longest};
 
 use super::{PoolView, StatusView};
 use crate::{
@@ -76,6 +76,7 @@ pub(super) fn text(status: &StatusView, cql: &cql_server::Counters, traffic: &Tr
         out.sample("departed_hint_bytes", &id, departed.hint_bytes);
     }
     divergence(&mut out, status);
+    diverged_ranges(&mut out, status);
     out.gauge(
         "damage_waiting",
         "Stretches of damaged tokens that could not be written anew from other replicas yet; the first few are in /status.",
@@ -127,7 +128,7 @@ fn divergence(out: &mut Page, status: &StatusView) {
         ),
         (
             "repair_ranges_diverged",
-            "Ranges that differ, or can't be compared with all their replicas; the first few are in /status.",
+            "Ranges that differ, or can't be compared with all their replicas.",
             |table| Some(table.diverged_ranges),
         ),
         (
@@ -152,6 +153,32 @@ fn divergence(out: &mut Page, status: &StatusView) {
             if let Some(value) = value(table) {
                 out.sample(name, &format!("table=\"{}\"", table.table), value);
             }
+        }
+    }
+}
+
+/// The ranges that have differed longest, one by one: few, so that a node that is down makes no thousands of series.
+fn diverged_ranges(out: &mut Page, status: &StatusView) {
+    type Figure = (&'static str, &'static str, fn(&DivergedRange) -> u64);
+    let figures: [Figure; 2] = [
+        (
+            "repair_range_diverged_since_seconds",
+            "Since when, in seconds since the epoch, a range differs or can't be compared; of all tables the 32 that have done so longest.",
+            |range| u64::from(range.since),
+        ),
+        (
+            "repair_range_differing",
+            "Partitions of that range, or parts of them, that were seen to differ; 0: it only can't be compared.",
+            |range| range.differing,
+        ),
+    ];
+    let ranges = diverged_longest(&status.node.divergence);
+    for (name, help, value) in figures {
+        out.family(name, "gauge", help);
+        for (table, range) in &ranges {
+            let DivergedRange { start, end, .. } = range;
+            let labels = format!("table=\"{}\",range=\"{start}:{end}\"", table.table);
+            out.sample(name, &labels, value(range));
         }
     }
 }

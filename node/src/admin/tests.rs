@@ -5,7 +5,8 @@ use std::{
 
 use starling_model::NodeId;
 use starling_replication::{
-    DamageStatus, DepartedStatus, MemberStatus, NodeStatus, TableDivergence, status::CounterValues,
+    DamageStatus, DepartedStatus, DivergedRange, MemberStatus, NodeStatus, TableDivergence,
+    status::CounterValues,
 };
 
 use super::*;
@@ -52,6 +53,16 @@ fn json_with_another_status_is_an_error() {
     server.join().unwrap();
 }
 
+fn diverged(since: u32) -> DivergedRange {
+    DivergedRange {
+        start: -5,
+        end: 7,
+        differing: 6,
+        since,
+        problem: Some("the replica \"n2\"\nis down".to_owned()),
+    }
+}
+
 fn divergence(table: &str, since: Option<u32>) -> TableDivergence {
     TableDivergence {
         table: table.to_owned(),
@@ -61,7 +72,7 @@ fn divergence(table: &str, since: Option<u32>) -> TableDivergence {
         differing: 6,
         diverged_ranges: 1,
         diverged_since: since,
-        diverged: Vec::new(),
+        diverged: since.map(diverged).into_iter().collect(),
     }
 }
 
@@ -162,6 +173,11 @@ fn metrics_are_what_prometheus_reads() {
         text.contains("\nstarling_large_rows{table=\"shop.carts\"} 2\n"),
         "{text}"
     );
+    let range = "{table=\"shop.carts\",range=\"-5:7\"}";
+    for (name, value) in [("diverged_since_seconds", 1_700_000_000), ("differing", 6)] {
+        let sample = format!("\nstarling_repair_range_{name}{range} {value}\n");
+        assert!(text.contains(&sample), "{text}");
+    }
     let since = "\nstarling_repair_diverged_since_seconds{table=\"shop.carts\"} 1700000000\n";
     assert!(text.contains(since), "{text}");
     assert!(
@@ -180,6 +196,23 @@ fn metrics_are_what_prometheus_reads() {
     for line in text.lines().filter(|line| line.starts_with("# HELP ")) {
         let help = line.splitn(4, ' ').nth(3).unwrap();
         assert!(help.ends_with('.') && help.len() > 15, "says little: {line}");
+    }
+}
+
+#[test]
+fn metrics_have_few_series_for_ranges_however_many_differ() {
+    let mut view = view();
+    let tables = (0..50).map(|n| TableDivergence {
+        diverged: (0..32).map(diverged).collect(),
+        ..divergence(&format!("shop.t{n}"), Some(0))
+    });
+    view.node.divergence = tables.collect();
+    let text = metrics::text(&view, &cql_server::Counters::default(), &Traffic::default());
+    for name in ["diverged_since_seconds", "differing"] {
+        let samples = text
+            .lines()
+            .filter(|line| line.starts_with(&format!("starling_repair_range_{name}{{")));
+        assert_eq!(samples.count(), 32, "{name}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod ca;
+mod divergence;
 mod info;
 mod logging;
 mod loss;

@@ -2,15 +2,16 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use starling_replication::{DamageStatus, MemberStatus, TableDivergence, WaitingDamage};
+use serde::Serialize;
+use starling_replication::{DamageStatus, DepartedStatus, MemberStatus, TableDivergence, WaitingDamage};
 
-use super::{AdminArgs, output};
+use super::{AdminArgs, divergence, output};
 use crate::{admin::StatusView, failure::Failure};
 
 pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
     let status: StatusView = args.fetch("/status")?;
     if args.format == output::Format::Json {
-        return output::json(&status.node.members);
+        return output::json(&Told::of(&status));
     }
     let up = status.node.members.iter().filter(|member| member.up).count();
     println!(
@@ -50,10 +51,38 @@ pub(super) fn run(args: &AdminArgs) -> Result<(), Failure> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    for table in &status.node.divergence {
-        println!("{}", replicas(table, now));
+    for line in divergence::lines(&status.node.divergence, now) {
+        println!("{line}");
     }
     Ok(())
+}
+
+/// The same as JSON.
+#[derive(Serialize)]
+struct Told<'a> {
+    /// The name of the node that was asked.
+    name: &'a str,
+    cluster: &'a str,
+    schema_agreed: bool,
+    members: &'a [MemberStatus],
+    departed: &'a [DepartedStatus],
+    damage: &'a DamageStatus,
+    divergence: &'a [TableDivergence],
+}
+
+impl<'a> Told<'a> {
+    fn of(status: &'a StatusView) -> Self {
+        let node = &status.node;
+        Self {
+            name: &status.name,
+            cluster: &node.cluster,
+            schema_agreed: node.schema_agreed,
+            members: &node.members,
+            departed: &node.departed,
+            damage: &node.damage,
+            divergence: &node.divergence,
+        }
+    }
 }
 
 /// What is damaged on the node and does not heal now.
@@ -74,40 +103,6 @@ fn damage(damage: &DamageStatus) -> Vec<String> {
         lines.push(format!("{more} more stretches of damaged data do not heal"));
     }
     lines
-}
-
-/// How equal the replicas are, of the ranges that the node looks after; `now` in seconds since the epoch.
-fn replicas(table: &TableDivergence, now: u64) -> String {
-    let TableDivergence {
-        table: name,
-        ranges,
-        agreed,
-        diverged_ranges,
-        diverged_since,
-        differing,
-        ..
-    } = table;
-    let mut parts = vec![format!(
-        "{name}: the replicas of {agreed} of {ranges} ranges were found equal"
-    )];
-    if *diverged_ranges > 0 {
-        let problem = table.diverged.iter().find_map(|range| range.problem.as_ref());
-        let problem = problem.map(|problem| format!(" ({problem})")).unwrap_or_default();
-        let since = diverged_since.map(|since| {
-            let ago = now.saturating_sub(u64::from(since));
-            format!(", the first for {}", output::seconds(ago))
-        });
-        parts.push(format!(
-            "{diverged_ranges} differ or can't be compared{problem}{}",
-            since.unwrap_or_default()
-        ));
-    }
-    if *differing > 0 {
-        parts.push(format!(
-            "{differing} partitions or parts of them were seen to differ and are not known to be equal since"
-        ));
-    }
-    parts.join(", ")
 }
 
 fn row(member: &MemberStatus) -> Vec<String> {
@@ -134,8 +129,6 @@ fn row(member: &MemberStatus) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use starling_replication::DivergedRange;
-
     use super::*;
 
     #[test]
@@ -160,34 +153,5 @@ mod tests {
             assert!(lines[0].contains(part), "{lines:?}");
         }
         assert!(lines[1].starts_with("2 more"), "{lines:?}");
-    }
-
-    #[test]
-    fn replicas_that_differ_are_told_with_how_many_and_since_when() {
-        let mut table = TableDivergence {
-            table: "ks.t".to_owned(),
-            ranges: 8,
-            agreed: 8,
-            oldest_agreement: Some(900),
-            differing: 0,
-            diverged_ranges: 0,
-            diverged_since: None,
-            diverged: Vec::new(),
-        };
-        let equal = "ks.t: the replicas of 8 of 8 ranges were found equal";
-        assert_eq!(replicas(&table, 5_000), equal);
-        table.differing = 4;
-        table.diverged_ranges = 3;
-        table.diverged_since = Some(1_000);
-        table.diverged = vec![DivergedRange {
-            start: 0,
-            end: 9,
-            differing: 4,
-            since: 1_000,
-            problem: Some("the replica 10.0.0.2:7000 is down".to_owned()),
-        }];
-        let differ = "3 differ or can't be compared (the replica 10.0.0.2:7000 is down), the first for 1 h 6 min, \
-                      4 partitions or parts of them were seen to differ and are not known to be equal since";
-        assert_eq!(replicas(&table, 5_000), format!("{equal}, {differ}"));
     }
 }

@@ -153,6 +153,16 @@ fn the_background_brings_a_node_what_it_missed() {
     let (_, metrics) = admin::client::get(cluster.nodes[0].admin, "/metrics").unwrap();
     let since = "\nstarling_repair_diverged_since_seconds{table=\"k.t\"} ";
     assert!(metrics.contains(since), "{metrics}");
+    // Of which ranges, and since when.
+    let range = "\nstarling_repair_range_diverged_since_seconds{table=\"k.t\",range=\"";
+    assert!(metrics.contains(range), "{metrics}");
+    let down = format!(": the replica {} is down", cluster.nodes[2].listen);
+    let is_range = |line: &str| line.starts_with("  ") && line.contains(&down);
+    assert!(told.lines().any(is_range), "{told}");
+    let json: serde_json::Value =
+        serde_json::from_str(&run(&cluster, 0, &["status", "--format", "json"])).unwrap();
+    assert!(json["divergence"][0]["diverged"][0]["since"].is_u64(), "{json}");
+    assert_eq!(json["members"].as_array().map(Vec::len), Some(3), "{json}");
     for node in &mut cluster.nodes[..2] {
         node.kill();
         let _none = fs::remove_dir_all(node.dir.join("data/hints"));

@@ -51,7 +51,7 @@ pub struct TableDivergence {
     /// The earliest of the seconds (since the epoch) since which one of them does; absent if none does.
     #[serde(default)]
     pub diverged_since: Option<u32>,
-    /// The first few of them.
+    /// Those of them that have differed longest, first of all, 32 at most.
     pub diverged: Vec<DivergedRange>,
 }
 
@@ -70,8 +70,20 @@ pub struct DivergedRange {
     pub problem: Option<String>,
 }
 
-/// The most ranges that are told of one table.
+/// The most ranges that are told one by one.
 const TOLD: usize = 32;
+
+/// Of all these tables' ranges, the 32 that have differed longest, with their tables and that one first. A range keeps its place
+/// for as long as it differs, but for those before it that heal.
+pub fn diverged_longest(tables: &[TableDivergence]) -> Vec<(&TableDivergence, &DivergedRange)> {
+    let mut ranges: Vec<_> = tables
+        .iter()
+        .flat_map(|table| table.diverged.iter().map(move |range| (table, range)))
+        .collect();
+    ranges.sort_by_key(|(_, range)| range.since);
+    ranges.truncate(TOLD);
+    ranges
+}
 
 impl Divergences {
     /// Whether this node looks after the range.
@@ -135,24 +147,27 @@ impl Divergences {
         let ranges = all().count() as u64;
         let agreements: Vec<Seconds> = all().filter_map(|(_, state)| state.agreed_at).collect();
         let complete = agreements.len() as u64 == ranges;
-        let diverged = all().filter_map(|((_, tokens), state)| {
-            Some(DivergedRange {
-                start: tokens.start.0,
-                end: tokens.end.0,
-                differing: state.differing,
-                since: state.since?.0,
-                problem: state.problem.clone(),
-            })
+        let mut diverged: Vec<_> = all()
+            .filter_map(|((_, tokens), state)| Some((state.since?.0, tokens, state)))
+            .collect();
+        diverged.sort_by_key(|(since, ..)| *since);
+        let told = diverged.iter().take(TOLD);
+        let told = told.map(|(since, tokens, state)| DivergedRange {
+            start: tokens.start.0,
+            end: tokens.end.0,
+            differing: state.differing,
+            since: *since,
+            problem: state.problem.clone(),
         });
         (ranges > 0).then(|| TableDivergence {
-            diverged_ranges: all().filter(|(_, state)| state.since.is_some()).count() as u64,
-            diverged_since: all().filter_map(|(_, state)| state.since).min().map(|at| at.0),
+            diverged_ranges: diverged.len() as u64,
+            diverged_since: diverged.first().map(|(since, ..)| *since),
             table: name,
             ranges,
             agreed: agreements.len() as u64,
             oldest_agreement: agreements.iter().min().filter(|_| complete).map(|at| at.0),
             differing: all().map(|(_, state)| state.differing).sum(),
-            diverged: diverged.take(TOLD).collect(),
+            diverged: told.collect(),
         })
     }
 }
@@ -213,24 +228,54 @@ mod tests {
         assert_eq!(told(&divergences), (0, 0, None, None));
     }
 
+    fn tens(at: u32) -> TokenRange {
+        let start = i64::from(at) * 10;
+        TokenRange {
+            start: starling_model::Token(start),
+            end: starling_model::Token(start + 10),
+        }
+    }
+
     /// More ranges than are told one by one, of which the last has differed longest.
     #[test]
-    fn the_earliest_divergence_is_told_though_its_range_is_not() {
+    fn the_ranges_that_have_differed_longest_are_told() {
         let mut divergences = Divergences::default();
         for at in (1..=40).rev() {
-            let range = TokenRange {
-                start: starling_model::Token(i64::from(at) * 10),
-                end: starling_model::Token(i64::from(at) * 10 + 10),
-            };
-            divergences.compared(TABLE, range, Seconds(1_000 - at), 1);
+            divergences.compared(TABLE, tens(at), Seconds(1_000 - at), 1);
         }
         let table = divergences
             .of(TABLE, "k.t".to_owned())
             .expect("it is looked after");
         assert_eq!((table.diverged_ranges, table.differing), (40, 40));
         assert_eq!(table.diverged_since, Some(960));
-        assert!(table.diverged.iter().all(|range| range.since > 960));
+        let told: Vec<_> = table
+            .diverged
+            .iter()
+            .map(|range| (range.start, range.since))
+            .collect();
+        let longest = (0..32).map(|n| (400 - i64::from(n) * 10, 960 + n));
+        assert_eq!(told, longest.collect::<Vec<_>>());
         divergences.look_after(&BTreeSet::new());
         assert_eq!(divergences.of(TABLE, "k.t".to_owned()), None);
+    }
+
+    #[test]
+    fn of_all_tables_no_more_are_told_than_of_one() {
+        let mut divergences = Divergences::default();
+        let other = TableId(8);
+        for at in 1..=40 {
+            divergences.compared(TABLE, tens(at), Seconds(100 + 2 * at), 1);
+            divergences.compared(other, tens(at), Seconds(101 + 2 * at), 1);
+        }
+        let of = |table: TableId| divergences.of(table, format!("k.t{}", table.0));
+        let tables: Vec<_> = [TABLE, other].into_iter().filter_map(of).collect();
+        let told = diverged_longest(&tables);
+        let told: Vec<_> = told
+            .iter()
+            .map(|(table, range)| (table.table.as_str(), range.since))
+            .collect();
+        let longest = (102..134).map(|since| (["k.t7", "k.t8"][since as usize % 2], since));
+        assert_eq!(told, longest.collect::<Vec<_>>());
+        assert!(diverged_longest(&[]).is_empty());
     }
 }
