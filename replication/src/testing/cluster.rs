@@ -84,7 +84,7 @@ impl TestCluster {
     }
 
     /// The process dies: it answers nobody, and forgets what is not on its disk. Its tasks are cut off from
-    /// the network.
+    /// the network, and come to no end.
     pub(crate) fn kill(&mut self, number: usize) {
         self.world.hang_up(address(number));
         if let Some(node) = self.nodes[number - 1].take() {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use starling_model::TokenSet;
 use starling_sstable::ExportOptions;
 
 /// The exports of a store. They end at once unless they are held.
@@ -16,7 +17,8 @@ pub(crate) struct HeldExports(Arc<Mutex<State>>);
 struct State {
     held: bool,
     waiting: Vec<Waker>,
-    begun: usize,
+    /// Of which tokens they are that were begun.
+    begun: Vec<TokenSet>,
     ended: usize,
 }
 
@@ -36,12 +38,17 @@ impl HeldExports {
     /// How many were begun, and how many have ended.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let state = self.0.lock();
-        (state.begun, state.ended)
+        (state.begun.len(), state.ended)
+    }
+
+    /// Of which tokens they are that were begun, in that order.
+    pub(crate) fn begun(&self) -> Vec<TokenSet> {
+        self.0.lock().begun.clone()
     }
 
     /// Begins one, and waits while they are held; `false` if it is given up by then.
-    pub(super) async fn wait(&self, options: &ExportOptions) -> bool {
-        self.0.lock().begun += 1;
+    pub(super) async fn wait(&self, tokens: &TokenSet, options: &ExportOptions) -> bool {
+        self.0.lock().begun.push(tokens.clone());
         std::future::poll_fn(|context| {
             let mut state = self.0.lock();
             let given_up = options.given_up.load(Ordering::Relaxed);

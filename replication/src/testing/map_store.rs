@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -40,6 +40,8 @@ pub(crate) struct MapStore {
     /// Where exports go, and come from.
     disk: Arc<Mutex<Option<Arc<dyn Fs>>>>,
     exports: HeldExports,
+    /// How many times as much as there is it says that there is, where parts are cut.
+    magnified: Arc<AtomicU64>,
     /// Reads end only once nothing holds them.
     reads_held: Arc<AtomicBool>,
     /// How long it takes to forget tokens of a table, if it takes any time.
@@ -50,6 +52,11 @@ impl MapStore {
     /// From now on reads wait for a disk that does not answer, or not any more: those that wait go on waiting.
     pub(crate) fn hold_reads(&self, held: bool) {
         self.reads_held.store(held, Ordering::Relaxed);
+    }
+
+    /// From now on it cuts parts as if it had so many times as much.
+    pub(crate) fn magnify(&self, times: u64) {
+        self.magnified.store(times, Ordering::Relaxed);
     }
 
     /// From now on it takes so long to forget tokens of a table, also if there is nothing to forget.
@@ -534,9 +541,10 @@ impl Store for MapStore {
         _shards: u32,
         bytes: RangeInclusive<u64>,
     ) -> impl Future<Output = Result<Vec<(TokenSet, u64)>, StoreError>> + Send + 'static {
+        let times = self.magnified.load(Ordering::Relaxed).max(1);
         let size = |store: &Self, set: &TokenSet| -> u64 {
             let all = store.of(table, set).into_iter();
-            all.map(|mutation| mutation.encode().len() as u64).sum()
+            times * all.map(|mutation| mutation.encode().len() as u64).sum::<u64>()
         };
         let parts = |store: &Self| {
             let count = size(store, &tokens).div_ceil(*bytes.start());
@@ -556,7 +564,7 @@ impl Store for MapStore {
     ) -> impl Future<Output = Result<Vec<Exported>, StoreError>> + Send + 'static {
         let store = self.clone();
         async move {
-            let exported = if store.exports.wait(&options).await {
+            let exported = if store.exports.wait(&tokens, &options).await {
                 let export = |store: &Self| store.write_export(table, &tokens, &dir, options.anew);
                 store.checked(export).flatten()
             } else {

@@ -7,7 +7,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -239,6 +239,8 @@ pub(crate) struct TestEnv {
     disk_delay: Arc<Mutex<Duration>>,
     /// Of the wall clock, in microseconds.
     pub(crate) skew: i64,
+    /// Whether the process has died that this is the outside of.
+    dead: Arc<AtomicBool>,
 }
 
 impl TestEnv {
@@ -255,6 +257,7 @@ impl TestEnv {
             memory,
             disk_delay: Arc::default(),
             skew: 0,
+            dead: Arc::default(),
         }
     }
 
@@ -263,11 +266,28 @@ impl TestEnv {
         *self.disk_delay.lock() = delay;
     }
 
-    /// What is left of the disk after a crash: what was synced.
+    /// What the process does ends with the next thing that it wants of its outside. What is left of the disk is what was synced.
     pub(crate) fn crash(&mut self) {
+        self.dead.store(true, Ordering::Relaxed);
+        self.dead = Arc::default();
         self.memory = self.memory.after_crash(&mut |_, _| 0);
         self.disk = Arc::new(self.memory.clone());
         self.store.set_disk(Arc::clone(&self.disk));
+    }
+
+    /// Ends as `work` does, or never if the process has died by then.
+    fn while_alive<T: Send>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = T> + Send + 'static {
+        let dead = Arc::clone(&self.dead);
+        async move {
+            let done = work.await;
+            if dead.load(Ordering::Relaxed) {
+                return std::future::pending().await;
+            }
+            done
+        }
     }
 }
 
@@ -294,7 +314,7 @@ impl Env for TestEnv {
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {
-        self.world.executor.sleep(duration)
+        self.while_alive(self.world.executor.sleep(duration))
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -306,10 +326,13 @@ impl Env for TestEnv {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send + 'static {
         let (executor, delay) = (self.world.executor.clone(), *self.disk_delay.lock());
-        async move {
+        let turn = self.while_alive(async move {
             if !delay.is_zero() {
                 executor.sleep(delay).await;
             }
+        });
+        async move {
+            turn.await;
             work()
         }
     }
@@ -321,13 +344,13 @@ impl Env for TestEnv {
         timeout: Duration,
     ) -> impl Future<Output = Result<PeerResponse, CallError>> + Send + 'static {
         let (world, from) = (self.world.clone(), self.address);
-        async move {
+        self.while_alive(async move {
             let sleep = world.executor.sleep(timeout);
             match select(pin!(world.carry(from, to, request)), pin!(sleep)).await {
                 Either::Left((answer, _)) => answer,
                 Either::Right(((), _)) => Err(CallError::Timeout(to)),
             }
-        }
+        })
     }
 
     fn cast(&self, to: SocketAddr, request: PeerRequest) {
