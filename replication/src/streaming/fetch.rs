@@ -13,6 +13,7 @@ use futures::{
     lock::Mutex as AsyncMutex,
     stream::{self, StreamExt},
 };
+use parking_lot::Mutex;
 use starling_cql::schema::Schema;
 use starling_model::{NodeId, TableId, TokenSet};
 
@@ -33,7 +34,7 @@ const QUESTIONS_AT_ONCE: usize = 8;
 /// The pause before what failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A partner that is away for longer is done without.
+/// A partner that is away for longer is done without: for each part, but it is waited for once.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a node gains of all tables of a keyspace.
@@ -48,6 +49,8 @@ struct Errand {
     /// As it was known at the beginning: tables that are made meanwhile get all their writes from then on.
     schema: Arc<Schema>,
     fetched: AsyncMutex<Fetched>,
+    /// Sources of which nothing comes, and since when.
+    away: Mutex<BTreeMap<NodeId, Duration>>,
 }
 
 impl<E: Env> Streaming<E> {
@@ -73,6 +76,7 @@ impl<E: Env> Streaming<E> {
             strategies: keyspaces.collect(),
             schema: Arc::clone(&snapshot.schema),
             fetched: AsyncMutex::new(self.blocking(load).await?),
+            away: Mutex::default(),
         };
         let now = self.env.monotonic();
         *self.progress.lock() = Progress::begun(now);
@@ -229,8 +233,17 @@ impl<E: Env> Streaming<E> {
         let mut away_since = None;
         loop {
             self.still_wanted(errand)?;
-            let (why, tries_others) = match self.bring(part, errand.change).await {
-                Ok(()) | Err(Miss::Dropped) => break,
+            let brought = if part.is_partner && self.is_given_up(errand, part.from) {
+                Err(Miss::Away("it is down".to_owned()))
+            } else {
+                self.bring(part, errand.change).await
+            };
+            let (why, tries_others) = match brought {
+                Ok(()) => {
+                    errand.away.lock().remove(&part.from);
+                    break;
+                }
+                Err(Miss::Dropped) => break,
                 Err(Miss::Busy) => {
                     self.env.sleep(RETRY).await;
                     continue;
@@ -240,7 +253,8 @@ impl<E: Env> Streaming<E> {
                 Err(Miss::Away(why)) => {
                     let now = self.env.monotonic();
                     let since = *away_since.get_or_insert(now);
-                    (why, now.saturating_sub(since) >= PATIENCE)
+                    let of_source = *errand.away.lock().entry(part.from).or_insert(now);
+                    (why, now.saturating_sub(since.min(of_source)) >= PATIENCE)
                 }
             };
             ::tracing::warn!(table = %part.table, from = %part.from, why, "a part of a table did not come; it is tried again");
@@ -254,6 +268,13 @@ impl<E: Env> Streaming<E> {
         self.note_fetched(errand, part).await;
         self.progress.lock().part_done(self.env.monotonic());
         Ok(())
+    }
+
+    /// Whether a source is down, and was waited for long enough with another part.
+    fn is_given_up(&self, errand: &Errand, from: NodeId) -> bool {
+        let since = errand.away.lock().get(&from).copied();
+        since.is_some_and(|since| self.env.monotonic().saturating_sub(since) >= PATIENCE)
+            && !self.is_alive(from)
     }
 
     async fn note_fetched(&self, errand: &Errand, part: &Part) {

@@ -258,3 +258,23 @@ fn a_source_that_crashes_and_comes_back_is_asked_only_for_what_is_missing() {
         Vec::<PathBuf>::new()
     );
 }
+
+#[test]
+fn a_source_that_stays_dead_is_done_without_for_what_is_missing() {
+    let mut scene = Scene::begin();
+    let noted = scene.run_into_the_midst();
+    scene.cluster.kill(LEAVER);
+    let before = scene.came();
+    scene.cluster.run_for(Duration::from_secs(19));
+    assert_eq!(scene.exports(OTHER), 0, "it is waited for");
+    let left = scene.gained.without(&noted);
+    let data = scene.bytes_of(&left) / u64::from(MAX_PIECE_BYTES);
+    scene.cluster.run_for(Duration::from_secs(10 + data));
+    scene.check();
+    assert_eq!(
+        scene.asked_since(OTHER, 0),
+        left,
+        "and nothing of what came before"
+    );
+    assert_eq!(scene.came() - before, scene.bytes_of(&left));
+}
