@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::FutureExt;
 use parking_lot::Mutex;
 use starling_model::{Consistency, TableId, Timestamp};
 
 use super::{LATER, cluster, kill_and_notice, read_all};
 use crate::{
     env::{Env, StoreError},
-    message::{Failure, Hint, PeerRequest, Request, Response, WriteReason},
+    message::{Failure, Hint, PeerRequest, PeerResponse, Request, Response, WriteReason},
     testing::{Link, TestCluster, address, insert, key, rows_of, whole_partition},
     tracing::Tracer,
     truncations::Origin,
@@ -297,4 +298,51 @@ fn a_truncation_whose_coordinator_died_is_given_up() {
     assert_eq!(read_all(&cluster, 1, table, Consistency::Quorum), ["a/1=x"]);
     let truncations = &cluster.node(1).coordinator.replica.truncations;
     assert!(!truncations.end(table, 1), "should it go on, it fails");
+}
+
+/// It comes back so soon that nobody took it for dead.
+#[test]
+fn a_truncation_whose_coordinator_started_anew_is_given_up() {
+    let (mut cluster, table) = cluster();
+    let now = cluster.world.executor.now();
+    let coordinator = origin(&cluster, 3);
+    let truncations = Arc::clone(&cluster.node(1).coordinator.replica.truncations);
+    assert!(truncations.begin(table, 1, coordinator, now + LATER * 100));
+    cluster.restart(3);
+    cluster.run_for(Duration::from_secs(3));
+    let now = cluster.world.executor.now();
+    assert!(!truncations.is_under_way(table, now));
+}
+
+/// The end of a truncation that failed is told again where it was not heard.
+#[test]
+fn who_does_not_hear_that_a_truncation_failed_is_told_again() {
+    let (cluster, table) = cluster();
+    let broken = StoreError::Disk("it burns".to_owned());
+    cluster.store(3).set_fault(Some(broken));
+    let cut = Arc::clone(cluster.node(2));
+    // n2 takes part in the first two rounds, and loses the first message that tells of the end.
+    let lost = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&lost);
+    let handler = move |from, request: PeerRequest| {
+        if matches!(request.body, Request::Truncated { .. }) {
+            *count.lock() += 1;
+            if *count.lock() == 1 {
+                return futures::future::ready(PeerResponse {
+                    sender: cut.id,
+                    clock: request.clock,
+                    trace: Vec::new(),
+                    body: Response::Failed(Failure::Overloaded),
+                })
+                .boxed();
+            }
+        }
+        cut.handle(from, request).boxed()
+    };
+    cluster.world.listen(address(2), Arc::new(handler));
+    assert!(cluster.cql(1, "TRUNCATE ks.t").is_err());
+    cluster.run_for(Duration::from_secs(2));
+    let truncations = &cluster.node(2).coordinator.replica.truncations;
+    assert!(!truncations.is_under_way(table, cluster.world.executor.now()));
+    assert_eq!(*lost.lock(), 2);
 }
