@@ -204,10 +204,10 @@ impl<E: Env> Coordinator<E> {
     /// Whether every present replica has the write, or a durable hint for it that is as old as this one.
     async fn place_hint(&self, target: NodeId, hint: &Stored, mutation: &Mutation, era: u64) -> bool {
         let replicas = present_replicas(&self.views.load(), mutation);
-        let mut handed = Vec::with_capacity(replicas.len());
-        for peer in replicas.iter().filter(|peer| peer.id != target) {
-            handed.push((peer.id, self.give_hint(peer, hint, mutation, era).await));
-        }
+        let replicas = replicas.iter().filter(|peer| peer.id != target);
+        // All at once: a truncation waits until the slowest has answered, and not for each after the other.
+        let handed = replicas.map(async |peer| (peer.id, self.give_hint(peer, hint, mutation, era).await));
+        let handed = join_all(handed).await;
         // Also for who is alive: no change of the ring is under way.
         self.keep_for_others(&handed, hint.life, era, &hint.mutation)
             .await
