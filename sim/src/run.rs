@@ -1,6 +1,7 @@
 //! One seed: a cluster is made, used, tormented, healed, and judged.
 
 mod acts;
+mod forgetting;
 mod schema;
 mod verdict;
 

@@ -78,6 +78,7 @@ fn bugs_of_deletions_clocks_and_the_ring_are_found() {
         (Bug::NeverBehind, 0),
         (Bug::ForgetClock, 0),
         (Bug::StreamNothing, 3),
+        (Bug::KeepForeign, 1),
         (Bug::ReadOnOldRing, 0),
         (Bug::SkipBarrier, 0),
     ]);

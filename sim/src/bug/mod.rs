@@ -17,8 +17,8 @@ use crate::{checkers::Promise, nemesis::Evils};
 pub(crate) use door::refuses;
 pub(crate) use restart::{forget, spoil};
 pub(crate) use store::{
-    Stale, changes, forgets_changes, gives_up_damage, hides_damage, purges_at_once, reads_early,
-    stops_at_shard,
+    Stale, changes, forgets_changes, gives_up_damage, hides_damage, keeps_foreign, purges_at_once,
+    reads_early, stops_at_shard,
 };
 pub(crate) use wire::{Treatment, spoil_answer, treat};
 
@@ -73,6 +73,8 @@ pub enum Bug {
     TakeLateWrites,
     /// Nodes that part with data as the ring changes say that they have none.
     StreamNothing,
+    /// Nodes that are to forget what is not their own any more say that they did, and don't.
+    KeepForeign,
     /// Nodes say that they keep a logged batch, and don't.
     ForgetBatches,
     /// Replicas carry out reads that were planned on a ring older than theirs.
@@ -99,7 +101,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::AcknowledgeBeforeSync,
         Self::SkipSync,
         Self::SkipDirectorySync,
@@ -124,6 +126,7 @@ impl Bug {
         Self::IgnoreTruncation,
         Self::TakeLateWrites,
         Self::StreamNothing,
+        Self::KeepForeign,
         Self::ForgetBatches,
         Self::ReadOnOldRing,
         Self::SkipBarrier,
@@ -169,6 +172,7 @@ impl Bug {
             Self::IgnoreTruncation => "a replica says that it truncated a table and does not",
             Self::TakeLateWrites => "a replica takes what began before it was truncated",
             Self::StreamNothing => "old replicas have nothing to give to new ones",
+            Self::KeepForeign => "a node says that it forgot what is not its own any more and did not",
             Self::ForgetBatches => "a node says that it keeps a logged batch and does not",
             Self::ReadOnOldRing => "a replica carries out reads that were planned on an older ring",
             Self::LoseNearWrites => {
@@ -224,7 +228,7 @@ impl Bug {
     pub fn needs_upheaval(self) -> bool {
         matches!(
             self,
-            Self::StreamNothing | Self::ReadOnOldRing | Self::SkipBarrier
+            Self::StreamNothing | Self::KeepForeign | Self::ReadOnOldRing | Self::SkipBarrier
         )
     }
 
@@ -251,8 +255,8 @@ impl Bug {
     /// The promises that it may break.
     pub fn breaks(self) -> &'static [Promise] {
         use Promise::{
-            Atomicity, Causality, Convergence, Handoff, Mending, MonotonicReads, NoInvention, NoLostWrite,
-            NoPanic, Ownership, Recovery, SchemaAgreement, Service, Truncation, Validity,
+            Atomicity, Causality, Convergence, Forgetting, Handoff, Mending, MonotonicReads, NoInvention,
+            NoLostWrite, NoPanic, Ownership, Recovery, SchemaAgreement, Service, Truncation, Validity,
         };
         match self {
             Self::AcknowledgeBeforeSync
@@ -275,6 +279,7 @@ impl Bug {
             Self::NeverBehind | Self::ForgetClock => &[Causality],
             Self::KeepSchemaSecret => &[SchemaAgreement, Recovery],
             Self::IgnoreTruncation | Self::TakeLateWrites => &[Truncation],
+            Self::KeepForeign => &[Forgetting],
             Self::ForgetBatches => &[Atomicity],
             Self::ReadOnOldRing => &[Ownership],
             Self::FirstSchemaWins => &[SchemaAgreement],

@@ -54,6 +54,11 @@ pub(crate) fn hides_damage(bug: Option<Bug>) -> bool {
     bug == Some(Bug::HideDamage)
 }
 
+/// Whether nothing is forgotten that is asked to be.
+pub(crate) fn keeps_foreign(bug: Option<Bug>) -> bool {
+    bug == Some(Bug::KeepForeign)
+}
+
 /// Whether a read does not wait for the sync of what it saw.
 pub(crate) fn reads_early(bug: Option<Bug>) -> bool {
     bug == Some(Bug::ReadBeforeSync)

@@ -3,6 +3,7 @@
 pub mod atomicity;
 pub mod causality;
 pub mod convergence;
+pub mod forgetting;
 pub mod ownership;
 pub mod registers;
 #[cfg(test)]
@@ -42,6 +43,8 @@ pub enum Promise {
     Handoff,
     /// After healing, hints and repair, all replicas hold the same.
     Convergence,
+    /// Who is no replica of something any more forgets it by itself.
+    Forgetting,
     /// What is damaged on few enough replicas is written anew, and none of it stays untold.
     Mending,
     /// Every token has its owners at all times, and no two nodes that count on them mean different ones.

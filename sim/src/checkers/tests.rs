@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use starling_model::{
-    Cell as ModelCell, CellValue, Clustering, ColumnId, DecoratedKey, NodeId, Partition, PartitionPage, Row,
-    Timestamp, Token,
+    Cell as ModelCell, CellValue, Clustering, ColumnId, DecoratedKey, Deletion, NodeId, Partition,
+    PartitionPage, Row, Seconds, Timestamp, Token,
 };
 
 use super::*;
@@ -261,6 +261,34 @@ fn replicas_that_differ_are_caught() {
         (c, vec![page(9, 9)]),
     ]);
     assert_eq!(compare(elsewhere), 0, "who is no replica does not count");
+}
+
+#[test]
+fn what_is_kept_by_who_is_no_replica_is_caught() {
+    let (own, other) = (NodeId(1), NodeId(2));
+    let kept = |dumps: convergence::Dumps| {
+        let found = forgetting::check("t", &dumps, |_| vec![own]);
+        found.into_iter().map(|found| found.text).collect::<Vec<_>>()
+    };
+    let deleted = Partition {
+        deletion: Some(Deletion {
+            timestamp: Timestamp(5),
+            at: Seconds(5),
+        }),
+        ..Partition::default()
+    };
+    let page_of = |partition: Partition| PartitionPage {
+        partition,
+        ..page(1, 1)
+    };
+    assert!(kept(BTreeMap::from([(own, vec![page(1, 1)]), (other, vec![])])).is_empty());
+    let nothing = page_of(Partition::default());
+    assert!(kept(BTreeMap::from([(other, vec![nothing])])).is_empty());
+    // A partition that was cut, and a deletion, which is something too.
+    for pages in [vec![page(1, 1), page(2, 2)], vec![page_of(deleted)]] {
+        let found = kept(BTreeMap::from([(own, vec![page(1, 1)]), (other, pages)]));
+        assert!(matches!(&found[..], [text] if text.starts_with(&format!("{other} keeps 1 partitions"))));
+    }
 }
 
 #[test]

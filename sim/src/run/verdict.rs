@@ -12,6 +12,7 @@ use super::{
         Stage, await_mended, bereave, decay, empty, fail_at_once, fill_up, isolate, look_around,
         orphan_batches, orphan_parts, quarrel, restart_bearer, turn_back,
     },
+    forgetting::all_forgotten,
     schema::{disputed_tables, one_schema},
     violation,
 };
@@ -87,6 +88,7 @@ async fn play(stage: Stage<'_>, acts: Acts, violations: &mut Vec<Violation>) -> 
     violations.extend(one_schema(cluster));
     violations.extend(disputed_tables(stage).await);
     judge(stage, violations).await;
+    violations.extend(all_forgotten(stage).await);
     if acts.decays {
         decay(stage).await?;
     }
@@ -121,6 +123,7 @@ async fn play(stage: Stage<'_>, acts: Acts, violations: &mut Vec<Violation>) -> 
     if cluster.has_rotted() {
         await_mended(stage).await?;
     }
+    violations.extend(all_forgotten(stage).await);
     Ok(())
 }
 
