@@ -168,7 +168,8 @@ impl Measurement<'_> {
         let (end_faults, faults_end) = channel();
         let (hint_news, hints_told) = channel();
         let (end_hints, hints_end) = channel();
-        let mut collector = Collector::new(warm_up);
+        let whole = self.plan.duration.map(|duration| self.plan.warm_up + duration);
+        let mut collector = Collector::new(warm_up, whole.map(|whole| whole.as_secs_f64().ceil() as u64));
         let (spent, outcome, gone) = std::thread::scope(|scope| {
             let load = scope.spawn(move || match parts {
                 Some(parts) => parts.run(&news),
@@ -221,16 +222,7 @@ impl Measurement<'_> {
         }
         let names: Vec<String> = program.operations.iter().map(|task| task.name.clone()).collect();
         let (operations, total) = collector.operations(&names, seconds);
-        let mut timeline = collector.timeline();
-        if let Some(duration) = self.plan.duration {
-            let end = (self.plan.warm_up + duration).as_secs_f64().ceil() as u64;
-            // A server from which nothing comes any more has seconds too.
-            timeline.resize_with(end as usize, Second::default);
-            for (at, second) in timeline.iter_mut().enumerate() {
-                second.second = at as u64;
-                second.warm_up = (at as u64) < warm_up;
-            }
-        }
+        let timeline = collector.timeline();
         let mut faults: Vec<FaultEvent> = faults_told.try_iter().collect();
         faults.sort_by(|a, b| a.at.total_cmp(&b.at));
         let availability = availability::judge(&timeline, &mut faults);

@@ -45,13 +45,15 @@ fn slow_tenths(second: &Second, slow_from_us: u64) -> impl Iterator<Item = (f64,
         .map(move |(place, _)| (at(place), at(place + 1)))
 }
 
-/// The p99 of the worst measured second and of the median one, in microseconds; `None` without seconds in which something
-/// was done. Cliffs (flushes, compactions, pauses) show in their ratio.
+/// The p99 of the worst measured second and of the median one, in microseconds; `None` without answers. What was answered when
+/// the run was over belongs to its last second. Cliffs (flushes, compactions, pauses) show in their ratio.
 pub fn steadiness(timeline: &[Second]) -> Option<(u64, u64)> {
-    let measured = timeline
-        .iter()
-        .filter(|second| !second.warm_up && second.done > 0);
-    worst_and_median(measured.map(|second| second.p99_us).collect())
+    let measured = timeline.iter().filter(|second| !second.warm_up);
+    worst_and_median(
+        measured
+            .filter_map(|second| second.if_any(second.p99_us))
+            .collect(),
+    )
 }
 
 /// The same of each measured second's worst sync of the disk itself; `None` if it was not asked.

@@ -17,7 +17,11 @@ const MAX_SECONDS: u64 = 200_000;
 #[derive(Debug)]
 pub struct Collector {
     warm_up: u64,
+    /// How many seconds the run has; absent where a number of operations ends it.
+    length: Option<u64>,
     seconds: BTreeMap<u64, Tallied>,
+    /// Answers that came when the run was over: part of its last second, whose requests they answer.
+    late: Histogram<u32>,
     samples: BTreeMap<u64, Sample>,
     hints: BTreeMap<u64, u64>,
     disk_syncs: BTreeMap<u64, Duration>,
@@ -70,11 +74,13 @@ struct Tallied {
 }
 
 impl Collector {
-    /// For a run whose first `warm_up` seconds are not measured.
-    pub fn new(warm_up: u64) -> Self {
+    /// For a run whose first `warm_up` seconds are not measured, and that has so many in all, if that is known.
+    pub fn new(warm_up: u64, length: Option<u64>) -> Self {
         Self {
             warm_up,
+            length,
             seconds: BTreeMap::new(),
+            late: coarse(),
             samples: BTreeMap::new(),
             hints: BTreeMap::new(),
             disk_syncs: BTreeMap::new(),
@@ -89,6 +95,10 @@ impl Collector {
 
     /// A lane's second.
     pub fn slice(&mut self, slice: &Slice) {
+        if self.length.is_some_and(|length| slice.second >= length) {
+            add_counts(&mut self.late, &slice.latencies);
+            return;
+        }
         let second = self
             .seconds
             .entry(slice.second.min(MAX_SECONDS))
@@ -143,12 +153,14 @@ impl Collector {
         Some(self.second(second))
     }
 
-    /// Every second up to the last one with news, in order.
+    /// Every second of the run, in order: a server from which nothing comes any more has seconds too. Where the run's length is
+    /// not known, those up to the last one with news.
     pub fn timeline(&self) -> Vec<Second> {
-        let last = self.seconds.keys().next_back().copied();
-        last.map_or_else(Vec::new, |last| {
-            (0..=last).map(|second| self.second(second)).collect()
-        })
+        let with_news = || self.seconds.keys().next_back().map_or(0, |last| last + 1);
+        let length = self.length.unwrap_or_else(with_news);
+        (0..length.min(MAX_SECONDS + 1))
+            .map(|second| self.second(second))
+            .collect()
     }
 
     fn second(&self, second: u64) -> Second {
@@ -157,17 +169,19 @@ impl Collector {
             warm_up: second < self.warm_up,
             ..Second::default()
         };
-        if let Some(tallied) = self
-            .seconds
-            .get(&second)
-            .filter(|tallied| !tallied.latencies.is_empty())
-        {
-            let at = |quantile| tallied.latencies.value_at_quantile(quantile);
-            out.done = tallied.latencies.len();
-            (out.p50_us, out.p99_us, out.p999_us) = (at(0.5), at(0.99), at(0.999));
-            out.max_us = tallied.latencies.max();
+        let tallied = self.seconds.get(&second);
+        let mut latencies = tallied.map_or_else(coarse, |tallied| tallied.latencies.clone());
+        out.done = latencies.len();
+        if self.length == Some(second + 1) {
+            latencies.add(&self.late).expect("both have the same bounds");
+            out.late = self.late.len();
         }
-        if let Some(tallied) = self.seconds.get(&second) {
+        if !latencies.is_empty() {
+            let at = |quantile| latencies.value_at_quantile(quantile);
+            (out.p50_us, out.p99_us, out.p999_us) = (at(0.5), at(0.99), at(0.999));
+            out.max_us = latencies.max();
+        }
+        if let Some(tallied) = tallied {
             out.errors.clone_from(&tallied.errors);
             out.tenths = tallied.tenths;
         }

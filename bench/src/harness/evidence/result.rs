@@ -236,7 +236,11 @@ pub struct Second {
     pub warm_up: bool,
     /// Operations that were answered in it.
     pub done: u64,
-    /// Half of them took at most this, in microseconds.
+    /// Of the last second: those that were answered when the run was over. They belong to its percentiles. Results of older
+    /// versions have none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub late: u64,
+    /// Half of these and those took at most this, in microseconds.
     pub p50_us: u64,
     /// 99 %.
     pub p99_us: u64,
@@ -260,6 +264,18 @@ pub struct Second {
     /// `--probe-disk`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_sync_us: Option<u64>,
+}
+
+impl Second {
+    /// A latency of it, in microseconds, if it has any: of no answer there is none.
+    pub fn if_any(&self, latency: u64) -> Option<u64> {
+        (self.done + self.late > 0).then_some(latency)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What the servers spent.

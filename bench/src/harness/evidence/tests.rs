@@ -29,7 +29,7 @@ fn recorded(record: impl FnOnce(&mut Recorder, Instant)) -> Collector {
     record(&mut recorder, start);
     recorder.close();
     drop(recorder);
-    let mut collector = Collector::new(1);
+    let mut collector = Collector::new(1, Some(4));
     for news in received {
         match news {
             News::Slice(slice) => collector.slice(&slice),
@@ -72,7 +72,7 @@ fn the_warm_up_is_shown_and_not_counted() {
     assert_eq!(collector.all_payload_bytes(), 100, "it lies on the disk too");
     let timeline = collector.timeline();
     let done: Vec<u64> = timeline.iter().map(|second| second.done).collect();
-    assert_eq!(done, [1, 0, 2]);
+    assert_eq!(done, [1, 0, 2, 0]);
     assert!(timeline[0].warm_up && !timeline[1].warm_up);
 }
 
@@ -140,6 +140,34 @@ fn what_fails_after_the_end_belongs_to_where_it_should_have_begun() {
 }
 
 #[test]
+fn a_stall_at_the_end_belongs_to_the_last_second() {
+    let collector = recorded(|recorder, start| {
+        for second in 1..4 {
+            recorder.done(0, ms(start, second * 1000), ms(start, second * 1000 + 1));
+        }
+        // Due in the run, and answered when it was over.
+        recorder.done(0, ms(start, 3500), ms(start, 5500));
+    });
+    let timeline = collector.timeline();
+    assert_eq!(timeline.len(), 4, "the run has no further second");
+    assert_eq!((timeline[3].done, timeline[3].late), (1, 1));
+    let (worst, median) = steadiness(&timeline).expect("three seconds");
+    assert!(
+        (1_900_000..2_100_000).contains(&worst) && median < 2000,
+        "{worst} {median}"
+    );
+    // Nothing came in the last second itself: it has no success, and its latency all the same.
+    let collector = recorded(|recorder, start| {
+        recorder.done(0, ms(start, 1000), ms(start, 1001));
+        recorder.done(0, ms(start, 3500), ms(start, 5500));
+    });
+    let timeline = collector.timeline();
+    let availability = judge(&timeline, &mut []);
+    assert_eq!(availability.longest_gap_seconds, 2, "{timeline:?}");
+    assert!(steadiness(&timeline).is_some_and(|(worst, _)| worst > 1_900_000));
+}
+
+#[test]
 fn what_was_never_sent_is_an_error_where_it_was_due() {
     let collector = recorded(|recorder, start| {
         recorder.done(0, ms(start, 490), ms(start, 495));
@@ -191,7 +219,7 @@ fn histograms_survive_as_lists() {
 
 #[test]
 fn cpu_is_the_difference_of_samples() {
-    let mut collector = Collector::new(0);
+    let mut collector = Collector::new(0, None);
     collector.slice(&super::slice::Slice {
         second: 1,
         ..Default::default()
@@ -216,7 +244,7 @@ fn cpu_is_the_difference_of_samples() {
 
 #[test]
 fn the_worst_sync_of_a_second_counts() {
-    let mut collector = Collector::new(1);
+    let mut collector = Collector::new(1, None);
     for second in 0..3 {
         collector.slice(&super::slice::Slice {
             second,
@@ -389,7 +417,7 @@ fn without_a_usual_second_nobody_knows_what_is_slow() {
 #[test]
 fn hints_wait_and_are_handed_over() {
     let kept = |bytes: &[Option<u64>]| -> Vec<Second> {
-        let mut collector = Collector::new(0);
+        let mut collector = Collector::new(0, None);
         for (second, bytes) in (0..).zip(bytes) {
             collector.slice(&super::slice::Slice {
                 second,

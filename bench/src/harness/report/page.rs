@@ -329,13 +329,13 @@ fn timelines(groups: &[Group<'_>]) -> Vec<Plot> {
     let plots: [(&str, bool, Value); 9] = [
         ("Operations a second", false, |second| Some(second.done as f64)),
         ("p50 of each second, µs", true, |second| {
-            (second.done > 0).then_some(second.p50_us as f64)
+            Some(second.if_any(second.p50_us)? as f64)
         }),
         ("p99 of each second, µs", true, |second| {
-            (second.done > 0).then_some(second.p99_us as f64)
+            Some(second.if_any(second.p99_us)? as f64)
         }),
         ("p99.9 of each second, µs", true, |second| {
-            (second.done > 0).then_some(second.p999_us as f64)
+            Some(second.if_any(second.p999_us)? as f64)
         }),
         ("Errors a second", false, |second| {
             Some(second.errors.values().sum::<u64>() as f64)
