@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::error::Error;
+use crate::{error::Error, scratch::Scratch};
 
 /// Bytes that are written and synced at a time.
 const BYTES: usize = 4096;
@@ -19,7 +19,7 @@ const BYTES: usize = 4096;
 /// How long it rests in between: twenty syncs a second disturb nobody.
 const REST: Duration = Duration::from_millis(50);
 
-/// The file's name in the directory that is asked about.
+/// The file's name.
 const NAME: &str = "disk-probe";
 
 /// How long the disk's rate is measured.
@@ -32,21 +32,25 @@ const PLACES: u64 = 4096;
 #[derive(Debug)]
 pub struct DiskProbe {
     file: File,
+    /// Where that is: it goes away with the probe.
+    _dir: Scratch,
 }
 
 impl DiskProbe {
-    /// Of the disk that `directory` is on.
+    /// Of the disk that `directory` is on. The file lies in a directory of its own beside it: what lies in `directory` is the
+    /// servers', and counts for what they take.
     ///
     /// # Errors
     /// The file can't be made or written.
     pub fn new(directory: &Path) -> Result<Self, Error> {
-        let file = File::create(directory.join(NAME))?;
+        let dir = Scratch::new(directory.parent())?;
+        let file = File::create(dir.path().join(NAME))?;
         // Written before: a sync of what is new would be one of the file system's journal too.
         for place in 0..PLACES {
             file.write_all_at(&[0; BYTES], place * BYTES as u64)?;
         }
         file.sync_all()?;
-        Ok(Self { file })
+        Ok(Self { file, _dir: dir })
     }
 
     /// How many syncs a second the disk makes, back to back, each of four kilobytes behind those of the last one, in space that
@@ -87,18 +91,24 @@ impl DiskProbe {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::process::size_of_tree, *};
 
     #[test]
     fn the_rate_is_that_of_its_syncs() {
         let dir = tempfile::tempdir().expect("a directory");
-        let probe = DiskProbe::new(dir.path()).expect("it can be written");
+        let probe = DiskProbe::new(&dir.path().join("servers")).expect("it can be written");
         let began = Instant::now();
         let rate = probe
             .rate_over(Duration::from_millis(50))
             .expect("it can be written");
         let most = began.elapsed().as_secs_f64();
-        let written = std::fs::read(dir.path().join(NAME)).expect("it is there");
+        let beside = std::fs::read_dir(dir.path()).expect("it is there").next();
+        let file = beside
+            .expect("one directory")
+            .expect("it can be read")
+            .path()
+            .join(NAME);
+        let written = std::fs::read(file).expect("it is there");
         let synced = written.chunks(BYTES).filter(|place| place[0] == 0x5A).count();
         assert_eq!(written.len() as u64, PLACES * BYTES as u64, "it does not grow");
         assert!(synced > 0 && rate > 0.0);
@@ -106,5 +116,17 @@ mod tests {
             synced as u64 == PLACES || rate * most >= synced as f64,
             "{rate} for {synced} in {most} s"
         );
+    }
+    #[test]
+    fn its_file_is_none_of_the_servers() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let servers = dir.path().join("servers");
+        std::fs::create_dir(&servers).expect("it can be made");
+        let probe = DiskProbe::new(&servers).expect("it can be written");
+        assert_eq!(size_of_tree(&servers), 0);
+        assert_ne!(size_of_tree(dir.path()), 0, "it is beside them");
+        drop(probe);
+        let left = std::fs::read_dir(dir.path()).expect("it is there").count();
+        assert_eq!(left, 1, "it goes away");
     }
 }

@@ -267,7 +267,7 @@ fn the_worst_sync_of_a_second_counts() {
 #[test]
 fn a_probe_tells_of_each_sync_until_it_is_ended() {
     let dir = tempfile::tempdir().unwrap();
-    let probe = DiskProbe::new(dir.path()).unwrap();
+    let probe = DiskProbe::new(&dir.path().join("servers")).unwrap();
     let (news, told) = channel();
     let (end, ended) = channel();
     let start = Instant::now();
