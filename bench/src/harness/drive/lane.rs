@@ -19,6 +19,7 @@ use super::{
             file::Expect,
             random::Random,
             script::{Bound, Drawn, Program, Role, Script},
+            version,
         },
     },
     answer::{Answer, Failure},
@@ -163,8 +164,8 @@ impl Lane {
     pub fn bind(&mut self, work: &mut Work, markers: &[ColumnSpec]) -> Result<Bound, String> {
         let statement = self.statement_of(work);
         let version = match &self.source {
-            Source::Load { .. } => 0,
-            Source::Run(_) => self.program.next_version(),
+            Source::Load { .. } => version::loaded(work.drawn.record),
+            Source::Run(_) => self.program.next_version(work.drawn.record),
         };
         let program = Arc::clone(&self.program);
         let subject = Subject {

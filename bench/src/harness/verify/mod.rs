@@ -3,7 +3,8 @@
 //! Each write of the run carries a version that no other write has. The verifier follows, for each record, the writes
 //! that a read may still return, and judges each read as it ends:
 //!
-//! 1. A read returns a version that was written to that record, by a write that the server did not refuse.
+//! 1. A read returns a version that was written to that record, by a write that the server did not refuse. A version says
+//!    which record it was written to, so that another one's row is known for what it is ([`super::workload::version`]).
 //! 2. It returns none that was *certainly superseded* before the read began: the write of version v was
 //!    acknowledged before another write of the record began, and that other one was acknowledged, or read, before this
 //!    read began.
@@ -202,7 +203,7 @@ impl Verifier {
                 return;
             }
             // Nothing happened to it: its history says nothing.
-            let untouched = || Register::new(true, false);
+            let untouched = || Register::new(record, true, false);
             state.registers.entry(record).or_insert_with(untouched);
         }
     }
@@ -337,7 +338,7 @@ impl Verifier {
         Some(state.registers.entry(record).or_insert_with(|| {
             let keeps = *histories < MAX_HISTORIES;
             *histories += usize::from(keeps);
-            Register::new(loaded, keeps)
+            Register::new(record, loaded, keeps)
         }))
     }
 

@@ -1,6 +1,7 @@
 //! What may still be read of one record.
 
 use super::{
+    super::workload::version,
     MAX_HISTORY,
     linear::{Action, Operation},
 };
@@ -75,21 +76,24 @@ pub(super) enum Finding {
 /// One record. Times are those of the verifier's clock.
 #[derive(Debug)]
 pub(super) struct Register {
+    record: u64,
     writes: Vec<Write>,
     /// What every read from now on must reach: writes that ended before this began are superseded.
     floor: u64,
     known: Vec<Known>,
     reading: Vec<Reading>,
-    greatest: u64,
+    /// The greatest version that was written to it; absent if none was.
+    greatest: Option<u64>,
     history: Option<Vec<Operation>>,
 }
 
 impl Register {
-    /// A record that was loaded (with version 0), or is not there yet.
-    pub(super) fn new(loaded: bool, keeps_history: bool) -> Self {
+    /// A record that was loaded, or is not there yet.
+    pub(super) fn new(record: u64, loaded: bool, keeps_history: bool) -> Self {
+        let first = version::loaded(record);
         let writes = if loaded {
             vec![Write {
-                version: 0,
+                version: first,
                 began: 1,
                 ended: 1,
                 refused: false,
@@ -103,15 +107,16 @@ impl Register {
             history.push(Operation {
                 began: 1,
                 ended: 1,
-                action: Action::Write(0),
+                action: Action::Write(first as i64),
             });
         }
         Self {
+            record,
             writes,
             floor: u64::from(loaded),
             known: Vec::new(),
             reading: Vec::new(),
-            greatest: 0,
+            greatest: loaded.then_some(first),
             history,
         }
     }
@@ -126,7 +131,7 @@ impl Register {
     }
 
     fn begins(&mut self, version: u64, began: u64, condition: Option<Condition>) {
-        self.greatest = self.greatest.max(version);
+        self.greatest = self.greatest.max(Some(version));
         self.writes.push(Write {
             version,
             began,
@@ -226,13 +231,19 @@ impl Register {
                         }
                     }
                     // It was superseded for all reads under way, and forgotten.
-                    None if (0..=self.greatest as i64).contains(&number) => old(0),
+                    None if self.may_have_had(number) => old(0),
                     None => Finding::Phantom(version),
                 }
             }
         };
         self.forget();
         finding
+    }
+
+    /// Whether a version that is not known any more may have been one of this record's. Another record's row is none, however old.
+    fn may_have_had(&self, number: i64) -> bool {
+        let written = self.greatest.map(|greatest| 0..=greatest as i64);
+        version::is_of(number, self.record) && written.is_some_and(|written| written.contains(&number))
     }
 
     /// The history, if it is kept.

@@ -10,6 +10,7 @@ use super::{
 use crate::harness::{
     drive::answer::{Answer, Failure},
     evidence::result::Verification,
+    workload::version,
 };
 
 fn quorum() -> Verifier {
@@ -23,20 +24,29 @@ const DONE: Result<Answer, Failure> = Ok(Answer {
     applied: None,
 });
 
-fn read_of(version: i64) -> Answer {
+/// A version of record 1, which most tests are about; 0 is the one that was loaded.
+fn v(serial: u64) -> u64 {
+    version::of(1, serial)
+}
+
+fn read_of(version: u64) -> Answer {
     Answer {
         rows: 1,
-        version: Some(version),
+        version: Some(version as i64),
         applied: None,
     }
 }
 
-fn write(verifier: &Verifier, session: u32, version: u64) {
-    let ticket = verifier.write_begins(session, 1, version).expect("followed");
+fn write(verifier: &Verifier, session: u32, serial: u64) {
+    let ticket = verifier.write_begins(session, 1, v(serial)).expect("followed");
     verifier.ends(ticket, &DONE);
 }
 
-fn read(verifier: &Verifier, session: u32, version: i64) {
+fn read(verifier: &Verifier, session: u32, serial: u64) {
+    read_version(verifier, session, v(serial));
+}
+
+fn read_version(verifier: &Verifier, session: u32, version: u64) {
     let ticket = verifier.read_begins(session, 1).expect("followed");
     verifier.ends(ticket, &Ok(read_of(version)));
 }
@@ -48,18 +58,18 @@ fn what_is_right_passes() {
     write(&verifier, 1, 5);
     read(&verifier, 1, 5);
     // Two writes at the same time: either may win, and a read meanwhile may see any of the three.
-    let first = verifier.write_begins(1, 1, 6).expect("followed");
-    let second = verifier.write_begins(2, 1, 7).expect("followed");
+    let first = verifier.write_begins(1, 1, v(6)).expect("followed");
+    let second = verifier.write_begins(2, 1, v(7)).expect("followed");
     read(&verifier, 3, 5);
     verifier.ends(second, &DONE);
     verifier.ends(first, &DONE);
     read(&verifier, 3, 6);
     // A write of unknown outcome may appear at any time.
-    let unknown = verifier.write_begins(1, 1, 8).expect("followed");
+    let unknown = verifier.write_begins(1, 1, v(8)).expect("followed");
     verifier.ends(unknown, &Err(Failure::lost("Timeout", "late")));
     read(&verifier, 3, 6);
     read(&verifier, 3, 8);
-    verifier.final_read(1, Some(8));
+    verifier.final_read(1, Some(v(8) as i64));
     let verdict = verifier.verdict();
     assert!(verdict.passed, "{verdict:?}");
     assert_eq!((verdict.writes, verdict.unknown_writes, verdict.reads), (3, 1, 6));
@@ -74,10 +84,11 @@ fn a_lost_write_is_found() {
     let verifier = quorum();
     write(&verifier, 1, 5);
     write(&verifier, 1, 6);
-    verifier.final_read(1, Some(5));
+    verifier.final_read(1, Some(v(5) as i64));
     let verdict = verifier.verdict();
     assert_eq!((verdict.passed, verdict.lost), (false, 1), "{verdict:?}");
-    assert!(verdict.examples[0].contains("record 1 held version Some(5) at the end"));
+    let told = format!("record 1 held version {:?} at the end", Some(v(5)));
+    assert!(verdict.examples[0].contains(&told), "{verdict:?}");
 }
 
 #[test]
@@ -88,14 +99,16 @@ fn a_lost_row_is_found() {
     assert_eq!(verifier.verdict().lost, 1, "it was loaded");
     let verifier = quorum();
     let ticket = verifier
-        .write_begins(1, 99, 5)
+        .write_begins(1, 99, version::of(99, 5))
         .expect("a new record is followed too");
     verifier.ends(ticket, &DONE);
     verifier.final_read(99, None);
     assert_eq!(verifier.verdict().lost, 1, "it was inserted");
     // Nobody knows whether this one was written.
     let verifier = quorum();
-    let ticket = verifier.write_begins(1, 99, 5).expect("followed");
+    let ticket = verifier
+        .write_begins(1, 99, version::of(99, 5))
+        .expect("followed");
     verifier.ends(ticket, &Err(Failure::lost("Timeout", "late")));
     verifier.final_read(99, None);
     assert!(verifier.verdict().passed);
@@ -109,8 +122,12 @@ fn a_loaded_row_that_nobody_touched_is_missed_too() {
     verifier.follow_untouched();
     assert_eq!(verifier.unread(), (0..10).collect::<Vec<u64>>());
     for record in 0..10 {
-        let version = if record == 1 { 5 } else { 0 };
-        verifier.final_read(record, (record != 7).then_some(version));
+        let version = if record == 1 {
+            v(5)
+        } else {
+            version::loaded(record)
+        };
+        verifier.final_read(record, (record != 7).then_some(version as i64));
     }
     let verdict = verifier.verdict();
     assert_eq!(
@@ -134,7 +151,7 @@ fn of_very_many_loaded_rows_a_sample_is_followed() {
 fn a_verdict_on_nothing_is_none() {
     let verifier = quorum();
     read(&verifier, 1, 0);
-    verifier.final_read(1, Some(0));
+    verifier.final_read(1, Some(v(0) as i64));
     let verdict = verifier.verdict();
     assert!(verdict.passed);
     assert!(
@@ -148,7 +165,7 @@ fn a_verdict_on_nothing_is_none() {
         says_nothing(&verdict).is_some_and(|why| why.contains("at the end")),
         "{verdict:?}"
     );
-    verifier.final_read(1, Some(5));
+    verifier.final_read(1, Some(v(5) as i64));
     assert_eq!(says_nothing(&verifier.verdict()), None);
     let undecided = Verification {
         undecided: 1,
@@ -179,7 +196,7 @@ fn a_session_that_misses_its_own_write_is_found() {
 fn a_session_that_goes_back_is_found() {
     let verifier = quorum();
     write(&verifier, 1, 5);
-    let unknown = verifier.write_begins(1, 1, 6).expect("followed");
+    let unknown = verifier.write_begins(1, 1, v(6)).expect("followed");
     verifier.ends(unknown, &Err(Failure::lost("Timeout", "late")));
     read(&verifier, 2, 6);
     read(&verifier, 2, 5);
@@ -203,7 +220,7 @@ fn a_read_that_missed_another_sessions_write_is_found() {
     write(&verifier, 1, 5);
     let early = verifier.read_begins(2, 1).expect("followed");
     write(&verifier, 1, 6);
-    verifier.ends(early, &Ok(read_of(5)));
+    verifier.ends(early, &Ok(read_of(v(5))));
     assert!(verifier.verdict().passed);
 }
 
@@ -215,11 +232,38 @@ fn versions_that_nobody_wrote_are_found() {
     assert_eq!(verifier.verdict().phantoms, 1);
     // What the server refused must not be there.
     let verifier = quorum();
-    let refused = verifier.write_begins(1, 1, 5).expect("followed");
+    let refused = verifier.write_begins(1, 1, v(5)).expect("followed");
     verifier.ends(refused, &Err(Failure::wrong("Unavailable", "no")));
     read(&verifier, 2, 5);
     let verdict = verifier.verdict();
     assert_eq!((verdict.passed, verdict.phantoms), (false, 1));
+}
+
+#[test]
+fn another_records_row_is_a_phantom_and_not_an_old_read() {
+    // Old reads are none of this promise's failures.
+    let at_one = || Verifier::new(10, Consistency::One, Consistency::One, 3);
+    let verifier = at_one();
+    let other = verifier.write_begins(1, 2, version::of(2, 5)).expect("followed");
+    verifier.ends(other, &DONE);
+    write(&verifier, 1, 6);
+    read_version(&verifier, 2, version::of(2, 5));
+    let verdict = verifier.verdict();
+    assert_eq!(
+        (verdict.passed, verdict.phantoms, verdict.stale_reads),
+        (false, 1, 0),
+        "{verdict:?}"
+    );
+    // As it was loaded.
+    let verifier = at_one();
+    write(&verifier, 1, 6);
+    read_version(&verifier, 2, version::loaded(2));
+    assert_eq!(verifier.verdict().phantoms, 1);
+    // A record that was never there has no old version, not even its own.
+    let verifier = at_one();
+    let ticket = verifier.read_begins(1, 99).expect("followed");
+    verifier.ends(ticket, &Ok(read_of(version::loaded(99))));
+    assert_eq!(verifier.verdict().phantoms, 1);
 }
 
 #[test]
@@ -231,7 +275,7 @@ fn reads_at_one_may_be_old_but_nothing_may_be_lost() {
     let verdict = verifier.verdict();
     assert_eq!((verdict.passed, verdict.stale_reads), (true, 1), "{verdict:?}");
     assert!(verdict.beyond_promise > 0);
-    verifier.final_read(1, Some(5));
+    verifier.final_read(1, Some(v(5) as i64));
     assert!(!verifier.verdict().passed);
 }
 
@@ -467,8 +511,11 @@ fn conditional_writes_are_followed() {
             applied: Some(applied),
         })
     };
-    let swap = |verifier: &Verifier, expected, version, outcome: &Result<Answer, Failure>| {
-        let ticket = verifier.swap_begins(1, 1, expected, version).expect("followed");
+    let swap = |verifier: &Verifier, expected: Option<u64>, version, outcome: &Result<Answer, Failure>| {
+        let expected = expected.map(|serial| v(serial) as i64);
+        let ticket = verifier
+            .swap_begins(1, 1, expected, v(version))
+            .expect("followed");
         verifier.ends(ticket, outcome);
     };
     let verifier = quorum();
@@ -478,7 +525,7 @@ fn conditional_writes_are_followed() {
     swap(&verifier, Some(5), 8, &Err(Failure::lost("Timeout", "late")));
     read(&verifier, 2, 8);
     swap(&verifier, Some(8), 9, &applied(true));
-    verifier.final_read(1, Some(9));
+    verifier.final_read(1, Some(v(9) as i64));
     let verdict = verifier.verdict();
     assert!(verdict.passed, "{verdict:?}");
     assert_eq!(
@@ -489,7 +536,7 @@ fn conditional_writes_are_followed() {
     let verifier = quorum();
     swap(&verifier, Some(0), 5, &applied(true));
     swap(&verifier, Some(0), 6, &applied(true));
-    verifier.final_read(1, Some(6));
+    verifier.final_read(1, Some(v(6) as i64));
     let verdict = verifier.verdict();
     assert_eq!(
         (verdict.passed, verdict.not_linearizable),

@@ -25,7 +25,7 @@ pub enum From {
     Choice,
     /// A column of the sample data, in the row that the record's number leads to.
     Column,
-    /// A number that no other write of the run has; what `--verify` follows.
+    /// A number that no other write of the run has, for a bigint; what `--verify` follows.
     Version,
     /// The version that the operation has read before: what a conditional write expects. Null if there was no row.
     Read,

@@ -2,7 +2,7 @@
 //!
 //! - [`mod@file`]: the file's shape; [`ready`]: the files that come with the harness;
 //! - [`keys`], [`zipf`], [`growth`]: which record an operation is about;
-//! - [`field`], [`samples`]: the values that are bound;
+//! - [`field`], [`samples`], [`version`]: the values that are bound;
 //! - [`script`]: the operations of one lane, in order;
 //! - [`random`]: the source of all chance, seeded.
 
@@ -14,6 +14,7 @@ pub mod random;
 pub mod ready;
 pub mod samples;
 pub mod script;
+pub mod version;
 pub mod zipf;
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use super::{
     keys::{KeyChooser, Keys},
     random::Random,
     samples::Samples,
+    version,
 };
 
 /// A workload with its names turned into places, and what all lanes of a process share.
@@ -181,9 +182,10 @@ impl Program {
         })
     }
 
-    /// A version that no other write has, above 0, which is what loading writes.
-    pub fn next_version(&self) -> u64 {
-        self.versions.fetch_add(1, Ordering::Relaxed) * self.processes + self.process
+    /// A version for a write to a record that no other write has, above what loading writes.
+    pub fn next_version(&self, record: u64) -> u64 {
+        let serial = self.versions.fetch_add(1, Ordering::Relaxed) * self.processes + self.process;
+        version::of(record, serial)
     }
 
     /// A statement's values for a record.

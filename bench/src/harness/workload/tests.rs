@@ -14,6 +14,7 @@ use super::{
     ready,
     samples::Samples,
     script::{Overrides, Program, Script},
+    version,
     zipf::Zipf,
 };
 
@@ -268,6 +269,26 @@ fn latest_reads_what_is_acknowledged_and_no_more() {
         newest += u64::from(record == 102);
     }
     assert!(newest > 100, "the newest is the most frequent: {newest}");
+}
+
+#[test]
+fn versions_say_whose_they_are() {
+    let workload = Workload::open("registers").expect("it is ready-made");
+    let program = Program::new(&workload, Path::new(""), &Overrides::default(), (0, 1)).expect("whole");
+    let versions: Vec<u64> = [7, 7, 8, 1 << 24]
+        .map(|record| program.next_version(record))
+        .to_vec();
+    assert!(
+        versions.is_sorted_by(|a, b| a < b),
+        "later ones are greater: {versions:?}"
+    );
+    assert!(
+        versions[0] > version::loaded(u64::MAX),
+        "and all than what was loaded"
+    );
+    let of_7: Vec<bool> = versions.iter().map(|&of| version::is_of(of as i64, 7)).collect();
+    assert_eq!(of_7, [true, true, false, false]);
+    assert!(version::is_of(version::loaded(7) as i64, 7) && !version::is_of(-1, 7));
 }
 
 const SUBJECT: Subject = Subject {
