@@ -2,11 +2,14 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::super::evidence::{
-    availability,
-    generators::TOO_BUSY,
-    live::latency,
-    result::{RunResult, Verification},
+use super::super::{
+    evidence::{
+        availability,
+        generators::TOO_BUSY,
+        live::latency,
+        result::{RunResult, Verification},
+    },
+    verify::MAX_HISTORY,
 };
 
 /// From this share of the rate on an open load kept it.
@@ -187,7 +190,7 @@ pub fn verdict(verification: &Verification) -> String {
     let v = verification;
     let mut text = format!(
         "verification {}: {}; {} writes ({} of unknown outcome, {} conditions did not hold) and {} reads of {} records, {} read at the end; {} lost, {} own \
-         writes missed, {} reads went back, {} stale, {} phantoms; {} histories, {} not linearizable, {} undecided",
+         writes missed, {} reads went back, {} stale, {} phantoms; {} histories{}, {} not linearizable, {} undecided",
         match (&v.not_verified, v.passed) {
             (Some(_), _) => "NOT MADE",
             (None, true) if v.undecided > 0 => "passed, but for what is undecided",
@@ -207,6 +210,14 @@ pub fn verdict(verification: &Verification) -> String {
         v.stale_reads,
         v.phantoms,
         v.histories,
+        if v.histories_cut_off > 0 {
+            format!(
+                " ({} of them cut off after {MAX_HISTORY} operations)",
+                v.histories_cut_off
+            )
+        } else {
+            String::new()
+        },
         v.not_linearizable,
         v.undecided
     );

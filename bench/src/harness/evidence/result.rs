@@ -370,11 +370,15 @@ pub struct Verification {
     pub stale_reads: u64,
     /// Reads of versions that nobody wrote.
     pub phantoms: u64,
-    /// Histories of single records that were checked for linearizability.
+    /// Histories of single records that were checked for linearizability, each up to its first 2,000 operations.
     pub histories: u64,
-    /// Of these, how many are not linearizable.
+    /// Of these, how many end before their record's last operation: what came later was judged by reads alone. Results of older
+    /// versions do not tell, and have 0.
+    #[serde(default)]
+    pub histories_cut_off: u64,
+    /// Of all histories, how many are not linearizable.
     pub not_linearizable: u64,
-    /// Of these, how many were too large to decide.
+    /// Of all histories, how many were too large to decide.
     pub undecided: u64,
     /// Violations beyond the promise, which do not fail it.
     pub beyond_promise: u64,

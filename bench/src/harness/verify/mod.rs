@@ -252,12 +252,14 @@ impl Verifier {
         counts.promise = self.promise.to_string();
         let mut records: Vec<_> = registers.iter().collect();
         records.sort_unstable_by_key(|(record, _)| **record);
-        (counts.histories, counts.not_linearizable, counts.undecided) = (0, 0, 0);
+        (counts.histories, counts.histories_cut_off) = (0, 0);
+        (counts.not_linearizable, counts.undecided) = (0, 0);
         for (record, register) in records {
             let Some(history) = register.history() else {
                 continue;
             };
             counts.histories += 1;
+            counts.histories_cut_off += u64::from(register.is_cut_off());
             match linear::check(history) {
                 linear::Verdict::Linearizable => {}
                 linear::Verdict::Undecided => counts.undecided += 1,

@@ -85,6 +85,8 @@ pub(super) struct Register {
     /// The greatest version that was written to it; absent if none was.
     greatest: Option<u64>,
     history: Option<Vec<Operation>>,
+    /// Whether the history lacks what came later.
+    cut_off: bool,
 }
 
 impl Register {
@@ -118,6 +120,7 @@ impl Register {
             reading: Vec::new(),
             greatest: loaded.then_some(first),
             history,
+            cut_off: false,
         }
     }
 
@@ -251,6 +254,11 @@ impl Register {
         self.history.as_deref()
     }
 
+    /// Whether the history, if it is kept, was full before the record's last operation.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off
+    }
+
     fn known(&mut self, session: u32) -> &mut Known {
         let place = match self.known.iter().position(|known| known.session == session) {
             Some(place) => place,
@@ -274,10 +282,13 @@ impl Register {
 
     /// Keeps an operation. A history that is full takes no more: what is missing ended after all that it has.
     fn remember(&mut self, began: u64, ended: u64, action: Action) {
-        if let Some(history) = &mut self.history
-            && history.len() < MAX_HISTORY
-        {
+        let Some(history) = &mut self.history else {
+            return;
+        };
+        if history.len() < MAX_HISTORY {
             history.push(Operation { began, ended, action });
+        } else {
+            self.cut_off = true;
         }
     }
 }

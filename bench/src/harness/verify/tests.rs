@@ -3,11 +3,12 @@ use starling_model::Consistency;
 use proptest::prelude::*;
 
 use super::{
-    MAX_RECORDS, Verifier,
+    MAX_HISTORY, MAX_RECORDS, Verifier,
     linear::{Action, Operation, Verdict, check},
     says_nothing,
 };
 use crate::harness::{
+    command::summary,
     drive::answer::{Answer, Failure},
     evidence::result::Verification,
     workload::version,
@@ -297,6 +298,32 @@ fn memory_is_bounded_by_what_may_still_be_read() {
 
 fn operation(began: u64, ended: u64, action: Action) -> Operation {
     Operation { began, ended, action }
+}
+
+#[test]
+fn histories_that_are_cut_off_are_counted() {
+    let verifier = quorum();
+    // The first operation is that of loading.
+    for serial in 1..MAX_HISTORY as u64 {
+        write(&verifier, 1, serial);
+    }
+    let other = verifier.write_begins(1, 2, version::of(2, 5)).expect("followed");
+    verifier.ends(other, &DONE);
+    let whole = verifier.verdict();
+    assert_eq!((whole.histories, whole.histories_cut_off), (2, 0), "{whole:?}");
+    assert!(!summary::verdict(&whole).contains("cut off"));
+    write(&verifier, 1, 5000);
+    let cut_off = verifier.verdict();
+    assert_eq!(
+        (cut_off.histories, cut_off.histories_cut_off),
+        (2, 1),
+        "{cut_off:?}"
+    );
+    let told = summary::verdict(&cut_off);
+    assert!(
+        told.contains("2 histories (1 of them cut off after 2000 operations), 0 not linearizable"),
+        "{told}"
+    );
 }
 
 #[test]
