@@ -13,13 +13,13 @@ use super::{
     super::evidence::result::FaultEvent,
     cluster::{LocalCluster, Stopping},
     fault::{Action, Fault},
-    status,
+    limited, status,
 };
 use crate::error::Error;
 
 /// How long a node that joins, or was started again, may take until it serves: a log may have to be replayed, and ranges
-/// fetched.
-const SERVES_WITHIN: Duration = Duration::from_mins(2);
+/// fetched. And how long one that leaves may take, which hands its ranges over.
+const DONE_WITHIN: Duration = Duration::from_mins(2);
 
 /// How often it is looked at.
 const POLL: Duration = Duration::from_millis(50);
@@ -130,22 +130,19 @@ fn finish(node: u32, rest: Rest, cluster: &Mutex<LocalCluster>) -> Result<String
             drop(held);
             serves(node, cluster)
         }
-        Rest::Command(mut command) => {
-            let output = command.output()?;
-            if output.status.success() {
-                return Ok("done".into());
-            }
-            let text = String::from_utf8_lossy(&output.stderr);
-            let line = text
-                .lines()
-                .find(|line| !line.trim().is_empty())
-                .unwrap_or("it gave no reason");
-            Err(Error::Server(format!(
-                "the server does not decommission: {}",
-                line.trim()
-            )))
-        }
+        Rest::Command(command) => decommission(command),
     }
+}
+
+/// Waits until a node has left.
+fn decommission(command: Command) -> Result<String, Error> {
+    let refused = |why: String| Error::Server(format!("the server does not decommission: {why}"));
+    let (status, said) = limited::run(command, DONE_WITHIN).map_err(|error| refused(error.to_string()))?;
+    if status.success() {
+        return Ok("done".into());
+    }
+    let line = said.lines().find(|line| !line.trim().is_empty());
+    Err(refused(line.unwrap_or("it gave no reason").trim().to_owned()))
 }
 
 /// Waits until a node that was started is in the ring and serves.
@@ -160,10 +157,10 @@ fn serves(node: u32, cluster: &Mutex<LocalCluster>) -> Result<String, Error> {
                 waited.as_secs_f64()
             ));
         }
-        if waited > SERVES_WITHIN {
+        if waited > DONE_WITHIN {
             return Err(Error::Server(format!(
                 "node{node} did not serve within {} s",
-                SERVES_WITHIN.as_secs()
+                DONE_WITHIN.as_secs()
             )));
         }
         std::thread::sleep(POLL);

@@ -269,8 +269,7 @@ impl LocalCluster {
         let mut command = Command::new(&self.server);
         command
             .args(["decommission", "--force"])
-            .args(["--admin", &self.addresses.admin(number).to_string()])
-            .stdin(Stdio::null());
+            .args(["--admin", &self.addresses.admin(number).to_string()]);
         Ok(command)
     }
 
