@@ -189,6 +189,10 @@ impl Link {
         }
     }
 
+    /// Sends a statement of an operation.
+    ///
+    /// # Errors
+    /// The connection can't be used any more. The operation was not sent, and its failure is recorded.
     fn send(&mut self, lane: &mut Lane, mut work: Work) -> Result<(), Failure> {
         let place = lane.statement_of(&work);
         let metadata = &self.prepared[place];
@@ -202,17 +206,22 @@ impl Link {
                 return Ok(());
             }
         };
-        let stream = match self.free.pop() {
-            Some(stream) => stream,
-            None if self.slots.len() < MAX_STREAMS => {
-                self.slots.push(Slot::Free);
-                self.serials.push(0);
-                (self.slots.len() - 1) as i16
-            }
-            None => return Err(Failure::lost("Timeout", "too many requests were never answered")),
-        };
         let frame = execute(metadata, &lane.program.statements[place], values);
-        self.connection.queue(stream, &frame).map_err(lost)?;
+        let queued = match self.take_stream() {
+            Some(stream) => self
+                .connection
+                .queue(stream, &frame)
+                .map(|()| stream)
+                .map_err(lost),
+            None => Err(Failure::lost("Timeout", "too many requests were never answered")),
+        };
+        let stream = match queued {
+            Ok(stream) => stream,
+            Err(broken) => {
+                not_sent(lane, work, &broken);
+                return Err(broken);
+            }
+        };
         self.serial += 1;
         self.serials[stream as usize] = self.serial;
         self.slots[stream as usize] = Slot::Active(Box::new(work));
@@ -220,6 +229,16 @@ impl Link {
         self.deadlines
             .push_back((Instant::now() + lane.timeout, stream, self.serial));
         Ok(())
+    }
+
+    /// A stream id that no request is under way with; `None` if all wait for an answer.
+    fn take_stream(&mut self) -> Option<i16> {
+        if self.free.is_empty() && self.slots.len() < MAX_STREAMS {
+            self.slots.push(Slot::Free);
+            self.serials.push(0);
+            return Some((self.slots.len() - 1) as i16);
+        }
+        self.free.pop()
     }
 
     fn receive(&mut self, lane: &mut Lane, envelope: Envelope) -> Result<(), Failure> {
@@ -281,10 +300,7 @@ impl Link {
             if let Slot::Active(work) = std::mem::replace(slot, Slot::Free)
                 && lane.answered(*work, Err(broken.clone()), now).is_some()
             {
-                lane.abort.with(format!(
-                    "the connection broke while records were loaded: {}",
-                    broken.message
-                ));
+                lane.abort.with(broke_while_loading(broken));
             }
         }
     }
@@ -376,6 +392,24 @@ impl Asker {
         self.at += 1;
         Err(failure)
     }
+}
+
+/// The connection broke before an operation could be sent on it: it has failed, and the server has nothing of it.
+fn not_sent(lane: &mut Lane, work: Work, broken: &Failure) {
+    let failure = Failure {
+        maybe_applied: false,
+        ..broken.clone()
+    };
+    if lane.answered(work, Err(failure), Instant::now()).is_some() {
+        lane.abort.with(broke_while_loading(broken));
+    }
+}
+
+fn broke_while_loading(broken: &Failure) -> String {
+    format!(
+        "the connection broke while records were loaded: {}",
+        broken.message
+    )
 }
 
 fn lost(error: Error) -> Failure {

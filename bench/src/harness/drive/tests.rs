@@ -2,7 +2,11 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    sync::{Arc, atomic::AtomicU64, mpsc::channel},
+    sync::{
+        Arc,
+        atomic::AtomicU64,
+        mpsc::{TryRecvError, channel},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,16 +22,21 @@ use starling_cql::{
 use super::{
     alarm::Alarm,
     cql::Asker,
+    generator::Generator,
     pace::{Missed, Pace},
     plan::{Plan, Protocol},
 };
 use crate::{
     connection::Connection,
-    harness::workload::{
-        field::Subject,
-        file::Workload,
-        random::Random,
-        script::{Overrides, Program, Role},
+    harness::{
+        evidence::{collector::Collector, recorder::News},
+        workload::{
+            field::Subject,
+            file::Workload,
+            random::Random,
+            ready,
+            script::{Overrides, Program, Role},
+        },
     },
 };
 
@@ -137,7 +146,7 @@ async fn an_answer_that_comes_too_late_is_not_taken_for_another() {
             puppet.answer(request.stream, version(2));
         }
     });
-    let text = crate::harness::workload::ready::text("registers").expect("it is there");
+    let text = ready::text("registers").expect("it is there");
     let workload = Workload::parse(text, "registers").expect("it fits");
     let program = Program::new(&workload, Path::new(""), &Overrides::default(), (0, 1)).expect("it fits");
     let place = program
@@ -238,17 +247,17 @@ fn a_budget_is_for_all_lanes() {
     assert!(lanes.iter().all(|lane| lane.is_over(now)));
 }
 
-#[test]
-fn shares_make_up_the_whole() {
-    let plan = Plan {
-        text: String::new(),
-        file: String::new(),
+/// A hundred operations of the registers, in a closed load.
+fn plan() -> Plan {
+    Plan {
+        text: ready::text("registers").expect("it is there").to_owned(),
+        file: "registers".into(),
         folder: std::path::PathBuf::new(),
         protocol: Protocol::Cql,
         addresses: Vec::new(),
         in_flight: 10,
         connections: 4,
-        rate: Some(900.0),
+        rate: None,
         warm_up: Duration::ZERO,
         duration: None,
         operations: Some(100),
@@ -258,6 +267,65 @@ fn shares_make_up_the_whole() {
         processes: 1,
         seed: 1,
         timeout: Duration::from_secs(1),
+    }
+}
+
+/// Stream ids of a connection.
+const STREAMS: u64 = 32_768;
+
+#[tokio::test]
+async fn an_operation_that_no_stream_is_left_for_has_failed() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it listens");
+    let (end, ended) = channel::<()>();
+    // Takes all requests and answers none.
+    let server = std::thread::spawn(move || {
+        while matches!(ended.try_recv(), Err(TryRecvError::Empty)) {
+            let mut puppet = Puppet::accept(&listener);
+            let mut request = puppet.greet();
+            while request.is_some() {
+                request = puppet.request();
+            }
+        }
+    });
+    let operations = STREAMS + 2;
+    let plan = Plan {
+        addresses: vec![address],
+        in_flight: 4096,
+        connections: 1,
+        operations: Some(operations),
+        timeout: Duration::from_millis(500),
+        ..plan()
+    };
+    let (news, received) = channel();
+    let generator = Generator::new(plan, None).expect("it fits");
+    generator
+        .run(Instant::now(), &news)
+        .await
+        .expect("failures are counted");
+    drop(news);
+    drop(end);
+    // The server may wait for another connection.
+    drop(TcpStream::connect(address));
+    server.join().expect("it ends");
+    let mut collector = Collector::new(0, None);
+    for news in received {
+        if let News::Total(total) = news {
+            collector.total(total);
+        }
+    }
+    let (_, total) = collector.operations(&["read".into(), "write".into()], 1.0);
+    assert_eq!(total.failed(), operations, "{:?}", total.errors);
+    // Those that were under way on the connection failed with the one that was never sent.
+    let first = &collector.examples()["Timeout"];
+    assert!(first.contains("never answered"), "{first}");
+}
+
+#[test]
+fn shares_make_up_the_whole() {
+    let plan = Plan {
+        rate: Some(900.0),
+        ..plan()
     };
     let shares: Vec<Plan> = (0..3).map(|process| plan.share(process, 3)).collect();
     let sum = |of: &dyn Fn(&Plan) -> u64| shares.iter().map(of).sum::<u64>();
