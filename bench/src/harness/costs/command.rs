@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        evidence::{process::machine, result::Machine},
+        evidence::{process::machine, quiet, result::Machine},
         local::cluster::{LocalCluster, Wishes},
         report::ratio::median,
     },
     drive::{Drive, Driven},
     echo,
     messages::Messages,
-    quiet, table,
+    table,
 };
 use crate::{
     cluster::server_beside_this_program,
@@ -70,6 +70,10 @@ pub struct Costs {
     pub echo: Option<Echo>,
     /// Each operation, protocol and size of the cluster.
     pub costs: Vec<Cost>,
+    /// Where servers were not quiet within three minutes: what was measured there has work in it that is not its own. Results of
+    /// older versions do not tell.
+    #[serde(default)]
+    pub restless: Vec<String>,
 }
 
 /// What the engine alone spends on the same number of rows, on one thread, in microseconds of CPU.
@@ -180,11 +184,11 @@ fn not_counted() -> Result<Vec<(String, f64)>, String> {
 /// A cluster does not start, or a statement fails.
 pub fn run(arguments: &CostsArguments) -> Result<(), Error> {
     let mut alone = Alone::default();
-    let mut costs = Vec::new();
+    let (mut costs, mut restless) = (Vec::new(), Vec::new());
     for &nodes in &arguments.nodes {
         // In turn with the runs of the first cluster.
         let alone = alone.engine.is_empty().then_some(&mut alone);
-        costs.extend(of_cluster(arguments, nodes, alone)?);
+        costs.extend(of_cluster(arguments, nodes, alone, &mut restless)?);
     }
     let costs = Costs {
         machine: machine(),
@@ -195,6 +199,7 @@ pub fn run(arguments: &CostsArguments) -> Result<(), Error> {
             quic_us: median(&alone.quic),
         }),
         costs,
+        restless,
     };
     let text = table::markdown(&costs);
     print!("{text}");
@@ -240,6 +245,7 @@ fn of_cluster(
     arguments: &CostsArguments,
     nodes: u32,
     mut alone: Option<&mut Alone>,
+    restless: &mut Vec<String>,
 ) -> Result<Vec<Cost>, Error> {
     let server = arguments.server.clone();
     let server = server.map_or_else(server_beside_this_program, Ok)?;
@@ -263,7 +269,7 @@ fn of_cluster(
     };
     eprintln!("{nodes} node(s): loading {} rows", arguments.rows);
     drive("point-reads", "cql").load()?;
-    quiet::wait(&cluster.processes());
+    settle(&cluster, "the first run", restless);
     let mut drives = Vec::new();
     for (operation, workload) in [("read", "point-reads"), ("write", "point-writes")] {
         for protocol in ["cql", "quic"] {
@@ -277,7 +283,7 @@ fn of_cluster(
                 run + 1,
                 arguments.runs
             );
-            quiet::wait(&cluster.processes());
+            settle(&cluster, "the engine's run", restless);
             alone.round(arguments.rows)?;
         }
         for (operation, protocol, drive, driven) in &mut drives {
@@ -286,17 +292,31 @@ fn of_cluster(
                 run + 1,
                 arguments.runs
             );
-            quiet::wait(&drive.processes);
+            settle(&cluster, &format!("{operation} by {protocol}"), restless);
             driven.push(drive.run()?);
         }
     }
-    drives
-        .into_iter()
-        .map(|(operation, protocol, drive, driven)| {
-            eprintln!("{nodes} node(s): {operation} by {protocol}, looked at closely");
-            cost(&drive, &driven, (nodes, protocol, operation))
-        })
-        .collect()
+    let mut costs = Vec::new();
+    for (operation, protocol, drive, driven) in drives {
+        eprintln!("{nodes} node(s): {operation} by {protocol}, looked at closely");
+        settle(
+            &cluster,
+            &format!("{operation} by {protocol}, looked at closely"),
+            restless,
+        );
+        if driven.iter().any(|run| !run.settled) {
+            restless.push(format!("{nodes} node(s), after {operation} by {protocol}"));
+        }
+        costs.push(cost(&drive, &driven, (nodes, protocol, operation))?);
+    }
+    Ok(costs)
+}
+
+/// Waits until the servers have nothing left to do, and notes it if they go on.
+fn settle(cluster: &LocalCluster, what: &str, restless: &mut Vec<String>) {
+    if !quiet::wait(&cluster.processes()) {
+        restless.push(format!("{} node(s), before {what}", cluster.len()));
+    }
 }
 
 fn target(cluster: &LocalCluster, protocol: &str) -> String {
@@ -333,7 +353,6 @@ fn cost(drive: &Drive, driven: &[Driven], what: (u32, &str, &str)) -> Result<Cos
     };
     let messages = of_messages(driven, |messages| &messages.count);
     let message_bytes = of_messages(driven, |messages| &messages.bytes);
-    quiet::wait(&drive.processes);
     let alone = alone.run()?.result.total.p50_us;
     let system_calls = drive.system_calls()?.map(sorted);
     let parts_us = drive.parts()?.map(|parts| {

@@ -15,10 +15,10 @@ use super::{
             session::Session,
             target::Target,
         },
-        evidence::result::RunResult,
+        evidence::{quiet, result::RunResult},
     },
     messages::{self, Messages},
-    profile, quiet, syscalls,
+    profile, syscalls,
     threads::{self, Spent},
 };
 use crate::error::Error;
@@ -60,6 +60,8 @@ pub struct Driven {
     pub threads: BTreeMap<String, Spent>,
     /// Messages of all servers for an operation; or why they are not known.
     pub messages: Result<Messages, String>,
+    /// Whether what the run left to do was done when its threads were looked at, or did not belong to it.
+    pub settled: bool,
 }
 
 /// The arguments of a run, as on the command line.
@@ -93,14 +95,12 @@ impl Drive {
             let after = messages::sample(&self.admins)?;
             Ok(messages::each(&before, &after, result.total.count))
         });
-        if self.settles {
-            quiet::wait(&self.processes);
-        }
+        let settled = !self.settles || quiet::wait(&self.processes);
         let waited = ended.elapsed().as_secs_f64();
         let mut threads = threads::between(&before, &threads::sample(&self.processes));
         if self.settles {
             // The wait itself is none of the run's.
-            threads = threads::without_idle(&threads, &quiet::idle_second(&self.processes), waited);
+            threads = threads::without_idle(&threads, &threads::idle_second(&self.processes), waited);
         }
         match result.examples.iter().next() {
             Some((kind, message)) if result.total.failed() > 0 => {
@@ -110,6 +110,7 @@ impl Drive {
                 result,
                 threads,
                 messages,
+                settled,
             }),
         }
     }

@@ -4,7 +4,7 @@
 //! - [`echo`]: what the transports take by themselves;
 //! - [`threads`]: CPU and switches by kind of thread; [`syscalls`]: system calls; [`profile`]: where the CPU goes; [`messages`]: what
 //!   servers say to one another;
-//! - [`quiet`]: when servers have nothing left to do; [`memory`]: what a node may hold;
+//! - [`memory`]: what a node may hold;
 //! - [`table`]: all of it for people.
 
 pub mod command;
@@ -13,7 +13,6 @@ pub mod echo;
 pub mod memory;
 pub mod messages;
 pub mod profile;
-pub mod quiet;
 pub mod syscalls;
 pub mod table;
 pub mod threads;

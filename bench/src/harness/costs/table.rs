@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fmt::Write};
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::{
+    super::evidence::quiet,
     command::{Cost, Costs},
     memory, profile, syscalls,
 };
@@ -64,6 +65,14 @@ pub fn markdown(costs: &Costs) -> String {
     });
     if let Some(reason) = reasons.flatten().next() {
         let _infallible = writeln!(out, "Not measured: {reason}");
+    }
+    if !costs.restless.is_empty() {
+        let _infallible = writeln!(
+            out,
+            "Servers were not quiet within {} s, so that figures have work in them that is not theirs: {}",
+            quiet::WITHIN.as_secs(),
+            costs.restless.join("; ")
+        );
     }
     out
 }

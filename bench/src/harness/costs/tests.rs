@@ -204,6 +204,7 @@ fn the_table_holds_figures_against_aims() {
             cost(3, "cql", "read", 12.0),
             cost(1, "cql", "write", 9.0),
         ],
+        restless: vec!["1 node(s), before read by cql".into()],
     };
     let text = table::markdown(&costs);
     let has = |words: &[&str]| {
@@ -238,6 +239,10 @@ fn the_table_holds_figures_against_aims() {
     );
     assert!(has(&["locks, %", "2.50", "<= 1 ", "missed"]), "{text}");
     assert!(text.contains("Not measured: perf does not run"), "{text}");
+    assert!(
+        has(&["not quiet within 180 s", "1 node(s), before read by cql"]),
+        "{text}"
+    );
     assert!(
         has(&["1 node(s): memory of a node's own", "400.00", "<= 652", "met"]),
         "{text}"

@@ -41,6 +41,13 @@ pub fn between(before: &BTreeMap<String, Spent>, after: &BTreeMap<String, Spent>
     after.iter().map(since).collect()
 }
 
+/// What threads of idle servers spend in a second.
+pub fn idle_second(processes: &[u32]) -> BTreeMap<String, Spent> {
+    let before = sample(processes);
+    std::thread::sleep(Duration::from_secs(1));
+    between(&before, &sample(processes))
+}
+
 /// What was spent, without what the same threads spend when there is nothing to do: `idle` is that of a second.
 pub fn without_idle(
     spent: &BTreeMap<String, Spent>,

@@ -5,6 +5,7 @@
 //! - [`generators`]: how busy the processes are that make the load;
 //! - [`disk_probe`]: the disk without the servers;
 //! - [`process`]: CPU, memory and disk of server processes on this machine;
+//! - [`quiet`]: when those have nothing left to do;
 //! - [`window`]: what of it belongs to the measured time;
 //! - [`result`]: the JSON that a run writes;
 //! - [`availability`]: what faults did to the timeline;
@@ -16,6 +17,7 @@ pub mod disk_probe;
 pub mod generators;
 pub mod live;
 pub mod process;
+pub mod quiet;
 pub mod recorder;
 pub mod result;
 pub mod slice;

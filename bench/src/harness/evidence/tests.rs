@@ -1,4 +1,5 @@
 use std::{
+    process::Command,
     sync::mpsc::channel,
     time::{Duration, Instant},
 };
@@ -10,6 +11,7 @@ use super::{
     disk_probe::DiskProbe,
     generators::Generators,
     process::{Meter, Sample, cpu_of, machine, sample_of},
+    quiet,
     recorder::{News, Recorder, Span},
     result::{FaultEvent, Second},
     slice::{add_counts, counts, fine},
@@ -301,6 +303,26 @@ fn processes_are_read_from_proc() {
         "what it spent still counts"
     );
     assert!(machine().cores > 0);
+}
+
+#[test]
+fn servers_that_go_on_working_are_not_quiet() {
+    let shell = |script: &str| {
+        let started = Command::new("sh").args(["-c", script]).spawn();
+        started.expect("a shell")
+    };
+    let (mut busy, mut idle) = (shell("while :; do :; done"), shell("exec sleep 600"));
+    let are_quiet = |processes: &[u32], limit| quiet::wait_within(processes, limit);
+    let found = (
+        are_quiet(&[busy.id()], Duration::from_millis(1500)),
+        are_quiet(&[idle.id()], Duration::from_mins(1)),
+    );
+    for process in [&mut busy, &mut idle] {
+        process.kill().expect("it runs");
+        process.wait().expect("it ends");
+    }
+    assert_eq!(found, (false, true));
+    assert!(are_quiet(&[], Duration::from_mins(1)), "nobody works");
 }
 
 #[test]
