@@ -13,6 +13,7 @@ use super::{
     drive::{Drive, Driven},
     echo,
     messages::Messages,
+    order::{Step, WRITE, steps},
     table,
 };
 use crate::{
@@ -93,8 +94,7 @@ pub struct Engine {
 
 impl Engine {
     /// Of the gets and puts of runs.
-    pub(super) fn of(runs: &[(f64, f64)]) -> Self {
-        let (gets, puts): (Vec<f64>, Vec<f64>) = runs.iter().copied().unzip();
+    pub(super) fn of(gets: Vec<f64>, puts: Vec<f64>) -> Self {
         Self {
             get_us: median(&gets),
             put_us: median(&puts),
@@ -113,19 +113,28 @@ pub struct Echo {
     pub quic_us: f64,
 }
 
-/// What is measured once in each round, in turn with the first cluster's runs.
+/// What is measured once in each round, in turn with the first cluster's runs: of the engine that which the round's operation
+/// is held against.
 #[derive(Debug, Default)]
 struct Alone {
-    /// The engine's get and put, in microseconds of CPU.
-    engine: Vec<(f64, f64)>,
+    /// The engine's get, in microseconds of CPU.
+    gets: Vec<f64>,
+    /// Its put, likewise.
+    puts: Vec<f64>,
     /// Medians of bare echoes, in microseconds.
     tcp: Vec<f64>,
     quic: Vec<f64>,
 }
 
 impl Alone {
-    fn round(&mut self, rows: u64) -> Result<(), Error> {
-        self.engine.push(engine_alone(rows)?);
+    fn round(&mut self, operation: &str, rows: u64) -> Result<(), Error> {
+        let (get_us, put_us) = engine_alone(rows)?;
+        if operation == WRITE {
+            self.puts.push(put_us);
+            return Ok(());
+        }
+        self.gets.push(get_us);
+        // Reads alone are held against them: writes wait for the disk too.
         self.tcp.push(echo::tcp(ECHO)?);
         self.quic.push(echo::quic(ECHO)?);
         Ok(())
@@ -187,13 +196,13 @@ pub fn run(arguments: &CostsArguments) -> Result<(), Error> {
     let (mut costs, mut restless) = (Vec::new(), Vec::new());
     for &nodes in &arguments.nodes {
         // In turn with the runs of the first cluster.
-        let alone = alone.engine.is_empty().then_some(&mut alone);
+        let alone = alone.gets.is_empty().then_some(&mut alone);
         costs.extend(of_cluster(arguments, nodes, alone, &mut restless)?);
     }
     let costs = Costs {
         machine: machine(),
         rows: arguments.rows,
-        engine: Engine::of(&alone.engine),
+        engine: Engine::of(alone.gets, alone.puts),
         echo: Some(Echo {
             tcp_us: median(&alone.tcp),
             quic_us: median(&alone.quic),
@@ -269,53 +278,50 @@ fn of_cluster(
     };
     eprintln!("{nodes} node(s): loading {} rows", arguments.rows);
     drive("point-reads", "cql").load()?;
-    settle(&cluster, "the first run", restless);
-    let mut drives = Vec::new();
-    for (operation, workload) in [("read", "point-reads"), ("write", "point-writes")] {
-        for protocol in ["cql", "quic"] {
-            drives.push((operation, protocol, drive(workload, protocol), Vec::new()));
+    let (mut driven, mut costs) = (BTreeMap::new(), Vec::new());
+    for step in steps(arguments.runs) {
+        if matches!(step, Step::Alone(_)) && alone.is_none() {
+            continue;
         }
-    }
-    for run in 0..arguments.runs {
-        if let Some(alone) = &mut alone {
-            eprintln!(
-                "engine and transports alone, run {} of {}",
-                run + 1,
-                arguments.runs
-            );
-            settle(&cluster, "the engine's run", restless);
-            alone.round(arguments.rows)?;
+        eprintln!("{nodes} node(s): {step}");
+        settle(&cluster, step, restless);
+        match step {
+            Step::Alone(operation) => {
+                if let Some(alone) = &mut alone {
+                    alone.round(operation, arguments.rows)?;
+                }
+            }
+            Step::Run(operation, protocol) => {
+                let run = drive(workload(operation), protocol).run()?;
+                if !run.settled {
+                    restless.push(format!("{nodes} node(s), after {step}"));
+                }
+                let runs: &mut Vec<Driven> = driven.entry((operation, protocol)).or_default();
+                runs.push(run);
+            }
+            Step::Closely(operation, protocol) => {
+                let runs = driven.remove(&(operation, protocol)).unwrap_or_default();
+                let drive = drive(workload(operation), protocol);
+                costs.push(cost(&drive, &runs, (nodes, protocol, operation))?);
+            }
         }
-        for (operation, protocol, drive, driven) in &mut drives {
-            eprintln!(
-                "{nodes} node(s): {operation} by {protocol}, run {} of {}",
-                run + 1,
-                arguments.runs
-            );
-            settle(&cluster, &format!("{operation} by {protocol}"), restless);
-            driven.push(drive.run()?);
-        }
-    }
-    let mut costs = Vec::new();
-    for (operation, protocol, drive, driven) in drives {
-        eprintln!("{nodes} node(s): {operation} by {protocol}, looked at closely");
-        settle(
-            &cluster,
-            &format!("{operation} by {protocol}, looked at closely"),
-            restless,
-        );
-        if driven.iter().any(|run| !run.settled) {
-            restless.push(format!("{nodes} node(s), after {operation} by {protocol}"));
-        }
-        costs.push(cost(&drive, &driven, (nodes, protocol, operation))?);
     }
     Ok(costs)
 }
 
+/// The workload that an operation is.
+fn workload(operation: &str) -> &'static str {
+    if operation == WRITE {
+        "point-writes"
+    } else {
+        "point-reads"
+    }
+}
+
 /// Waits until the servers have nothing left to do, and notes it if they go on.
-fn settle(cluster: &LocalCluster, what: &str, restless: &mut Vec<String>) {
+fn settle(cluster: &LocalCluster, step: Step, restless: &mut Vec<String>) {
     if !quiet::wait(&cluster.processes()) {
-        restless.push(format!("{} node(s), before {what}", cluster.len()));
+        restless.push(format!("{} node(s), before {step}", cluster.len()));
     }
 }
 

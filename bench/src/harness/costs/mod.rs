@@ -1,6 +1,6 @@
 //! What a read and a write cost the servers, and where (`starling-bench costs`).
 //!
-//! - [`command`]: clusters, runs and their order; [`drive`]: one run;
+//! - [`command`]: clusters and runs; [`order`]: what comes when; [`drive`]: one run;
 //! - [`echo`]: what the transports take by themselves;
 //! - [`threads`]: CPU and switches by kind of thread; [`syscalls`]: system calls; [`profile`]: where the CPU goes; [`messages`]: what
 //!   servers say to one another;
@@ -12,6 +12,7 @@ pub mod drive;
 pub mod echo;
 pub mod memory;
 pub mod messages;
+pub mod order;
 pub mod profile;
 pub mod syscalls;
 pub mod table;

@@ -193,7 +193,7 @@ fn the_table_holds_figures_against_aims() {
             kernel: "6.1".into(),
         },
         rows: 1000,
-        engine: Engine::of(&[(2.0, 1.75), (1.5, 1.25), (4.0, 1.5)]),
+        engine: Engine::of(vec![2.0, 1.5, 4.0], vec![1.75, 1.25, 1.5]),
         echo: Some(Echo {
             tcp_us: 25.0,
             quic_us: 16.0,
