@@ -66,7 +66,8 @@ pub struct LoadArguments {
     #[arg(long)]
     pub no_load: bool,
     /// What is done to the nodes of a cluster of our own, and when: kill:node2@30s,restart@60s. Also pause, resume,
-    /// partition, heal, join and decommission. Times count from the end of the warm-up
+    /// partition, heal, join and decommission. Times count from the end of the warm-up. An entry without a node means the one
+    /// that was named last before it, or node2 (node1 if it is alone); decommission, and what comes after a join, must name theirs
     #[arg(long)]
     pub fault: Option<String>,
     /// Check that nothing that was acknowledged is lost, that reads never go back, and that histories are linearizable

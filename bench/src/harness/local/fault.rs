@@ -1,8 +1,11 @@
 //! `--fault`: what is done to the servers in a run, and when.
 //!
 //! `kill:node2@30s,restart@60s`: entries by comma, each `ACTION[:nodeN]@TIME`. The time counts from the end of the
-//! warm-up. An entry without a node means that of the entry before it; the first one means node2, or node1 if
-//! there is only one.
+//! warm-up. An entry without a node means the last one that was named before it, in the order in which they are written; where none
+//! was it means node2, or node1 if there is only one.
+//!
+//! What that would leave in doubt is refused: `decommission`, after which a node does not come back, names its node; and so does what
+//! follows a `join`, which may mean the new one. `join` and `heal` have no node.
 
 use std::{fmt, time::Duration};
 
@@ -75,7 +78,8 @@ impl fmt::Display for Fault {
 /// A sentence with the entry that does not fit, and what is allowed.
 pub fn parse(text: &str, nodes: u32) -> Result<Vec<Fault>, String> {
     let mut faults: Vec<Fault> = Vec::new();
-    let mut node = nodes.min(2);
+    // The one that an entry means which names none; absent where that is in doubt.
+    let mut meant = Some(nodes.min(2));
     for entry in text.split(',').map(str::trim) {
         let (what, at) = entry.split_once('@').ok_or_else(|| {
             format!("'{entry}' has no time: write ACTION[:nodeN]@TIME, as in kill:node2@30s")
@@ -88,12 +92,21 @@ pub fn parse(text: &str, nodes: u32) -> Result<Vec<Fault>, String> {
             let names = ACTIONS.map(|(name, _)| name).join(", ");
             format!("'{action}' is no fault; allowed are {names}")
         })?;
+        let has_node = !matches!(action, Action::Join | Action::Heal);
         if let Some(who) = who {
+            if !has_node {
+                return Err(format!("'{action}' has no node: write {action}@TIME"));
+            }
             let number = who.strip_prefix("node").and_then(|number| number.parse().ok());
-            node = number.ok_or_else(|| format!("'{who}' is no node: write node1, node2, ..."))?;
+            meant = Some(number.ok_or_else(|| format!("'{who}' is no node: write node1, node2, ..."))?);
+        } else if action == Action::Decommission || (has_node && meant.is_none()) {
+            return Err(format!(
+                "'{entry}' must say which node it means: write {action}:nodeN@TIME"
+            ));
         }
+        let node = meant.unwrap_or(0);
         let joined = faults.iter().filter(|fault| fault.action == Action::Join).count() as u32;
-        if action != Action::Join && !(1..=nodes + joined).contains(&node) {
+        if has_node && !(1..=nodes + joined).contains(&node) {
             return Err(format!(
                 "there is no node{node} then; the cluster has node1 to node{}",
                 nodes + joined
@@ -101,6 +114,9 @@ pub fn parse(text: &str, nodes: u32) -> Result<Vec<Fault>, String> {
         }
         let at = duration(at)?;
         faults.push(Fault { action, node, at });
+        if action == Action::Join {
+            meant = None;
+        }
     }
     faults.sort_by_key(|fault| fault.at);
     Ok(faults)

@@ -25,6 +25,11 @@ fn faults_are_read() {
     assert!(needs_relay(&split) && !needs_relay(&faults));
     assert_eq!(parse("pause@1s", 1).expect("it fits")[0].node, 1);
     assert_eq!(parse("pause@1s", 3).expect("it fits")[0].node, 2);
+    // In the order in which they are written, not in that of their times.
+    let meant = parse("kill:node3@9s,restart@1s", 3).expect("they fit");
+    assert_eq!(meant[0].to_string(), "restart node3");
+    let after = parse("partition:node3@1s,heal@2s,kill@3s", 3).expect("they fit");
+    assert_eq!(after[2].to_string(), "kill node3");
 }
 
 #[test]
@@ -43,6 +48,16 @@ fn faults_that_do_not_fit_are_refused() {
             "there is no node4 then; the cluster has node1 to node3",
         ),
         ("kill:second@1s", "'second' is no node: write node1, node2, ..."),
+        (
+            "kill:node3@1s,decommission@5s",
+            "'decommission@5s' must say which node it means: write decommission:nodeN@TIME",
+        ),
+        (
+            "kill:node3@1s,join@5s,pause@9s",
+            "'pause@9s' must say which node it means: write pause:nodeN@TIME",
+        ),
+        ("join:node4@1s", "'join' has no node: write join@TIME"),
+        ("heal:node2@1s", "'heal' has no node: write heal@TIME"),
         ("kill@soon", "'soon' is no time: write 500ms, 30s, 2m or 1h"),
     ];
     for (text, message) in cases {
