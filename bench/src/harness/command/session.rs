@@ -296,7 +296,7 @@ impl Session {
 
     /// Loads the records; gives the bytes of their values.
     fn load(&self, records: u64) -> Result<u64, Error> {
-        let generator = Generator::new(self.plan.clone(), None)?;
+        let generator = Generator::new(self.plan.beforehand(), None)?;
         let (news, received) = channel();
         let live = Live::new("loading", Some(records), self.arguments.quiet);
         let counter = std::thread::spawn(move || {

@@ -9,6 +9,9 @@ use super::super::workload::{
     script::{Overrides, Program},
 };
 
+/// Requests in flight, at least, while nothing is measured yet.
+const BEFOREHAND: u32 = 64;
+
 /// How servers are spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -100,6 +103,16 @@ impl Plan {
             &overrides,
             (self.process, self.processes),
         )
+    }
+
+    /// The plan by which records are loaded and read beforehand: with more requests in flight, if there are few. How it is done
+    /// is none of what is measured.
+    #[must_use]
+    pub fn beforehand(&self) -> Self {
+        Self {
+            in_flight: self.in_flight.max(BEFOREHAND),
+            ..self.clone()
+        }
     }
 
     /// Connections, or sessions, that this plan makes: no more than it has requests in flight.

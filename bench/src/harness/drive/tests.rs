@@ -349,6 +349,13 @@ fn shares_make_up_the_whole() {
         "one request needs one connection"
     );
     assert_eq!((plan.lanes_of(1), plan.lanes_of(3)), (4, 4));
+    let beforehand = |in_flight| with(in_flight, 4).beforehand();
+    assert_eq!((beforehand(1).in_flight, beforehand(4096).in_flight), (64, 4096));
+    assert_eq!(
+        beforehand(1).lanes(),
+        4,
+        "one in flight is no reason to load over one connection"
+    );
     assert_eq!((with(3, 8).lanes_of(3), with(4, 8).lanes_of(3)), (3, 4));
 }
 
