@@ -345,6 +345,22 @@ fn a_restart_of_a_node_that_dies_at_once_fails_the_run() {
 }
 
 #[test]
+fn servers_settle_and_every_record_is_read_before_the_run() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut arguments = vec!["point-reads", "--records", "700", "--settle", "--in-flight", "1"];
+    arguments.extend(["--operations", "100"]);
+    let result = run(&arguments, dir.path());
+    let settled = result.settled.expect("it was asked for");
+    assert_eq!((settled.quiet, settled.records_read), (true, 700));
+    assert_eq!(
+        (result.total.count, result.total.failed()),
+        (100, 0),
+        "none of it is measured"
+    );
+    assert_eq!(result.settings.connections, 1);
+}
+
+#[test]
 fn several_processes_share_an_open_load() {
     let dir = tempfile::tempdir().expect("a directory");
     let arguments = [
@@ -420,7 +436,7 @@ fn a_run_in_which_nothing_is_done_fails_and_names_the_address() {
 #[test]
 fn what_does_not_go_together_is_refused_before_anything_starts() {
     let given = "--target=cql:127.0.0.1";
-    let cases: [(&[&str], &str); 15] = [
+    let cases: [(&[&str], &str); 16] = [
         (&["run", "nothing"], "cannot read the workload nothing"),
         (&["run", "ycsb-c", "--verify"], "no [verify] section"),
         (
@@ -452,6 +468,10 @@ fn what_does_not_go_together_is_refused_before_anything_starts() {
             "/no/such: there is no such directory",
         ),
         (&["run", "ycsb-c", "--pid", "1"], "not of our own"),
+        (
+            &["run", "ycsb-c", given, "--no-load", "--settle"],
+            "must know their processes",
+        ),
         (
             &[
                 "compare",

@@ -78,6 +78,11 @@ pub struct LoadArguments {
     /// makes back to back
     #[arg(long)]
     pub probe_disk: bool,
+    /// Between the loading and the warm-up, wait until the servers have nothing left to flush and compact, three minutes at most,
+    /// and read every record once as the workload's operations do, if they read. For figures that are held against the number of
+    /// records
+    #[arg(long)]
+    pub settle: bool,
     /// Show no progress
     #[arg(long)]
     pub quiet: bool,

@@ -49,7 +49,8 @@ pub struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    fn processes(&self) -> Vec<u32> {
+    /// All of them that run.
+    pub(super) fn processes(&self) -> Vec<u32> {
         let mut all = self.processes.to_vec();
         all.extend(
             self.cluster

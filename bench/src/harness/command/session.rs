@@ -16,14 +16,16 @@ use super::{
             answer::gives,
             cql,
             generator::Generator,
+            lane::Pass,
             plan::{Plan, Protocol},
             quic,
         },
         evidence::{
             live::Live,
             process::machine,
+            quiet,
             recorder::News,
-            result::{RunResult, RunSettings, Verification},
+            result::{RunResult, RunSettings, Settled, Verification},
         },
         local::{
             binary,
@@ -133,8 +135,9 @@ impl Session {
         } else {
             self.make_tables(known()?)?;
             self.wait_for_tables(&program)?;
-            self.load(records)?
+            self.before_the_run(Pass::Load, records)?.payload_bytes
         };
+        let settled = self.arguments.settle.then(|| self.settle(records)).transpose()?;
         let faults = faults(&self.arguments)?;
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -144,11 +147,7 @@ impl Session {
             verifier: verifier.clone(),
             processes: self.arguments.processes,
             faults: &faults,
-            watched: Watched {
-                cluster: self.cluster.as_ref(),
-                processes: &self.neighbours.processes,
-                directories: &self.neighbours.directories,
-            },
+            watched: self.watched(),
             loaded_payload,
             probe_disk: self.arguments.probe_disk,
             quiet: self.arguments.quiet,
@@ -162,6 +161,7 @@ impl Session {
             started,
             settings: self.settings(&program, replicas),
             machine: machine(),
+            settled,
             seconds: measured.seconds,
             total: measured.total,
             operations: measured.operations,
@@ -201,6 +201,7 @@ impl Session {
             server: self.server.clone(),
             verified: self.arguments.verify,
             disk_probed: self.arguments.probe_disk,
+            settled: self.arguments.settle,
             workload_hash: binary::hash_of(&self.plan.text),
             records: program.growth.loaded(),
             replication_factor: replicas,
@@ -294,29 +295,45 @@ impl Session {
         })
     }
 
-    /// Loads the records; gives the bytes of their values.
-    fn load(&self, records: u64) -> Result<u64, Error> {
+    fn watched(&self) -> Watched<'_> {
+        Watched {
+            cluster: self.cluster.as_ref(),
+            processes: &self.neighbours.processes,
+            directories: &self.neighbours.directories,
+        }
+    }
+
+    /// Waits until the servers have nothing left to flush and compact, and reads every record: otherwise what loading left to
+    /// do, and pages that nobody had read, would be measured, the more of them the more records there are.
+    fn settle(&self, records: u64) -> Result<Settled, Error> {
+        let quiet = quiet::wait(&self.watched().processes());
+        let records_read = self.before_the_run(Pass::Read, records)?.records;
+        Ok(Settled { quiet, records_read })
+    }
+
+    /// Loads the records, or reads them.
+    fn before_the_run(&self, pass: Pass, records: u64) -> Result<Passed, Error> {
         let generator = Generator::new(self.plan.beforehand(), None)?;
         let (news, received) = channel();
-        let live = Live::new("loading", Some(records), self.arguments.quiet);
+        let live = Live::new(pass.name(), Some(records), self.arguments.quiet);
         let counter = std::thread::spawn(move || {
-            let (mut done, mut payload) = (0, 0);
+            let mut passed = Passed::default();
             for news in received {
                 match news {
                     News::Slice(slice) => {
-                        done += slice.latencies.iter().map(|(_, count)| count).sum::<u64>();
-                        live.at(done);
+                        passed.records += slice.latencies.iter().map(|(_, count)| count).sum::<u64>();
+                        live.at(passed.records);
                     }
-                    News::Total(total) => payload += total.payload_bytes,
+                    News::Total(total) => passed.payload_bytes += total.payload_bytes,
                 }
             }
             live.end();
-            payload
+            passed
         });
-        let outcome = self.runtime.block_on(generator.load(records, &news));
+        let outcome = self.runtime.block_on(generator.each(pass, records, &news));
         drop(news);
-        let payload = counter.join().unwrap_or(0);
-        outcome.map(|()| payload)
+        let passed = counter.join().unwrap_or_default();
+        outcome.map(|()| passed)
     }
 
     /// Brings back what faults took away, so that the last reads see what all nodes have.
@@ -372,6 +389,14 @@ impl Session {
     fn contacts(&self) -> Vec<String> {
         self.plan.addresses.iter().map(ToString::to_string).collect()
     }
+}
+
+/// What was done with records before the run.
+#[derive(Debug, Clone, Copy, Default)]
+struct Passed {
+    records: u64,
+    /// Of the values that were written.
+    payload_bytes: u64,
 }
 
 fn faults(arguments: &LoadArguments) -> Result<Vec<Fault>, Error> {
@@ -452,6 +477,11 @@ pub fn check(arguments: &LoadArguments, target: &Target, neighbours: &Neighbours
         );
     }
     check_neighbours(neighbours, own)?;
+    if arguments.settle && !own && neighbours.processes.is_empty() {
+        return refuse(
+            "--settle waits until the servers have nothing left to do, and must know their processes: --pid",
+        );
+    }
     if arguments.verify && workload.verify.is_none() {
         return refuse(
             "the workload has no [verify] section, so that nothing can be verified; 'registers', 'hot-keys', and YCSB A, B \

@@ -7,13 +7,17 @@ use super::super::{
         availability,
         generators::TOO_BUSY,
         live::latency,
-        result::{RunResult, Verification},
+        result::{RunResult, Settled, Verification},
     },
     verify::MAX_HISTORY,
 };
 
 /// From this share of the rate on an open load kept it.
 const KEPT_UP: f64 = 0.98;
+
+/// What is to be known of a run whose servers went on with what the loading left them to do.
+pub const NOT_QUIET: &str = "the servers were not quiet within three minutes after loading: what is measured has work in it that is \
+                             not its own";
 
 /// A run's figures as text.
 pub fn text(result: &RunResult) -> String {
@@ -35,6 +39,7 @@ pub fn text(result: &RunResult) -> String {
         result.seconds
     )];
     lines.push(table(result).to_string());
+    lines.extend(result.settled.map(settled));
     if let Some(server) = &result.server {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let ratio =
@@ -116,6 +121,14 @@ pub fn text(result: &RunResult) -> String {
         lines.push(verdict(verification));
     }
     lines.join("\n") + "\n"
+}
+
+fn settled(settled: Settled) -> String {
+    if settled.quiet {
+        let records = settled.records_read;
+        return format!("before the run the servers were quiet, and {records} records were read");
+    }
+    format!("warning: {NOT_QUIET}")
 }
 
 /// The operations and their latencies.

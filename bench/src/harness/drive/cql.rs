@@ -284,7 +284,7 @@ impl Link {
             if let Slot::Active(work) = slot {
                 let failure = Failure::lost("ClientTimeout", "the node did not answer in time");
                 if let Some(work) = lane.answered(*work, Err(failure), now) {
-                    // Only loading tries again; a connection that fails there fails everything.
+                    // Only what comes before the run tries again; a connection that fails there fails everything.
                     if let Err(failure) = self.send(lane, work) {
                         lane.abort.with(failure.message);
                     }
@@ -300,7 +300,7 @@ impl Link {
             if let Slot::Active(work) = std::mem::replace(slot, Slot::Free)
                 && lane.answered(*work, Err(broken.clone()), now).is_some()
             {
-                lane.abort.with(broke_while_loading(broken));
+                lane.abort.with(broke_beforehand(broken));
             }
         }
     }
@@ -401,15 +401,12 @@ fn not_sent(lane: &mut Lane, work: Work, broken: &Failure) {
         ..broken.clone()
     };
     if lane.answered(work, Err(failure), Instant::now()).is_some() {
-        lane.abort.with(broke_while_loading(broken));
+        lane.abort.with(broke_beforehand(broken));
     }
 }
 
-fn broke_while_loading(broken: &Failure) -> String {
-    format!(
-        "the connection broke while records were loaded: {}",
-        broken.message
-    )
+fn broke_beforehand(broken: &Failure) -> String {
+    format!("the connection broke before the run: {}", broken.message)
 }
 
 fn lost(error: Error) -> Failure {

@@ -15,7 +15,7 @@ use super::{
         },
     },
     cql,
-    lane::{Abort, Lane, Source},
+    lane::{Abort, Lane, Pass, Source},
     pace::Pace,
     plan::{Plan, Protocol},
     quic,
@@ -49,12 +49,12 @@ impl Generator {
         &self.program
     }
 
-    /// Loads the records, each once, as fast as the plan's requests in flight allow. What it measured goes to `news`.
+    /// Loads or reads the records, each once, as fast as the plan's requests in flight allow. What it measured goes to `news`.
     ///
     /// # Errors
-    /// A record can't be written; others may have been.
-    pub async fn load(&self, records: u64, news: &Sender<News>) -> Result<(), Error> {
-        if self.program.load.is_empty() {
+    /// A record can't be written, or read; others may have been.
+    pub async fn each(&self, pass: Pass, records: u64, news: &Sender<News>) -> Result<(), Error> {
+        if pass.steps(&self.program).is_empty() {
             return Ok(());
         }
         let now = Instant::now();
@@ -64,7 +64,8 @@ impl Generator {
             end: None,
         };
         let next = Arc::new(AtomicU64::new(0));
-        let source = |lane: u64| Source::Load {
+        let source = |lane: u64| Source::Each {
+            pass,
             next: Arc::clone(&next),
             records,
             random: Random::new(self.plan.seed ^ (lane << 16)),
@@ -113,7 +114,7 @@ impl Generator {
         let plan = &self.plan;
         let abort = Arc::new(Abort::default());
         let lanes = plan.lanes();
-        // Loading is one operation, even of a workload that has several.
+        // What comes before the run is one operation, even of a workload that has several.
         let operations = self.program.operations.len();
         let mut running = tokio::task::JoinSet::new();
         for number in 0..lanes {

@@ -26,14 +26,43 @@ use super::{
     pace::Pace,
 };
 
-/// How often a statement of the loading phase is tried.
-const LOAD_ATTEMPTS: u32 = 20;
+/// How often a statement is tried before the run.
+const ATTEMPTS: u32 = 20;
+
+/// What is done with each record, once, before the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// It is written.
+    Load,
+    /// It is read as the workload reads records, so that what is read for the first time is none of what is measured.
+    Read,
+}
+
+impl Pass {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Load => "loading",
+            Self::Read => "reading",
+        }
+    }
+
+    /// The statements, by place, that are carried out for a record.
+    pub fn steps(self, program: &Program) -> &[usize] {
+        match self {
+            Self::Load => &program.load,
+            Self::Read => &program.reads,
+        }
+    }
+}
 
 /// Where a lane's operations come from.
 #[derive(Debug)]
 pub enum Source {
     /// Each record once: the next one's number, for all lanes together.
-    Load {
+    Each {
+        /// What is done with it.
+        pass: Pass,
         /// The next record.
         next: Arc<AtomicU64>,
         /// How many there are.
@@ -117,7 +146,7 @@ impl Lane {
         }
         let drawn = match &mut self.source {
             Source::Run(script) => script.draw(),
-            Source::Load { next, records, .. } => {
+            Source::Each { next, records, .. } => {
                 let record = next.fetch_add(1, Ordering::Relaxed);
                 if record >= *records {
                     return None;
@@ -139,7 +168,7 @@ impl Lane {
     /// Whether no operation begins later than `now`, the time of the last call of [`Lane::begin`].
     pub fn is_over(&self, now: Instant) -> bool {
         let loaded = match &self.source {
-            Source::Load { next, records, .. } => next.load(Ordering::Relaxed) >= *records,
+            Source::Each { next, records, .. } => next.load(Ordering::Relaxed) >= *records,
             Source::Run(_) => false,
         };
         loaded || self.pace.is_over(now) || self.abort.is_set()
@@ -152,7 +181,7 @@ impl Lane {
 
     fn steps(&self, work: &Work) -> &[usize] {
         match &self.source {
-            Source::Load { .. } => &self.program.load,
+            Source::Each { pass, .. } => pass.steps(&self.program),
             Source::Run(_) => &self.program.operations[work.drawn.operation].steps,
         }
     }
@@ -164,7 +193,7 @@ impl Lane {
     pub fn bind(&mut self, work: &mut Work, markers: &[ColumnSpec]) -> Result<Bound, String> {
         let statement = self.statement_of(work);
         let version = match &self.source {
-            Source::Load { .. } => version::loaded(work.drawn.record),
+            Source::Each { .. } => version::loaded(work.drawn.record),
             Source::Run(_) => self.program.next_version(work.drawn.record),
         };
         let program = Arc::clone(&self.program);
@@ -174,7 +203,7 @@ impl Lane {
             read: work.read,
         };
         let random = match &mut self.source {
-            Source::Load { random, .. } => random,
+            Source::Each { random, .. } => random,
             Source::Run(script) => script.random(),
         };
         let bound = program.bind(statement, markers, subject, random)?;
@@ -238,18 +267,21 @@ impl Lane {
     }
 
     fn failed(&mut self, mut work: Work, failure: Failure, now: Instant) -> Option<Work> {
-        if matches!(self.source, Source::Run(_)) {
+        let Source::Each { pass, .. } = &self.source else {
             self.recorder
                 .failed(work.drawn.operation, work.intended, now, &failure);
             return None;
-        }
+        };
         work.attempts += 1;
-        if failure.passing && work.attempts < LOAD_ATTEMPTS && !self.abort.is_set() {
+        if failure.passing && work.attempts < ATTEMPTS && !self.abort.is_set() {
             return Some(work);
         }
         self.abort.with(format!(
-            "loading record {} failed: {}: {}",
-            work.drawn.record, failure.kind, failure.message
+            "{} record {} failed: {}: {}",
+            pass.name(),
+            work.drawn.record,
+            failure.kind,
+            failure.message
         ));
         None
     }

@@ -23,6 +23,7 @@ use super::{
     alarm::Alarm,
     cql::Asker,
     generator::Generator,
+    lane::Pass,
     pace::{Missed, Pace},
     plan::{Plan, Protocol},
 };
@@ -268,6 +269,46 @@ fn plan() -> Plan {
         seed: 1,
         timeout: Duration::from_secs(1),
     }
+}
+
+#[tokio::test]
+async fn every_record_is_read_once_before_the_run() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it listens");
+    let server = std::thread::spawn(move || {
+        let mut puppet = Puppet::accept(&listener);
+        let mut request = puppet.greet();
+        let mut asked = Vec::new();
+        while let Some(read) = request {
+            puppet.answer(read.stream, version(0));
+            asked.push(read.body);
+            request = puppet.request();
+        }
+        asked
+    });
+    let plan = Plan {
+        addresses: vec![address],
+        connections: 1,
+        records: Some(20),
+        ..plan()
+    };
+    let (news, received) = channel();
+    let generator = Generator::new(plan, None).expect("it fits");
+    generator
+        .each(Pass::Read, 20, &news)
+        .await
+        .expect("every row is there");
+    drop(news);
+    let mut asked = server.join().expect("it ends");
+    assert_eq!(asked.len(), 20);
+    asked.sort_unstable();
+    asked.dedup();
+    assert_eq!(asked.len(), 20, "each with another key");
+    let slices = received.iter().filter_map(|news| match news {
+        News::Slice(slice) => Some(slice.latencies.iter().map(|(_, count)| count).sum::<u64>()),
+        News::Total(_) => None,
+    });
+    assert_eq!(slices.sum::<u64>(), 20);
 }
 
 /// Stream ids of a connection.

@@ -25,6 +25,9 @@ pub struct RunResult {
     pub settings: RunSettings,
     /// Where it ran.
     pub machine: Machine,
+    /// What was waited for before the run. Only in runs with `--settle`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settled>,
     /// The measured time, without warm-up, in seconds.
     pub seconds: f64,
     /// All operations together, and errors of none: what was never sent, nodes that could not be reached.
@@ -99,6 +102,9 @@ pub struct RunSettings {
     /// `--probe-disk`.
     #[serde(default)]
     pub disk_probed: bool,
+    /// `--settle`.
+    #[serde(default)]
+    pub settled: bool,
     /// A hash of the workload's text.
     #[serde(default)]
     pub workload_hash: String,
@@ -117,6 +123,15 @@ pub struct RunSettings {
     pub consistency: Option<String>,
     /// The seed.
     pub seed: u64,
+}
+
+/// What was waited for between the loading and the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Whether the servers had nothing left to flush and compact then. Otherwise they went on for three minutes, and into the run.
+    pub quiet: bool,
+    /// Records that were read, each once; 0 if the workload reads none.
+    pub records_read: u64,
 }
 
 /// Where a run was made.

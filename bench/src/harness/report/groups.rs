@@ -138,8 +138,8 @@ fn details(run: &RunResult) -> [String; 13] {
         ),
         format!("timeout {} s", settings.timeout),
         format!(
-            "verified {}, disk probed {}",
-            settings.verified, settings.disk_probed
+            "verified {}, disk probed {}, settled {}",
+            settings.verified, settings.disk_probed, settings.settled
         ),
         format!("workload's text {}", settings.workload_hash),
         machine(&run.machine),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     super::{
-        command::summary::verdict,
+        command::summary::{NOT_QUIET, verdict},
         evidence::{
             generators::TOO_BUSY,
             result::{Machine, OperationResult, RunResult, Second},
@@ -207,6 +207,12 @@ fn ratios(out: &mut String, groups: &[Group<'_>]) {
                     escape(&group.label)
                 ),
             );
+        }
+    }
+    for group in groups {
+        let not_quiet = |run: &&RunResult| run.settled.is_some_and(|settled| !settled.quiet);
+        if group.runs.iter().any(not_quiet) {
+            add(out, format!("<p>{}: {NOT_QUIET}.</p>", escape(&group.label)));
         }
     }
     if !others.is_empty() {

@@ -9,7 +9,7 @@ use crate::harness::{
     command::summary,
     evidence::result::{
         Availability, FORMAT, FaultEvent, Machine, OperationResult, RunResult, RunSettings, Second,
-        ServerCost,
+        ServerCost, Settled,
     },
 };
 
@@ -170,6 +170,7 @@ fn run(label: &str, factor: u64) -> RunResult {
             memory_bytes: 8 << 30,
             kernel: "6.1".into(),
         },
+        settled: None,
         seconds: 3.0,
         total: operation("all"),
         operations: vec![operation("read")],
@@ -244,7 +245,7 @@ fn only_repetitions_are_put_together() {
 #[test]
 fn what_a_run_was_made_with_tells_it_from_another() {
     type Change = fn(&mut RunResult);
-    let changes: [(&str, Change); 9] = [
+    let changes: [(&str, Change); 10] = [
         ("5 nodes", |run| run.settings.nodes = Some(5)),
         ("[--shards=2]", |run| {
             run.settings.node_arguments = vec!["--shards=2".into()];
@@ -257,6 +258,7 @@ fn what_a_run_was_made_with_tells_it_from_another() {
         ("timeout 1 s", |run| run.settings.timeout = 1.0),
         ("text abc", |run| run.settings.workload_hash = "abc".into()),
         ("verified true", |run| run.settings.verified = true),
+        ("settled true", |run| run.settings.settled = true),
         ("Linux 7.0", |run| run.machine.kernel = "7.0".into()),
     ];
     for (words, change) in changes {
@@ -354,6 +356,27 @@ fn a_load_generator_that_needs_its_core_is_warned_of() {
         page.contains("<td>busiest load generator, cores</td><td>0.5</td>")
             && !page.contains("measured itself")
     );
+}
+
+#[test]
+fn servers_that_were_not_quiet_before_the_run_are_told_of() {
+    let with = |quiet| {
+        let mut run = run("own", 1);
+        run.settled = Some(Settled {
+            quiet,
+            records_read: 700,
+        });
+        (summary::text(&run), page::html(&[run]))
+    };
+    let (text, page) = with(true);
+    assert!(
+        text.contains("the servers were quiet, and 700 records were read"),
+        "{text}"
+    );
+    assert!(!page.contains("not quiet"), "{page}");
+    let (text, page) = with(false);
+    assert!(text.contains("warning: the servers were not quiet"), "{text}");
+    assert!(page.contains("<p>own: the servers were not quiet"), "{page}");
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct Program {
     pub operations: Vec<Task>,
     /// The statements, by place, that load a record.
     pub load: Vec<usize>,
+    /// The statements, by place, by which operations read a record, each once.
+    pub reads: Vec<usize>,
     /// The records that there are.
     pub growth: Arc<Growth>,
     turns: Vec<Arc<AtomicU64>>,
@@ -160,9 +162,15 @@ impl Program {
                 keys: operation.get_ref().keys.unwrap_or(default_keys),
             })
             .collect();
+        let statements = statements(workload, overrides);
+        let mut reads: Vec<usize> = operations.iter().flat_map(|task| task.steps.clone()).collect();
+        reads.retain(|&place| !statements[place].writes);
+        reads.sort_unstable();
+        reads.dedup();
         let records = overrides.records.unwrap_or(workload.records).max(1);
         Ok(Self {
-            statements: statements(workload, overrides),
+            statements,
+            reads,
             load: workload
                 .load
                 .iter()

@@ -349,6 +349,22 @@ fn flights_have_their_columns() {
 }
 
 #[test]
+fn what_operations_read_is_known() {
+    let reads = |name: &str| {
+        let workload = Workload::open(name).expect("it is ready-made");
+        let program = Program::new(&workload, Path::new(""), &Overrides::default(), (0, 1)).expect("whole");
+        let names = program
+            .reads
+            .iter()
+            .map(|&place| program.statements[place].name.clone());
+        names.collect::<Vec<String>>()
+    };
+    assert_eq!(reads("point-reads"), ["read"]);
+    assert_eq!(reads("ycsb-f"), ["read"], "once, though two operations have it");
+    assert_eq!(reads("point-writes"), [""; 0]);
+}
+
+#[test]
 fn a_script_is_determined_by_its_seed_and_follows_the_weights() {
     let workload = Workload::open("ycsb-b").expect("it is ready-made");
     let program =
