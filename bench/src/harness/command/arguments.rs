@@ -177,4 +177,8 @@ pub struct ReportArguments {
     /// Where the page goes
     #[arg(short, long, default_value = "report.html")]
     pub output: PathBuf,
+    /// Also draw one picture, for a document: latency over records, if the results differ in those alone; otherwise the p99 of each
+    /// second, and the disk's own worst sync beside it in runs with --probe-disk
+    #[arg(long, value_name = "FILE.svg")]
+    pub chart: Option<PathBuf>,
 }

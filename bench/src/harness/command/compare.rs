@@ -85,6 +85,7 @@ pub fn compare(arguments: &CompareArguments) -> Result<(), Error> {
     let arguments = ReportArguments {
         results: first.into_iter().chain(second).collect(),
         output: arguments.output.clone(),
+        chart: None,
     };
     report::run(&arguments)
 }

@@ -1,25 +1,33 @@
-//! `starling-bench report`: results as one page.
+//! `starling-bench report`: results as one page, and as a picture.
 
 use std::{fs, path::Path};
 
 use super::{
     super::{
         evidence::result::{FORMAT, RunResult},
-        report::page,
+        report::{chart, page},
     },
     arguments::ReportArguments,
 };
 use crate::error::Error;
 
-/// Makes the page.
+/// Makes the page, and the picture.
 ///
 /// # Errors
-/// A file is no result, or of another format; or the page can't be written.
+/// A file is no result, or of another format; or one of them can't be written. Without anything to draw there is no
+/// picture, but the page.
 pub fn run(arguments: &ReportArguments) -> Result<(), Error> {
     let results: Result<Vec<RunResult>, Error> = arguments.results.iter().map(|path| read(path)).collect();
-    let page = page::html(&results?);
+    let results = results?;
+    let page = page::html(&results);
     fs::write(&arguments.output, page).map_err(Error::file(&arguments.output))?;
     println!("wrote {}", arguments.output.display());
+    if let Some(path) = &arguments.chart {
+        let nothing = || Error::Usage(format!("{}: the results have nothing to draw", path.display()));
+        let chart = chart::svg(&results).ok_or_else(nothing)?;
+        fs::write(path, chart).map_err(Error::file(path))?;
+        println!("wrote {}", path.display());
+    }
     Ok(())
 }
 

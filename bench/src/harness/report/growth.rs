@@ -71,8 +71,20 @@ impl Sizes<'_> {
         starts.into_iter().map(decade).collect()
     }
 
-    /// The same in words. The worst is held against the aim: one ten times may hide in the mean of several.
+    /// The same in words.
     pub fn told(&self) -> Option<String> {
+        self.told_of_each()
+            .map(|all| format!("{}: for ten times the records {}", self.label, all.join(", ")))
+    }
+
+    /// The same, a line for each latency.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |told| format!("{}: for ten times the records {told}", self.label);
+        self.told_of_each().into_iter().flatten().map(line).collect()
+    }
+
+    /// Of each latency. The worst is held against the aim: one ten times may hide in the mean of several.
+    fn told_of_each(&self) -> Option<Vec<String>> {
         let told = |(name, latency): (&str, Latency)| {
             let decades = self.decades(latency);
             let worst = decades.iter().map(|decade| decade.times).max_by(f64::total_cmp)?;
@@ -83,8 +95,7 @@ impl Sizes<'_> {
                 each.join(", ")
             ))
         };
-        let all: Option<Vec<String>> = LATENCIES.into_iter().map(told).collect();
-        all.map(|all| format!("{}: for ten times the records {}", self.label, all.join(", ")))
+        LATENCIES.into_iter().map(told).collect()
     }
 }
 

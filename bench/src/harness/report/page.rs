@@ -13,16 +13,15 @@ use super::{
     },
     groups::{Group, groups, load, machine, sizes},
     growth::{self, Sizes},
-    plot::{Plot, Series, escape, short},
+    plot::{self, Plot, Series, escape, short},
     ratio::{Observed, Ratio, median},
 };
 
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em;color:#222}\
     table{border-collapse:collapse;margin:1em 0;width:100%}th,td{padding:.25em .6em;border-bottom:1px solid #ddd;text-align:right}\
-    th:first-child,td:first-child{text-align:left}svg{width:100%;margin:.5em 0}svg text{font-size:11px;fill:#444}\
-    svg .t{font-size:14px;fill:#222;font-weight:600}svg .e{text-anchor:end}svg .m{text-anchor:middle}svg .n{fill:#a00}\
-    svg polyline{fill:none;stroke-width:1.6}svg .g{stroke:#e5e5e5}svg .f{stroke:#a00;stroke-dasharray:4 3}\
-    .k{display:inline-block;width:1.2em;height:.8em;margin-right:.4em}.sure{font-weight:600}small{color:#666}";
+    th:first-child,td:first-child{text-align:left}svg{width:100%;margin:.5em 0}";
+
+const STYLE_OF_WORDS: &str = ".k{display:inline-block;width:1.2em;height:.8em;margin-right:.4em}.sure{font-weight:600}small{color:#666}";
 
 /// Marks that are nearer than this, in seconds, are one: faults come a moment after their time.
 const SAME_MARK: f64 = 0.5;
@@ -71,8 +70,9 @@ const FIGURES: [(&str, Figure); 15] = [
 pub fn html(results: &[RunResult]) -> String {
     let groups = groups(results);
     let mut out = format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Benchmark</title>\n<style>{STYLE}</style>\n\
-         <h1>Benchmark</h1>\n"
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Benchmark</title>\n\
+         <style>{STYLE}{}{STYLE_OF_WORDS}</style>\n<h1>Benchmark</h1>\n",
+        plot::STYLE
     );
     what_was_run(&mut out, &groups);
     ratios(&mut out, &groups);
@@ -314,7 +314,7 @@ fn percentiles(groups: &[Group<'_>]) -> Plot {
 }
 
 /// Where the measured time and the faults of each group begin; what is at the same place in several groups once.
-fn marks(groups: &[Group<'_>]) -> Vec<(f64, String)> {
+pub(super) fn marks(groups: &[Group<'_>]) -> Vec<(f64, String)> {
     let mut marks: Vec<(f64, String)> = Vec::new();
     for run in groups.iter().map(|group| group.runs[0]) {
         let warm_up = Some(run.settings.warm_up).filter(|warm_up| *warm_up > 0.0);

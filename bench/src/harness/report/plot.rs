@@ -7,8 +7,15 @@ pub const COLOURS: [&str; 8] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442",
 ];
 
-const WIDTH: f64 = 860.0;
-const HEIGHT: f64 = 260.0;
+/// How all plots look, on a page or by themselves.
+pub const STYLE: &str = "svg text{font-size:11px;fill:#444}\
+    svg .t{font-size:14px;fill:#222;font-weight:600}svg .e{text-anchor:end}svg .m{text-anchor:middle}svg .n{fill:#a00}\
+    svg polyline{fill:none;stroke-width:1.6}svg .g{stroke:#e5e5e5}svg .f{stroke:#a00;stroke-dasharray:4 3}";
+
+/// How wide a plot is, in its own units.
+pub const WIDTH: f64 = 860.0;
+/// How high.
+pub const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 10.0;
 const TOP: f64 = 30.0;
@@ -43,19 +50,24 @@ pub struct Plot {
 impl Plot {
     /// The SVG element; empty if there is nothing to show.
     pub fn svg(&self) -> String {
+        self.body().map_or_else(String::new, |body| {
+            format!(
+                "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\"><title>{}</title>{body}</svg>\n",
+                escape(&self.title)
+            )
+        })
+    }
+
+    /// What is drawn, for an element of that size; `None` if there is nothing to show.
+    pub fn body(&self) -> Option<String> {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let finite = |value: &f64| value.is_finite() && (!self.logarithmic || *value > 0.0);
         let ys: Vec<f64> = points().map(|(_, y)| *y).filter(finite).collect();
-        let (Some(x_low), Some(x_high)) = (
-            least(points().map(|(x, _)| *x)),
-            greatest(points().map(|(x, _)| *x)),
-        ) else {
-            return String::new();
-        };
-        let (Some(y_low), Some(y_high)) = (least(ys.iter().copied()), greatest(ys.iter().copied())) else {
-            return String::new();
-        };
-        let (y_low, y_high) = self.y_range(y_low, y_high);
+        let (x_low, x_high) = (
+            least(points().map(|(x, _)| *x))?,
+            greatest(points().map(|(x, _)| *x))?,
+        );
+        let (y_low, y_high) = self.y_range(least(ys.iter().copied())?, greatest(ys.iter().copied())?);
         let x_span = (x_high - x_low).max(1e-9);
         let x_at = |x: f64| LEFT + (x - x_low) / x_span * (WIDTH - LEFT - RIGHT);
         let y_at = |y: f64| {
@@ -67,9 +79,8 @@ impl Plot {
             HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
         };
         let mut out = format!(
-            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\"><title>{title}</title>\
-             <text x=\"{LEFT}\" y=\"18\" class=\"t\">{title}</text>\n",
-            title = escape(&self.title)
+            "<text x=\"{LEFT}\" y=\"18\" class=\"t\">{}</text>\n",
+            escape(&self.title)
         );
         for y in self.y_ticks(y_low, y_high) {
             let at = y_at(y);
@@ -106,7 +117,7 @@ impl Plot {
                 series.colour
             );
         }
-        out + "</svg>\n"
+        Some(out)
     }
 
     fn y_range(&self, low: f64, high: f64) -> (f64, f64) {

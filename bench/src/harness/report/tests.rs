@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    page,
+    chart, page,
     plot::{Plot, Series, escape, short},
     ratio::{Observed, Ratio, median},
 };
@@ -463,6 +463,82 @@ fn the_worst_ten_times_is_judged() {
         little.contains("p50 1.47 times at worst (100k to 300k carried on 1.47;"),
         "{little}"
     );
+}
+
+#[test]
+fn one_picture_shows_latency_over_records() {
+    let of = |label: &str, records, p50_us| {
+        let mut run = run(label, 1);
+        run.settings.records = records;
+        run.total.p50_us = p50_us;
+        run
+    };
+    let chart = chart::svg(&[
+        of("reads", 100_000, 200),
+        of("reads", 1_000_000, 210),
+        of("<writes>", 100_000, 300),
+        of("<writes>", 1_000_000, 600),
+    ]);
+    let chart = chart.expect("there is something to draw");
+    assert!(
+        chart.starts_with("<svg xmlns=") && chart.ends_with("</svg>\n"),
+        "{chart}"
+    );
+    for words in [
+        ">reads</text>",
+        ">&lt;writes&gt;</text>",
+        "p50 of all operations over the number of records",
+        "reads: for ten times the records p50 1.05 times at worst",
+        "&lt;writes&gt;: for ten times the records p50 2.00 times at worst (100k to 1M 2.00; less than 1.3 is aimed at: missed)",
+    ] {
+        assert!(chart.contains(words), "{words}: {chart}");
+    }
+    assert_eq!(
+        chart.matches("<polyline").count(),
+        4,
+        "two plots of two lines each"
+    );
+    assert_eq!(
+        chart.matches("<svg").count(),
+        1,
+        "viewers differ in what they do with one in another"
+    );
+}
+
+#[test]
+fn one_picture_shows_the_seconds_and_the_disk_beside_them() {
+    let mut probed = run("ten minutes", 1);
+    for second in &mut probed.timeline {
+        second.disk_sync_us = Some(2000);
+    }
+    probed.timeline[2].p99_us = 9000;
+    let chart = chart::svg(&[probed]).expect("there is something to draw");
+    for words in [
+        "p99 of each second, and the worst sync of the disk itself, µs",
+        ">ten minutes</text>",
+        "the disk itself: the worst sync of 4 KiB beside the servers",
+        "ten minutes: p99 of the worst second 9.00 ms, of the median second 900 µs: 10.0 times",
+        ">measured from here</text>",
+        "kill node2",
+    ] {
+        assert!(chart.contains(words), "{words}: {chart}");
+    }
+    let lines: Vec<&str> = chart
+        .lines()
+        .filter(|line| line.starts_with("<polyline"))
+        .collect();
+    assert_eq!(lines.len(), 2);
+    assert!(
+        lines[0].contains("stroke:#999999"),
+        "the disk lies below: {chart}"
+    );
+    let alone = chart::svg(&[run("own", 1)]).expect("there is something to draw");
+    assert!(!alone.contains("disk"), "{alone}");
+    let nothing = RunResult {
+        timeline: Vec::new(),
+        ..run("own", 1)
+    };
+    assert_eq!(chart::svg(&[nothing]), None);
 }
 
 #[test]
