@@ -29,20 +29,21 @@ costs() {
     "$BENCH" costs --rows $rows --runs $runs --seconds $seconds -o costs.md --json costs.json
 }
 
-# The cost of an operation over the number of rows: one label, groups that differ in their records alone. Only the files that this
-# run made are shown, whatever else lies in the directory.
+# The cost of an operation over the number of rows: one in flight, for a closed load of more says little of latency, and servers that
+# have nothing left of the loading to do. One label for each workload, groups that differ in their records alone. Only the files that
+# this run made are shown, whatever else lies in the directory.
 sizes() {
-    for workload in point-reads point-writes; do
-        set --
-        for repeat in $(seq $repeats); do
-            for size in $sizes; do
+    set --
+    for repeat in $(seq $repeats); do
+        for size in $sizes; do
+            for workload in point-reads point-writes; do
                 file=$workload-$size-$repeat.json
-                "$BENCH" run $workload --records "$size" --duration ${seconds}s --label $workload --json "$file"
+                "$BENCH" run $workload --records "$size" --settle --in-flight 1 --duration ${seconds}s --label $workload --json "$file"
                 set -- "$@" "$file"
             done
         done
-        "$BENCH" report "$@" -o $workload-by-rows.html
     done
+    "$BENCH" report "$@" -o by-rows.html --chart by-rows.svg
 }
 
 # One shard against two.
