@@ -74,10 +74,11 @@ sync() {
     "$BENCH" report "$@" -o group-commit.html
 }
 
-# Ten minutes of everything, with flushes and compactions.
+# Ten minutes of everything, with flushes and compactions; with proof.
 long() {
-    "$BENCH" run ycsb-a --records $((rows / 5)) --rate 5000 --duration $long --probe-disk --label "ten minutes" --json long.json
-    "$BENCH" report long.json -o long.html
+    "$BENCH" run ycsb-a --records $((rows / 5)) --rate 5000 --duration $long --probe-disk --verify \
+        --label "ten minutes" --json long.json
+    "$BENCH" report long.json -o long.html --chart long.svg
 }
 
 # A node that dies and comes back, and one that is cut off; with proof.
