@@ -1,13 +1,14 @@
 //! Exports that take as long as a test wants.
 
 use std::{
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     task::{Poll, Waker},
 };
 
 use parking_lot::Mutex;
 use starling_model::TokenSet;
-use starling_sstable::ExportOptions;
+use starling_sstable::{ExportOptions, fs::Fs};
 
 /// The exports of a store. They end at once unless they are held.
 #[derive(Clone, Default)]
@@ -20,6 +21,22 @@ struct State {
     /// Of which tokens they are that were begun.
     begun: Vec<TokenSet>,
     ended: usize,
+}
+
+/// Writes the one file of an export, durably; where it is.
+pub(super) fn write(fs: &dyn Fs, dir: &Path, content: &[u8]) -> PathBuf {
+    let path = dir.join("all");
+    fs.create_dir_all(dir).expect("a directory is made");
+    let mut file = fs.create(&path).expect("a file is made");
+    file.append(content).expect("it is written");
+    file.sync().expect("it is durable");
+    path
+}
+
+/// What fails leaves some of its files: as of several shards, of which others made theirs.
+pub(super) fn write_some(fs: &dyn Fs, dir: &Path) {
+    fs.create_dir_all(dir).expect("a directory is made");
+    fs.create(&dir.join("some")).expect("a file is made");
 }
 
 impl HeldExports {

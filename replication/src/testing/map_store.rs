@@ -20,7 +20,10 @@ use starling_model::{
 };
 use starling_sstable::{Cells, ExportOptions, PurgePolicy, TableSettings, fs::Fs};
 
-use super::{executor::Executor, held_exports::HeldExports};
+use super::{
+    executor::Executor,
+    held_exports::{self, HeldExports},
+};
 use crate::env::{Damaged, Exported, Store, StoreError, StoredPage};
 
 type Data = BTreeMap<(TableId, DecoratedKey), Partition>;
@@ -87,13 +90,6 @@ impl MapStore {
             .collect()
     }
 
-    /// What fails leaves some of its files: as of several shards, of which others made theirs.
-    fn write_some(&self, dir: &Path) {
-        let fs = self.disk();
-        fs.create_dir_all(dir).expect("a directory is made");
-        fs.create(&dir.join("some")).expect("a file is made");
-    }
-
     fn write_export(
         &self,
         table: TableId,
@@ -106,7 +102,7 @@ impl MapStore {
         }
         let hit = |piece: &&Damaged| piece.table == table && tokens.touches(piece.tokens);
         if let Some(piece) = self.damaged.lock().iter().find(hit) {
-            self.write_some(dir);
+            held_exports::write_some(&*self.disk(), dir);
             return Err(StoreError::Corrupt(format!(
                 "tokens {} are damaged",
                 piece.tokens
@@ -128,11 +124,7 @@ impl MapStore {
         if content.is_empty() {
             return Ok(Vec::new());
         }
-        let (fs, path) = (self.disk(), dir.join("all"));
-        fs.create_dir_all(dir).expect("a directory is made");
-        let mut file = fs.create(&path).expect("a file is made");
-        file.append(&content).expect("it is written");
-        file.sync().expect("it is durable");
+        let path = held_exports::write(&*self.disk(), dir, &content);
         let bytes = content.len() as u64;
         Ok(vec![Exported {
             shard: 0,
@@ -568,7 +560,7 @@ impl Store for MapStore {
                 let export = |store: &Self| store.write_export(table, &tokens, &dir, options.anew);
                 store.checked(export).flatten()
             } else {
-                store.write_some(&dir);
+                held_exports::write_some(&*store.disk(), &dir);
                 Err(StoreError::Disk("it was given up".to_owned()))
             };
             store.exports.end();
