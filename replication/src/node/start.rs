@@ -191,7 +191,7 @@ impl<E: Env> Node<E> {
             comparisons: Gate::new(chance::AT_ONCE),
         });
         let told = Arc::clone(&membership);
-        let agreement = SchemaAgreement::new(
+        let agreement = Arc::new(SchemaAgreement::new(
             Parts {
                 env: env.clone(),
                 views: Arc::clone(&views),
@@ -204,9 +204,8 @@ impl<E: Env> Node<E> {
                 told.say_schema();
                 told.observe();
             }),
-        );
+        ));
         agreement.hand_down(&Schema::default());
-        let agreement = Arc::new(agreement);
         ring_changes.link(&streaming, &agreement);
         let anti_entropy =
             AntiEntropy::open(Arc::clone(&coordinator), id, config.repair, bounds.hint_horizon())?;
