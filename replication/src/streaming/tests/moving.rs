@@ -175,10 +175,7 @@ fn a_change_that_is_given_up_ends_the_fetch() {
     let fetched = begin_fetch(&cluster, 1, &leave);
     cluster.run_for(Duration::from_secs(1));
     assert_eq!(*fetched.lock(), None);
-    let node = cluster.node(1);
-    let state = node.book.load();
-    assert!(node.book.replace(&state, state.aborted()));
-    node.membership.ring_changed();
+    give_up(&cluster);
     cluster.run_for(Duration::from_secs(3));
     assert!(matches!(&*fetched.lock(), Some(Err(why)) if why.contains("over")));
     assert!(!cluster.node(1).status().streams.fetching);
@@ -191,18 +188,31 @@ fn owned(cluster: &TestCluster, number: usize, table: TableId) -> usize {
         .count()
 }
 
+/// The third node is about to leave, and the first has noted what it will hold then; how many rows it stores before.
+fn about_to_leave(cluster: &TestCluster, table: TableId) -> (usize, ChangeKind, Change) {
+    cluster.run_for(Duration::from_secs(15));
+    let before = owned(cluster, 1, table);
+    let leave = ChangeKind::Leave(id(cluster, 3));
+    let change = show(cluster, 1, &leave);
+    let (streaming, ready) = (Arc::clone(&cluster.node(1).streaming), change.clone());
+    let noted = async move { streaming.ready_for(Some(&ready)).await };
+    cluster.world.executor.run(noted).expect("it is noted");
+    (before, leave, change)
+}
+
+/// The first node hears that the change is given up.
+fn give_up(cluster: &TestCluster) {
+    let node = cluster.node(1);
+    let state = node.book.load();
+    assert!(node.book.replace(&state, state.aborted()));
+    node.membership.ring_changed();
+}
+
 /// The disk is so slow that a part is on it only when the change was given up long ago, and all was cleaned up.
 #[test]
 fn what_came_for_a_change_that_was_given_up_is_not_taken_in() {
     let (cluster, table) = filled(3);
-    cluster.run_for(Duration::from_secs(15));
-    let before = owned(&cluster, 1, table);
-    let leave = ChangeKind::Leave(id(&cluster, 3));
-    let change = show(&cluster, 1, &leave);
-    let streaming = Arc::clone(&cluster.node(1).streaming);
-    let ready = change.clone();
-    let noted = async move { streaming.ready_for(Some(&ready)).await };
-    cluster.world.executor.run(noted).expect("it is noted");
+    let (before, leave, _) = about_to_leave(&cluster, table);
     let fetched = begin_fetch(&cluster, 1, &leave);
     let streaming = Arc::clone(&cluster.node(1).streaming);
     while streaming.status().bytes_done == 0 {
@@ -211,10 +221,7 @@ fn what_came_for_a_change_that_was_given_up_is_not_taken_in() {
         cluster.envs[0].set_disk_delay(Duration::ZERO);
     }
     assert_eq!(owned(&cluster, 1, table), before, "it is on its way to the disk");
-    let node = cluster.node(1);
-    let state = node.book.load();
-    assert!(node.book.replace(&state, state.aborted()));
-    node.membership.ring_changed();
+    give_up(&cluster);
     cluster.run_for(Duration::from_secs(30));
     assert_eq!(*fetched.lock(), None);
     cluster.run_for(Duration::from_mins(5));
@@ -226,20 +233,10 @@ fn what_came_for_a_change_that_was_given_up_is_not_taken_in() {
 #[test]
 fn nothing_is_forgotten_while_something_is_taken_in() {
     let (cluster, table) = filled(3);
-    cluster.run_for(Duration::from_secs(15));
-    let before = owned(&cluster, 1, table);
-    let leave = ChangeKind::Leave(id(&cluster, 3));
-    let change = show(&cluster, 1, &leave);
-    let streaming = Arc::clone(&cluster.node(1).streaming);
-    let ready = change.clone();
-    let noted = async move { streaming.ready_for(Some(&ready)).await };
-    cluster.world.executor.run(noted).expect("it is noted");
+    let (before, _, change) = about_to_leave(&cluster, table);
     let streaming = Arc::clone(&cluster.node(1).streaming);
     let arriving = streaming.cleanup.arriving.enter();
-    let node = cluster.node(1);
-    let state = node.book.load();
-    assert!(node.book.replace(&state, state.aborted()));
-    node.membership.ring_changed();
+    give_up(&cluster);
     cluster.run_for(Duration::from_secs(30));
     let refused = async move { streaming.prepare(&change).await };
     let refused = cluster.world.executor.run(refused);
