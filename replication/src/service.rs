@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How many hints are applied together: they share the syncs of the log, and clients' requests wait for them, a millisecond
-/// or so. Who delivers sends no more in a message, but older releases do.
+/// or so. Who delivers sends no more in a message; this does not count on it.
 const HINTS_AT_ONCE: usize = 64;
 
 /// With more requests of clients under way, nodes that fetch data wait a little for each piece.
@@ -189,7 +189,9 @@ impl<E: Env> Node<E> {
             Request::Damage(request) => {
                 Box::pin(self.answer_of_damage((sender, planned), request, deadline)).await
             }
-            Request::Truncated { .. } => self.coordinator.truncate_here(request, origin, deadline).await,
+            Request::Truncated { .. } => {
+                Box::pin(self.coordinator.truncate_here(request, origin, deadline)).await
+            }
             Request::ForgetHints { table, .. } | Request::Truncate { table, .. } => {
                 Box::pin(self.truncate_here(table, request, (origin, planned), deadline)).await
             }
